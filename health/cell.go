@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Cell counts the calls of one [Key]. Callers look it up once, by
-// [Recorder.Cell], and keep it. A nil *Cell counts nothing.
+// Cell counts the calls of one [Key]. Callers get it once, by [Recorder.Cell], and keep it. A nil
+// *Cell counts nothing.
 type Cell struct {
 	key     Key
-	forward atomic.Pointer[Cell] // not nil once the recorder gave this cell up for room: counts go there
+	forward atomic.Pointer[Cell] // not nil once the recorder has evicted this cell: counts go there
 
 	outcomes [outcomeCount]atomic.Int64
 	sum      atomic.Int64 // nanoseconds
@@ -17,16 +17,15 @@ type Cell struct {
 	hist     liveHistogram
 
 	bytes *atomic.Int64 // that the recorder's cells take; nil: not counted
-	block int64         // bytes of an octave, with what its counts take elsewhere
+	block int64         // bytes of an octave, including its copies elsewhere
 
-	// Owned by the recorder, under its mutex.
-	seen counts // what earlier periods have taken
+	// The recorder owns these, under its mutex.
+	seen counts // counts that earlier periods have taken
 	idle int    // periods without a call
 }
 
-// Record counts one call. It may be called from any goroutine; it takes no
-// lock, and allocates only when a latency falls into an octave that this cell
-// has not met before (at most 28 times in its life).
+// Record counts one call. It may be called from any goroutine and takes no lock. It allocates only
+// when a latency falls into an octave that is new for this cell, at most 28 times in its life.
 func (c *Cell) Record(o Outcome, latency time.Duration) {
 	if c == nil {
 		return
@@ -48,11 +47,11 @@ func (c *Cell) Record(o Outcome, latency time.Duration) {
 	}
 }
 
-// cellBytes is about what a cell takes without its octaves: itself, what it
-// counted before, what waits for a sink, and their places in maps.
+// cellBytes is about the memory of a cell without its octaves: the cell, its earlier counts, its
+// pending counts for sinks, and their places in maps.
 const cellBytes = 2 << 10
 
-// size is about what the cell takes in memory, with all that is kept for it.
+// size is about the memory of the cell, with all data that is kept for it.
 func (c *Cell) size() int64 {
 	n := int64(cellBytes + len(c.key.Service) + len(c.key.Method) + len(c.key.Peer) + len(c.key.Version))
 	for octave := range c.hist {
@@ -63,14 +62,14 @@ func (c *Cell) size() int64 {
 	return n
 }
 
-// counts is what a cell has counted, as plain numbers.
+// counts are the counts of a cell, as plain numbers.
 type counts struct {
 	outcomes [outcomeCount]int64
 	sum, max int64
 	hist     histogram
 }
 
-// take returns what came since the last take.
+// take returns the counts since the last take.
 func (c *Cell) take() counts {
 	var d counts
 	for o := range c.outcomes {

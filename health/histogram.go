@@ -6,18 +6,17 @@ import (
 	"time"
 )
 
-// The histogram is log-linear: each octave (a doubling of the latency) is
-// cut into 32 equal steps, and a value is reported as the middle of its step,
-// which is at most 1/64 (1.6 %) away from it. Below 1.024 µs the steps are
-// 32 ns. Most cells touch a handful of octaves, so an octave's 256 bytes are
-// taken when it is first touched.
+// The histogram is log-linear: each octave (a doubling of the latency) has 32 equal steps. A value
+// is reported as the middle of its step, which is at most 1/64 (1.6 %) away from it. Below 1.024 µs
+// the steps are 32 ns. Most cells use a handful of octaves, so an octave's 256 bytes are allocated
+// at its first use.
 const (
 	stepBits  = 5
 	steps     = 1 << stepBits
 	firstBits = 10                             // octave 0 holds everything below 2^10 ns
-	lastBits  = 37                             // the last octave ends at 2^37 ns, 137 s; longer counts as that
+	lastBits  = 37                             // the last octave ends at 2^37 ns, 137 s; longer latencies count as that
 	octaves   = lastBits - firstBits + 1       // 28
-	longest   = time.Duration(1<<lastBits) - 1 // what longer latencies are counted as
+	longest   = time.Duration(1<<lastBits) - 1 // upper bound of recorded latencies
 )
 
 // place finds the octave and the step of a latency.
@@ -44,7 +43,7 @@ func bounds(octave, step int) (low, width time.Duration) {
 // liveHistogram is written by every call.
 type liveHistogram [octaves]atomic.Pointer[[steps]atomic.Uint64]
 
-// add counts a latency, and reports whether its octave is the first of its kind.
+// add counts a latency, and reports whether it is the first in its octave.
 func (h *liveHistogram) add(d time.Duration) (fresh bool) {
 	octave, step := place(d)
 	block := h[octave].Load()
@@ -95,8 +94,7 @@ func (h *histogram) count() uint64 {
 	return sum
 }
 
-// quantile is the latency that the share q of all calls did not exceed, 0
-// when there are none.
+// quantile is the latency that the share q of all calls did not exceed, 0 without calls.
 func (h *histogram) quantile(q float64) time.Duration {
 	total := h.count()
 	if total == 0 {

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// rowJSON is a Row as it stands in log files and in `skerry stats --json`.
-// Times of a call are microseconds.
+// rowJSON is a Row in log files and in `skerry stats --json`. Times of a call are microseconds.
 type rowJSON struct {
 	From     time.Time        `json:"from"`
 	To       time.Time        `json:"to"`
@@ -19,7 +18,7 @@ type rowJSON struct {
 	Version  string           `json:"version,omitempty"` // of the callee; logs of older programs lack it
 	Calls    int64            `json:"calls"`
 	Failures int64            `json:"failures"`
-	Outcomes map[string]int64 `json:"outcomes"` // those that are not 0
+	Outcomes map[string]int64 `json:"outcomes"` // without zero counts
 	SumUS    float64          `json:"sum_us"`
 	P50US    float64          `json:"p50_us"`
 	P99US    float64          `json:"p99_us"`
@@ -41,8 +40,8 @@ func (r Row) MarshalJSON() ([]byte, error) {
 	return json.Marshal(j)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote. Outcomes of a newer skerry that
-// this one does not know count as internal.
+// UnmarshalJSON reads the text of MarshalJSON. Outcomes of a newer skerry that this version does
+// not know count as internal.
 func (r *Row) UnmarshalJSON(b []byte) error {
 	var j rowJSON
 	if err := json.Unmarshal(b, &j); err != nil {

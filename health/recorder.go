@@ -13,20 +13,19 @@ import (
 	"time"
 )
 
-// Overflow is the method under which calls of a service and version are counted
-// that have no cell of their own.
+// Overflow is the method name for calls of a service and version that have no cell of their own.
 const Overflow = "*"
 
 const (
 	sinkTimeout = 5 * time.Second // for one Write
-	idlePeriods = 20              // a cell this long without a call may be given up for room
+	idlePeriods = 20              // after so many periods without a call a cell may be evicted
 )
 
 // Config sets up a Recorder. The zero value counts and writes nowhere.
 type Config struct {
-	Sinks    []Sink        // where rows go; none = only Rows and Visit show them
+	Sinks    []Sink        // receivers of rows; none = only Rows and Visit show them
 	Period   time.Duration // time between two writes; 0 means 30 s
-	MaxBytes int           // memory of the keys that are counted apart; 0 means 16 MiB, some 6,000 keys
+	MaxBytes int           // memory of keys with their own counts; 0 means 16 MiB, some 6,000 keys
 	Logger   *slog.Logger  // nil means slog.Default()
 }
 
@@ -41,17 +40,17 @@ type Recorder struct {
 
 	mu      sync.RWMutex
 	cells   map[Key]*Cell
-	shared  map[Key]*Cell // method "*": what found no room in cells. Services and versions are never counted together.
-	leaving []*Cell       // given up: read once more, for calls that were under way
+	shared  map[Key]*Cell // method "*": for keys without a cell. Services and versions are never counted together.
+	leaving []*Cell       // evicted: read once more, for calls that were running
 
 	flushMu sync.Mutex // one flush at a time
 	outlets []*outlet
 }
 
-// outlet is one sink and what it has not taken yet.
+// outlet is one sink and the counts that it has not taken yet.
 type outlet struct {
 	sink    Sink
-	from    time.Time // begin of what is pending
+	from    time.Time // begin of the pending counts
 	pending map[Key]*counts
 	failing bool
 }
@@ -70,10 +69,9 @@ func NewRecorder(cfg Config) *Recorder {
 	return r
 }
 
-// Cell returns the cell of a key, making it when it is new. Past MaxBytes the
-// cells of keys that have been idle for 20 periods make room; when there are
-// none, the key shares the cell of its side, service and version with method
-// "*". The recorder keeps copies of the key's strings.
+// Cell returns the cell of a key, and makes a new one if needed. Past MaxBytes, cells of keys that
+// have been idle for 20 periods are evicted. If there are none, the key shares the cell of its
+// side, service and version with method "*". The recorder keeps copies of the key's strings.
 func (r *Recorder) Cell(k Key) *Cell {
 	if r == nil {
 		return nil
@@ -101,8 +99,8 @@ func (r *Recorder) Cell(k Key) *Cell {
 	return c
 }
 
-// sharedCell is the cell of a side, service and version for methods and peers
-// that have none of their own.
+// sharedCell is the cell of a side, service and version, for methods and peers without a cell of
+// their own.
 func (r *Recorder) sharedCell(k Key) *Cell {
 	k = k.shared()
 	if r.shared[k] == nil {
@@ -112,8 +110,8 @@ func (r *Recorder) sharedCell(k Key) *Cell {
 	return r.shared[k]
 }
 
-// evict gives up every idle cell. Whoever still holds one counts on into the
-// service's shared cell.
+// evict removes every idle cell. A caller that still holds one counts into the service's shared
+// cell.
 func (r *Recorder) evict() {
 	for k, c := range r.cells {
 		if c.idle < idlePeriods {
@@ -142,7 +140,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	}
 }
 
-// flush moves what was counted into every outlet and offers it to the sinks.
+// flush moves the counts into every outlet and offers them to the sinks.
 func (r *Recorder) flush(ctx context.Context) {
 	r.flushMu.Lock()
 	defer r.flushMu.Unlock()
@@ -169,7 +167,7 @@ func (r *Recorder) collect() {
 		r.drain(c)
 		sum += c.size()
 	}
-	r.bytes.Store(sum) // anew: cells that were given up have counted on, too
+	r.bytes.Store(sum) // a new sum, because evicted cells have gone on counting
 	for _, c := range r.shared {
 		r.drain(c)
 	}
@@ -179,7 +177,7 @@ func (r *Recorder) collect() {
 	r.leaving = nil
 }
 
-// drain moves one cell's news into every outlet.
+// drain moves one cell's new counts into every outlet.
 func (r *Recorder) drain(c *Cell) {
 	d := c.take()
 	if d.empty() {
@@ -192,11 +190,11 @@ func (r *Recorder) drain(c *Cell) {
 	}
 }
 
-// pendingBytes is about what a key takes that waits for a sink.
+// pendingBytes is about the memory of a key that waits for a sink.
 const pendingBytes = 2 << 10
 
-// of is what is pending of a key. A sink that has failed for long takes no more
-// than so many keys apart; the others are counted as past MaxBytes.
+// of are the pending counts of a key. After a long failure of the sink at most most keys are kept
+// apart; the others are counted as past MaxBytes.
 func (o *outlet) of(k Key, most int) *counts {
 	if c := o.pending[k]; c != nil {
 		return c
@@ -210,7 +208,7 @@ func (o *outlet) of(k Key, most int) *counts {
 	return o.pending[k]
 }
 
-// write offers everything pending to the sink and forgets it when taken.
+// write offers all pending counts to the sink, and forgets them when the sink has taken them.
 func (o *outlet) write(ctx context.Context, now time.Time) (err error) {
 	if len(o.pending) == 0 {
 		o.from = now
@@ -236,9 +234,9 @@ func (o *outlet) write(ctx context.Context, now time.Time) (err error) {
 	return nil
 }
 
-// Visit calls f for every key that has counted a call, with everything
-// counted since the recorder was made, sorted by [CompareKeys]. within tells
-// how many calls took at most a given time; it is valid until f returns.
+// Visit calls f for every key that has counted a call, with all counts since the recorder was made,
+// sorted by [Key.Compare]. within returns how many calls took at most a given time; it is valid
+// until f returns.
 func (r *Recorder) Visit(f func(row Row, within func(time.Duration) int64)) {
 	if r == nil {
 		return
@@ -257,7 +255,7 @@ func (r *Recorder) Visit(f func(row Row, within func(time.Duration) int64)) {
 	}
 }
 
-// total reads a cell without taking anything from the next period.
+// total reads a cell without changing the counts of the next period.
 func (r *Recorder) total(c *Cell) *counts {
 	r.mu.RLock()
 	slowest := c.seen.max
@@ -270,14 +268,14 @@ func (r *Recorder) total(c *Cell) *counts {
 			}
 		}
 	}
-	for o := range c.outcomes { // after the histogram, which so never counts more calls
+	for o := range c.outcomes { // after the histogram, so that the histogram never has more calls
 		all.outcomes[o] = c.outcomes[o].Load()
 	}
 	return all
 }
 
-// Rows is what was counted since the recorder was made, one row for each key,
-// sorted by [CompareKeys]: the live view beside the periods that sinks get.
+// Rows are the counts since the recorder was made, one row for each key, sorted by [Key.Compare].
+// They are live values, independent of the periods of sinks.
 func (r *Recorder) Rows() []Row {
 	var rows []Row
 	r.Visit(func(row Row, _ func(time.Duration) int64) { rows = append(rows, row) })

@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// ledger is a sink that keeps what it took, or refuses.
+// ledger is a sink that keeps its rows, or refuses.
 type ledger struct {
 	mu      sync.Mutex
 	err     error
@@ -104,7 +104,7 @@ func TestRefusedRowsGoWithTheNextPeriod(t *testing.T) {
 		c := r.Cell(getToken)
 		for period := range 4 {
 			if period == 2 {
-				bad.set(nil, true) // panicking loses nothing either
+				bad.set(nil, true) // a panic loses nothing either
 			}
 			c.Record(Broken, time.Duration(period+1)*time.Millisecond)
 			time.Sleep(30 * time.Second)
@@ -150,8 +150,8 @@ func TestCellsAreBounded(t *testing.T) {
 	}
 }
 
-// The bound is one of memory: what is kept for long names and many latencies
-// counts, and is about what the process takes.
+// MaxBytes bounds memory: long names and many latencies count, and the sum is about the memory of
+// the process.
 func TestMemoryOfCells(t *testing.T) {
 	const limit = 2 << 20
 	for name, fill := range map[string]func(r *Recorder, i int){
@@ -183,8 +183,7 @@ func TestMemoryOfCells(t *testing.T) {
 	}
 }
 
-// A sink that fails for long while ever new keys come takes bounded memory,
-// and loses no call.
+// A sink that fails for long while new keys come uses bounded memory, and no call is lost.
 func TestPendingIsBounded(t *testing.T) {
 	sink := ledger{err: errors.New("away")}
 	r := NewRecorder(Config{Sinks: []Sink{&sink}, MaxBytes: 64 << 10, Logger: quiet()})
@@ -207,7 +206,7 @@ func TestPendingIsBounded(t *testing.T) {
 	}
 }
 
-// A key that was cut out of something large does not keep that.
+// A key that is a part of a large string does not keep that string in memory.
 func TestKeysAreCopies(t *testing.T) {
 	large := strings.Repeat("x", 1<<20)
 	r := NewRecorder(Config{Logger: quiet()})
@@ -252,7 +251,7 @@ func TestNilCountsNothing(t *testing.T) {
 	}
 }
 
-// Every call is counted exactly once while cells are read, written and given up.
+// Every call is counted exactly once while cells are read, written and evicted.
 func TestConcurrentCalls(t *testing.T) {
 	var sink ledger
 	r := NewRecorder(Config{Sinks: []Sink{&sink}, MaxBytes: 8 * cellBytes, Period: time.Millisecond, Logger: quiet()})

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Side tells the caller's count from the provider's.
+// Side is the side that counts a call.
 type Side uint8
 
 // The two sides of a call.
@@ -16,7 +16,7 @@ const (
 	Server
 )
 
-// String is the side as it stands in the table: client or server.
+// String is the side as written in the table: client or server.
 func (s Side) String() string {
 	switch s {
 	case Client:
@@ -27,23 +27,22 @@ func (s Side) String() string {
 	return "unknown"
 }
 
-// Outcome is how a call ended, as far as statistics, breakers and ejection
-// tell apart.
+// Outcome is the end of a call, as statistics, breakers and ejection distinguish it.
 type Outcome uint8
 
-// The outcomes. OK and AppError both mean that the peer did its work: a
-// declared Thrift exception is an answer, not a failure of the instance.
+// The outcomes. OK and AppError both mean that the peer did its work: a declared Thrift exception
+// is an answer, not a failure of the instance.
 const (
 	OK        Outcome = iota
 	AppError          // an exception of the service's IDL
 	Timeout           // the deadline passed
 	Canceled          // the caller gave up
-	Refused           // the peer did not execute it: overload, draining, wrong service or version
+	Refused           // the peer did not execute the call: overload, draining, wrong service or version
 	Connect           // no connection; nothing was sent
 	Broken            // the connection broke after bytes were sent
 	Internal          // the handler failed in a way that its IDL does not declare, or panicked
 	Rejected          // never left the caller: breaker open, limit, no instance
-	Barred            // for what the caller brought or lacks, before the handler: the rules of releases, membership
+	Barred            // by the rules of releases or membership, before the handler: the caller brought something wrong, or lacks something
 	afterLast = iota
 )
 
@@ -63,7 +62,7 @@ var outcomeNames = [outcomeCount]string{
 	"barred",
 }
 
-// String is the outcome as it stands in tables and metrics.
+// String is the outcome as written in tables and metrics.
 func (o Outcome) String() string {
 	if int(o) < len(outcomeNames) {
 		return outcomeNames[o]
@@ -74,21 +73,21 @@ func (o Outcome) String() string {
 // Failed reports whether the outcome counts as a failure in statistics.
 func (o Outcome) Failed() bool { return o > AppError && o != Canceled }
 
-// Judges reports whether a call that one side has counted so says how well the
-// callee's version works. What a callee bars says it of the caller alone: any
-// stranger can have calls barred. A caller that is barred can't do its work.
+// Judges reports whether a call that one side has counted so shows how well the callee's version
+// works. A callee that bars a call judges the caller alone: any stranger can have calls barred. A
+// barred caller can't do its work.
 func (o Outcome) Judges(by Side) bool { return o != Barred || by == Client }
 
-// Key names what is counted together.
+// Key identifies the calls that are counted together.
 type Key struct {
 	Side    Side
 	Service string
 	Method  string
-	Peer    string // client side: the instance's host:port; server side: the caller's service, or its IP address when it names none
-	Version string // of the callee; "" when it has none, or none was chosen before the call ended
+	Peer    string // client side: the instance's host:port; server side: the caller's service, or its IP address without one
+	Version string // of the callee; "" without a version, or when none was chosen before the call ended
 }
 
-// clone is a key whose strings are its own.
+// clone is the key with its own copies of the strings.
 func (k Key) clone() Key {
 	k.Service, k.Method = strings.Clone(k.Service), strings.Clone(k.Method)
 	k.Peer, k.Version = strings.Clone(k.Peer), strings.Clone(k.Version)
@@ -106,12 +105,12 @@ func (k Key) Compare(o Key) int {
 	)
 }
 
-// shared is the key of what finds no room of its own.
+// shared is the key for calls without a cell of their own.
 func (k Key) shared() Key {
 	return Key{Side: k.Side, Service: k.Service, Method: Overflow, Version: k.Version}
 }
 
-// Row is what was counted for one key in one period.
+// Row holds the counts of one key in one period.
 type Row struct {
 	Key
 	From, To time.Time
@@ -130,7 +129,7 @@ func (r *Row) Calls() int64 {
 	return n
 }
 
-// Failures is the number of calls that failed, in any way of Outcome.Failed.
+// Failures is the number of calls that failed by Outcome.Failed.
 func (r *Row) Failures() int64 {
 	var n int64
 	for o, c := range r.Outcomes {
@@ -141,9 +140,8 @@ func (r *Row) Failures() int64 {
 	return n
 }
 
-// Sink takes the rows of a period. It returns an error when they were not
-// taken; the recorder then offers the same counts again, merged with what has
-// come since.
+// Sink takes the rows of a period. It returns an error when it has not taken them. The recorder
+// then offers the same counts again, merged with newer ones.
 type Sink interface {
 	Write(ctx context.Context, rows []Row) error
 }

@@ -11,20 +11,20 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of what may be registered. They keep an instance below one LAN
-// datagram and one database notification.
+// Limits of a registration. They keep an instance below one LAN datagram and one database
+// notification.
 const (
 	MaxName     = 63  // bytes of a service name, version or zone
 	maxTags     = 16  // tags of an instance
 	maxTagBytes = 256 // bytes of all tag keys and values together
 	MaxWeight   = 10_000
 
-	MaxConcurrency = 100_000 // connections that a plain server is said to serve
+	MaxConcurrency = 100_000 // connections that a plain server may be said to serve
 )
 
-// CheckName reports what is wrong with a service name, version, zone or
-// cluster name: 1 to 63 bytes of letters, digits, dot, dash and underscore,
-// beginning with a letter or digit. what names the thing in the error.
+// CheckName reports an invalid service name, version, zone or cluster name. A valid name has 1 to
+// 63 bytes of letters, digits, dot, dash and underscore, and begins with a letter or digit. what
+// names the thing in the error.
 func CheckName(what, s string) error {
 	if s == "" {
 		return fmt.Errorf("%w: %s is empty", ErrInvalid, what)
@@ -32,7 +32,7 @@ func CheckName(what, s string) error {
 	if len(s) > MaxName {
 		return fmt.Errorf("%w: %s %.20q… has %d bytes, at most %d are allowed", ErrInvalid, what, s, len(s), MaxName)
 	}
-	place := 0 // of the character, as people count
+	place := 0 // of the character, counted from 1
 	for i, c := range s {
 		place++
 		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
@@ -51,8 +51,7 @@ func CheckName(what, s string) error {
 	return nil
 }
 
-// character is the first character of s, or its first byte where that is no
-// UTF-8.
+// character is the first character of s, or its first byte if that is not UTF-8.
 func character(s string) string {
 	c, size := utf8.DecodeRuneInString(s)
 	if c == utf8.RuneError && size == 1 {
@@ -61,9 +60,8 @@ func character(s string) string {
 	return fmt.Sprintf("%q", c)
 }
 
-// Check reports the first thing that is wrong with an instance; the error
-// wraps ErrInvalid and names the field. An instance that passes holds neither
-// control characters nor text that is no UTF-8.
+// Check reports the first error of an instance. It wraps ErrInvalid and names the field. An
+// instance that passes has valid UTF-8 without control characters.
 func Check(in Instance) error {
 	if err := CheckName("service", in.Service); err != nil {
 		return err
@@ -93,8 +91,8 @@ func Check(in Instance) error {
 	return CheckTags("tags of "+in.Service, in.Tags)
 }
 
-// CheckHost reports what is wrong with a host that others are to connect to: a
-// name or an IP address. what names the thing in the error.
+// CheckHost reports an invalid host: other processes must be able to connect to it, by a name or an
+// IP address. what names the thing in the error.
 func CheckHost(what, host string) error {
 	switch {
 	case host == "":
@@ -109,8 +107,7 @@ func CheckHost(what, host string) error {
 	return nil
 }
 
-// CheckTags reports what is wrong with the tags of an instance. what names them
-// in the error.
+// CheckTags reports the first error of an instance's tags. what names them in the error.
 func CheckTags(what string, tags map[string]string) error {
 	if len(tags) > maxTags {
 		return fmt.Errorf("%w: %s: there are %d, at most %d are allowed", ErrInvalid, what, len(tags), maxTags)
@@ -140,8 +137,7 @@ func CheckTags(what string, tags map[string]string) error {
 	return nil
 }
 
-// CheckPrefix reports what is wrong with the name of a service in Thrift's
-// multiplexed protocol.
+// CheckPrefix reports an invalid name of a service in Thrift's multiplexed protocol.
 func CheckPrefix(prefix string) error {
 	if len(prefix) > MaxName ||
 		strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r == 0x7f || r == ':' }) ||
@@ -151,14 +147,13 @@ func CheckPrefix(prefix string) error {
 	return nil
 }
 
-// printable reports whether s is UTF-8 without characters that steer a
-// terminal. Tags come from other processes and are shown in tables and logs.
+// printable reports whether s is UTF-8 without characters that control a terminal. Tags come from
+// other processes and are shown in tables and logs.
 func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) && !strings.ContainsFunc(s, turns)
 }
 
-// turns reports whether a character changes the direction of what is written
-// around it, or breaks a line.
+// turns reports whether a character changes the direction of the text around it, or breaks a line.
 func turns(r rune) bool {
 	return r == 0x061c || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }

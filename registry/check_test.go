@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestCheckText: text that ends up in terminals, tables and logs holds no
-// control characters and is UTF-8, wherever it stands in an instance.
+// TestCheckText: text for terminals, tables and logs holds no control characters and is UTF-8, in
+// every field of an instance.
 func TestCheckText(t *testing.T) {
 	for name, bad := range map[string]string{
 		"escape sequence": "a\x1b[2Jb", "line break": "a\nb", "carriage return": "a\rb", "NUL": "a\x00b",

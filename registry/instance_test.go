@@ -8,8 +8,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestCompare: the order of instances is that of their IDs, which it does not
-// make.
+// TestCompare: instances have the order of their IDs, although Compare makes no ID.
 func TestCompare(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	pick := func(of ...string) string { return of[rng.IntN(len(of))] }

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Owner names a process: the host it runs on, its process id, and its boot
-// epoch. It is what a lease belongs to and what the sender of a LAN packet is.
+// Owner names a process: its host, its process id, and its boot epoch. It owns leases and sends LAN
+// packets.
 type Owner struct {
-	Host  string // the host's own name, for people; at most 63 bytes
+	Host  string // the host's own name, for display; at most 63 bytes
 	PID   int
 	Epoch int64 // start of the process in microseconds since 1970 by its own clock; only compared for equality and with epochs of the same host and pid
 }
 
-// NewOwner names the calling process, as started now. Two calls give two
-// owners: a process makes one and keeps it.
+// NewOwner names the calling process, as started now. Two calls give two owners, so a process calls
+// it once.
 func NewOwner() Owner {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
@@ -35,7 +35,7 @@ func (o Owner) String() string {
 	return o.Host + "/" + strconv.Itoa(o.PID) + "/" + strconv.FormatInt(o.Epoch, 36)
 }
 
-// ParseOwner reads what String wrote.
+// ParseOwner reads the text of String.
 func ParseOwner(s string) (Owner, error) {
 	host, rest, ok1 := strings.Cut(s, "/")
 	pid, epoch, ok2 := strings.Cut(rest, "/")

@@ -7,12 +7,11 @@ import (
 	"strings"
 )
 
-// HostTag marks an instance whose address means something on one host only. Its
-// value names the host, so that processes of that host may connect, and no other.
+// HostTag marks an instance whose address is valid on one host only. Its value names the host. Only
+// processes of that host may connect.
 const HostTag = "skerry.host"
 
-// HostOnly says why an address is no address for other hosts; "" when it may be
-// one.
+// HostOnly returns the reason why an address is not valid for other hosts; "" when it may be valid.
 func HostOnly(host string) string {
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
@@ -35,14 +34,14 @@ func HostOnly(host string) string {
 	return ""
 }
 
-// AlsoTag marks an instance whose host is in several networks, and which listens
-// at all addresses of it. Its value has the addresses of the host in the networks
-// that the instance's Host is not in, separated by spaces.
+// AlsoTag marks an instance that listens at all addresses of a host in several networks. Its value
+// has the host's addresses in the networks other than that of the instance's Host, separated by
+// spaces.
 const AlsoTag = "skerry.also"
 
-// Reach is where a host connects to for an instance at addr, host:port, with these
-// tags; own are the networks that the host has an address in. It is addr, unless
-// that is in none of them, and an address of the instance's AlsoTag is.
+// Reach returns the address, host:port, to which a host connects for an instance at addr with these
+// tags. own are the networks of the connecting host. The result is addr, unless addr is in none of
+// own and an address of the instance's AlsoTag is.
 func Reach(addr string, tags map[string]string, own []netip.Prefix) string {
 	also := tags[AlsoTag]
 	if also == "" {

@@ -19,8 +19,8 @@ var edges = []time.Duration{
 	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second,
 }
 
-// Collector shows what a recorder counts as Prometheus metrics; register it
-// with any prometheus.Registerer. Create it with [NewCollector].
+// Collector shows the counts of a recorder as Prometheus metrics; register it with any
+// prometheus.Registerer. Create it with [NewCollector].
 type Collector struct {
 	recorder *health.Recorder
 	calls    *prometheus.Desc
@@ -51,7 +51,7 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 	out <- c.duration
 }
 
-// method is what one histogram is kept for.
+// method is the key of one histogram.
 type method struct{ side, service, version, name string }
 
 type histogram struct {

@@ -23,9 +23,9 @@ import (
 	"github.com/skerry/skerry/internal/statedir"
 )
 
-// Sink writes rows as lines of JSON into a file that rotates. One process
-// owns the file; processes of one host use files of their own. File and
-// directory must be safe from other users: see package internal/statedir.
+// Sink writes rows as lines of JSON into a file that rotates. One process owns the file; processes
+// of one host use separate files. File and directory must be safe from other users: see package
+// internal/statedir.
 type Sink struct {
 	disk run.Disk // a period's lines stay together
 	cfg  Config
@@ -34,9 +34,9 @@ type Sink struct {
 // Config sets up a Sink.
 type Config struct {
 	Path    string        // file; its directory is made when missing
-	MaxSize int           // MiB of one file before it is put aside; 0 means 16
-	Keep    int           // files that were put aside and are kept; 0 means 4
-	MaxAge  time.Duration // files that are older are removed; 0 means 30 days
+	MaxSize int           // MiB of one file before it is rotated; 0 means 16
+	Keep    int           // number of rotated files to keep; 0 means 4
+	MaxAge  time.Duration // older files are removed; 0 means 30 days
 }
 
 // New makes a sink. The file is opened for each Write.
@@ -46,8 +46,8 @@ func New(cfg Config) *Sink {
 	return &Sink{cfg: cfg}
 }
 
-// Write appends one line for each row: all of them or, when the disk is full or
-// does not answer while ctx lasts, none.
+// Write appends one line for each row: all of them or, when the disk is full or does not answer
+// while ctx lasts, none.
 func (s *Sink) Write(ctx context.Context, rows []health.Row) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -62,15 +62,15 @@ func (s *Sink) Write(ctx context.Context, rows []health.Row) error {
 		before, err = s.append(text)
 		return err
 	}
-	tooLate := func() { _ = s.cut(before) } // the rows are written with the next ones
+	tooLate := func() { _ = s.cut(before) } // the next Write has these rows again
 	if err := s.disk.Do(ctx, write, tooLate); err != nil {
 		return fmt.Errorf("write statistics to %q: %w", s.cfg.Path, err)
 	}
 	return nil
 }
 
-// append writes text to the file, in a new one when it would grow too large,
-// and returns how long it was before.
+// append writes text to the file, or to a new one if the file would grow too large. It returns the
+// earlier length of the file.
 func (s *Sink) append(text []byte) (before int64, err error) {
 	if err := statedir.Make(filepath.Dir(s.cfg.Path)); err != nil {
 		return 0, err
@@ -92,12 +92,12 @@ func (s *Sink) append(text []byte) (before int64, err error) {
 		return before, err
 	}
 	if _, err = f.Write(text); err != nil {
-		err = errors.Join(err, f.Truncate(before)) // no line that is cut off
+		err = errors.Join(err, f.Truncate(before)) // no partial line
 	}
 	return before, errors.Join(err, f.Close())
 }
 
-// cut takes what was written last off the file.
+// cut removes the last written text from the file.
 func (s *Sink) cut(size int64) error {
 	f, err := statedir.Append(s.cfg.Path)
 	if err != nil {
@@ -106,10 +106,10 @@ func (s *Sink) cut(size int64) error {
 	return errors.Join(f.Truncate(size), f.Close())
 }
 
-// rotateStamp stands before the extension of a file that was put aside.
+// rotateStamp stands before the extension of a rotated file.
 const rotateStamp = "2006-01-02T15-04-05.000"
 
-// rotate puts the file aside, and removes those that are too many or too old.
+// rotate renames the file, and removes rotated files that are too many or too old.
 func (s *Sink) rotate(now time.Time) error {
 	ext := filepath.Ext(s.cfg.Path)
 	stem := strings.TrimSuffix(filepath.Base(s.cfg.Path), ext)
@@ -133,16 +133,14 @@ func (s *Sink) rotate(now time.Time) error {
 	return err
 }
 
-// maxLine is the longest line that Read takes for one of its own.
+// maxLine is the longest line that Read accepts.
 const maxLine = 1 << 20
 
-// Read reads the rows that Sinks wrote to the files that pattern (as
-// of filepath.Match; a plain path is one) names and to the older files that
-// were rotated away from them, leaving out rows that ended before since. It
-// calls f with rows in the order of each file, oldest file first, until f
-// returns an error. bad counts lines that are no rows: a line that was cut
-// off by a crash is no reason to show nothing. No file at all is
-// fs.ErrNotExist.
+// Read reads the rows of the files that pattern names (as of filepath.Match; a plain path is a
+// pattern) and of the files rotated from them. It leaves out rows that ended before since. It calls
+// f with rows in the order of each file, oldest file first, until f returns an error. bad counts
+// invalid lines, such as a line that a crash cut off; they do not stop the reading. Without any
+// file the error is fs.ErrNotExist.
 func Read(pattern string, since time.Time, f func(health.Row) error) (bad int, err error) {
 	files, err := filesOf(pattern)
 	if err != nil {
@@ -151,14 +149,14 @@ func Read(pattern string, since time.Time, f func(health.Row) error) (bad int, e
 	for _, name := range files {
 		n, err := readFile(name, since, f)
 		bad += n
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // rotated away while we read
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // rotated during the reading
 			return bad, err
 		}
 	}
 	return bad, nil
 }
 
-// filesOf lists the files of a pattern with those that were put aside.
+// filesOf lists the files of a pattern and the files rotated from them.
 func filesOf(pattern string) ([]string, error) {
 	heads, err := filepath.Glob(pattern)
 	if err != nil {
@@ -182,11 +180,11 @@ func filesOf(pattern string) ([]string, error) {
 		}
 		files = append(files, head)
 	}
-	seen := map[string]bool{} // a wildcard may match rotated files as well
+	seen := map[string]bool{} // a wildcard may also match rotated files
 	return slices.DeleteFunc(files, func(f string) bool { dup := seen[f]; seen[f] = true; return dup }), nil
 }
 
-// rotated reads the time at which a file was put aside.
+// rotated reads the time at which a file was rotated.
 func rotated(name, stem, ext string) (when time.Time, ok bool) {
 	middle, ok := strings.CutPrefix(name, stem+"-")
 	if !ok {
@@ -227,7 +225,7 @@ func readFile(name string, since time.Time, f func(health.Row) error) (bad int, 
 		}
 	}
 	if err := lines.Err(); err != nil {
-		bad++ // a line without end: nothing after it can be read
+		bad++ // a line without end: the lines after it can't be read
 	}
 	return bad, nil
 }

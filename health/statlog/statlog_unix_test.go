@@ -17,9 +17,8 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// TestFullDisk: what fits only in part is not written at all, and nothing is
-// missing from what is written when there is room again. A limit of the
-// process stands for the disk's end: the kernel writes up to it.
+// TestFullDisk: rows that fit only in part are not written at all, and the next Write with room has
+// all rows. A limit of the process simulates the full disk: the kernel writes up to it.
 func TestFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "calls.log")
 	sink := New(Config{Path: path})
@@ -62,8 +61,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestDiskThatHangsTakesNoRowTwice: a write that was given up is taken back when
-// the disk goes on, as its rows are offered again.
+// TestDiskThatHangsTakesNoRowTwice: an abandoned write is undone when the disk goes on, as its rows
+// are offered again.
 func TestDiskThatHangsTakesNoRowTwice(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "calls.log")
 	sink := New(Config{Path: path})
@@ -73,11 +72,11 @@ func TestDiskThatHangsTakesNoRowTwice(t *testing.T) {
 	}
 	given, giveUp := context.WithCancel(context.Background())
 	giveUp()
-	for range 20 { // some are given up before they begin, some after
+	for range 20 { // some are abandoned before they begin, some after
 		if err := sink.Write(given, rows); err != nil && !errors.Is(err, run.ErrDiskHangs) {
 			t.Fatal(err)
 		} else if err == nil {
-			rows = nil // it was faster
+			rows = nil // the disk was faster
 		}
 	}
 	settle, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -12,30 +12,29 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// How long, and how many of each service, a Publisher remembers departures. An
-// hour-old goodbye can't contradict anybody: the LAN forgets sooner.
+// How long, and how many of each service, a Publisher remembers departures. An hour-old goodbye
+// contradicts no list, because the LAN forgets sooner.
 const (
 	goneKept = 10 * time.Minute
 	goneMost = 256
 )
 
-// Publisher shows lists to watchers: the part that every Registry has in common.
-// The registry publishes what it learns; the publisher remembers departures, skips
-// what a slow watcher had no time for, and never skips the newest list.
-// Its methods may be called from any goroutine.
+// Publisher shows lists to watchers: the part that every Registry has in common. The registry
+// publishes its lists. The publisher remembers departures, skips lists that a slow watcher had no
+// time for, and never skips the newest list. Its methods may be called from any goroutine.
 type Publisher struct {
 	source  string
 	partial bool
 	wants   run.Signal // the set of watched services has changed
 
 	mu       sync.Mutex
-	lists    map[string]registry.Snapshot // by service; AllServices: that everything was read
+	lists    map[string]registry.Snapshot // by service; AllServices: the mark that everything was read
 	lost     error
 	watchers map[*watcher]struct{}
 }
 
-// NewPublisher returns an empty publisher; source and partial are what its snapshots
-// say in the fields of those names.
+// NewPublisher returns an empty publisher. source and partial are the fields of these names in its
+// snapshots.
 func NewPublisher(source string, partial bool) *Publisher {
 	return &Publisher{
 		source:   source,
@@ -46,7 +45,7 @@ func NewPublisher(source string, partial bool) *Publisher {
 	}
 }
 
-// Watch is Registry.Watch.
+// Watch implements registry.Registry.
 func (b *Publisher) Watch(service string, f func(registry.Snapshot)) (stop func()) {
 	w := &watcher{service: service, f: f, pending: map[string]registry.Snapshot{}, signal: run.NewSignal()}
 	b.mu.Lock()
@@ -64,7 +63,7 @@ func (b *Publisher) Watch(service string, f func(registry.Snapshot)) (stop func(
 	g.Go(w.deliver)
 	return func() {
 		b.leave(w)
-		_ = g.Stop() // deliver ends by cancellation only
+		_ = g.Stop() // only cancellation ends deliver
 	}
 }
 
@@ -72,13 +71,13 @@ func (b *Publisher) leave(w *watcher) {
 	b.mu.Lock()
 	delete(b.watchers, w)
 	if !b.wanted(w.service) {
-		delete(b.lists, w.service) // nobody keeps it fresh any more
+		delete(b.lists, w.service) // without a watcher the registry no longer updates it
 	}
 	b.mu.Unlock()
 	b.wants.Set()
 }
 
-// wanted reports whether somebody watches the service. b.mu is held.
+// wanted reports whether a watcher wants the service. b.mu is held.
 func (b *Publisher) wanted(service string) bool {
 	for w := range b.watchers {
 		if w.service == service || w.service == registry.AllServices {
@@ -107,7 +106,7 @@ func (b *Publisher) Watched() (services []string, all bool) {
 	return slices.Sorted(maps.Keys(set)), all
 }
 
-// Unread reports whether something is watched that was not published yet.
+// Unread reports whether a watched service has not been published yet.
 func (b *Publisher) Unread() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,11 +118,10 @@ func (b *Publisher) Unread() bool {
 	return false
 }
 
-// Publish replaces the list of a service, which the caller gives away, and
-// adds to its departures. A list in the order of Compare is kept as it is,
-// others are sorted in place. A departed instance that is listed again is no
-// longer Gone. Lists that nobody watches are not kept. The service AllServices,
-// without instances, says that all services have been published.
+// Publish replaces the list of a service and adds to its departures. The caller gives the list
+// away. A list in the order of Compare is kept as it is, others are sorted in place. A departed
+// instance that is listed again is no longer Gone. Lists without a watcher are not kept. The
+// service AllServices, without instances, says that all services have been published.
 func (b *Publisher) Publish(service string, instances []registry.Instance, gone ...registry.Departure) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -140,7 +138,7 @@ func (b *Publisher) Publish(service string, instances []registry.Instance, gone 
 	}
 }
 
-// sortList only reads a list that is in order: its owner may show it again.
+// sortList only reads a list that is in order, because its owner may show it again.
 func sortList(list []registry.Instance) {
 	for i := 1; i < len(list); i++ {
 		if list[i-1].Compare(&list[i]) > 0 {
@@ -150,8 +148,8 @@ func sortList(list []registry.Instance) {
 	}
 }
 
-// Confirm says that all published lists are true as of now, and that the
-// registry can be reached. Watchers see every list with its new Read.
+// Confirm says that all published lists are valid as of now, and that the registry can be reached.
+// Watchers see every list with its new Read.
 func (b *Publisher) Confirm() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -163,8 +161,8 @@ func (b *Publisher) Confirm() {
 	})
 }
 
-// Lose says that the registry can't be reached. Watchers keep their lists and
-// see why; err must not be nil.
+// Lose says that the registry can't be reached. Watchers keep their lists and see err, which must
+// not be nil.
 func (b *Publisher) Lose(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -191,13 +189,13 @@ func (b *Publisher) update(edit func(*registry.Snapshot)) {
 	}
 }
 
-// unread is what a watcher sees of a list that was never read. b.mu is held.
+// unread is the snapshot of a list that was never read. b.mu is held.
 func (b *Publisher) unread(service string) registry.Snapshot {
 	return registry.Snapshot{Service: service, Source: b.source, Partial: b.partial, Lost: b.lost}
 }
 
-// departures joins what was known with what is new, without those that are
-// listed again, those that are too old, and all but the newest of each ID.
+// departures joins known and fresh departures. It leaves out instances that are listed again,
+// departures that are too old, and all but the newest of each ID.
 func departures(known, fresh []registry.Departure, listed []registry.Instance, now time.Time) []registry.Departure {
 	if len(known)+len(fresh) == 0 {
 		return nil
@@ -205,7 +203,7 @@ func departures(known, fresh []registry.Departure, listed []registry.Instance, n
 	seen := make(map[registry.ID]bool, len(known)+len(fresh))
 	var out []registry.Departure
 	all := slices.Concat(known, fresh)
-	for _, d := range slices.Backward(all) { // the newest of an ID wins
+	for _, d := range slices.Backward(all) { // the newest of an ID comes first
 		if seen[d.ID] || now.Sub(d.When) > goneKept || isListed(listed, d.ID) {
 			continue
 		}
@@ -265,8 +263,8 @@ func (w *watcher) deliver(ctx context.Context) error {
 	}
 }
 
-// markLast orders services by name and AllServices, the mark that everything
-// has been read, behind them.
+// markLast orders services by name, and puts AllServices, the mark that everything was read, behind
+// them.
 func markLast(a, b string) int {
 	if (a == registry.AllServices) != (b == registry.AllServices) {
 		if a == registry.AllServices {

@@ -12,29 +12,28 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// leaveTime is how long the end of Run may take to withdraw everything.
+// leaveTime bounds how long the end of Run withdraws registrations.
 const leaveTime = 2 * time.Second
 
-// Writer writes to the place where registrations are listed.
+// Writer writes registrations to the place that lists them.
 type Writer interface {
-	// Apply makes upsert listed and remove not listed. It is repeated until it
-	// returns nil, so doing it twice must be the same as doing it once.
+	// Apply makes upsert listed and remove not listed. It is repeated until it returns nil, so it
+	// must be idempotent.
 	Apply(ctx context.Context, upsert []registry.Instance, remove []registry.ID) error
 }
 
-// Registrar keeps the registrations of one owner as they were wished for. It
-// turns wishes into calls of a [Writer], gathers those that come together, and
-// tries again for ever, with backoff and jitter, whatever fails.
-// Its methods may be called from any goroutine.
+// Registrar keeps the wishes of one owner: the registrations to be listed. It turns wishes into
+// calls of a [Writer], combines wishes that come together, and retries every failure for ever, with
+// backoff and jitter. Its methods may be called from any goroutine.
 type Registrar struct {
 	owner  registry.Owner
 	writer Writer
-	kick   run.Signal // there is something to do, or to try again at once
+	kick   run.Signal // there is work, or a reason to retry at once
 
 	mu      sync.Mutex
 	seq     uint64
 	wished  map[registry.ID]registry.Instance
-	todo    map[registry.ID]uint64 // wishes not carried out yet, by the number of the wish
+	todo    map[registry.ID]uint64 // open wishes, by the number of the wish
 	lastErr error                  // of the latest failed try
 	done    chan struct{}          // closed and replaced when wishes were carried out
 }
@@ -51,8 +50,8 @@ func New(owner registry.Owner, writer Writer) *Registrar {
 	}
 }
 
-// Register is Registry.Register. The owner of the instances becomes the
-// registrar's, and an instance without a start has started now.
+// Register implements registry.Registry. The owner of the instances becomes the registrar's, and an
+// instance without a start has started now.
 func (r *Registrar) Register(ctx context.Context, instances ...registry.Instance) error {
 	for _, in := range instances {
 		if err := registry.Check(in); err != nil {
@@ -77,7 +76,7 @@ func (r *Registrar) Register(ctx context.Context, instances ...registry.Instance
 	return r.wait(ctx, "register", seq, ids)
 }
 
-// Deregister is Registry.Deregister. An ID without an epoch is the owner's.
+// Deregister implements registry.Registry. An ID without an epoch gets the owner's.
 func (r *Registrar) Deregister(ctx context.Context, ids ...registry.ID) error {
 	ids = slices.Clone(ids)
 	seq := r.wish(func(seq uint64) {
@@ -94,7 +93,7 @@ func (r *Registrar) Deregister(ctx context.Context, ids ...registry.ID) error {
 	return r.wait(ctx, "withdraw", seq, ids)
 }
 
-// Wished lists what is wished for, in the order of Compare.
+// Wished lists the wished registrations, in the order of Compare.
 func (r *Registrar) Wished() []registry.Instance {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,16 +105,15 @@ func (r *Registrar) Wished() []registry.Instance {
 	return out
 }
 
-// Settled reports whether every wish has been carried out, and how many
-// registrations are then listed.
+// Settled reports whether every wish has been carried out, and how many registrations are then
+// listed.
 func (r *Registrar) Settled() (listed int, settled bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.wished), len(r.todo) == 0
 }
 
-// Listed is how many registrations stand: their wish has been carried out, and
-// none has come since.
+// Listed is the number of listed registrations without a newer wish.
 func (r *Registrar) Listed() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -127,8 +125,7 @@ func (r *Registrar) Listed() (n int) {
 	return n
 }
 
-// Refresh lists everything again: for registries that find registrations
-// missing.
+// Refresh lists everything again. Registries call it when they find registrations missing.
 func (r *Registrar) Refresh() {
 	r.wish(func(seq uint64) {
 		for id := range r.wished {
@@ -137,9 +134,9 @@ func (r *Registrar) Refresh() {
 	})
 }
 
-// Reconcile compares what is listed of the owner with what is wished for,
-// lists what is missing and drops what is listed without being wished for: for
-// registries whose place may come back as it was earlier.
+// Reconcile compares the owner's listed registrations with the wishes. It lists missing ones and
+// drops listed ones without a wish. Registries need it if their place may come back in an earlier
+// state.
 func (r *Registrar) Reconcile(listed []registry.ID) {
 	r.wish(func(seq uint64) {
 		found := make(map[registry.ID]bool, len(listed))
@@ -157,20 +154,19 @@ func (r *Registrar) Reconcile(listed []registry.ID) {
 	})
 }
 
-// Retry ends the pause after a failure: for registries that find their place
-// reachable again.
+// Retry ends the pause after a failure. Registries call it when their place can be reached again.
 func (r *Registrar) Retry() {
 	r.kick.Set()
 }
 
-// Run carries out wishes until ctx ends; then it withdraws what is listed,
-// within two seconds, and returns nil.
+// Run carries out wishes until ctx ends. Then it withdraws the listed registrations, within two
+// seconds, and returns nil.
 func (r *Registrar) Run(ctx context.Context) error {
 	r.Refresh()
 	var pause run.Backoff
 	for {
 		select {
-		case <-r.kick: // what came before this step is done by it
+		case <-r.kick: // this step carries out all earlier wishes
 		default:
 		}
 		var retry <-chan time.Time
@@ -198,7 +194,7 @@ func (r *Registrar) wish(change func(seq uint64)) uint64 {
 	return seq
 }
 
-// step carries out what is to do now, in one call of the writer.
+// step carries out the open wishes in one call of the writer.
 func (r *Registrar) step(ctx context.Context) error {
 	r.mu.Lock()
 	tried := make(map[registry.ID]uint64, len(r.todo))
@@ -227,7 +223,7 @@ func (r *Registrar) step(ctx context.Context) error {
 		return err
 	}
 	for id, seq := range tried {
-		if r.todo[id] == seq { // otherwise it was wished for anew meanwhile
+		if r.todo[id] == seq { // otherwise there is a newer wish
 			delete(r.todo, id)
 		}
 	}
@@ -236,13 +232,13 @@ func (r *Registrar) step(ctx context.Context) error {
 	return nil
 }
 
-// wait returns when none of the wishes of number seq is left to do.
+// wait returns when the wishes of number seq have been carried out.
 func (r *Registrar) wait(ctx context.Context, verb string, seq uint64, ids []registry.ID) error {
 	for {
 		r.mu.Lock()
 		done := r.done
 		left := slices.ContainsFunc(ids,
-			func(id registry.ID) bool { return r.todo[id] >= seq }) // a newer wish for it is waited for, too
+			func(id registry.ID) bool { return r.todo[id] >= seq }) // it also waits for a newer wish
 		r.mu.Unlock()
 		if !left {
 			return nil
@@ -272,14 +268,14 @@ func pending(verb string, ids []registry.ID, last error, ctx context.Context) er
 	return fmt.Errorf("%s %s: %w: %w", verb, what, registry.ErrPending, last)
 }
 
-// leave withdraws what may be listed. The wishes stay, for another Run.
+// leave withdraws all registrations that may be listed. The wishes stay, for another Run.
 func (r *Registrar) leave(ctx context.Context) error {
 	ids := make([]registry.ID, 0)
 	for _, in := range r.Wished() {
 		ids = append(ids, in.ID())
 	}
 	r.mu.Lock()
-	for id := range r.todo { // a withdrawal that was not carried out
+	for id := range r.todo { // an open withdrawal
 		if _, ok := r.wished[id]; !ok {
 			ids = append(ids, id)
 		}
@@ -294,7 +290,7 @@ func (r *Registrar) leave(ctx context.Context) error {
 	for {
 		err := r.writer.Apply(ctx, nil, ids)
 		if err == nil || errors.Is(err, registry.ErrInvalid) || pause.Wait(ctx) != nil {
-			return nil // the lease or the silence tells the others
+			return nil // others notice the end of the lease, or the silence
 		}
 	}
 }

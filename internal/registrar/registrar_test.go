@@ -14,7 +14,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// place is a Writer that can refuse, be slow, and remembers.
+// place is a Writer that records calls and can refuse or be slow.
 type place struct {
 	mu     sync.Mutex
 	err    error
@@ -68,7 +68,7 @@ var (
 	proc = registry.Instance{Service: "proc", Version: "v1", Host: "192.0.2.1", Port: 7001, Owner: self}
 )
 
-// withRegistrar runs one in a bubble; stop ends its Run and waits.
+// withRegistrar runs a registrar in a bubble; stop ends its Run and waits.
 func withRegistrar(t *testing.T, f func(t *testing.T, r *registrar.Registrar, p *place, stop func())) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &place{}
@@ -88,8 +88,8 @@ func withRegistrar(t *testing.T, f func(t *testing.T, r *registrar.Registrar, p 
 	})
 }
 
-// TestRegistrarNeverGivesUp: an outage of any length, then listed
-// within the longest pause.
+// TestRegistrarNeverGivesUp: after an outage of any length, the wishes are listed within the
+// longest pause.
 func TestRegistrarNeverGivesUp(t *testing.T) {
 	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, _ func()) {
 		down := errors.New("down")
@@ -129,8 +129,8 @@ func TestRegistrarRetryEndsThePause(t *testing.T) {
 	})
 }
 
-// TestRegistrarGathers: wishes that come during a slow call go into the next
-// one together, and only the newest of each.
+// TestRegistrarGathers: wishes that come during a slow call go into the next one together, only the
+// newest of each.
 func TestRegistrarGathers(t *testing.T) {
 	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, _ func()) {
 		p.slow = time.Second
@@ -172,7 +172,7 @@ func TestRegistrarReconcile(t *testing.T) {
 	})
 }
 
-// TestRegistrarListed counts what stands: nothing whose wish is still to be carried out.
+// TestRegistrarListed counts listed registrations without an open wish.
 func TestRegistrarListed(t *testing.T) {
 	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, _ func()) {
 		stands := func(when string, want int) {
@@ -229,7 +229,7 @@ func TestRegistrarLeavesInTime(t *testing.T) {
 	})
 }
 
-// TestRegistrarKeepsStarted: what is registered again has not started again.
+// TestRegistrarKeepsStarted: a second registration keeps the start of the first.
 func TestRegistrarKeepsStarted(t *testing.T) {
 	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, _ *place, _ func()) {
 		begun := time.Now()
@@ -300,8 +300,8 @@ func TestBoardDepartures(t *testing.T) {
 	})
 }
 
-// TestBoardSkipsButTheNewest: a watcher that is slow misses lists, never the
-// last one, and is not called twice at a time.
+// TestBoardSkipsButTheNewest: a slow watcher misses lists, never the last one, and gets one call at
+// a time.
 func TestBoardSkipsButTheNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := registrar.NewPublisher("test", false)

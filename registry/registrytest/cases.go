@@ -12,7 +12,7 @@ import (
 // testCase is one promise of the Registry interface.
 type testCase struct {
 	name  string
-	needs func(*Harness) bool // nil: every registry can show it
+	needs func(*Harness) bool // nil: every registry can run the case
 	run   func(*site)
 }
 
@@ -85,7 +85,7 @@ func registerInvalid(s *site) {
 	}
 	other := a.instance("auth", "v3")
 	a.register(other)
-	v.lists(s.h.Seen, "auth", other) // nothing of the refused call was wished for
+	v.lists(s.h.Seen, "auth", other) // the refused call has listed nothing
 }
 
 func registerReplaces(s *site) {
@@ -99,8 +99,8 @@ func registerReplaces(s *site) {
 	v.lists(s.h.Seen, "auth", in)
 }
 
-// registerPending: a registry that is not running can list nothing, and says
-// why its caller waited in vain.
+// registerPending: a registry that is not running lists nothing, and the error of Register says
+// why.
 func registerPending(s *site) {
 	a := s.open(s.h.Open, s.owner())
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
@@ -251,8 +251,8 @@ func watchStop(s *site) {
 	}
 }
 
-// quickRestart: the same address, a new epoch; neither stands for
-// the other, and the late goodbye of the old one takes the new one away no more.
+// quickRestart: the same address, a new epoch. Neither instance replaces the other, and the late
+// goodbye of the old one does not remove the new one.
 func quickRestart(s *site) {
 	owner := s.owner()
 	old := s.startWith(s.h.Open, owner)
@@ -320,9 +320,9 @@ func kill(s *site) {
 	v.quiet(s.h.Seen, "the survivor is gone", func(s registry.Snapshot) bool { return len(s.Instances) == 0 })
 }
 
-// cutEmptiesNothing: an outage longer than every expiry. The lists stay, say
-// that they are old, and when it ends nobody is dropped and a wish of the time
-// in between is carried out.
+// cutEmptiesNothing: an outage longer than every expiry. The lists stay and say that they are old.
+// After the outage no instance is dropped, and a registration from the time of the outage is
+// listed.
 func cutEmptiesNothing(s *site) {
 	a, b := s.start(), s.start()
 	v := b.watch("auth")

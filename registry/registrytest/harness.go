@@ -13,30 +13,29 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Harness makes registries for one case and knows what they promise.
+// Harness makes registries for one case and holds their bounds.
 type Harness struct {
-	// Open returns the registry of a new process in the cluster. The suite
-	// calls Run on it.
+	// Open returns the registry of a new process in the cluster. The suite calls Run on it.
 	Open func(t *testing.T, owner registry.Owner) registry.Registry
 	// OpenOther is Open for another cluster on the same database or wire.
 	OpenOther func(t *testing.T, owner registry.Owner) registry.Registry
 
-	// Kill makes the process vanish as kill -9 does: when it returns, the end
-	// of its Run must withdraw nothing any more. Optional.
+	// Kill makes the process vanish as by kill -9. After it has returned, the end of Run must
+	// withdraw nothing. Optional.
 	Kill func(t *testing.T, r registry.Registry)
-	// Cut takes what the registries talk to away from all of them, and Heal
-	// gives it back. Optional, both or none.
+	// Cut cuts all registries off from their database or network, and Heal connects them again.
+	// Optional, both or none.
 	Cut, Heal func(t *testing.T)
-	// Forget makes the registry lose all registrations behind the owners'
-	// backs, as a restored backup does. Optional.
+	// Forget makes the registry lose all registrations without telling the owners, as a restored
+	// backup does. Optional.
 	Forget func(t *testing.T)
 
-	Seen    time.Duration // a change is seen by every watcher within this
-	Dead    time.Duration // a killed process is seen to be gone within this
-	Lost    time.Duration // a cut is noticed within this
-	Back    time.Duration // after Heal or Forget everything is listed again within this
-	Partial bool          // what Snapshot.Partial says
-	Apart   bool          // cases don't disturb each other: run them at the same time
+	Seen    time.Duration // bound until every watcher sees a change
+	Dead    time.Duration // bound until a killed process is seen to be gone
+	Lost    time.Duration // bound until a cut is noticed
+	Back    time.Duration // bound after Heal or Forget until everything is listed again
+	Partial bool          // expected value of Snapshot.Partial
+	Apart   bool          // cases are independent: run them at the same time
 	Bubble  bool          // run the cases in virtual time
 }
 
@@ -144,7 +143,7 @@ func (p *process) register(instances ...registry.Instance) {
 	}
 }
 
-// view collects what a watcher is shown.
+// view collects the snapshots of a watcher.
 type view struct {
 	s     *site
 	shown chan registry.Snapshot
@@ -197,7 +196,7 @@ func (v *view) lists(within time.Duration, service string, want ...registry.Inst
 	})
 }
 
-// quiet fails when the condition is met by anything that is shown in the time.
+// quiet fails when a snapshot within the time meets the condition.
 func (v *view) quiet(during time.Duration, what string, met func(registry.Snapshot) bool) {
 	v.s.Helper()
 	end := time.NewTimer(during)
@@ -216,7 +215,7 @@ func (v *view) quiet(during time.Duration, what string, met func(registry.Snapsh
 	}
 }
 
-// check holds for every snapshot of every case.
+// check checks every snapshot of every case.
 func (v *view) check(s registry.Snapshot) {
 	v.s.Helper()
 	if !slices.IsSortedFunc(s.Instances, registry.Compare) {

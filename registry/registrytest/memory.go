@@ -10,8 +10,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Memory is the registry of one owner in a [MemoryStore]: the reference that the other
-// registries are measured by, and what tests of consumers use.
+// Memory is the registry of one owner in a [MemoryStore]. It is the reference for the other
+// registries, and tests of consumers use it.
 type Memory struct {
 	store     *MemoryStore
 	owner     registry.Owner
@@ -25,8 +25,7 @@ type Memory struct {
 
 var _ registry.Registry = (*Memory)(nil)
 
-// NewMemory returns the owner's registry in the store. A nil store gives it one of
-// its own.
+// NewMemory returns the owner's registry in the store. With a nil store it makes its own store.
 func NewMemory(store *MemoryStore, owner registry.Owner) *Memory {
 	if store == nil {
 		store = &MemoryStore{}
@@ -37,9 +36,9 @@ func NewMemory(store *MemoryStore, owner registry.Owner) *Memory {
 	return m
 }
 
-// Fail makes this registry fail with err while the others of its store go on, as
-// for a process that is cut off; nil ends it. Fail followed by the end of
-// Run's context is a kill -9: nothing is withdrawn.
+// Fail makes this registry fail with err while the others of its store go on, as for a process that
+// is cut off; nil ends it. Fail followed by the end of Run's context is a kill -9: nothing is
+// withdrawn.
 func (m *Memory) Fail(err error) {
 	m.mu.Lock()
 	m.cut = err
@@ -56,22 +55,22 @@ func (m *Memory) failure() error {
 	return nil
 }
 
-// Register is Registry.Register.
+// Register implements registry.Registry.
 func (m *Memory) Register(ctx context.Context, instances ...registry.Instance) error {
 	return m.registrar.Register(ctx, instances...)
 }
 
-// Deregister is Registry.Deregister.
+// Deregister implements registry.Registry.
 func (m *Memory) Deregister(ctx context.Context, ids ...registry.ID) error {
 	return m.registrar.Deregister(ctx, ids...)
 }
 
-// Watch is Registry.Watch.
+// Watch implements registry.Registry.
 func (m *Memory) Watch(service string, f func(registry.Snapshot)) (stop func()) {
 	return m.publisher.Watch(service, f)
 }
 
-// Apply is Writer.Apply, for the registry's own registrar.
+// Apply implements registrar.Writer, for the registry's own registrar.
 func (m *Memory) Apply(_ context.Context, put []registry.Instance, drop []registry.ID) error {
 	if err := m.failure(); err != nil {
 		return err
@@ -79,7 +78,7 @@ func (m *Memory) Apply(_ context.Context, put []registry.Instance, drop []regist
 	return m.store.list(m.owner, put, drop)
 }
 
-// Run is Registry.Run.
+// Run implements registry.Registry.
 func (m *Memory) Run(ctx context.Context) error {
 	g := run.NewGroup(ctx)
 	g.Go(m.registrar.Run)

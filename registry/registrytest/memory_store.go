@@ -15,24 +15,24 @@ const (
 	goneKept         = 10 * time.Minute // how long departures are kept
 )
 
-// MemoryStore is the place that several [Memory] registries share, as processes share
-// a database: it holds leases and lists, and can be made to fail. The zero
-// value is ready to use; the fields are set before it is used.
+// MemoryStore is the store that several [Memory] registries share, as processes share a database.
+// It holds leases and lists, and can be made to fail. The zero value is ready to use; the fields
+// are set before use.
 type MemoryStore struct {
 	Heartbeat time.Duration // how often a Memory renews its lease; 0 means 30 s
 	Expiry    time.Duration // age at which a lease has run out; 0 means 90 s
 
 	mu      sync.Mutex
 	down    error
-	resumed time.Time // end of the latest outage: nobody expires soon after it
+	resumed time.Time // end of the latest outage: no lease expires soon after it
 	leases  map[registry.Owner]time.Time
 	listed  map[registry.ID]registry.Instance
 	gone    map[registry.ID]registry.Departure
 	members map[*Memory]struct{}
 }
 
-// Fail makes every Memory of the store fail with err, as a database that is
-// down; nil ends the outage.
+// Fail makes every Memory of the store fail with err, as a database that is down; nil ends the
+// outage.
 func (s *MemoryStore) Fail(err error) {
 	s.mu.Lock()
 	if s.down != nil && err == nil {
@@ -43,8 +43,8 @@ func (s *MemoryStore) Fail(err error) {
 	s.tell()
 }
 
-// Forget loses every lease and registration, as a database that was restored
-// from an older backup; their owners find out and list them again.
+// Forget loses every lease and registration, as a database restored from an older backup. Their
+// owners notice it and list them again.
 func (s *MemoryStore) Forget() {
 	s.mu.Lock()
 	clear(s.leases)
@@ -79,7 +79,7 @@ func (s *MemoryStore) join(m *Memory) {
 	s.members[m] = struct{}{}
 }
 
-// tell wakes every member, to read again.
+// tell makes every member read again.
 func (s *MemoryStore) tell() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +108,7 @@ func (s *MemoryStore) list(owner registry.Owner, put []registry.Instance, drop [
 	return nil
 }
 
-// depart takes an instance off the list. s.mu is held.
+// depart removes an instance from the list. s.mu is held.
 func (s *MemoryStore) depart(id registry.ID, kind registry.DepartureKind, now time.Time) {
 	if _, ok := s.listed[id]; ok {
 		delete(s.listed, id)
@@ -116,8 +116,8 @@ func (s *MemoryStore) depart(id registry.ID, kind registry.DepartureKind, now ti
 	}
 }
 
-// beat renews the owner's lease and reports whether it still has one; without
-// one its registrations are to be listed again.
+// beat renews the owner's lease and reports whether the owner still has one. Without a lease its
+// registrations must be listed again.
 func (s *MemoryStore) beat(owner registry.Owner) (leased bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +130,7 @@ func (s *MemoryStore) beat(owner registry.Owner) (leased bool, err error) {
 	return leased, nil
 }
 
-// read returns copies of everything, after removing what has expired.
+// read returns copies of all lists, after removing expired leases.
 func (s *MemoryStore) read() (listed map[registry.ID]registry.Instance, gone map[registry.ID]registry.Departure, err error) {
 	s.mu.Lock()
 	if s.down != nil {
@@ -149,7 +149,7 @@ func (s *MemoryStore) read() (listed map[registry.ID]registry.Instance, gone map
 // expire ends the leases that have run out. s.mu is held.
 func (s *MemoryStore) expire(now time.Time) (any bool) {
 	if now.Sub(s.resumed) < s.expiry()/2 {
-		return false // the living have not all had their turn yet
+		return false // not every live process has renewed its lease yet
 	}
 	for owner, beat := range s.leases {
 		if now.Sub(beat) <= s.expiry() {
