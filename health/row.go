@@ -42,7 +42,7 @@ const (
 	Broken            // the connection broke after bytes were sent
 	Internal          // the handler failed in a way that its IDL does not declare, or panicked
 	Rejected          // never left the caller: breaker open, limit, no instance
-	Barred            // by the rules of releases or membership, before the handler: the caller brought something wrong, or lacks something
+	Barred            // by the rules of releases or membership, before the handler: a fault of the caller
 	afterLast = iota
 )
 
@@ -83,7 +83,7 @@ type Key struct {
 	Side    Side
 	Service string
 	Method  string
-	Peer    string // client side: the instance's host:port; server side: the caller's service, or its IP address without one
+	Peer    string // client: the instance's host:port; server: the caller's service, or its IP address without one
 	Version string // of the callee; "" without a version, or when none was chosen before the call ended
 }
 

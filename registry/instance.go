@@ -23,7 +23,7 @@ const (
 	ProtocolFramedCompact   Protocol = "framed-compact"   // TFramedTransport + TCompactProtocol
 	ProtocolUnframedBinary  Protocol = "unframed-binary"  // TBufferedTransport + TBinaryProtocol
 	ProtocolUnframedCompact Protocol = "unframed-compact" // TBufferedTransport + TCompactProtocol
-	ProtocolHTTP            Protocol = "http"             // not Thrift: an HTTP service for users, reached through the gateway
+	ProtocolHTTP            Protocol = "http"             // not Thrift: HTTP for users, reached through the gateway
 )
 
 // Protocols lists every protocol in the order of the constants.
@@ -104,7 +104,7 @@ type Instance struct {
 	Weight   int               // share of calls relative to its peers; 0 means DefaultWeight, -1 means none
 	Tags     map[string]string // free labels for routing rules
 	TLS      bool              // the port speaks TLS
-	Heard    uint32            // last heartbeat or LAN packet, known when the list was read: Unix seconds on the reader's clock; 0 = unknown
+	Heard    uint32            // last heartbeat or LAN packet: Unix seconds, reader's clock; 0 = unknown
 	Owner    Owner             // process that registered it
 	Leaving  bool              // it is stopping and still executes calls: called only while there is no other
 	Started  time.Time         // start of the provider, on the reader's clock; zero = unknown
