@@ -14,15 +14,14 @@ const Least = 4 << 20
 
 var floors struct {
 	mu      sync.Mutex
-	asked   []int            // floors that hold
+	asked   []int            // floors in force
 	size    int              // of the ballast
-	ballast *strings.Builder // which, unlike make, clears no memory; nil = none
+	ballast *strings.Builder // unlike make, it clears no memory; nil = none
 }
 
-// Raise keeps the collector from starting below a heap of so many bytes, until
-// lower is called. It reports the floor that this call stands for, 0 when it
-// does nothing: because the program has set the collector itself, or the
-// memory it may use is too small.
+// Raise keeps the collector from starting on a heap below bytes, until lower is called. It returns
+// the floor of this call. The floor is 0 when Raise does nothing, because the program has
+// configured the collector itself or may use too little memory.
 func Raise(bytes int) (floor int, lower func()) {
 	if floor = min(bytes, most()/4); floor < Least || tuned() {
 		return 0, func() {}
@@ -36,7 +35,7 @@ func Raise(bytes int) (floor int, lower func()) {
 	})
 }
 
-// change sees to it that the ballast fits what is asked for.
+// change makes the ballast fit the requested floors.
 func change(f func([]int) []int) {
 	floors.mu.Lock()
 	defer floors.mu.Unlock()
@@ -54,7 +53,7 @@ func change(f func([]int) []int) {
 	}
 }
 
-// most is how much memory this process may use.
+// most is the memory, in bytes, that this process may use.
 func most() int {
 	if n := groupLimit(); n > 0 {
 		return n
@@ -62,7 +61,7 @@ func most() int {
 	return math.MaxInt
 }
 
-// tuned reports whether somebody has set the collector.
+// tuned reports whether the collector has been configured.
 func tuned() bool {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return true

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// goal is the heap at which the collector starts next.
+// goal is the heap size at which the collector starts next.
 func goal() int {
 	runtime.GC()
 	s := []metrics.Sample{{Name: "/gc/heap/goal:bytes"}}
@@ -48,7 +48,7 @@ func TestLargestFloorCounts(t *testing.T) {
 	large()
 	holds(8 << 20)
 	small()
-	small() // counts once
+	small() // a second call has no effect
 	holds(8 << 20)
 	other()
 	holds(0)

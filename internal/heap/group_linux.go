@@ -21,9 +21,8 @@ func groupLimit() int {
 	})
 }
 
-// limitOf finds the lowest limit by the text of /proc/self/cgroup: of its
-// groups, and of those around them. read returns a file below the mount point,
-// "" when there is none.
+// limitOf returns the lowest limit of the groups in the text of /proc/self/cgroup and of their
+// parents. read returns a file below the mount point, "" when there is none.
 func limitOf(groups string, read func(path string) string) int {
 	lowest := int64(0)
 	for line := range strings.Lines(groups) {
@@ -42,7 +41,7 @@ func limitOf(groups string, read func(path string) string) int {
 		for path := filepath.Clean("/" + fields[2]); ; path = filepath.Dir(path) {
 			n, err := strconv.ParseInt(strings.TrimSpace(read(filepath.Join(mount, path, file))), 10, 64)
 			if err == nil && n > 0 && n < 1<<50 &&
-				(lowest == 0 || n < lowest) { // version 1 writes a huge number for none
+				(lowest == 0 || n < lowest) { // version 1 writes a huge number for no limit
 				lowest = n
 			}
 			if path == "/" {

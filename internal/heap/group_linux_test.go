@@ -9,7 +9,7 @@ import (
 )
 
 func TestGroupLimit(t *testing.T) {
-	const none = "9223372036854771712\n" // as version 1 writes it
+	const none = "9223372036854771712\n" // in the form of version 1
 	for name, c := range map[string]struct {
 		groups string
 		files  map[string]string
@@ -32,7 +32,7 @@ func TestGroupLimit(t *testing.T) {
 	}
 }
 
-// The ballast is memory on paper only.
+// The ballast uses no pages.
 func TestFloorTakesNoPages(t *testing.T) {
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")

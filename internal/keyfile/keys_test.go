@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
-// write puts a text into a file in place, as an editor does.
+// write writes a text into a file in place, as an editor does.
 func write(t *testing.T, path, text string, mode fs.FileMode) {
 	t.Helper()
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), mode), os.Chmod(path, mode)); err != nil {
@@ -33,8 +33,7 @@ func text(keys ...sitekey.Key) string {
 	return b.String()
 }
 
-// home gives the process empty places, so that the keys of this host are not
-// found.
+// home gives the process empty places, so that it does not find the keys of this host.
 func home(t *testing.T) (credentials, config string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -127,8 +126,7 @@ func TestOddFiles(t *testing.T) {
 	}
 }
 
-// TestLastGoodKeysStay goes through what may happen to a file of a running
-// process.
+// TestLastGoodKeysStay tests the changes of a running process's file.
 func TestLastGoodKeysStay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	a, b := sitekey.New(), sitekey.New()
@@ -178,7 +176,7 @@ func TestLastGoodKeysStay(t *testing.T) {
 	step("another key, seen twice", "", c)
 }
 
-// TestKeyOfAPlaceStays takes the only file of the default places away.
+// TestKeyOfAPlaceStays removes the only file of the default places.
 func TestKeyOfAPlaceStays(t *testing.T) {
 	_, config := home(t)
 	a := sitekey.New()
@@ -221,7 +219,7 @@ func TestRunLooksEveryPeriod(t *testing.T) {
 			t.Errorf("a new key was seen after %v, want %v at most", took, Period)
 		}
 		write(t, path, "x", 0o600)
-		time.Sleep(10*Period + Period/2) // and from here on between two looks
+		time.Sleep(10*Period + Period/2) // from here on between two reads
 		write(t, path, text(a, b), 0o600)
 		time.Sleep(2 * Period)
 		write(t, path, "x", 0o600)
@@ -270,8 +268,8 @@ func TestCreateAndReplace(t *testing.T) {
 	}
 }
 
-// A file of operators that is emptied or taken away ends the rights of its last
-// operator, once two looks have found it so; a bad one does not.
+// If a file of operators is emptied or removed, its last operator loses its rights after two reads.
+// A bad file has no such effect.
 func TestTheLastOperatorGoes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "operators")
 	li := sshsig.Operator{Name: "li", Key: sshsig.PublicKey{1}, Namespaces: sshsig.Namespaces}

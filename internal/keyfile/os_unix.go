@@ -20,8 +20,7 @@ func open(path string) (*os.File, error) {
 
 func tooManyLinks(err error) bool { return errors.Is(err, syscall.ELOOP) }
 
-// safe refuses a file that another user may have written, or may read though
-// it is a secret.
+// safe refuses a file that another user may have written, or a secret that another user may read.
 func safe(path string, _ *os.File, info fs.FileInfo, what kind) error {
 	mode, owner := info.Mode().Perm(), int(info.Sys().(*syscall.Stat_t).Uid)
 	switch {
@@ -54,7 +53,7 @@ func safe(path string, _ *os.File, info fs.FileInfo, what kind) error {
 	return nil
 }
 
-// privateMode leaves the group of a file of root's the right to read.
+// privateMode is the mode of a private file. The group may read a file of root's.
 func privateMode(owner int) string {
 	if owner == 0 {
 		return "o="
@@ -62,7 +61,7 @@ func privateMode(owner int) string {
 	return "600"
 }
 
-// restrict has nothing to do: the file was made with mode 0600.
+// restrict does nothing: the file was made with mode 0600.
 func restrict(*os.File) error { return nil }
 
 // take gives a new file the owner, group and mode of the old one.

@@ -14,7 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/sitekey"
 )
 
-// fakeInfo is a file of any owner and mode, also for a test that is not root.
+// fakeInfo is a file of any owner and mode, for tests without root.
 type fakeInfo struct {
 	fs.FileInfo
 	mode  fs.FileMode
@@ -32,7 +32,7 @@ func TestRights(t *testing.T) {
 		owner int
 		mode  fs.FileMode
 		what  kind
-		want  string // what the error says, "" for none
+		want  string // part of the error, "" for none
 	}{
 		{self, 0o600, secret, ""},
 		{self, 0o400, secret, ""},
@@ -72,7 +72,7 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// TestModesOfRealFiles reads through the whole of OpenKeys.
+// TestModesOfRealFiles tests the modes by OpenKeys.
 func TestModesOfRealFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "key")
@@ -125,7 +125,7 @@ func TestCreatedKeysArePrivate(t *testing.T) {
 	}
 }
 
-// TestWaitsForNoFile names things that a reader could wait for, for ever.
+// TestWaitsForNoFile names files on which a reader could wait for ever.
 func TestWaitsForNoFile(t *testing.T) {
 	dir := t.TempDir()
 	pipe, loop, link := filepath.Join(dir, "pipe"), filepath.Join(dir, "loop"), filepath.Join(dir, "link")

@@ -21,20 +21,20 @@ func open(path string) (*os.File, error) { return os.Open(path) }
 
 func tooManyLinks(err error) bool { return false }
 
-// The rights that matter, also inside of "full access", which has all bits.
+// The rights to check, also inside of "full access", which has all bits.
 const (
 	readRights  = windows.FILE_READ_DATA | windows.GENERIC_READ | windows.GENERIC_ALL
 	writeRights = windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA | windows.GENERIC_WRITE | windows.GENERIC_ALL |
 		windows.WRITE_DAC | windows.WRITE_OWNER | windows.DELETE
 )
 
-// crowds are the groups that stand for all users of a host or a domain.
+// crowds are the groups that contain all users of a host or a domain.
 var crowds = []windows.WELL_KNOWN_SID_TYPE{
 	windows.WinWorldSid, windows.WinAuthenticatedUserSid, windows.WinBuiltinUsersSid, windows.WinBuiltinGuestsSid,
 	windows.WinInteractiveSid, windows.WinNetworkSid, windows.WinAnonymousSid,
 }
 
-// safe refuses a file whose access list lets a crowd read a secret, or write.
+// safe refuses a file whose access list lets a group of crowds write it, or read a secret.
 func safe(path string, f *os.File, _ fs.FileInfo, what kind) error {
 	if what == harmless {
 		return nil
@@ -75,7 +75,7 @@ func mend(path string) string {
 	return fmt.Sprintf(`icacls %s /inheritance:r /grant:r *S-1-5-18:F *S-1-5-32-544:F "%%USERNAME%%:F"`, quote(path))
 }
 
-// restrict leaves a new file to its owner, the administrators and the system.
+// restrict limits a new file to its owner, the administrators and the system.
 func restrict(f *os.File) error {
 	sd, err := windows.SecurityDescriptorFromString("D:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FA;;;OW)")
 	if err != nil {

@@ -12,21 +12,20 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
-// kind says what a file holds, and so which rights on it are too many.
+// kind is the kind of a file. It decides which rights are too many.
 type kind int
 
 const (
 	secret   kind = iota // others may neither read nor write it
 	public               // others may read it
 	private              // others may neither read nor write it, and any user may own it
-	harmless             // nothing depends on the rights
+	harmless             // any rights are allowed
 )
 
-// maxKeys is how long a key file may be.
+// maxKeys bounds a key file, in bytes.
 const maxKeys = 64 << 10
 
-// read returns the text of a file, at most limit bytes of it, when the file
-// is safe to obey.
+// read returns the text of a file, at most limit bytes, if its rights are safe.
 func read(path string, what kind, limit int) (string, error) {
 	f, err := open(path)
 	if err != nil {
@@ -53,7 +52,7 @@ func read(path string, what kind, limit int) (string, error) {
 	return string(text), nil
 }
 
-// readable adds to an error of opening what to do about it.
+// readable adds the remedy to an error of opening.
 func readable(path string, what kind, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission) && what == secret:
@@ -85,11 +84,11 @@ func typeOf(m fs.FileMode) string {
 	return "something special"
 }
 
-// Places is where the key of a cluster is looked for, the first one first,
-// when the configuration names no file.
+// Places are the paths of a cluster's key when the configuration names no file, in order of
+// precedence.
 func Places(cluster string) []string {
 	if cluster == "" || cluster == "." || cluster == ".." || strings.ContainsAny(cluster, `/\:`) {
-		return nil // no name of a cluster, and none that may lead elsewhere
+		return nil // not a valid cluster name, and it must not lead to another directory
 	}
 	var places []string
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
@@ -104,13 +103,12 @@ func Places(cluster string) []string {
 	return places
 }
 
-// maxPrivate is how long a private key may be.
+// maxPrivate bounds a private key, in bytes.
 const maxPrivate = 64 << 10
 
-// ReadPrivate returns the text of an operator's private key, which no other
-// user may read. It may belong to another
-// user than the one of this process: a foreign private key does no harm, as
-// no file of operators names it.
+// ReadPrivate returns the text of an operator's private key, which no other user may read. It may
+// belong to another user than the one of this process: a foreign private key is harmless, as no
+// file of operators names it.
 func ReadPrivate(path string) (string, error) { return read(path, private, maxPrivate) }
 
 // ReadPublicKey reads a .pub file. It may belong to any user: a public key
@@ -126,7 +124,7 @@ func ReadPublicKey(path string) (key sshsig.PublicKey, comment string, err error
 	return key, comment, nil
 }
 
-// Homes are those of the Places that a command may write.
+// Homes are the Places that a command may write.
 func Homes(cluster string) []string {
 	places := Places(cluster)
 	if len(places) > 0 && os.Getenv("CREDENTIALS_DIRECTORY") != "" {

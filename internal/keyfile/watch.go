@@ -14,21 +14,21 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
-// Period is the time between two looks at the files.
+// Period is the time between two reads of the files.
 const Period = 5 * time.Second
 
-// watch keeps what was read last and well.
+// watch keeps the result of the last good read.
 type watch[T any] struct {
 	read func() ([]T, error)
 	set  func([]T)
-	id   func(T) string   // the same for the same thing
-	void func(error) bool // whether an error means that there is nothing any more; nil: none does
+	id   func(T) string   // equal for the same value
+	void func(error) bool // whether an error means that the list is empty; nil: no error does
 
 	mu      sync.Mutex
 	good    []T
-	pending []string // ids of the last look, which lacked something
+	pending []string // ids of the last read, if some were missing
 	trouble string
-	voided  bool // the last look found nothing any more
+	voided  bool // the last read found an empty list
 }
 
 func (w *watch[T]) look() error {
@@ -38,7 +38,7 @@ func (w *watch[T]) look() error {
 	if err != nil {
 		w.pending = nil
 		void := w.void != nil && w.void(err)
-		if void && w.voided { // it is so, and no file that is being replaced
+		if void && w.voided { // confirmed: the file is not just being replaced
 			w.good = nil
 			w.set(nil)
 		}
@@ -62,7 +62,7 @@ func (w *watch[T]) look() error {
 }
 
 func (w *watch[T]) ids(list []T) []string {
-	out := make([]string, 0, len(list)) // not nil, which says that nothing is pending
+	out := make([]string, 0, len(list)) // not nil: nil means that no change is pending
 	for _, e := range list {
 		out = append(out, w.id(e))
 	}
@@ -97,13 +97,13 @@ func (w *watch[T]) run(ctx context.Context, report func(error)) error {
 	}
 }
 
-// Key is a site key with the place where it stands.
+// Key is a site key with its place in a file.
 type Key struct {
 	sitekey.Line
 	Path string
 }
 
-// Place reads FILE:LINE.
+// Place is the place as FILE:LINE.
 func (k Key) Place() string {
 	if k.Number == 0 {
 		return k.Path
@@ -117,9 +117,8 @@ type Keys struct {
 	ring *sitekey.Ring
 }
 
-// OpenKeys reads the key files of a cluster: those that are named, else the
-// first of Places that there is. Without any file the ring is empty, and a
-// later look may fill it.
+// OpenKeys reads the key files of a cluster: the named ones, else the first of Places that exists.
+// Without any file the ring is empty, and a later read may fill it.
 func OpenKeys(cluster string, files []string) (*Keys, error) {
 	k := &Keys{ring: sitekey.NewRing()}
 	k.w = watch[Key]{
@@ -136,20 +135,20 @@ func OpenKeys(cluster string, files []string) (*Keys, error) {
 	return k, k.w.look()
 }
 
-// Ring is what others read. It changes with the files.
+// Ring is the ring for the rest of the process. It changes with the files.
 func (k *Keys) Ring() *sitekey.Ring { return k.ring }
 
-// Found is every key with its place, as read last and well.
+// Found is every key with its place, from the last good read.
 func (k *Keys) Found() []Key { return k.w.last() }
 
-// Look reads the files again. An error is returned once, until it changes.
+// Look reads the files again. It returns an error once, until the error changes.
 func (k *Keys) Look() error { return k.w.look() }
 
-// Problem is why the files could not be read last; "" when they could.
+// Problem is the error of the last read; "" without one.
 func (k *Keys) Problem() string { return k.w.problem() }
 
-// Run looks every Period until ctx ends, and reports errors once, and nil when
-// what was bad is good again.
+// Run reads the files every Period until ctx ends. It reports each error once, and nil when the
+// files are good again.
 func (k *Keys) Run(ctx context.Context, report func(error)) error { return k.w.run(ctx, report) }
 
 func plain(list []Key) []sitekey.Key {
@@ -160,8 +159,8 @@ func plain(list []Key) []sitekey.Key {
 	return keys
 }
 
-// findKeys reads the named files, or the first place that there is. A place
-// that this user may not read is passed over for one that it may.
+// findKeys reads the named files, or the first place that exists. It skips a place that this user
+// may not read if there is one that it may.
 func findKeys(cluster string, files []string) ([]Key, error) {
 	if len(files) > 0 {
 		return readAll(files)
@@ -206,15 +205,14 @@ func readAll(files []string) ([]Key, error) {
 	return all, nil
 }
 
-// Operators are the file of operators of a process.
+// Operators is the file of operators of a process.
 type Operators struct {
 	w         watch[sshsig.Operator]
 	operators *sshsig.Operators
 }
 
-// Nobody reports whether an error of Look says that the file names nobody any
-// more: it is empty, or gone. Then nobody may sign, from the next look on that
-// finds the same.
+// Nobody reports whether an error of Look says that the file names no operator any more: it is
+// empty, or gone. After the next read with the same result, no operator may sign.
 func Nobody(err error) bool { return errors.Is(err, sshsig.ErrNone) || errors.Is(err, fs.ErrNotExist) }
 
 // OpenOperators reads a file of operators.
@@ -241,15 +239,15 @@ func OpenOperators(path string) (*Operators, error) {
 	return o, o.w.look()
 }
 
-// Trusted is what others read. It changes with the file.
+// Trusted is the set of operators for the rest of the process. It changes with the file.
 func (o *Operators) Trusted() *sshsig.Operators { return o.operators }
 
-// Look reads the file again. An error is returned once, until it changes.
+// Look reads the file again. It returns an error once, until the error changes.
 func (o *Operators) Look() error { return o.w.look() }
 
-// Problem is why the file could not be read last; "" when it could.
+// Problem is the error of the last read; "" without one.
 func (o *Operators) Problem() string { return o.w.problem() }
 
-// Run looks every Period until ctx ends, and reports errors once, and nil when
-// what was bad is good again.
+// Run reads the file every Period until ctx ends. It reports each error once, and nil when the file
+// is good again.
 func (o *Operators) Run(ctx context.Context, report func(error)) error { return o.w.run(ctx, report) }

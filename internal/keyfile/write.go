@@ -12,8 +12,8 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
-// CreateKeys makes a key file that only its owner may read. It fails with
-// fs.ErrExist where there is something already.
+// CreateKeys makes a key file that only its owner may read. It fails with fs.ErrExist if the path
+// exists.
 func CreateKeys(path string, keys ...sitekey.Line) error {
 	var b strings.Builder
 	b.WriteString("# skerry: the key of the site. Each host with this key is a member: keep it to the hosts of the " +
@@ -24,8 +24,8 @@ func CreateKeys(path string, keys ...sitekey.Line) error {
 	return create(path, b.String(), 0o600)
 }
 
-// ReplaceKeys writes other keys, another order or other notes into a key file.
-// Comments that stand on lines of their own are kept, in front of the keys.
+// ReplaceKeys writes other keys, another order or other notes into a key file. Comments on lines of
+// their own are kept, in front of the keys.
 func ReplaceKeys(path string, keys []sitekey.Line) error {
 	text, err := read(path, secret, maxKeys)
 	if err != nil {
@@ -99,8 +99,8 @@ func create(path, text string, mode fs.FileMode) error {
 	return finish(f, text, err, func() error { return nil })
 }
 
-// replace writes a file beside the old one and puts it in its place. A link
-// stays: what it leads to is replaced.
+// replace writes a file beside the old one and renames it to the old name. Of a link it replaces
+// the target.
 func replace(path, text string) error {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -117,8 +117,7 @@ func replace(path, text string) error {
 	return finish(f, text, take(f, old), func() error { return os.Rename(f.Name(), path) })
 }
 
-// finish writes the text, unless something went wrong before, and leaves no
-// half of it behind.
+// finish writes the text, unless there was an error before, and leaves no partial file.
 func finish(f *os.File, text string, err error, then func() error) error {
 	if err == nil {
 		_, err = f.WriteString(text)
@@ -135,13 +134,13 @@ func finish(f *os.File, text string, err error, then func() error) error {
 		return err
 	}
 	if dir, open := os.Open(filepath.Dir(f.Name())); open == nil {
-		_ = dir.Sync() // where the system can
+		_ = dir.Sync() // on systems that support it
 		dir.Close()
 	}
 	return nil
 }
 
-// quote is a path for a shell.
+// quote is a path quoted for a shell.
 func quote(path string) string {
 	if path != "" &&
 		strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:\\") == "" {

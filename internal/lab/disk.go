@@ -9,8 +9,7 @@ import (
 	"sync"
 )
 
-// Disk is a file system that can stop to answer, and can be full: ext4 on a
-// loop device.
+// Disk is a file system that can hang, and can be full: ext4 on a loop device.
 type Disk struct {
 	t      T
 	dir    string
@@ -18,8 +17,7 @@ type Disk struct {
 	frozen bool
 }
 
-// NewDisk mounts a disk of 16 MiB on a directory, which it makes. The end of the
-// test takes it away.
+// NewDisk mounts a disk of 16 MiB on a directory, which it makes. The end of the test removes it.
 func NewDisk(t T, dir string) *Disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -36,7 +34,7 @@ func NewDisk(t T, dir string) *Disk {
 	t.Cleanup(func() {
 		d.Thaw()
 		d.run("umount", "-l", dir)
-		_ = os.Remove(image) // its directory is the test's, which goes too
+		_ = os.Remove(image) // its directory is the test's, which is removed as well
 	})
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatalf("lab: %v", err)
@@ -44,7 +42,7 @@ func NewDisk(t T, dir string) *Disk {
 	return d
 }
 
-// Fill takes all the room that is left; Empty gives it back.
+// Fill uses all free space; Empty frees it.
 func (d *Disk) Fill() {
 	d.t.Helper()
 	f, err := os.Create(d.filler())
@@ -52,7 +50,7 @@ func (d *Disk) Fill() {
 		d.t.Fatalf("lab: %v", err)
 	}
 	defer f.Close()
-	for size := 1 << 20; size > 0; size /= 2 { // less and less fits
+	for size := 1 << 20; size > 0; size /= 2 { // smaller and smaller pieces fit
 		for block := make([]byte, size); err == nil; {
 			_, err = f.Write(block)
 		}
@@ -60,7 +58,7 @@ func (d *Disk) Fill() {
 	}
 }
 
-// Empty gives back what Fill took.
+// Empty frees the space that Fill has used.
 func (d *Disk) Empty() {
 	d.t.Helper()
 	if err := os.Remove(d.filler()); err != nil {
@@ -70,7 +68,7 @@ func (d *Disk) Empty() {
 
 func (d *Disk) filler() string { return filepath.Join(d.dir, "filler") }
 
-// Dir is where it is mounted.
+// Dir is the mount point.
 func (d *Disk) Dir() string { return d.dir }
 
 // Freeze makes every write hang from now on.

@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// faults are what a host's ingress hook does to what arrives.
+// faults are the effects of a host's ingress hook on arriving packets.
 type faults struct {
 	loss    float64 // per cent
 	noGroup bool    // UDP broadcast and multicast are dropped
 	noUDP   bool    // all UDP is dropped
-	deaf    []int   // hosts that are not heard
+	deaf    []int   // hosts whose packets are dropped
 }
 
 // Loss makes every host drop a percentage of the packets that arrive on its
@@ -26,14 +26,14 @@ func (l *LAN) Loss(percent float64) {
 	}
 }
 
-// Loss makes the host drop a percentage of what arrives; 0 ends it.
+// Loss makes the host drop a percentage of the arriving packets; 0 ends it.
 func (h *Host) Loss(percent float64) { h.lan.t.Helper(); h.faults.loss = percent; h.filter() }
 
 // BlockBroadcast drops UDP broadcast and multicast that arrives at the host,
 // as a VLAN or Wi-Fi access point may; ARP and neighbour discovery pass.
 func (h *Host) BlockBroadcast(block bool) { h.lan.t.Helper(); h.faults.noGroup = block; h.filter() }
 
-// BlockBroadcast does it at every host.
+// BlockBroadcast drops UDP broadcast and multicast that arrives at every host.
 func (l *LAN) BlockBroadcast(block bool) {
 	l.t.Helper()
 	for _, h := range l.hosts {
@@ -44,11 +44,11 @@ func (l *LAN) BlockBroadcast(block bool) {
 // BlockUDP drops all UDP that arrives at the host; TCP passes.
 func (h *Host) BlockUDP(block bool) { h.lan.t.Helper(); h.faults.noUDP = block; h.filter() }
 
-// Deaf makes the host hear nothing from the hosts with these indices; without
-// any it hears all again.
+// Deaf makes the host drop all packets from the hosts with these indices; without any it receives
+// all again.
 func (h *Host) Deaf(to ...int) { h.lan.t.Helper(); h.faults.deaf = to; h.filter() }
 
-// Cut pulls the cable of the host's interface on LAN 0; Heal puts it back.
+// Cut pulls the cable of the host's interface on LAN 0; Heal plugs it in again.
 func (h *Host) Cut() { h.lan.t.Helper(); h.cable("down") }
 
 // Heal ends Cut.
@@ -59,8 +59,8 @@ func (h *Host) cable(state string) {
 	h.lan.ip("-n", h.lan.hub(), "link", "set", h.port(0), state)
 }
 
-// Partition splits the LANs: the named hosts hear only each other, the others
-// only the others. With no hosts it ends.
+// Partition splits the LANs in two sides: the named hosts, and the others. Hosts receive packets of
+// their own side only. Without hosts the partition ends.
 func (l *LAN) Partition(side ...int) {
 	l.t.Helper()
 	for _, h := range l.hosts {
@@ -108,7 +108,7 @@ func (h *Host) filter() {
 	h.lan.command(b.String(), "ip", "netns", "exec", h.Namespace, "nft", "-f", "-")
 }
 
-// interfaces are the names of the host's interfaces but loopback.
+// interfaces are the names of the host's interfaces except loopback.
 func (h *Host) interfaces() []string {
 	h.lan.t.Helper()
 	var links []struct {
@@ -142,7 +142,7 @@ func (l *LAN) Counts() []Count {
 	out := make([]Count, len(l.hosts))
 	for _, link := range links {
 		for i, h := range l.hosts {
-			if link.Name == h.port(0) { // what the port receives, the host has sent
+			if link.Name == h.port(0) { // the host has sent all that the port receives
 				rx, tx := link.Stats.RX, link.Stats.TX
 				out[i] = Count{rx.Packets, rx.Bytes, tx.Packets, tx.Bytes}
 			}

@@ -55,7 +55,7 @@ func (h *Host) Connect(iface string, lan int) {
 	l.ip("-n", h.Namespace, "link", "set", iface, "up")
 }
 
-// Disconnect takes the host's interface on a LAN away for good.
+// Disconnect removes the host's interface on a LAN for good.
 func (h *Host) Disconnect(lan int) { h.lan.ip("-n", h.lan.hub(), "link", "del", h.port(lan)) }
 
 // port is the name of the host's end at the bridge.
@@ -66,15 +66,14 @@ func (h *Host) mac(lan int) string { return fmt.Sprintf("02:00:73:6b:%02x:%02x",
 // IP is the host's IPv4 address on LAN 0 or 1.
 func (h *Host) IP(lan int) string { return fmt.Sprintf("10.%d.0.%d", 77+lan, h.Index+1) }
 
-// Command is a command to be run in the host. It is not tied to the test; see
-// Start.
+// Command returns a command for the host. It is not tied to the test; see Start.
 func (h *Host) Command(name string, args ...string) *exec.Cmd {
 	c := exec.Command("ip", append([]string{"netns", "exec", h.Namespace, name}, args...)...)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return c
 }
 
-// Run runs a command in the host to its end and returns what it printed.
+// Run runs a command in the host to its end and returns its output.
 func (h *Host) Run(name string, args ...string) string {
 	h.lan.t.Helper()
 	out, err := h.Command(name, args...).CombinedOutput()
@@ -102,8 +101,7 @@ func (h *Host) Start(name string, args ...string) *Process {
 	return h.StartCommand(h.Command(name, args...))
 }
 
-// StartCommand starts what Command returned, with a Stdout of the caller's or
-// else one that Output reads.
+// StartCommand starts a result of Command. Without a Stdout of the caller, Output reads its output.
 func (h *Host) StartCommand(c *exec.Cmd) *Process {
 	h.lan.t.Helper()
 	p := &Process{Cmd: c, done: make(chan struct{})}
@@ -161,7 +159,7 @@ func (p *Process) Wait(within time.Duration) error {
 	}
 }
 
-// Output is what the process has printed so far.
+// Output is the output of the process so far.
 func (p *Process) Output() string { return p.out.String() }
 
 type lockedBuffer struct {

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Kinds is what one host has sent on LAN 0 since CountKinds, in packets.
-// Neighbour is IPv6's ICMP: neighbour discovery and reports of groups.
+// Kinds are the numbers of packets that one host has sent on LAN 0 since CountKinds. Neighbour is
+// IPv6's ICMP: neighbour discovery and reports of groups.
 type Kinds struct{ UDP, TCP, ARP, Neighbour uint64 }
 
-// CountKinds begins to count what each host sends by kind.
+// CountKinds begins to count the sent packets of each host by kind.
 func (l *LAN) CountKinds() {
 	l.t.Helper()
 	var b strings.Builder

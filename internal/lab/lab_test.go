@@ -15,11 +15,11 @@ import (
 	"github.com/skerry/skerry/internal/lab"
 )
 
-// dialVar makes the test binary, run in a host, say by its exit status
-// whether a host can be reached.
+// dialVar makes the test binary, run in a host, report by its exit status whether a host can be
+// reached.
 const dialVar = "SKERRY_LAB_DIAL"
 
-// bytesVar has it send a datagram of so many bytes instead.
+// bytesVar makes it send a datagram of so many bytes instead.
 const bytesVar = "SKERRY_LAB_BYTES"
 
 func TestMain(m *testing.M) {
@@ -39,15 +39,14 @@ func TestMain(m *testing.M) {
 	os.Exit(1)
 }
 
-// sendLong returns 0 when a datagram has reached a host, whose kernel refuses
-// it.
+// sendLong returns 0 when a datagram has reached a host, whose kernel answers with a refusal.
 func sendLong(to string, n int) int {
 	c, err := net.Dial("udp", net.JoinHostPort(to, "9"))
 	if err != nil {
 		return 1
 	}
 	for range 3 {
-		_, _ = c.Write(make([]byte, n)) // refused are those before it
+		_, _ = c.Write(make([]byte, n)) // an error concerns earlier datagrams
 		_ = c.SetReadDeadline(time.Now().Add(400 * time.Millisecond))
 		if _, err := c.Read(make([]byte, 1)); errors.Is(err, syscall.ECONNREFUSED) {
 			return 0
@@ -100,7 +99,7 @@ func TestCablesAndFaults(t *testing.T) {
 	}
 }
 
-// TestLine: a line delays, loses, and swallows what is long, both ways.
+// TestLine: a line delays, loses, and drops long packets, both ways.
 func TestLine(t *testing.T) {
 	l := lab.New(t, 2)
 	a, b := l.Host(0), l.Host(1)
@@ -150,5 +149,5 @@ func TestProcesses(t *testing.T) {
 	if err := p.Wait(time.Second); err == nil {
 		t.Error("a killed process ended well")
 	}
-	h.Start("sleep", "1000") // the end of the test ends it
+	h.Start("sleep", "1000") // killed by the end of the test
 }

@@ -79,7 +79,7 @@ func require(t T) {
 
 func (l *LAN) hub() string { return l.name + "-hub" }
 
-// Host is the host of an index from 0.
+// Host is the host with an index from 0.
 func (l *LAN) Host(i int) *Host { return l.hosts[i] }
 
 // Hosts are all hosts in order.
@@ -117,8 +117,8 @@ func (l *LAN) remove() {
 	removeNamespace(l.hub())
 }
 
-// removeNamespace ends what still runs in a namespace and deletes it. One that
-// is gone already is no error.
+// removeNamespace ends the processes in a namespace and deletes it. A missing namespace is not an
+// error.
 func removeNamespace(name string) {
 	if pids, err := execute("", "ip", "netns", "pids", name); err == nil {
 		for _, pid := range strings.Fields(pids) {
@@ -151,8 +151,8 @@ func sweep() {
 	}
 }
 
-// Eventually waits until ok holds, looking every 10 ms, and fails the test
-// with what() after the given time. It returns how long it took.
+// Eventually checks every 10 ms until ok holds, and fails the test with what() after the given
+// time. It returns the elapsed time.
 func Eventually(t T, within time.Duration, ok func() bool, what func() string) time.Duration {
 	t.Helper()
 	begin := time.Now()

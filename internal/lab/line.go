@@ -18,21 +18,20 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// Line is what lies between a host and its switch: a radio link, a satellite,
-// a tunnel with less room than it says.
+// Line is the connection between a host and its switch: a radio link, a satellite, a tunnel with a
+// smaller MTU than it announces.
 type Line struct {
 	Delay  time.Duration // of each frame, one way
-	Jitter time.Duration // the most that is added; frames overtake each other
+	Jitter time.Duration // largest additional delay; frames overtake each other
 	Loss   float64       // per cent, each way
-	Most   int           // bytes of an IP packet; longer ones vanish, and nobody is told; 0: all pass
+	Most   int           // bytes of an IP packet; longer ones are dropped without an ICMP message; 0: all pass
 }
 
-// frameRoom holds the longest frame that a veth hands over, with what is
-// before it.
+// frameRoom holds the longest frame of a veth, with the header before it.
 const frameRoom = 1 << 17
 
-// vnetHeader is what the kernel puts before a frame: how it is to be cut, and
-// what its checksum still needs. It is passed on as it came.
+// vnetHeader is the header that the kernel puts before a frame: how to segment the frame, and the
+// missing parts of its checksum. It is passed on unchanged.
 const vnetHeader = 10
 
 // Line puts a line between the host and LAN 0, for as long as the test lasts.
@@ -64,8 +63,7 @@ func (h *Host) Line(l Line) {
 	group.Go(func(context.Context) error { return carry(ends[1], ends[0], h.line) })
 }
 
-// packets opens a socket that gives and takes the frames of an interface in a
-// namespace.
+// packets opens a socket that reads and writes the frames of an interface in a namespace.
 func packets(namespace, iface string) (end *os.File, err error) {
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
@@ -83,7 +81,7 @@ func packets(namespace, iface string) (end *os.File, err error) {
 	}
 	end, err = openPackets(iface)
 	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, err // the thread stays locked: nothing else may run in that namespace
+		return nil, err // the thread stays locked: no other goroutine may run in that namespace
 	}
 	runtime.UnlockOSThread()
 	return end, err
@@ -118,8 +116,8 @@ func interfaceIndex(fd int, name string) (int, error) {
 	return int(req.Uint32()), err
 }
 
-// carry takes frames from one socket to another, as the line does, until the
-// sockets are closed.
+// carry forwards frames from one socket to another with the effects of the line, until the sockets
+// are closed.
 func carry(from, to *os.File, line *atomic.Pointer[Line]) error {
 	buf := make([]byte, frameRoom)
 	for {
@@ -140,15 +138,15 @@ func carry(from, to *os.File, line *atomic.Pointer[Line]) error {
 			wait += rand.N(l.Jitter)
 		}
 		if wait == 0 {
-			_, _ = to.Write(frame) // a frame that has no room is lost
+			_, _ = to.Write(frame) // a frame without room is lost
 			continue
 		}
 		time.AfterFunc(wait, func() { _, _ = to.Write(frame) })
 	}
 }
 
-// packetSize is how long the IP packets of a frame are. A frame may hold
-// several, which the kernel has not cut yet.
+// packetSize is the length of the IP packets of a frame. A frame may hold several packets that the
+// kernel has not segmented yet.
 func packetSize(frame []byte) int {
 	const ethernet = 14
 	if len(frame) < vnetHeader {

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// neighbours is how many addresses of neighbours the machine's hosts may know
-// together. The kernel has one table for all network namespaces, of 1,024
-// entries: 32 hosts that know each other take 992 of them, and when it is full
-// nothing can be sent to anybody new. A real host has a table of its own.
+// neighbours is how many addresses of neighbours the machine's hosts may know together. The kernel
+// has one table for all network namespaces, of 1,024 entries. 32 hosts that know each other take
+// 992 of them, and with a full table no host can send to a new neighbour. A real host has a table
+// of its own.
 const neighbours = 1 << 16
 
-// makeRoom makes the table large enough, and fails the test when a LAN of n
-// hosts would not fit in the one that there is.
+// makeRoom makes the table large enough, and fails the test when a LAN of n hosts would not fit in
+// the existing one.
 func makeRoom(t T, n int) {
 	t.Helper()
 	for _, family := range []string{"ipv4", "ipv6"} {

@@ -1,7 +1,7 @@
 package lab
 
-// T is what a lab needs of a test; a benchmark's command brings its own. Fatal
-// and Fatalf do not return.
+// T is the part of a test that a lab needs. A benchmark's command implements its own. Fatal and
+// Fatalf do not return.
 type T interface {
 	Helper()
 	Cleanup(func())

@@ -11,15 +11,15 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// found is a key of the agent that would do.
+// found is a suitable key of the agent.
 type found struct {
 	name  string
 	key   sshsig.PublicKey
 	agent *agent.Key
 }
 
-// fromAgent takes the key of the agent that the file of operators names; only
-// the given one if there is one.
+// fromAgent picks the agent's key that the file of operators names. If only is given, it accepts no
+// other key.
 func (o Options) fromAgent(ctx context.Context, only *sshsig.PublicKey) (*Signer, error) {
 	if only != nil {
 		if _, ok := o.find(*only); !ok {
@@ -33,7 +33,7 @@ func (o Options) fromAgent(ctx context.Context, only *sshsig.PublicKey) (*Signer
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	closeAll := func() error {
 		if !stop() {
-			return nil // the context has ended and closed it
+			return nil // the end of the context has closed it
 		}
 		return conn.Close()
 	}

@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// dialAgent opens the pipe of OpenSSH's service, which takes reads and writes
-// as a file does.
+// dialAgent opens the pipe of OpenSSH's service, which is read and written as a file.
 func dialAgent(context.Context) (io.ReadWriteCloser, error) {
 	path := `\\.\pipe\openssh-ssh-agent`
 	if named := os.Getenv("SSH_AUTH_SOCK"); strings.HasPrefix(named, `\\.\pipe\`) {

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/term"
 )
 
-// ErrNoTerminal says that the process has no terminal for a question.
+// ErrNoTerminal: the process has no terminal for a question.
 var ErrNoTerminal = errors.New("there is no terminal to ask on")
 
-// Ask asks on the terminal of the process, whatever its streams lead to, and
-// does not show what is typed.
+// Ask asks on the terminal of the process, even if its streams are redirected, and does not show
+// the typed text.
 func Ask(prompt string) (string, error) {
 	in, out, err := openTerminal()
 	if err != nil {
@@ -26,8 +26,8 @@ func Ask(prompt string) (string, error) {
 	return askOn(in, out, prompt)
 }
 
-// askOn holds the terminal in raw mode, so that Ctrl-C is a character and ends
-// the question, whatever the process does with the signal.
+// askOn holds the terminal in raw mode. Ctrl-C is then a character and ends the question,
+// independent of the process's handling of the signal.
 func askOn(in, out *os.File, prompt string) (string, error) {
 	fd := int(in.Fd())
 	before, err := term.MakeRaw(fd)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pseudoTerminal is a terminal whose keyboard and screen are a file.
+// pseudoTerminal is a terminal with a file as keyboard and screen.
 func pseudoTerminal(t *testing.T) (person, tty *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)

@@ -42,8 +42,8 @@ func NewEnvelope() (line string, public sshsig.PublicKey) {
 	return strings.Join(groups, "-"), sshsig.PublicKey(private.Public().(ed25519.PublicKey))
 }
 
-// ParseEnvelope reads the line in upper or lower case, with any blanks and
-// dashes. O and I, L are read as the digits they look like. No error quotes it.
+// ParseEnvelope reads the line in upper or lower case, with any blanks and dashes. O and I, L are
+// read as the digits that look like them. No error quotes the line.
 func ParseEnvelope(line string) (ed25519.PrivateKey, error) {
 	var b strings.Builder
 	for i, r := range line {
@@ -94,7 +94,7 @@ func checkOf(text string) string {
 func keyOf(secret []byte) ed25519.PrivateKey {
 	seed, err := hkdf.Key(sha256.New, secret, nil, "skerry envelope 1", ed25519.SeedSize)
 	if err != nil {
-		panic("operatorkey: " + err.Error()) // the length is a constant that HKDF allows
+		panic("operatorkey: " + err.Error()) // HKDF allows this constant length
 	}
 	return ed25519.NewKeyFromSeed(seed)
 }

@@ -67,8 +67,7 @@ func TestEnvelopeMistakes(t *testing.T) {
 	}
 }
 
-// TestEnvelopeStays holds the way from paper to key, as paper lasts longer
-// than a version.
+// TestEnvelopeStays fixes the derivation from paper to key, as paper lasts longer than a version.
 func TestEnvelopeStays(t *testing.T) {
 	private, err := ParseEnvelope(oldLine)
 	if err != nil {

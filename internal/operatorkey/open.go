@@ -14,16 +14,16 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Options say where the key is and for what it is needed.
+// Options name the key and its purpose.
 type Options struct {
 	File     string // of the private key, or of the public one of a key in the agent; "" for any in the agent
-	Envelope bool   // the line of the envelope is asked for
+	Envelope bool   // ask for the line of the envelope
 
 	Operators []sshsig.Operator // as the file of operators names them
-	Namespace string            // that is to be signed in
-	Name      string            // of the operator; "" for the one whose key is found
+	Namespace string            // namespace of the signature
+	Name      string            // of the operator; "" for the operator of the found key
 
-	// Ask asks on the terminal, without echo. Nil stands for the package's Ask.
+	// Ask asks on the terminal, without echo. Nil means the package's Ask.
 	Ask func(prompt string) (string, error)
 }
 
@@ -35,10 +35,10 @@ type Signer struct {
 	close func() error
 }
 
-// Name is the operator's, as the file of operators has it.
+// Name is the operator's name in the file of operators.
 func (s *Signer) Name() string { return s.name }
 
-// PublicKey is the key whose private half signs.
+// PublicKey is the public half of the signing key.
 func (s *Signer) PublicKey() sshsig.PublicKey { return s.key }
 
 // Sign returns the binary signature of a message.
@@ -60,8 +60,8 @@ func (s *Signer) Sign(namespace string, message []byte) ([]byte, error) {
 // Close ends the connection to the agent.
 func (s *Signer) Close() error { return s.close() }
 
-// Open finds the key of an operator. The end of ctx ends every wait for the
-// agent, also that of the Signer.
+// Open finds the key of an operator. The end of ctx ends every wait for the agent, also in the
+// Signer.
 func Open(ctx context.Context, o Options) (*Signer, error) {
 	if o.Ask == nil {
 		o.Ask = Ask
@@ -124,7 +124,7 @@ func (o Options) fromFile(ctx context.Context) (*Signer, error) {
 		"with: ssh-keygen -t ed25519", o.File)
 }
 
-// tries is how often a passphrase is asked for.
+// tries is the number of attempts for a passphrase.
 const tries = 3
 
 // decrypt reads a private key, and asks for its passphrase if it has one.
@@ -143,7 +143,7 @@ func (o Options) decrypt(text []byte) (any, error) {
 				"%s", o.File, err, o.File)
 		}
 		if passphrase == "" {
-			continue // which the parser takes for a damaged file
+			continue // the parser reports it as a damaged file
 		}
 		raw, err := ssh.ParseRawPrivateKeyWithPassphrase(text, []byte(passphrase))
 		if err == nil {
@@ -170,8 +170,7 @@ func (o Options) inMemory(private ed25519.PrivateKey, what string) (*Signer, err
 	}, nil
 }
 
-// find is the operator whose key this is, when that operator is wanted and may
-// sign.
+// find returns the operator with this key, if the options accept that operator and it may sign.
 func (o Options) find(key sshsig.PublicKey) (sshsig.Operator, bool) {
 	i := slices.IndexFunc(o.Operators, func(op sshsig.Operator) bool { return op.Key == key })
 	if i < 0 || o.Name != "" && o.Operators[i].Name != o.Name || !o.Operators[i].May(o.Namespace) {
@@ -180,7 +179,7 @@ func (o Options) find(key sshsig.PublicKey) (sshsig.Operator, bool) {
 	return o.Operators[i], true
 }
 
-// stranger says why a key may not sign.
+// stranger returns the reason why a key may not sign.
 func (o Options) stranger(what string, key sshsig.PublicKey) error {
 	i := slices.IndexFunc(o.Operators, func(op sshsig.Operator) bool { return op.Key == key })
 	switch {
@@ -195,7 +194,7 @@ func (o Options) stranger(what string, key sshsig.PublicKey) error {
 		what, o.Operators[i].Name, o.Namespace, strings.Join(o.Operators[i].Namespaces, ", "))
 }
 
-// names lists the operators that would do, with their fingerprints.
+// names lists the accepted operators, with their fingerprints.
 func (o Options) names() string {
 	var list []string
 	for _, op := range o.Operators {

@@ -23,7 +23,7 @@ func command(t *testing.T, name string, args ...string) {
 	}
 }
 
-// newKey has ssh-keygen make a key.
+// newKey makes a key by ssh-keygen.
 func newKey(t *testing.T, kind, passphrase string) (file string, key sshsig.PublicKey) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "id")
@@ -80,7 +80,7 @@ func operator(name string, key sshsig.PublicKey, namespaces ...string) sshsig.Op
 	return sshsig.Operator{Name: name, Key: key, Namespaces: namespaces}
 }
 
-// noTerminal is the answer of a process that can't ask.
+// noTerminal is the Ask of a process without a terminal.
 func noTerminal(string) (string, error) { return "", ErrNoTerminal }
 
 // typed answers with one text after the other.
@@ -209,7 +209,7 @@ func TestAgent(t *testing.T) {
 	fails(t, "a .pub that is none", Options{Operators: both, File: rsa + ".pub"}, rsa+".pub", "ssh-keygen -t ed25519")
 }
 
-// TestAgentGoes takes the key, then the agent away from a Signer.
+// TestAgentGoes removes the key, then the agent of a Signer.
 func TestAgentGoes(t *testing.T) {
 	file, key := newKey(t, "ed25519", "")
 	agent := startAgent(t, file)

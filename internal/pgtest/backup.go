@@ -17,9 +17,8 @@ func (s *Server) Dump(t testing.TB, db string) (path string) {
 	return path
 }
 
-// Restore brings what Dump wrote back by pg_restore, while others may be
-// connected: what was there is dropped. With their statements it may deadlock,
-// and is tried again.
+// Restore restores a backup of Dump by pg_restore, and drops the earlier content. Other programs
+// may be connected. A deadlock with their statements makes it try again.
 func (s *Server) Restore(t testing.TB, db, path string) {
 	t.Helper()
 	for try := 1; ; try++ {
@@ -41,8 +40,8 @@ func (s *Server) tool(t testing.TB, name string, args ...string) {
 	}
 }
 
-// Save copies the data directory of a server that is stopped, and Return puts
-// the newest copy in its place: what a restored disk image does.
+// Save copies the data directory of a stopped server, and Return puts the newest copy in its place,
+// as with a restored disk image.
 func (s *Server) Save() error { return s.copyData(s.data(), s.data()+".saved") }
 
 // Return is described at Save.

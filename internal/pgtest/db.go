@@ -27,8 +27,8 @@ var shared struct {
 // Call it from TestMain; it does not return.
 func Main(m *testing.M) { MainParallel(m, 8) }
 
-// MainParallel is Main with a number of tests at a time, unless the command
-// line says how many: tests that wait much and work little.
+// MainParallel is Main with a number of parallel tests, for tests that wait much and work little.
+// The command line has precedence.
 func MainParallel(m *testing.M, tests int) {
 	if err := flag.Set("test.parallel", strconv.Itoa(tests)); err != nil {
 		panic(err) // the flag is in every test binary
@@ -43,8 +43,8 @@ func MainParallel(m *testing.M, tests int) {
 	os.Exit(code)
 }
 
-// Shared returns the server of the package's tests, started at the first call.
-// Tests don't stop it.
+// Shared returns the server of the package's tests, started at the first call. Tests must not stop
+// it.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	shared.once.Do(func() { shared.server, shared.err = Start(Options{}) })
@@ -54,7 +54,7 @@ func Shared(t testing.TB) *Server {
 	return shared.server
 }
 
-// Own starts a server for one test, which may do to it what it likes.
+// Own starts a server for one test. The test may harm it.
 func Own(t testing.TB, o Options) *Server {
 	t.Helper()
 	s, err := Start(o)
@@ -79,8 +79,8 @@ func (s *Server) CreateDB(t testing.TB) string {
 	return name
 }
 
-// CreateUser makes a user that may connect and has no other rights than
-// grants give in the database. %s in a grant stands for the user's name.
+// CreateUser makes a user that may connect. It has only the rights of grants in the database. %s in
+// a grant stands for the user's name.
 func (s *Server) CreateUser(t testing.TB, db string, grants ...string) (user string) {
 	t.Helper()
 	user = fmt.Sprintf("user_%d", names.Add(1))

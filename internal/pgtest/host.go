@@ -39,7 +39,7 @@ func findBin() (string, error) {
 	return filepath.Dir(path), nil
 }
 
-// fakeClock is the environment of a program whose clock is ahead of ours.
+// fakeClock is the environment of a program whose clock is ahead of the machine's.
 func fakeClock(ahead time.Duration) ([]string, error) {
 	if ahead == 0 {
 		return nil, nil
@@ -57,14 +57,13 @@ func fakeClock(ahead time.Duration) ([]string, error) {
 	}, nil
 }
 
-// movingClock has a fake clock follow a file.
+// movingClock makes a fake clock follow a file.
 func movingClock(env []string, file string) []string {
 	env = slices.DeleteFunc(slices.Clone(env), func(e string) bool { return strings.HasPrefix(e, "FAKETIME=") })
 	return append(env, "FAKETIME_TIMESTAMP_FILE="+file, "FAKETIME_CACHE_DURATION=1")
 }
 
-// unprivileged is the user that runs the server; nil when the caller is none
-// but itself.
+// unprivileged is the user that runs the server; nil for the caller's own user.
 type unprivileged struct{ uid, gid int }
 
 // findUser returns nil unless the caller is root.
@@ -120,7 +119,7 @@ func children(pid int) []int {
 		if err != nil {
 			continue // it has ended
 		}
-		// pid (name) state ppid …; the name may hold anything, also ")".
+		// pid (name) state ppid …; the name may contain any character, also ")".
 		_, rest, _ := strings.Cut(string(b[strings.LastIndexByte(string(b), ')')+1:]), " ")
 		f := strings.Fields(rest)
 		if len(f) < 2 || f[1] != strconv.Itoa(pid) {

@@ -20,20 +20,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Patroni's times: those that docs/operations.md recommends. The TTL is the
-// shortest that Patroni allows.
+// Patroni's times, as docs/operations.md recommends them. The TTL is the shortest that Patroni
+// allows.
 const (
-	PatroniTTL   = 20 * time.Second // of the primary's key in etcd: how long nobody may take its place
-	patroniLoop  = 2 * time.Second  // between two looks
-	patroniRetry = 8 * time.Second  // a primary that has not reached etcd for so long steps down
+	PatroniTTL   = 20 * time.Second // of the primary's key in etcd: no other member can take its place for so long
+	patroniLoop  = 2 * time.Second  // between two checks
+	patroniRetry = 8 * time.Second  // a primary steps down after so long without etcd
 )
 
-// clusterStart bounds what a cluster under Patroni does on a busy machine: its
-// first start, or the return of a member.
+// clusterStart bounds the first start of a cluster under Patroni, or the return of a member, on a
+// busy machine.
 const clusterStart = 90 * time.Second
 
-// Cluster is a PostgreSQL of several hosts under Patroni, each with a member
-// of etcd. Its methods are for one goroutine at a time.
+// Cluster is a PostgreSQL of several hosts under Patroni, each with a member of etcd. Its methods
+// are for one goroutine at a time.
 type Cluster struct {
 	Nodes       []*Node
 	synchronous bool
@@ -53,9 +53,8 @@ type program struct {
 	exited chan error
 }
 
-// OwnCluster starts a cluster for one test, on hosts that are network
-// namespaces: Host and Netns of each are used. A synchronous one commits
-// nothing that its standby does not have.
+// OwnCluster starts a cluster for one test, on hosts that are network namespaces. It uses Host and
+// Netns of each. A synchronous cluster commits a transaction only after its standby has it.
 func OwnCluster(t testing.TB, synchronous bool, hosts ...Options) *Cluster {
 	t.Helper()
 	for _, tool := range []string{"patroni", "patronictl", "etcd"} {
@@ -97,7 +96,7 @@ func OwnCluster(t testing.TB, synchronous bool, hosts ...Options) *Cluster {
 
 func (n *Node) file(name string) string { return filepath.Join(n.dir, name) }
 
-// configure writes what Patroni reads.
+// configure writes Patroni's configuration.
 func (n *Node) configure() error {
 	text := fmt.Sprintf(patroniConfig, n.name, n.Host, n.cluster.etcds("%[2]s:2379", ", "),
 		PatroniTTL/time.Second, patroniLoop/time.Second, patroniRetry/time.Second, n.cluster.synchronous,
@@ -108,9 +107,9 @@ func (n *Node) configure() error {
 	return n.user.own(n.file("patroni.yml"))
 }
 
-// Patroni speaks the second version of etcd's protocol: by the third, that of
-// Debian 12 (3.0.2) writes the primary's key without a look at whose it is, so that
-// a primary whose cable was cut may take the place of its successor.
+// Patroni speaks the second version of etcd's protocol. By the third, Patroni of Debian 12 (3.0.2)
+// writes the primary's key without a check of its owner, so that a primary whose cable was cut may
+// take the place of its successor.
 const patroniConfig = `scope: site
 name: %[1]s
 restapi: {listen: "%[2]s:8008", connect_address: "%[2]s:8008"}
@@ -154,7 +153,7 @@ func (c *Cluster) etcds(format, between string) string {
 	return strings.Join(out, between)
 }
 
-// Return starts everything of a host: for the first time, or after Kill.
+// Return starts all programs of a host: for the first time, or after Kill.
 func (c *Cluster) Return(t testing.TB, i int) {
 	t.Helper()
 	n := c.Nodes[i]
@@ -173,7 +172,7 @@ func (c *Cluster) Return(t testing.TB, i int) {
 	}
 }
 
-// run starts a program that goes on.
+// run starts a program and does not wait for its end.
 func (n *Node) run(command ...string) error {
 	log, err := os.OpenFile(n.file(command[0]+".log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -200,8 +199,8 @@ func (n *Node) run(command ...string) error {
 	return nil
 }
 
-// Kill is kill -9 of everything that runs on a host, and returns when it is
-// gone. Pull the cable first for a host that says nothing more to anybody.
+// Kill is kill -9 of all programs on a host, and returns when they are gone. Pull the cable first
+// for a host that must send nothing more.
 func (c *Cluster) Kill(t testing.TB, i int) {
 	t.Helper()
 	if err := c.Nodes[i].kill(); err != nil {
@@ -250,8 +249,8 @@ func (c *Cluster) URL(db string) string {
 	return u.String()
 }
 
-// Primary is the index of the node that takes writes; false when there is
-// none, or when they are two, as for a moment while one is cut off.
+// Primary is the index of the node that accepts writes. It reports false without one, or with two,
+// as for a moment while one is cut off.
 func (c *Cluster) Primary() (int, bool) {
 	found, count := 0, 0
 	for i, n := range c.Nodes {
@@ -263,7 +262,7 @@ func (c *Cluster) Primary() (int, bool) {
 	return found, count == 1
 }
 
-// query reads one row over the Unix socket, which no cable belongs to.
+// query reads one row over the Unix socket, which works without a network.
 func (n *Node) query(sql string, into ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -275,7 +274,7 @@ func (n *Node) query(sql string, into ...any) error {
 	return conn.QueryRow(ctx, sql).Scan(into...)
 }
 
-// Writable reports whether the node takes writes.
+// Writable reports whether the node accepts writes.
 func (n *Node) Writable() bool {
 	var standby bool
 	err := n.query("SELECT pg_is_in_recovery()", &standby)
@@ -298,8 +297,8 @@ func (c *Cluster) AwaitPrimary(t testing.TB, old int) (primary int, took time.Du
 	return primary, time.Since(begun)
 }
 
-// AwaitWhole waits until all nodes are there: one primary, the others follow
-// it, one of them synchronously where that is wanted.
+// AwaitWhole waits until all nodes work: one primary, the others follow it, and one of them
+// synchronously in a synchronous cluster.
 func (c *Cluster) AwaitWhole(t testing.TB) {
 	t.Helper()
 	c.await(t, "a whole cluster", func() bool {
@@ -320,8 +319,8 @@ func (c *Cluster) AwaitWhole(t testing.TB) {
 	})
 }
 
-// known reports whether etcd says, too, that a node is the synchronous standby:
-// before that no other would be promoted.
+// known reports whether etcd also lists a node as the synchronous standby. Before that, Patroni
+// would not promote it.
 func (c *Cluster) known(primary int, standby string) bool {
 	n := c.Nodes[primary]
 	out, err := n.patronictl("list", "site", "--format", "json").Output()
@@ -348,8 +347,8 @@ func (n *Node) patronictl(args ...string) *exec.Cmd {
 	return n.command("", append([]string{"patronictl", "-c", n.file("patroni.yml")}, args...)...)
 }
 
-// Switchover has the primary hand over to a standby, as an operator does by
-// hand, and returns when it has.
+// Switchover makes the primary hand over to a standby, as an operator does by hand, and returns
+// after the handover.
 func (c *Cluster) Switchover(t testing.TB) (primary int) {
 	t.Helper()
 	old, ok := c.Primary()
@@ -357,7 +356,7 @@ func (c *Cluster) Switchover(t testing.TB) (primary int) {
 		t.Fatal("no primary that could hand over")
 	}
 	n, said := c.Nodes[old], ""
-	c.await(t, "a switchover", func() bool { // etcd may not know yet which standby has everything
+	c.await(t, "a switchover", func() bool { // etcd may not know yet which standby is complete
 		out, err := n.patronictl("switchover", "site", "--leader", n.name, "--force").CombinedOutput()
 		if said != string(out) {
 			said = string(out)

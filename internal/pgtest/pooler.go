@@ -32,10 +32,9 @@ pool_mode = %s
 max_client_conn = 200
 `
 
-// Pooler starts a PgBouncer before the server that lives as long as the test,
-// and returns a database's connection string through it, as the superuser. It
-// pools transactions, as is common: two statements of a client may run in two
-// sessions of the server.
+// Pooler starts a PgBouncer before the server for the duration of the test, and returns a
+// database's connection string through it, as the superuser. It pools transactions, as is common:
+// two statements of a client may run in two sessions of the server.
 func (s *Server) Pooler(t testing.TB, db string) string {
 	t.Helper()
 	return s.pooler(t, db, "transaction")
@@ -63,8 +62,8 @@ func (s *Server) pooler(t testing.TB, db, mode string) string {
 	return u.String()
 }
 
-// startPooler starts it in the server's network namespace and returns the
-// directory of its socket.
+// startPooler starts a PgBouncer in the server's network namespace and returns the directory of its
+// socket.
 func (s *Server) startPooler(t testing.TB, port int, mode string) (dir string, err error) {
 	bin, err := exec.LookPath("pgbouncer")
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// The package compiles on other systems, so that tests that use it can be
-// vetted there. Every start of a server fails.
+// The package compiles on other systems, so that vet can check the tests that use it. Every start
+// of a server fails.
 
 const (
 	sigFast   = syscall.SIGINT

@@ -13,20 +13,20 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// Proxy is a cable between one client and a server, which can be cut. Its
-// methods may be called from any goroutine.
+// Proxy is a cable between one client and a server. Tests can cut it. Its methods may be called
+// from any goroutine.
 type Proxy struct {
 	listener net.Listener
 	target   string
 	group    *run.Group
 
 	mu    sync.Mutex
-	cut   chan struct{} // open while the cable is cut: nothing passes, nothing is closed
+	cut   chan struct{} // open while the cable is cut: no byte passes, no connection closes
 	conns map[net.Conn]struct{}
 	ever  int // connections that clients have opened
 }
 
-// Proxy returns a cable to the server that lives as long as the test.
+// Proxy returns a cable to the server for the duration of the test.
 func (s *Server) Proxy(t testing.TB) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,7 +59,7 @@ func (p *Proxy) URL(server string) string {
 	return u.String()
 }
 
-// Cut lets nothing through any more and tells nobody, as a pulled cable does.
+// Cut stops all bytes without a notice to either end, as a pulled cable does.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,7 +68,7 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Heal lets everything through that has waited.
+// Heal lets the waiting bytes through.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *Proxy) Heal() {
 	}
 }
 
-// Sever closes the connections that are open.
+// Sever closes the open connections.
 func (p *Proxy) Sever() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,8 +87,8 @@ func (p *Proxy) Sever() {
 	}
 }
 
-// Count tells how many ends of connections are open now, and how many
-// connections clients have ever opened.
+// Count returns how many ends of connections are open now, and how many connections clients have
+// ever opened.
 func (p *Proxy) Count() (ends, ever int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,11 +123,11 @@ func (p *Proxy) serve(ctx context.Context, client net.Conn) {
 	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
 		both.Go(func(ctx context.Context) error {
 			p.copy(ctx, way[1], way[0])
-			return errEnded // one way ended: so does the other
+			return errEnded // the end of one way also ends the other
 		})
 	}
 	<-both.Context().Done()
-	p.pass(ctx) // nor does an end get through a cut cable
+	p.pass(ctx) // the end of a connection does not pass a cut cable either
 	_ = client.Close()
 	_ = server.Close()
 	_ = both.Wait()

@@ -20,17 +20,17 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// startTime bounds the start of a server, after a kill -9 too.
+// startTime bounds the start of a server, also after a kill -9.
 const startTime = 30 * time.Second
 
-// Options says where a server listens.
+// Options configures a server.
 type Options struct {
-	Host   string        // address that it listens on and that URLs name; "" means 127.0.0.1
+	Host   string        // address of the port and of URLs; "" means 127.0.0.1
 	Port   int           // 0 means a free port
 	Netns  string        // name of the network namespace to run in; "" means the caller's; needs root
 	Config string        // further lines of postgresql.conf
-	TLS    bool          // the server takes TLS, too; see Certificate
-	Ahead  time.Duration // of the server's clock before this machine's, by libfaketime; may be negative
+	TLS    bool          // the server also accepts TLS; see Certificate
+	Ahead  time.Duration // lead of the server's clock over this machine's, by libfaketime; may be negative
 	Moving bool          // the clock can be moved while the server runs; see MoveClock
 }
 
@@ -40,10 +40,10 @@ type Server struct {
 	bin  string
 	dir  string // holds data/, the socket and the log
 	user *unprivileged
-	env  []string // of its programs, besides this process's
+	env  []string // for its programs, added to this process's
 
 	pid    int
-	exited chan error // gets the end of the running postmaster
+	exited chan error // receives the end of the running postmaster
 	group  *run.Group
 }
 
@@ -77,7 +77,7 @@ func prepare(o Options) (*Server, error) {
 	}
 	ahead := o.Ahead
 	if o.Moving {
-		ahead = 1 // any but none
+		ahead = 1 // any value but zero
 	}
 	if s.env, err = fakeClock(ahead); err != nil {
 		return nil, err
@@ -137,8 +137,7 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 // Dir is the directory of the server's Unix socket.
 func (s *Server) Dir() string { return s.dir }
 
-// Start starts a server that was stopped or killed, and returns when it
-// accepts connections.
+// Start starts a stopped or killed server, and returns when it accepts connections.
 func (s *Server) Start() error {
 	deadline := time.Now().Add(startTime)
 	for {
@@ -146,7 +145,7 @@ func (s *Server) Start() error {
 		if err == nil || time.Now().After(deadline) {
 			return err
 		}
-		// After kill -9 the orphans keep the shared memory for a moment.
+		// After kill -9 the remaining processes keep the shared memory for a moment.
 		time.Sleep(50 * time.Millisecond)
 	}
 }
@@ -162,9 +161,9 @@ func (s *Server) launch() error {
 	cmd.Stdout, cmd.Stderr = log, log
 	started, exited := make(chan error, 1), make(chan error, 1)
 	s.group.Go(func(context.Context) error {
-		// The kernel sends Pdeathsig when the thread ends that started the
-		// process, so this goroutine keeps its thread for as long, and gives
-		// it back alive: others may have started processes on it.
+		// The kernel sends Pdeathsig when the thread that started the process ends. This goroutine
+		// therefore keeps its thread for as long. It must not end the thread, because other
+		// goroutines may have started processes on it.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -230,15 +229,15 @@ func (s *Server) Restart() error {
 	return s.Start()
 }
 
-// Freeze stops every process of the server with SIGSTOP: the kernel still
-// acknowledges what is sent, nobody answers.
+// Freeze stops every process of the server with SIGSTOP. The kernel still acknowledges packets, but
+// no process answers.
 func (s *Server) Freeze() error { return s.signalAll(sigFreeze) }
 
-// Thaw lets a frozen server go on.
+// Thaw continues a frozen server.
 func (s *Server) Thaw() error { return s.signalAll(sigThaw) }
 
-// signalAll begins with the postmaster, so that no child is born meanwhile,
-// and looks again for one that was being born.
+// signalAll begins with the postmaster, so that no child starts meanwhile, and then checks for a
+// child that was just starting.
 func (s *Server) signalAll(sig syscall.Signal) error {
 	if s.pid == 0 {
 		return errors.New("the server is not running")
@@ -262,8 +261,8 @@ func (s *Server) signalAll(sig syscall.Signal) error {
 	return nil
 }
 
-// MoveClock sets how far the clock of a running server is ahead, which takes
-// effect within a second; see Options.Moving.
+// MoveClock sets the lead of a running server's clock, which takes effect within a second; see
+// Options.Moving.
 func (s *Server) MoveClock(ahead time.Duration) error {
 	next := s.clock() + ".next"
 	err := os.WriteFile(next, fmt.Appendf(nil, "%+.0fs\n", ahead.Seconds()), 0o644)
@@ -275,7 +274,7 @@ func (s *Server) MoveClock(ahead time.Duration) error {
 
 func (s *Server) clock() string { return filepath.Join(s.dir, "clock") }
 
-// SetClock gives a server that is stopped another clock; see Options.Ahead.
+// SetClock gives a stopped server another clock; see Options.Ahead.
 func (s *Server) SetClock(ahead time.Duration) (err error) {
 	s.env, err = fakeClock(ahead)
 	return err
@@ -317,9 +316,8 @@ func (s *Server) Promote() error {
 	return nil
 }
 
-// command is a program of PostgreSQL, or, with no name, the one whose path
-// comes first in args, run as the unprivileged user in the server's network
-// namespace.
+// command is a program of PostgreSQL or, without a name, the program whose path comes first in
+// args. It runs as the unprivileged user in the server's network namespace.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	argv := args
 	if name != "" {
@@ -329,7 +327,8 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	if s.Netns != "" {
 		enter := []string{"ip", "netns", "exec", s.Netns}
 		enter = append(append(enter, s.user.setpriv()...), "env")
-		// Only now: a library that fakes the clock keeps files by process and user.
+		// After the change of the user: a library that fakes the clock keeps files by process and
+		// user.
 		argv, env = slices.Concat(enter, s.env, argv), nil
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
@@ -344,7 +343,7 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 
 func (s *Server) logPath() string { return filepath.Join(s.dir, "log") }
 
-// Log is what the server has logged.
+// Log is the text of the server's log.
 func (s *Server) Log(t testing.TB) string {
 	t.Helper()
 	b, err := os.ReadFile(s.logPath())

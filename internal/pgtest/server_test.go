@@ -95,8 +95,8 @@ func TestClockAhead(t *testing.T) {
 	}
 }
 
-// TestPoolerLosesNotifications: the session that listens is shared, so that
-// nobody is told.
+// TestPoolerLosesNotifications: the listening session is shared, so that no client gets the
+// notification.
 func TestPoolerLosesNotifications(t *testing.T) {
 	s := pgtest.Own(t, pgtest.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

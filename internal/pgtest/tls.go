@@ -15,11 +15,10 @@ import (
 	"time"
 )
 
-// Certificate is the path of the certificate of a server with TLS, which is its
-// own authority.
+// Certificate is the path of the certificate of a server with TLS. It is self-signed.
 func (s *Server) Certificate() string { return filepath.Join(s.data(), "server.crt") }
 
-// certify makes the server's certificate and key where it looks for them.
+// certify makes the server's certificate and key in the server's default places.
 func (s *Server) certify() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

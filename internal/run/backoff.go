@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Backoff is the waiting time between retries of one thing: it doubles from
-// Min to Max and never ends. The zero value waits 100 ms to 5 s. It is not
-// safe for concurrent use; each retry loop has its own.
+// Backoff is the waiting time between retries of one operation: it doubles from Min to Max and
+// never ends. The zero value waits 100 ms to 5 s. It is not safe for concurrent use; each retry
+// loop has its own.
 type Backoff struct {
 	Min time.Duration // first ceiling; 0 means 100 ms
 	Max time.Duration // last ceiling; 0 means 5 s

@@ -7,24 +7,22 @@ import (
 	"sync"
 )
 
-// ErrDiskHangs says that a job on a disk was given up: it, or one before it,
-// has not ended in time.
+// ErrDiskHangs: a job on a disk was given up, because it or an earlier job has not ended in time.
 var ErrDiskHangs = errors.New("the disk does not answer")
 
-// Disk does jobs on files, one at a time. A disk that hangs holds up a thread
-// that nothing can end, not even the end of its process. So no caller waits
-// for a job longer than its context lasts, and while a job hangs none begins.
-// The zero value is ready. Its methods may be called from any goroutine.
+// Disk runs jobs on files, one at a time. A disk that hangs blocks a thread that nothing can end,
+// not even the end of its process. A caller therefore waits for a job no longer than its context
+// lasts, and no job begins while another one hangs. The zero value is ready. Its methods may be
+// called from any goroutine.
 type Disk struct {
 	mu    sync.Mutex
-	job   chan struct{} // closed when the job that runs has ended; nil: none runs
-	stuck bool          // its caller has given it up
+	job   chan struct{} // closed when the running job has ended; nil: no job runs
+	stuck bool          // the job's caller has given it up
 }
 
-// Do runs the job and returns its error. When ctx ends first, Do returns
-// [ErrDiskHangs]; a job that has begun goes on, and undo, unless it is nil, is
-// called after it if it succeeds all the same. What a job writes to must not be
-// used by a caller that has given it up: see [Read].
+// Do runs the job and returns its error. When ctx ends first, Do returns [ErrDiskHangs]. A job that
+// has begun goes on. If it succeeds after that, undo is called, unless it is nil. A caller that has
+// given a job up must not use the memory that the job writes to: see [Read].
 func (d *Disk) Do(ctx context.Context, job func() error, undo func()) error {
 	done, err := d.begin(ctx)
 	if err != nil {
@@ -86,7 +84,7 @@ func (d *Disk) begin(ctx context.Context) (done chan struct{}, err error) {
 	}
 }
 
-// end makes room for the next job. mu is held.
+// end lets the next job begin. mu is held.
 func (d *Disk) end(done chan struct{}) {
 	d.job, d.stuck = nil, false
 	close(done)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestDiskThatHangs: nobody waits longer than agreed, one job hangs at a time,
-// and what ends too late is undone before the next job begins.
+// TestDiskThatHangs: no caller waits longer than its limit, one job hangs at a time, and a job that
+// ends too late is undone before the next job begins.
 func TestDiskThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d Disk
@@ -78,7 +78,7 @@ func TestDiskIsShared(t *testing.T) {
 				late++
 			}
 		}
-		if late != 2 { // the third was given up on, the fourth never begun
+		if late != 2 { // the third was given up, the fourth never begun
 			t.Errorf("%d of 4 jobs of a second each are late after 2.5 s, want 2", late)
 		}
 		synctest.Wait()

@@ -15,7 +15,7 @@ type Group struct {
 
 	mu     sync.Mutex
 	err    error
-	closed bool // set by Wait and Stop: nothing may be started any more
+	closed bool // set by Wait and Stop: no goroutine may start any more
 }
 
 // NewGroup returns a group whose goroutines stop when ctx ends, when Stop is
@@ -26,14 +26,12 @@ func NewGroup(ctx context.Context) *Group {
 	return g
 }
 
-// Context ends when the group is stopping. It is what every goroutine of the
-// group receives.
+// Context ends when the group is stopping. Every goroutine of the group receives it.
 func (g *Group) Context() context.Context { return g.ctx }
 
-// Go runs f in a goroutine of the group. An error that f returns, other than
-// the group's own cancellation, stops the whole group and is what Wait
-// returns. Go reports false, and does not run f, when the group has already
-// been told to stop.
+// Go runs f in a goroutine of the group. An error of f, other than the group's own cancellation,
+// stops the whole group, and Wait returns it. Go reports false, and does not run f, when the group
+// has already been stopped.
 func (g *Group) Go(f func(ctx context.Context) error) bool {
 	g.mu.Lock()
 	if g.closed || g.ctx.Err() != nil {
@@ -60,8 +58,7 @@ func (g *Group) fail(err error) {
 	g.cancel(err)
 }
 
-// Stop cancels the group's context and waits for its goroutines. It returns
-// what Wait returns.
+// Stop cancels the group's context and waits for its goroutines. It returns the result of Wait.
 func (g *Group) Stop() error {
 	g.cancel(context.Canceled)
 	return g.Wait()

@@ -7,7 +7,7 @@ type Signal chan struct{}
 // NewSignal returns a signal that is not set.
 func NewSignal() Signal { return make(Signal, 1) }
 
-// Set wakes the receiver, now or when it receives next. It never blocks.
+// Set wakes the receiver, now or at its next receive. It never blocks.
 func (s Signal) Set() {
 	select {
 	case s <- struct{}{}:

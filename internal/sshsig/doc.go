@@ -2,29 +2,25 @@
 //
 // # Model
 //
-// An operator signs with an Ed25519 key of OpenSSH. A signature is what
-// ssh-keygen -Y sign makes, in the binary form of OpenSSH's PROTOCOL.sshsig: it
-// carries the public key and a namespace, so that what was signed for one
-// purpose proves nothing for another. [Verify] tells which key has signed;
-// [Operators] tells whose key that is and whether it may sign in the namespace.
+// An operator signs with an Ed25519 key of OpenSSH. A signature has the binary form of OpenSSH's PROTOCOL.sshsig,
+// as ssh-keygen -Y sign makes it. It carries the public key and a namespace, so that a signature for one purpose
+// proves nothing for another. [Verify] returns the key that has signed. [Operators] returns the operator with
+// that key, and whether it may sign in the namespace.
 //
-// Only Ed25519 is taken. A blob has exactly one form: what stands behind its
-// end, an unknown version or reserved bytes are refused.
+// Only Ed25519 is accepted. A blob has exactly one form: bytes behind its end, an unknown version or reserved
+// bytes are refused.
 //
 // # The file of operators
 //
-// [ParseOperators] reads OpenSSH's allowed_signers, and less of it: one plain
-// name a line, namespaces are named, and lines whose meaning depends on a clock
-// or an authority are refused. ssh-keygen -Y verify reads the same file.
+// [ParseOperators] reads a part of OpenSSH's allowed_signers: one plain name a line, namespaces are named, and
+// lines whose meaning depends on a clock or an authority are refused. ssh-keygen -Y verify reads the same file.
 //
-// # Bounds
+// # Guarantees
 //
-// A blob is at most 1 KiB, a file 256 KiB and 1,000 operators.
+// A blob is at most 1 KiB, a file 256 KiB and 1,000 operators. The package imports the standard library alone, as
+// every service links it. Package internal/operatorkey handles private keys.
 //
 // # Concurrency
 //
 // All functions are safe for concurrent use. [Operators] is read without a lock.
-//
-// The package stands on the standard library alone, as every service links it.
-// Private keys are the matter of package internal/operatorkey.
 package sshsig

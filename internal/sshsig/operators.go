@@ -25,10 +25,10 @@ func (o Operator) May(namespace string) bool {
 	})
 }
 
-// Operators are the keys that a process trusts, at this moment.
+// Operators are the keys that a process trusts now.
 type Operators struct {
 	now atomic.Pointer[operatorState]
-	mu  sync.Mutex // held by writers
+	mu  sync.Mutex // for writers
 }
 
 type operatorState struct {
@@ -52,8 +52,8 @@ func newState(list []Operator) *operatorState {
 	return s
 }
 
-// Find is the name of the operator whose key this is; false when no operator
-// has it, or its line does not name the namespace.
+// Find is the name of the operator with this key. It reports false when no operator has the key, or
+// its line does not name the namespace.
 func (o *Operators) Find(key PublicKey, namespace string) (name string, ok bool) {
 	s := o.now.Load()
 	i, known := s.byKey[key]
@@ -63,7 +63,7 @@ func (o *Operators) Find(key PublicKey, namespace string) (name string, ok bool)
 	return s.list[i].Name, true
 }
 
-// List is every operator, in the order of the file, not to be changed.
+// List is every operator, in the order of the file. The caller must not change it.
 func (o *Operators) List() []Operator { return o.now.Load().list }
 
 // Names are the operators' names, in the order of the file.
@@ -92,13 +92,13 @@ func same(a, b Operator) bool {
 		a.Line == b.Line
 }
 
-// Changed is closed when the operators are other ones than now. A caller that
-// takes the channel before it reads the operators misses no change.
+// Changed returns a channel that is closed when the operators change. A caller that takes the
+// channel before it reads the operators misses no change.
 func (o *Operators) Changed() <-chan struct{} { return o.now.Load().changed }
 
 const (
 	maxOperators = 1000
-	// MaxFile is how long a file of operators may be.
+	// MaxFile bounds a file of operators, in bytes.
 	MaxFile = 256 << 10
 )
 
@@ -139,8 +139,7 @@ func ParseOperators(file, text string) ([]Operator, error) {
 	return list, nil
 }
 
-// unlike refuses a name or key that stands in the list: a signature names one
-// operator.
+// unlike refuses a name or key that is already in the list: a signature names one operator.
 func unlike(list []Operator, op Operator) error {
 	for _, other := range list {
 		switch {
@@ -181,10 +180,10 @@ func parseOperator(line string) (op Operator, err error) {
 	return op, nil
 }
 
-// Namespaces is what a new operator may sign: everything.
+// Namespaces are the namespaces of a new operator: all of them.
 var Namespaces = []string{Release, Promise, Policy, Plan}
 
-// Format is the operator's line. It refuses what ParseOperators would.
+// Format is the operator's line. It refuses an operator that ParseOperators would refuse.
 func (o Operator) Format() (string, error) {
 	line := fmt.Sprintf("%s namespaces=%q %s", o.Name, strings.Join(o.Namespaces, ","), o.Key)
 	if o.Comment != "" {
@@ -266,7 +265,7 @@ func parseNamespaces(value string) ([]string, error) {
 	return list, nil
 }
 
-// cutWord is the first word, in which quotes keep blanks together, and the rest.
+// cutWord returns the first word, in which quotes keep blanks together, and the rest.
 func cutWord(text string) (word, rest string) {
 	text = strings.TrimLeft(text, " \t")
 	end := endOf(text, " \t")
@@ -278,7 +277,7 @@ func cutOption(text string) (option, rest string) {
 	return text[:end], strings.TrimPrefix(text[end:], ",")
 }
 
-// endOf is where the first of the separators stands outside of quotes.
+// endOf is the index of the first of the separators outside of quotes.
 func endOf(text, separators string) int {
 	quoted := false
 	for i := range len(text) {
@@ -296,8 +295,8 @@ func looksLikeKey(word string) bool {
 	return strings.HasPrefix(word, "ssh-") || strings.HasPrefix(word, "ecdsa-") || strings.HasPrefix(word, "sk-")
 }
 
-// match compares a text with a pattern in which * stands for any characters
-// and ? for one. It takes time in proportion to the product of the lengths.
+// match compares a text with a pattern in which * stands for any characters and ? for one. Its time
+// is proportional to the product of the lengths.
 func match(pattern, text string) bool {
 	p, t, star, from := 0, 0, -1, 0
 	for t < len(text) {

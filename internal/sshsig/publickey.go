@@ -15,7 +15,7 @@ type PublicKey [ed25519.PublicKeySize]byte
 // maxKeyLine bounds one line with a public key and its comment.
 const maxKeyLine = 4096
 
-// ParsePublicKey reads the line of a .pub file, and returns its comment.
+// ParsePublicKey reads the line of a .pub file, and returns its key and comment.
 func ParsePublicKey(line string) (key PublicKey, comment string, err error) {
 	if len(line) > maxKeyLine {
 		return key, "", fmt.Errorf("%d bytes are too many for a public key", len(line))
@@ -42,7 +42,7 @@ func ParsePublicKey(line string) (key PublicKey, comment string, err error) {
 	return key, strings.Join(words[2:], " "), nil
 }
 
-// wrongType says what to do about a key of another type, or none.
+// wrongType is the error for a key of another type, or for no key, with the remedy.
 func wrongType(word string) error {
 	const remedy = "; make one with: ssh-keygen -t ed25519"
 	switch {
@@ -80,7 +80,7 @@ func (k PublicKey) String() string {
 	return keyType + " " + base64.StdEncoding.EncodeToString(k.marshal())
 }
 
-// Fingerprint is what ssh-keygen -l prints: SHA256:…
+// Fingerprint is the fingerprint of ssh-keygen -l: SHA256:…
 func (k PublicKey) Fingerprint() string {
 	sum := sha256.Sum256(k.marshal())
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])

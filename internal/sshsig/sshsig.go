@@ -15,7 +15,7 @@ import (
 // The namespaces in which operators sign.
 const (
 	Release = "skerry-release" // entries of the release log
-	Promise = "skerry-promise" // the questions before an entry; a key that may sign Release may sign these
+	Promise = "skerry-promise" // questions before an entry; a key for Release may also sign these
 	Policy  = "skerry-policy"  // entries of the policy log
 	Plan    = "skerry-plan"    // plans of the site
 )
@@ -30,15 +30,15 @@ const (
 	maxArmor     = 4 * maxBlob
 )
 
-// ErrSignature is what every error of [Verify] wraps.
+// ErrSignature is wrapped by every error of [Verify].
 var ErrSignature = errors.New("signature refused")
 
 func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrSignature, fmt.Sprintf(format, args...))
 }
 
-// Verify checks a binary signature over a message in a namespace, and returns
-// the key that has made it. Whether that key may sign is another question.
+// Verify checks a binary signature over a message in a namespace, and returns the key that has made
+// it. It does not check whether that key may sign.
 func Verify(blob []byte, namespace string, message []byte) (PublicKey, error) {
 	if len(blob) > maxBlob {
 		return PublicKey{}, refused("%d bytes, at most %d are taken", len(blob), maxBlob)
@@ -84,14 +84,14 @@ func Verify(blob []byte, namespace string, message []byte) (PublicKey, error) {
 	return key, nil
 }
 
-// Signed is what a private key signs for a message, as an agent is given it.
-// The namespace is one of the constants above.
+// Signed is the text that a private key, or an agent, signs for a message. The namespace is one of
+// the constants above.
 func Signed(namespace string, message []byte) []byte {
 	sum := sha512.Sum512(message)
 	return signed(namespace, "sha512", sum[:])
 }
 
-// Blob wraps the 64 bytes that a private key has made of Signed.
+// Blob wraps the 64 bytes of a signature over Signed.
 func Blob(key PublicKey, namespace string, signature []byte) ([]byte, error) {
 	if len(signature) != ed25519.SignatureSize {
 		return nil, fmt.Errorf("an Ed25519 signature has %d bytes, not %d", ed25519.SignatureSize, len(signature))
@@ -132,7 +132,7 @@ const (
 	armorWidth = 70
 )
 
-// Armor is the signature as a text file, as ssh-keygen -Y sign writes it.
+// Armor is the signature as a text file, in the form of ssh-keygen -Y sign.
 func Armor(blob []byte) []byte {
 	var out bytes.Buffer
 	out.WriteString(armorBegin + "\n")
@@ -163,7 +163,7 @@ func Dearmor(text []byte) ([]byte, error) {
 	return blob, nil
 }
 
-// reader takes the parts of SSH's wire format from the front of rest.
+// reader reads the parts of SSH's wire format from the front of rest.
 type reader struct{ rest []byte }
 
 func (r *reader) literal(text string) bool {

@@ -61,7 +61,7 @@ func replaceLast(in []byte, old, with string) []byte {
 	return append(append(bytes.Clone(in[:at]), with...), in[at+len(old):]...)
 }
 
-// TestNoOtherBlob changes every bit of a signature, and cuts it everywhere.
+// TestNoOtherBlob changes every bit of a signature, and cuts it at every length.
 func TestNoOtherBlob(t *testing.T) {
 	message := []byte("message")
 	blob, _ := sign(t, 1, Release, message)
@@ -132,7 +132,7 @@ func newKey(t *testing.T, kind string) (file string, public string) {
 	return file, string(text)
 }
 
-// TestOpenSSHSigns reads what ssh-keygen has written.
+// TestOpenSSHSigns reads signatures of ssh-keygen.
 func TestOpenSSHSigns(t *testing.T) {
 	file, line := newKey(t, "ed25519")
 	public, comment, err := ParsePublicKey(line)
@@ -192,8 +192,8 @@ func TestOtherKeysAreRefused(t *testing.T) {
 	}
 }
 
-// TestOpenSSHVerifies has ssh-keygen read our signatures and our file of
-// operators, and refuse what we refuse.
+// TestOpenSSHVerifies checks that ssh-keygen accepts the package's signatures and file of
+// operators, and refuses the same ones.
 func TestOpenSSHVerifies(t *testing.T) {
 	dir := t.TempDir()
 	message := []byte("skerry-entry 1\n{}")
@@ -226,7 +226,7 @@ func FuzzVerify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if key, err := Verify(in, Release, []byte("m")); err == nil {
 			if _, public := signer(1); key != public {
-				return // the fuzzer may hold a key of its own
+				return // the fuzzer may have a valid key
 			}
 			if !bytes.Equal(in, blob) {
 				t.Errorf("a second form of one signature: %x", in)
