@@ -11,32 +11,32 @@ import (
 	"go.uber.org/thriftrw/idl"
 )
 
-// Apache's compiler takes more than the parser of this package: the type uuid,
-// arguments without ids, annotations of a namespace, references with &. A file
-// is adapted when it is read, with the same lines.
+// Apache's compiler accepts more than the parser of this package: the type uuid, arguments without
+// ids, annotations of a namespace, references with &. A file is adapted when it is read; its lines
+// keep their numbers.
 
 // uuidMark is the annotation of the type that stands for uuid.
 const uuidMark = "skerry.uuid"
 
 const uuidType = "\ntypedef string uuid (" + uuidMark + " = \"\")\n"
 
-// An argument without an id has the ids -1, -2, … on the wire, which the
-// parser does not take there. It is given one at the end of the range.
+// An argument without an id has the ids -1, -2, … on the wire. The parser refuses such ids, so the
+// argument gets one at the end of the range.
 const (
 	idsEnd    = 1 << 15
 	idsOfOurs = 1 << 10
 )
 
-// What is looked for in the text without comments and strings.
+// Patterns for the text without comments and strings.
 var (
 	annotatedNamespace = regexp.MustCompile(`(?m)^\s*namespace\s+[\w.*]+\s+[\w.]+(\s*\([^()]*\))`)
-	reference          = regexp.MustCompile(`(&)`) // stands for nothing else
+	reference          = regexp.MustCompile(`(&)`) // the character has no other meaning
 	uuidWord           = regexp.MustCompile(`\buuid\b`)
 	negativeID         = regexp.MustCompile(`^-[0-9]+`)
 )
 
-// adapt rewrites a file for the parser; numbered reports that arguments were
-// given ids. What can't be parsed even so is left to the parser, for its error.
+// adapt rewrites a file for the parser; numbered reports that arguments were given ids. A text that
+// still can't be parsed is left to the parser, for its error.
 func adapt(text []byte) (adapted []byte, numbered bool) {
 	program, err := idl.Parse(text)
 	if err != nil {
@@ -91,7 +91,7 @@ func code(text []byte) []byte {
 	return out
 }
 
-// after is the place behind the next end, or behind the text.
+// after is the index behind the next end, or behind the text.
 func after(text []byte, from int, end string) int {
 	if at := bytes.Index(text[from:], []byte(end)); at >= 0 {
 		return from + at + len(end)
@@ -105,8 +105,8 @@ type insertion struct {
 	id       int
 }
 
-// numberArguments gives arguments and exceptions of methods ids where they have
-// none, or negative ones.
+// numberArguments gives ids to arguments and exceptions of methods without ids, or with negative
+// ones.
 func numberArguments(text []byte, program *ast.Program) ([]byte, bool) {
 	var all []insertion
 	begins := lineBegins(text)
@@ -165,8 +165,7 @@ func lineBegins(text []byte) []int {
 	return begins
 }
 
-// trueIDs gives the arguments of a numbered file the ids that they have on the
-// wire.
+// trueIDs restores the wire ids of the arguments of a numbered file.
 func trueIDs(m *compile.Module) {
 	for _, s := range m.Services {
 		for _, f := range s.Functions {
@@ -185,7 +184,7 @@ func trueIDs(m *compile.Module) {
 	}
 }
 
-// isUUID reports whether a type is uuid, be it by another name.
+// isUUID reports whether a type is uuid, also under another name.
 func isUUID(spec compile.TypeSpec) bool {
 	for {
 		t, ok := spec.(*compile.TypedefSpec)

@@ -9,7 +9,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// dialect is a file that Apache's compiler takes.
+// dialect is a file that Apache's compiler accepts.
 const dialect = `namespace go kit
 namespace py kit.v1 (
   owner = "a"
@@ -35,8 +35,7 @@ service Kit {
 }
 `
 
-// TestDialect: what Apache's compiler takes is called by the bytes that its
-// code would send.
+// TestDialect: calls of such a file have the bytes that the code of Apache's compiler would send.
 func TestDialect(t *testing.T) {
 	f, err := loadText(t, dialect)
 	if err != nil {
@@ -108,7 +107,7 @@ func TestDialect(t *testing.T) {
 	}
 }
 
-// fieldIDs are the ids of a struct's fields, as they come.
+// fieldIDs are the ids of a struct's fields, in wire order.
 func fieldIDs(t *testing.T, p thrift.TProtocol) string {
 	t.Helper()
 	var ids []string
@@ -130,7 +129,7 @@ func fieldIDs(t *testing.T, p thrift.TProtocol) string {
 	}
 }
 
-// TestDialectKeepsErrors: what is wrong is said with the line of the file.
+// TestDialectKeepsErrors: errors name the line of the file.
 func TestDialectKeepsErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"namespace py kit (a = \"b\")\nservice S {\n  nonsense\n}\n":      "line 4",

@@ -34,7 +34,7 @@ func method(t testing.TB, name string) *Method {
 	return m
 }
 
-// protocols are what a value travels through in the tests.
+// protocols are the protocols of the round trips.
 var protocols = map[string]func(*thrift.TMemoryBuffer) thrift.TProtocol{
 	"binary":  func(b *thrift.TMemoryBuffer) thrift.TProtocol { return thrift.NewTBinaryProtocolConf(b, nil) },
 	"compact": func(b *thrift.TMemoryBuffer) thrift.TProtocol { return thrift.NewTCompactProtocolConf(b, nil) },
@@ -234,7 +234,7 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-// A template must be what Args takes, and JSON.
+// A template must be valid JSON that Args accepts.
 func TestTemplate(t *testing.T) {
 	for _, m := range load(t).Methods() {
 		template := m.Template()

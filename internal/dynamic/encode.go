@@ -18,8 +18,8 @@ import (
 // .thrift file.
 var ErrValue = errors.New("does not fit the .thrift file")
 
-// Args reads a JSON object as the arguments of a method, by name. A method
-// with one argument of a struct type also takes that struct's own object.
+// Args reads a JSON object as the arguments of a method, by name. A method with one argument of a
+// struct type also accepts that struct's own object.
 func (m *Method) Args(data []byte) (*Struct, error) {
 	if data = bytes.TrimPrefix(data, []byte("\ufeff")); len(bytes.TrimSpace(data)) == 0 {
 		data = []byte("{}")
@@ -41,8 +41,8 @@ func (m *Method) Args(data []byte) (*Struct, error) {
 	return args, nil
 }
 
-// soleStruct is the only argument, of a struct type, when the object names
-// the struct's fields and not the argument.
+// soleStruct is the only argument, of a struct type, when the object names the struct's fields
+// instead of the argument.
 func (m *Method) soleStruct(root node) *compile.FieldSpec {
 	members, isObject := root.value.([]member)
 	if len(m.args) != 1 || !isObject || len(members) == 0 {
@@ -60,7 +60,7 @@ func (m *Method) soleStruct(root node) *compile.FieldSpec {
 	return m.args[0]
 }
 
-// encoder collects every mistake, so that a person mends them in one go.
+// encoder collects all mistakes, so that one edit can correct them.
 type encoder struct{ problems []string }
 
 func (e *encoder) wrong(path, format string, args ...any) value {
@@ -208,10 +208,10 @@ func (e *encoder) set(path string, list []node, spec compile.TypeSpec) value {
 	return values
 }
 
-// distinct reports values that stand twice in a set, or twice as map keys.
+// distinct reports duplicates in a set or among map keys.
 func (e *encoder) distinct(path string, values []value, spec compile.TypeSpec, what string) {
 	if len(e.problems) > 0 {
-		return // what could not be read can't be compared
+		return // unread values can't be compared
 	}
 	seen := map[string]bool{}
 	for i, v := range values {
@@ -240,7 +240,7 @@ func (e *encoder) fill(path string, n node, s *Struct) {
 		case err != nil || f == nil:
 			e.wrong(step(path, m.name), "%s has no field %q%s; it has %s", s.Name, m.name, didYouMean(m.name, names),
 				listOr(names, "none"))
-		case m.node.value == nil: // null leaves it out
+		case m.node.value == nil: // null leaves the field out
 		default:
 			s.values[f.ID] = e.convert(step(path, m.name), m.node, f.Type)
 		}
@@ -248,7 +248,7 @@ func (e *encoder) fill(path string, n node, s *Struct) {
 	e.complete(path, s)
 }
 
-// complete adds defaults and checks what must be there.
+// complete adds defaults and checks required fields.
 func (e *encoder) complete(path string, s *Struct) {
 	if s.union {
 		if len(s.values) != 1 {

@@ -14,7 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/textfile"
 )
 
-// File is a compiled .thrift file with everything that it includes.
+// File is a compiled .thrift file with all files that it includes.
 type File struct {
 	Path   string
 	module *compile.Module
@@ -49,10 +49,9 @@ func (f *File) Services() []*Service {
 	return all
 }
 
-// Find chooses the service that a call means. A name must be the service's
-// own; without one it is the only service of the file, or the one whose name
-// resembles hint (the name it is registered under), or the only one that has
-// the method.
+// Find chooses the service of a call. A name must be the service's own. Without one, it chooses the
+// only service of the file, or the one whose name resembles hint (its registered name), or the only
+// one that has the method.
 func (f *File) Find(name, hint, method string) (*Service, error) {
 	all := f.Services()
 	names := make([]string, len(all))
@@ -83,8 +82,8 @@ func (f *File) Find(name, hint, method string) (*Service, error) {
 		strings.Join(names, ", "))
 }
 
-// resembles compares an IDL name with a registered one: AuthService is meant
-// by auth, auth-service and site.auth.
+// resembles compares an IDL name with a registered one: AuthService resembles auth, auth-service
+// and site.auth.
 func resembles(idl, registered string) bool {
 	plain := func(s string) string {
 		s = s[strings.LastIndexByte(s, '.')+1:]
@@ -101,8 +100,8 @@ type searchPath struct {
 	numbered bool // a file had arguments without ids
 }
 
-// Abs leaves the path to be resolved by Read, so that two spellings of one
-// included file are one module.
+// Abs leaves the resolution of the path to Read, so that two spellings of one included file are one
+// module.
 func (s *searchPath) Abs(p string) (string, error) {
 	p, err := filepath.Abs(p)
 	if err != nil {
@@ -126,7 +125,7 @@ func (s *searchPath) Abs(p string) (string, error) {
 // maxFile bounds a .thrift file.
 const maxFile = 8 << 20
 
-// Read reads a file that Abs has resolved, as the parser takes it.
+// Read reads a file that Abs has resolved, adapted for the parser.
 func (s *searchPath) Read(p string) ([]byte, error) {
 	f, err := os.Open(p)
 	if err != nil {

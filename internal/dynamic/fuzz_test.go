@@ -11,8 +11,8 @@ import (
 
 type specOf = *compile.StructSpec
 
-// FuzzRoundTrip: what Args takes comes back from the wire as the same JSON,
-// and reading that JSON again changes nothing.
+// FuzzRoundTrip: arguments that Args accepts return from the wire as the same JSON, and reading
+// that JSON again changes nothing.
 func FuzzRoundTrip(f *testing.F) {
 	for _, seed := range []string{
 		`{"value":{"leaf":{"flag":true,"blob":"AAA=","real":1e300}}}`,

@@ -14,9 +14,8 @@ import (
 // maxDepth is how deep values may nest, in JSON and in Thrift.
 const maxDepth = 64
 
-// node is a JSON value that kept what encoding/json forgets: the order of
-// members, duplicates, and the digits of numbers. value is nil, bool, string,
-// json.Number, []node or []member.
+// node is a JSON value with the parts that encoding/json drops: the order of members, duplicates,
+// and the digits of numbers. value is nil, bool, string, json.Number, []node or []member.
 type node struct{ value any }
 
 type member struct {
@@ -26,7 +25,7 @@ type member struct {
 
 // parseJSON reads exactly one JSON value.
 func parseJSON(data []byte) (node, error) {
-	data, err := textfile.UTF8(data) // the decoder would put U+FFFD in place of other bytes
+	data, err := textfile.UTF8(data) // the decoder would replace other bytes by U+FFFD
 	if err != nil {
 		return node{}, fmt.Errorf("JSON at %w", err)
 	}
@@ -90,7 +89,7 @@ func parseObject(d *json.Decoder, depth int) (node, error) {
 		if err != nil {
 			return node{}, err
 		}
-		name := key.(string) // the decoder lets nothing else be a key
+		name := key.(string) // the decoder accepts only strings as keys
 		if seen[name] {
 			return node{}, fmt.Errorf("%q stands twice in one object", name)
 		}
@@ -105,7 +104,7 @@ func parseObject(d *json.Decoder, depth int) (node, error) {
 	return node{members}, err
 }
 
-// kind is the value's type as an error names it.
+// kind is the value's type, for errors.
 func (n node) kind() string {
 	switch v := n.value.(type) {
 	case nil:

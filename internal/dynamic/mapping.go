@@ -7,8 +7,7 @@ import (
 	"go.uber.org/thriftrw/compile"
 )
 
-// scalarKey reports whether keys of a type are written as the names of a JSON
-// object.
+// scalarKey reports whether keys of a type are written as the names of a JSON object.
 func scalarKey(spec compile.TypeSpec) bool {
 	switch compile.RootTypeSpec(spec).(type) {
 	case *compile.ListSpec, *compile.SetSpec, *compile.MapSpec, *compile.StructSpec:

@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/internal/memtest"
 )
 
-// DecodedSizes says about what values take: not less than is taken, but for
-// what the message itself has.
+// DecodedSizes are about the memory of values: no less than they use, except for the part of the
+// message itself.
 func TestDecodedSizes(t *testing.T) {
 	m := method(t, "echo")
 	for name, text := range map[string]string{
@@ -48,7 +48,7 @@ func TestDecodedSizes(t *testing.T) {
 	}
 }
 
-// counter counts what a reader of package rpc counts.
+// counter counts like a reader of package rpc.
 type counter struct {
 	thrift.TProtocol
 	elements, structs, entries, fields int

@@ -142,8 +142,8 @@ type printed struct {
 	text string
 }
 
-// ordered are the entries of a map by key: numbers by their size, others by
-// their text. A peer sends them in any order.
+// ordered are the entries of a map by key: numbers by their size, others by their text. Peers send
+// them in any order.
 func ordered(pairs []pair, key compile.TypeSpec) []printed {
 	all := make([]printed, len(pairs))
 	for i, p := range pairs {
@@ -161,8 +161,8 @@ func ordered(pairs []pair, key compile.TypeSpec) []printed {
 	return all
 }
 
-// appendText writes a JSON string that keeps <, > and & readable. Bytes that are
-// no UTF-8 are shown as \xNN: JSON has no place for them.
+// appendText writes a JSON string that keeps <, > and & readable. Bytes that are not UTF-8 are
+// written as \xNN, because JSON can't hold them.
 func appendText(b []byte, s string) []byte {
 	s = shown(s)
 	var w strings.Builder
@@ -172,7 +172,7 @@ func appendText(b []byte, s string) []byte {
 	return append(b, strings.TrimSuffix(w.String(), "\n")...)
 }
 
-// shown is s with every byte that is no UTF-8 written out.
+// shown is s with every byte that is not UTF-8 written out.
 func shown(s string) string {
 	if utf8.ValidString(s) {
 		return s

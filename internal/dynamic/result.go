@@ -34,9 +34,8 @@ func (r *Result) Exception() (name string, fields json.RawMessage, ok bool) {
 	return "", nil, false
 }
 
-// Value is what the method returned, as JSON; null for void. ok is false when
-// a method that returns something neither returned nor threw a declared
-// exception.
+// Value is the method's return value as JSON; null for void. ok is false when a method with a
+// return type neither returned nor threw a declared exception.
 func (r *Result) Value() (v json.RawMessage, ok bool) {
 	if r.method.returns == nil {
 		return json.RawMessage("null"), true

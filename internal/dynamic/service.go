@@ -8,7 +8,7 @@ import (
 	"go.uber.org/thriftrw/compile"
 )
 
-// Service is one service of a .thrift file, with what it inherits.
+// Service is one service of a .thrift file, with its inherited methods.
 type Service struct {
 	Name string
 	spec *compile.ServiceSpec
@@ -44,7 +44,7 @@ func (s *Service) Methods() []*Method {
 	return methods
 }
 
-// Method finds a method; the error of an unknown one lists what there is.
+// Method finds a method; the error for an unknown one lists the known ones.
 func (s *Service) Method(name string) (*Method, error) {
 	if m := s.lookup(name); m != nil {
 		return m, nil
@@ -77,7 +77,7 @@ func newMethod(f *compile.FunctionSpec) *Method {
 	return m
 }
 
-// Signature is the method as the .thrift file writes it, in one line.
+// Signature is the method in the form of the .thrift file, in one line.
 func (m *Method) Signature() string {
 	var b strings.Builder
 	switch {
@@ -99,7 +99,7 @@ func fieldList(fields compile.FieldGroup) string {
 	parts := make([]string, len(fields))
 	for i, f := range fields {
 		parts[i] = f.Type.ThriftName() + " " + f.Name
-		if f.ID > 0 { // others were counted
+		if f.ID > 0 { // other ids were counted by the parser
 			parts[i] = fmt.Sprintf("%d: %s", f.ID, parts[i])
 		}
 	}

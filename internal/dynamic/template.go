@@ -8,15 +8,14 @@ import (
 	"go.uber.org/thriftrw/compile"
 )
 
-// Template is a JSON object of the method's arguments to fill in: every field
-// once, with its default or an example of its type; for a union its first
-// field; what contains itself only once.
+// Template is a JSON object of the method's arguments to fill in. It has every field once, with its
+// default or an example of its type. A union has its first field, and a type that contains itself
+// appears once.
 func (m *Method) Template() json.RawMessage {
 	return appendTemplate([]byte{}, m.args, nil)
 }
 
-// appendTemplate writes an object of fields; open are the structs that
-// enclose it.
+// appendTemplate writes an object of fields; open are the enclosing structs.
 func appendTemplate(b []byte, fields compile.FieldGroup, open []*compile.StructSpec) []byte {
 	b = append(b, '{')
 	comma := false
@@ -38,7 +37,7 @@ func appendTemplate(b []byte, fields compile.FieldGroup, open []*compile.StructS
 	return append(b, '}')
 }
 
-// within reports whether a type is a struct that is open already.
+// within reports whether a type is one of the open structs.
 func within(spec compile.TypeSpec, open []*compile.StructSpec) bool {
 	s, ok := compile.RootTypeSpec(spec).(*compile.StructSpec)
 	return ok && slices.Contains(open, s)

@@ -45,7 +45,7 @@ func TestEncodingsOfArguments(t *testing.T) {
 	}
 }
 
-// TestTextThatIsNoUTF8: its bytes are shown, and it is counted.
+// TestTextThatIsNoUTF8: its bytes are shown, and the text is counted.
 func TestTextThatIsNoUTF8(t *testing.T) {
 	if got := string(appendText(nil, "a\xb7\xa2b发")); got != `"a\\xb7\\xa2b发"` {
 		t.Errorf("shown as %s", got)

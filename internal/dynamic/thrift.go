@@ -109,8 +109,7 @@ func writeMap(ctx context.Context, p thrift.TProtocol, pairs []pair, spec *compi
 	return p.WriteMapEnd(ctx)
 }
 
-// Read receives the struct; fields that the .thrift file does not know are
-// skipped.
+// Read receives the struct. It skips fields that the .thrift file does not know.
 func (s *Struct) Read(ctx context.Context, p thrift.TProtocol) error { return s.read(ctx, p, 0) }
 
 func (s *Struct) read(ctx context.Context, p thrift.TProtocol, depth int) error {
@@ -146,8 +145,8 @@ func (s *Struct) read(ctx context.Context, p thrift.TProtocol, depth int) error 
 	}
 }
 
-// reader reads one value at a depth; of is the struct in which skipped fields
-// and odd texts count.
+// reader reads one value at a depth. of is the struct that counts skipped fields and texts that are
+// not UTF-8.
 type reader struct {
 	p     thrift.TProtocol
 	depth int
@@ -225,7 +224,7 @@ func (r reader) readAll(ctx context.Context, kind thrift.TType, size int, spec c
 	if size > 0 && kind != wireType(spec) {
 		return nil, mismatch(kind, spec)
 	}
-	list := make([]value, 0, min(size, 1024)) // a peer's size is only a claim
+	list := make([]value, 0, min(size, 1024)) // the peer's size is unverified
 	for range size {
 		v, err := inner.read(ctx, spec)
 		if err != nil {

@@ -20,26 +20,25 @@ type pair struct{ key, value value }
 type Struct struct {
 	Name   string
 	fields compile.FieldGroup
-	values map[int16]value // by field id; what is absent is not sent
+	values map[int16]value // by field id; an absent field is not sent
 	union  bool
 
-	// Unknown counts what Read skipped because the .thrift file does not know
-	// the field, or knows it with another type.
+	// Unknown counts the fields that Read skipped because the .thrift file does not know them, or
+	// has another type.
 	Unknown int
 
-	// NotUTF8 counts the texts that Read found to be no UTF-8, such as GBK. JSON
-	// shows their bytes as \xNN.
+	// NotUTF8 counts the texts that are not UTF-8 but, say, GBK. JSON shows their bytes as \xNN.
 	NotUTF8 int
 }
 
-// DecodedSizes are the bytes that values take in memory when Read has made them:
-// an element of a list, a struct, an entry of a map, a field of a struct. Package
-// rpc counts by them what a reply takes.
+// DecodedSizes are the bytes of memory of the values that Read makes: an element of a list, a
+// struct, an entry of a map, a field of a struct. Package rpc uses them to count the memory of a
+// reply.
 func (s *Struct) DecodedSizes() (element, structure, entry, field int) {
 	const (
-		boxed   = 16 + 24      // an interface, and the largest that it refers to: the header of a byte slice
+		boxed   = 16 + 24      // an interface, and its largest target: the header of a byte slice
 		emptied = 96 + 48      // a Struct and its map
-		slots   = 8 * (8 + 17) // that a map has at least
+		slots   = 8 * (8 + 17) // least slots of a map
 	)
 	return boxed, emptied + slots, 2 * boxed, 24 + 2*25 // a field is boxed, and its map may be half empty
 }

@@ -159,7 +159,7 @@ func (p *Process) Wait(within time.Duration) error {
 	}
 }
 
-// Output is the output of the process so far.
+// Output is what the process has printed so far.
 func (p *Process) Output() string { return p.out.String() }
 
 type lockedBuffer struct {

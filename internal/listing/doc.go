@@ -1,20 +1,18 @@
-// Package listing is what a process offers, as it travels between processes: the
-// Thrift form of an instance, and the hash of a list of instances.
+// Package listing is the form in which a process's instances travel between processes: the Thrift form of an
+// instance, and the hash of a list of instances.
 //
 // # Model
 //
-// A process announces its list by LAN packets. A list that does not fit into one
-// is named by its hash, and fetched from the process by the internal service.
-// Both sides use this package, so that one instance has one form.
+// A process announces its list by LAN packets. If a list does not fit into a packet, the packet names it by its
+// hash, and peers fetch it from the process by the internal service. Both sides use this package, so that one
+// instance has one form.
 //
 // # Guarantees
 //
-//   - Encode and Decode keep everything that an instance says of itself. The start
-//     of the provider travels as an age, so that no clock of another host is
-//     trusted (TestRoundTrip).
-//   - The hash is a cut SHA-256. A list that was fetched over a connection that is
-//     not authenticated is compared with the hash of an authentic packet
-//     (TestHash).
+//   - Encode and Decode keep all data of an instance. The start of the provider travels as an age, so that no
+//     clock of another host is trusted (TestRoundTrip).
+//   - The hash is a shortened SHA-256. A list that was fetched over a connection without authentication is
+//     compared with the hash of an authentic packet (TestHash).
 //
 // # Concurrency
 //
@@ -22,5 +20,5 @@
 //
 // # Failure
 //
-// Decode refuses what no registry takes; its error wraps registry.ErrInvalid.
+// Decode refuses an instance that no registry accepts; its error wraps registry.ErrInvalid.
 package listing

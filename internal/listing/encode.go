@@ -7,11 +7,11 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// maxUptime is the longest age of a provider that is believed.
+// maxUptime is the longest believed age of a provider.
 const maxUptime = 100 * 365 * 24 * time.Hour
 
-// Encode is an instance in its Thrift form. now is the clock of the sender; the
-// age of the provider is measured by it.
+// Encode is an instance in its Thrift form. now is the sender's clock; the age of the provider is
+// measured by it.
 func Encode(in registry.Instance, now time.Time) *wire.Registration {
 	w := &wire.Registration{Name: in.Service, Host: in.Host, Port: int32(in.Port), Tags: in.Tags}
 	if in.Version != "" {
@@ -40,8 +40,8 @@ func Encode(in registry.Instance, now time.Time) *wire.Registration {
 	return w
 }
 
-// Decode is the instance that a registration of the owner describes. now is the
-// clock of the receiver. The error wraps registry.ErrInvalid.
+// Decode is the instance of a registration of the owner. now is the receiver's clock. The error
+// wraps registry.ErrInvalid.
 func Decode(w *wire.Registration, owner registry.Owner, now time.Time) (registry.Instance, error) {
 	in := registry.Instance{
 		Service:  w.Name,

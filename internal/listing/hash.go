@@ -13,8 +13,8 @@ import (
 // HashSize is the length of a list's hash, in bytes.
 const HashSize = 16
 
-// Hash is the same for two lists that say the same, in any order and whatever
-// the age of the instances.
+// Hash is the same for two lists with the same content, in any order and with any age of the
+// instances.
 func Hash(list []registry.Instance) []byte {
 	h := sha256.New()
 	for _, in := range slices.SortedFunc(slices.Values(list), registry.Compare) {

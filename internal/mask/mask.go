@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Hidden stands for what is not shown.
+// Hidden replaces hidden text.
 const Hidden = "xxxxx"
 
-// Set stands for a secret of which nothing is shown.
+// Set replaces a secret that is hidden completely.
 const Set = "(set)"
 
-// URL is a PostgreSQL connection string without its secrets: user, hosts,
-// database and harmless parameters of a URL, nothing of any other text.
+// URL is a PostgreSQL connection string without its secrets: user, hosts, database and harmless
+// parameters of a URL. It shows nothing of any other text.
 func URL(text string) string {
 	p, ok := split(text)
 	if !ok {
@@ -58,15 +58,14 @@ func URL(text string) string {
 	return b.String()
 }
 
-// Doubtful reports whether a URL does not say for certain where its password
-// ends: in user, password and parameters the characters @ / : # ? % and space
-// are to be percent-encoded.
+// Doubtful reports whether the end of a URL's password is ambiguous: in user, password and
+// parameters the characters @ / : # ? % and space must be percent-encoded.
 func Doubtful(text string) bool {
 	p, ok := split(text)
 	return ok && p.doubtful
 }
 
-// HasSecret reports whether a connection string bears a password.
+// HasSecret reports whether a connection string has a password.
 func HasSecret(text string) bool {
 	p, ok := split(text)
 	if !ok {
@@ -84,7 +83,7 @@ func HasSecret(text string) bool {
 	return false
 }
 
-// secret reports whether a parameter's name speaks of a secret.
+// secret reports whether a parameter's name suggests a secret.
 func secret(name string) bool {
 	name = strings.ToLower(name)
 	for _, part := range []string{"pass", "pwd", "secret", "token", "credential"} {
@@ -95,7 +94,7 @@ func secret(name string) bool {
 	return false
 }
 
-// known are the parameters whose values are no secrets.
+// known are the parameters with public values.
 var known = map[string]bool{
 	"host": true, "hostaddr": true, "port": true, "user": true, "dbname": true, "database": true,
 	"application_name": true, "connect_timeout": true, "sslmode": true, "sslrootcert": true,

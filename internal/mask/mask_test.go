@@ -8,7 +8,7 @@ import (
 )
 
 func TestURL(t *testing.T) {
-	open := []string{ // nothing in them is to be kept from the arguments of a command
+	open := []string{ // without secrets
 		"postgres://app@db/site?sslmode=require", "postgres://db1:5432,db2:5433/site?target_session_attrs=primary",
 		"postgres://h/site?strange=secret&user=app", "hunter2",
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Sprintf formats like fmt.Sprintf and quotes what each argument becomes.
-// Arguments that are Safe, or errors of Errorf, stay as they are.
+// Sprintf formats like fmt.Sprintf and quotes the text of each argument. Arguments that are Safe,
+// or errors of Errorf, stay unchanged.
 func Sprintf(format string, args ...any) Safe {
 	return Safe(fmt.Sprintf(format, wrapped(args)...))
 }
@@ -26,9 +26,9 @@ func (e *quotedError) Error() string { return e.err.Error() }
 func (e *quotedError) Unwrap() error { return e.err }
 func (e *quotedError) Safe() Safe    { return Safe(e.err.Error()) }
 
-// Error is the text of an error on one line, or its own lines where it has a
-// method Safe() Safe. Libraries put details on lines of their own: these are
-// joined, since a peer's text may hold a line break, too.
+// Error is the text of an error on one line. An error with a method Safe() Safe keeps its own
+// lines. Libraries put details on lines of their own. Error joins them, because a peer's text may
+// also contain a line break.
 func Error(err error) Safe {
 	if s, ok := err.(interface{ Safe() Safe }); ok {
 		return s.Safe()
@@ -58,7 +58,7 @@ func wrapped(args []any) []any {
 	return out
 }
 
-// arg formats a value by the verb that it stands at, and quotes the outcome.
+// arg formats a value by its verb, and quotes the result.
 type arg struct{ value any }
 
 func (a arg) Format(f fmt.State, verb rune) {

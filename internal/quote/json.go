@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// JSON is a JSON document with every character visible. Package
-// encoding/json escapes the first 32 control characters only; the others
-// stand inside of strings and become \u escapes, which mean the same.
+// JSON is a JSON document with every character visible. Package encoding/json escapes the first 32
+// control characters only. The others are inside of strings and become \u escapes with the same
+// meaning.
 func JSON(doc []byte) []byte {
 	if hidden(string(doc), layout) < 0 {
 		return doc
@@ -34,8 +34,8 @@ func JSON(doc []byte) []byte {
 	return b.Bytes()
 }
 
-// JSONWriter passes JSON on to w by way of JSON; each Write holds whole
-// characters, as those of encoding/json and log/slog do.
+// JSONWriter writes JSON to w after quoting it by JSON. Each Write must hold whole characters, as
+// those of encoding/json and log/slog do.
 func JSONWriter(w io.Writer) io.Writer { return jsonWriter{w} }
 
 type jsonWriter struct{ to io.Writer }

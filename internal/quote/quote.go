@@ -8,9 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Safe is text in which everything from outside is quoted already; its line
-// breaks are the program's own. A constant becomes Safe by itself, a variable
-// only by a function of this package.
+// Safe is text with all outside parts quoted; its line breaks are the program's own. A constant
+// converts to Safe by itself, a variable only by a function of this package.
 type Safe string
 
 // Text is s with every character visible.
@@ -18,13 +17,13 @@ func Text(s string) string {
 	return escape(s, func(rune) bool { return false })
 }
 
-// Lines is Text that keeps line breaks and tabs, for text of several lines
-// whose origin is the operator's own file.
+// Lines is Text that keeps line breaks and tabs, for text of several lines from the operator's own
+// file.
 func Lines(s string) Safe { return Safe(escape(s, layout)) }
 
 func layout(r rune) bool { return r == '\n' || r == '\t' }
 
-// escape quotes what is not visible, but for what keep says.
+// escape quotes invisible characters, except those that keep accepts.
 func escape(s string, keep func(rune) bool) string {
 	at := hidden(s, keep)
 	if at < 0 {
@@ -57,7 +56,7 @@ func escape(s string, keep func(rune) bool) string {
 	return b.String()
 }
 
-// hidden is the place of the first character that must be quoted, -1 without one.
+// hidden is the index of the first character that must be quoted, -1 without one.
 func hidden(s string, keep func(rune) bool) int {
 	for i, r := range s {
 		if r == utf8.RuneError {
@@ -72,16 +71,16 @@ func hidden(s string, keep func(rune) bool) int {
 	return -1
 }
 
-// Visible reports whether Text would leave s as it is.
+// Visible reports whether Text would return s unchanged.
 func Visible(s string) bool { return hidden(s, func(rune) bool { return false }) < 0 }
 
-// visible reports whether a character shows, and shows where it stands. The
-// ideographic space is part of Chinese text.
+// visible reports whether a character is visible and does not move others. The ideographic space is
+// part of Chinese text.
 func visible(r rune) bool {
 	return (strconv.IsPrint(r) || r == '\u3000') && !unicode.Is(blank, r)
 }
 
-// blank are characters that Unicode counts as printable and that show nothing.
+// blank are characters that Unicode counts as printable but that are invisible.
 var blank = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{Lo: 0x034f, Hi: 0x034f, Stride: 1}, // combining grapheme joiner

@@ -129,7 +129,7 @@ func TestWriter(t *testing.T) {
 	fmt.Fprint(w, "a\tb\n\x1b[2J\r")
 	w.Overwrite("50%\x1b[2J")
 	w.Wipe()
-	if err := w.Value("\x1b\n"); err != nil { // no terminal
+	if err := w.Value("\x1b\n"); err != nil { // not a terminal
 		t.Fatal(err)
 	}
 	if got, want := out.String(), "a\tb\n\\x1b[2J\\r\r50%\\x1b[2J\x1b[K\r\x1b[K\x1b\n"; got != want {

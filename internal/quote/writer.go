@@ -8,16 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// Writer is the way to a terminal: it quotes whatever is written, but for line
-// breaks and tabs. The control sequences that a command needs are methods.
+// Writer writes to a terminal. It quotes all text except line breaks and tabs. Its methods send the
+// control sequences that a command needs.
 type Writer struct {
 	mu   sync.Mutex
 	to   io.Writer
-	rest []byte // the beginning of a character whose end is not written yet
+	rest []byte // the begin of a character whose end is not written yet
 	err  error  // of the first write that failed
 }
 
-// NewWriter quotes what goes to w.
+// NewWriter quotes text for w.
 func NewWriter(w io.Writer) *Writer { return &Writer{to: w} }
 
 func (w *Writer) Write(p []byte) (int, error) {
@@ -40,7 +40,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// write keeps the first error: most callers have no use for one of their own.
+// write keeps the first error, because most callers do not check errors.
 func (w *Writer) write(s string) error {
 	if _, err := io.WriteString(w.to, s); err != nil {
 		if w.err == nil {
@@ -58,7 +58,7 @@ func (w *Writer) Err() error {
 	return w.err
 }
 
-// Flush writes what is left of a character that was never completed.
+// Flush writes the bytes of an incomplete character.
 func (w *Writer) Flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -66,21 +66,21 @@ func (w *Writer) Flush() {
 	w.rest = nil
 }
 
-// Overwrite shows a line in place of the one where the cursor stands.
+// Overwrite replaces the line of the cursor.
 func (w *Writer) Overwrite(line Safe) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.write("\r" + Text(string(line)) + "\x1b[K")
 }
 
-// Wipe clears the line where the cursor stands.
+// Wipe clears the line of the cursor.
 func (w *Writer) Wipe() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.write("\r\x1b[K")
 }
 
-// Clear empties a terminal, and is nothing elsewhere.
+// Clear empties a terminal, and has no effect on other outputs.
 func (w *Writer) Clear() {
 	if !w.Terminal() {
 		return
@@ -90,8 +90,7 @@ func (w *Writer) Clear() {
 	w.write("\x1b[H\x1b[2J")
 }
 
-// Value writes a value that another program reads: as it is, but quoted on a
-// terminal.
+// Value writes a value for another program: unchanged, but quoted on a terminal.
 func (w *Writer) Value(s string) error {
 	if w.Terminal() {
 		_, err := w.Write([]byte(s))
@@ -102,7 +101,7 @@ func (w *Writer) Value(s string) error {
 	return w.write(s)
 }
 
-// Terminal reports whether a person reads what is written.
+// Terminal reports whether the output is a terminal.
 func (w *Writer) Terminal() bool {
 	f, ok := w.to.(*os.File)
 	if !ok {

@@ -1,7 +1,5 @@
-// Package refusal names the kinds of what a process refuses, with what each
-// means and what an operator does about it. Processes count by these names and
-// commands show the texts, so the two agree.
+// Package refusal names the kinds of refusals of a process, with their meaning and the operator's next step.
+// Processes count by these names and commands show the texts, so the two agree.
 //
-// A kind that a process of a later release counts and this one does not know
-// is shown by its name.
+// An unknown kind, counted by a process of a later release, is shown by its name.
 package refusal

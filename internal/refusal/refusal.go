@@ -2,7 +2,7 @@ package refusal
 
 import "strings"
 
-// Kinds, as they travel and stand in JSON.
+// Kinds, as written in packets and JSON.
 const (
 	Outsiders     = "outsiders"
 	InTheClear    = "in_the_clear"
@@ -33,7 +33,7 @@ const (
 // Kind is one kind of refusals.
 type Kind struct {
 	Name string
-	What string // behind the number: 12 calls for members …
+	What string // text behind the number: 12 calls for members …
 	Do   string
 }
 
@@ -42,7 +42,7 @@ const (
 	whoSends   = "find out what sends there: the log of that process names the address"
 )
 
-// kinds has those first that may mean an attack.
+// kinds begins with those that may mean an attack.
 var kinds = []Kind{
 	{Outsiders, "calls for members of the site came from programs without its key",
 		"store the site's key on that host (skerry key set), or find out what calls: the log names the address"},
@@ -87,7 +87,7 @@ var kinds = []Kind{
 		"check that the TCP ports of the other hosts can be reached from there"},
 }
 
-// All lists the kinds of known names, those first that may mean an attack.
+// All lists the known kinds. Those that may mean an attack are first.
 func All() []Kind { return kinds }
 
 // Of describes a kind by its name.
@@ -108,7 +108,7 @@ func Of(name string) Kind {
 	}
 }
 
-// Rank is the place of a kind among others: the smaller, the earlier it is shown.
+// Rank orders kinds for display: a kind with a smaller rank is shown earlier.
 func Rank(name string) int {
 	for i, k := range kinds {
 		if k.Name == name {

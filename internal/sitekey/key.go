@@ -24,10 +24,10 @@ const (
 
 var encoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// Key is the secret of a site. The zero value is no key.
+// Key is the secret of a site. The zero value means no key.
 type Key struct {
-	// The text. Of an unexported field fmt asks no method: it finds a pointer
-	// here, and follows none to a string.
+	// The text. fmt calls no method of an unexported field: it finds a pointer here, and does not
+	// follow it to a string.
 	text unique.Handle[string]
 }
 
@@ -43,8 +43,7 @@ func keyOf(secret [secretSize]byte) Key {
 	return Key{unique.Make(Prefix + encoding.EncodeToString(append(secret[:], check[:]...)))}
 }
 
-// Parse reads the text of a key, in upper or lower case. White space around
-// it is left out.
+// Parse reads the text of a key, in upper or lower case. It ignores white space around the text.
 func Parse(text string) (Key, error) {
 	text = strings.ToLower(strings.TrimSpace(text))
 	rest, ok := strings.CutPrefix(text, Prefix)
@@ -83,27 +82,27 @@ func checkOf(secret [secretSize]byte) [checkSize]byte {
 	return [checkSize]byte(sum[:])
 }
 
-// IsZero reports whether the value is no key.
+// IsZero reports whether the value is the zero Key.
 func (k Key) IsZero() bool { return k == Key{} }
 
 // Text is the secret in the form that Parse reads.
 func (k Key) Text() string { return k.text.Value() }
 
-// Use derives the 32 bytes for one use in one cluster. The zero Key has none:
-// it panics, as signing with a key that is known to all would go unnoticed.
+// Use derives the 32 bytes for one use in one cluster. With the zero Key it panics, because a
+// signature by a publicly known key would go unnoticed.
 func (k Key) Use(use, cluster string) []byte {
 	if k.IsZero() {
 		panic("sitekey: use of the zero Key")
 	}
 	out, err := hkdf.Key(sha256.New, []byte(k.Text()), nil, "skerry "+use+" 1\x00"+cluster, sha256.Size)
 	if err != nil {
-		panic("sitekey: " + err.Error()) // the length is a constant that HKDF allows
+		panic("sitekey: " + err.Error()) // HKDF allows this constant length
 	}
 	return out
 }
 
-// Fingerprint names the key in outputs, such as "ab2d-x7kq". It may be shown:
-// it is derived like any other use, and says nothing about the secret.
+// Fingerprint names the key in outputs, such as "ab2d-x7kq". It is public: it is derived like any
+// other use, and says nothing about the secret.
 func (k Key) Fingerprint() string {
 	if k.IsZero() {
 		return "none"

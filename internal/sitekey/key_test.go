@@ -85,8 +85,8 @@ func zeroCheck() []byte {
 	return sum[:]
 }
 
-// TestUse compares with HKDF of RFC 5869 written out, so that another
-// implementation finds the same bytes.
+// TestUse compares with HKDF of RFC 5869 written out, so that another implementation can derive the
+// same bytes.
 func TestUse(t *testing.T) {
 	k, err := Parse(fixed)
 	if err != nil {

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Line is a key as it stands in a file.
+// Line is a key as written in a file.
 type Line struct {
 	Key    Key
 	Number int    // of the line, from 1
-	Note   string // what stands behind #
+	Note   string // text behind #
 }
 
-// Format is the line of a file, with the secret.
+// Format is the line for a file, with the secret.
 func (l Line) Format() string {
 	note := strings.Join(strings.Fields(l.Note), " ")
 	if note == "" {
@@ -22,10 +22,9 @@ func (l Line) Format() string {
 	return l.Key.Text() + " # " + note
 }
 
-// ParseList reads the text of a key file: one key a line, empty lines and
-// comments after # left out. A byte order mark and the line ends of Windows
-// are taken. A text without any key is an error, as it is mostly a file that is
-// being written.
+// ParseList reads the text of a key file: one key a line, without empty lines and comments after #.
+// It accepts a byte order mark and the line ends of Windows. A text without any key is an error,
+// because the file is mostly just being written.
 func ParseList(text string) ([]Line, error) {
 	text = strings.TrimPrefix(text, "\ufeff")
 	var out []Line

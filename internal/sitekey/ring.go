@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// Most is how many keys a ring holds: each costs every verification a try.
+// Most is how many keys a ring holds. Each key costs every verification a try.
 const Most = 16
 
 // Ring is the keys of a process: the first signs, all verify.
 type Ring struct {
 	now atomic.Pointer[ringState]
-	mu  sync.Mutex // held by writers
+	mu  sync.Mutex // for writers
 }
 
 type ringState struct {
@@ -27,7 +27,7 @@ func NewRing(keys ...Key) *Ring {
 	return r
 }
 
-// Keys are the keys of this moment, not to be changed by the caller.
+// Keys are the current keys. The caller must not change them.
 func (r *Ring) Keys() []Key { return r.now.Load().keys }
 
 // Signer is the key that signs; false while there is none.
@@ -39,7 +39,7 @@ func (r *Ring) Signer() (Key, bool) {
 	return keys[0], true
 }
 
-// Set replaces the keys. Zero and double ones are left out.
+// Set replaces the keys. It leaves out zero and duplicate ones.
 func (r *Ring) Set(keys []Key) {
 	keys = clean(keys)
 	r.mu.Lock()
@@ -52,11 +52,11 @@ func (r *Ring) Set(keys []Key) {
 	close(old.changed)
 }
 
-// Changed is closed when the keys are other ones than now. A caller that takes
-// the channel before it reads Keys misses no change.
+// Changed returns a channel that is closed when the keys change. A caller that takes the channel
+// before it reads Keys misses no change.
 func (r *Ring) Changed() <-chan struct{} { return r.now.Load().changed }
 
-// clean is a copy without zero and double keys, in order.
+// clean is a copy without zero and duplicate keys, in order.
 func clean(keys []Key) []Key {
 	var out []Key
 	for _, k := range keys {

@@ -44,8 +44,7 @@ func TestRing(t *testing.T) {
 	<-changed
 }
 
-// TestRingMissesNoChange has readers that wait by Changed until they see the
-// last of many changes.
+// TestRingMissesNoChange runs readers that wait by Changed until they see the last of many changes.
 func TestRingMissesNoChange(t *testing.T) {
 	r := NewRing(New())
 	last := New()

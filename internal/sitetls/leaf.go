@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// always is when certificates are valid: what expires would stop a site whose
-// clocks are wrong.
+// The validity of certificates. It never ends, because an expiry would stop a site with wrong
+// clocks.
 var (
 	alwaysFrom = time.Unix(0, 0).UTC()
 	alwaysTo   = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)

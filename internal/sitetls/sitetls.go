@@ -20,23 +20,23 @@ const ALPN = "skerry-site/1"
 const maxCertificate = 2 << 10
 
 var (
-	// ErrNoKey is wrapped when the ring has no key.
+	// ErrNoKey: the ring has no key.
 	ErrNoKey = errors.New(
 		"this process has no site key: make one with \"skerry key new\", or take another host's with \"skerry key set\"",
 	)
 	// ErrPeer is wrapped when the other side's certificate is not accepted.
 	ErrPeer = errors.New("no site certificate that this process accepts")
 
-	// ErrOwner is wrapped as well when it is the certificate of another process
-	// of the site than the one that is meant.
+	// ErrOwner is also wrapped when the certificate belongs to another process of the site than the
+	// intended one.
 	ErrOwner = errors.New("another process of the site")
 )
 
-// Config is what a Site needs.
+// Config configures a Site.
 type Config struct {
 	Cluster string
 	Owner   string          // this process, as host/pid/epoch
-	Seeds   func() [][]byte // of 32 bytes each: the first signs, all verify; asked at each handshake
+	Seeds   func() [][]byte // of 32 bytes each: the first signs, all verify; called at each handshake
 }
 
 // Site is this process's part in site connections.
@@ -45,17 +45,17 @@ type Site struct {
 	leaf ed25519.PrivateKey
 
 	mu    sync.Mutex
-	seeds [][]byte // that now was made from
+	seeds [][]byte // the source of now
 	now   *ring
 }
 
-// ring is what follows from the keys of the site.
+// ring is the TLS material of the site's keys.
 type ring struct {
 	roots []ed25519.PublicKey
 	cert  tls.Certificate
 }
 
-// New makes the key of this process. It does not ask for the seeds yet.
+// New makes the key of this process. It does not read the seeds yet.
 func New(cfg Config) (*Site, error) {
 	if _, err := address(cfg.Cluster, cfg.Owner); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func New(cfg Config) (*Site, error) {
 	return &Site{cfg: cfg, leaf: leaf}, nil
 }
 
-// Server is for the side that accepts: any other process of the site.
+// Server is the configuration of the accepting side. It accepts any other process of the site.
 func (s *Site) Server() *tls.Config {
 	c := s.config("")
 	c.ClientAuth = tls.RequireAnyClientCert
@@ -79,11 +79,11 @@ func (s *Site) Server() *tls.Config {
 	return c
 }
 
-// Client is for the side that connects. owner is the process that is meant, as
+// Client is the configuration of the connecting side. owner is the intended process, as
 // host/pid/epoch; "" means any process of the site but this one.
 func (s *Site) Client(owner string) *tls.Config {
 	c := s.config(owner)
-	c.InsecureSkipVerify = true // VerifyConnection does it, by the site's key instead of names and dates
+	c.InsecureSkipVerify = true // VerifyConnection checks the site's key instead of names and dates
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return s.certificate() }
 	return c
 }
@@ -98,8 +98,7 @@ func (s *Site) config(owner string) *tls.Config {
 	}
 }
 
-// verify decides whether the other side is a process of the site, and the one
-// that is meant.
+// verify decides whether the other side is a process of the site, and the intended one.
 func (s *Site) verify(cs tls.ConnectionState, meant string) error {
 	r, err := s.ring()
 	if err != nil {
@@ -132,7 +131,7 @@ func (s *Site) verify(cs tls.ConnectionState, meant string) error {
 	return nil
 }
 
-// only is the one certificate of the other side.
+// only is the single certificate of the other side.
 func only(cs tls.ConnectionState) (*x509.Certificate, error) {
 	switch {
 	case len(cs.PeerCertificates) != 1:
@@ -148,8 +147,8 @@ func only(cs tls.ConnectionState) (*x509.Certificate, error) {
 	return c, nil
 }
 
-// PeerOwner is the process at the other end of a site connection whose
-// handshake is over, as host/pid/epoch.
+// PeerOwner is the process at the other end of a site connection after the handshake, as
+// host/pid/epoch.
 func PeerOwner(cs tls.ConnectionState) (string, error) {
 	if !cs.HandshakeComplete || cs.NegotiatedProtocol != ALPN {
 		return "", fmt.Errorf("%w: no site connection", ErrPeer)
@@ -162,8 +161,7 @@ func PeerOwner(cs tls.ConnectionState) (string, error) {
 	return owner, err
 }
 
-// Ring is a value that changes with the keys of the site; nil while there are
-// none.
+// Ring is a value that changes with the keys of the site; nil while there are none.
 func (s *Site) Ring() any {
 	r, err := s.ring()
 	if err != nil {
@@ -172,8 +170,7 @@ func (s *Site) Ring() any {
 	return r
 }
 
-// Verify decides again, by the keys of now, about the other side of a
-// connection that stands.
+// Verify checks the other side of an open connection again, by the current keys.
 func (s *Site) Verify(cs tls.ConnectionState) error { return s.verify(cs, "") }
 
 func (s *Site) certificate() (*tls.Certificate, error) {

@@ -54,7 +54,7 @@ func pair(t testing.TB) (a, b net.Conn) {
 	return a, b
 }
 
-// shake makes a handshake; the server sends a byte then.
+// shake makes a handshake; the server then sends a byte.
 func shake(t testing.TB, client, server *tls.Config) (c, s tls.ConnectionState, clientErr, serverErr error) {
 	t.Helper()
 	a, b := pair(t)
@@ -134,8 +134,8 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// A key that is added, moved to the front and taken out again in the order of a
-// rotation cuts no process off, whichever knows first.
+// A rotation adds a key, moves it to the front and removes it. It cuts no process off, whichever
+// process learns of a step first.
 func TestRotation(t *testing.T) {
 	var ringA, ringB atomic.Pointer[[][]byte]
 	from := func(p *atomic.Pointer[[][]byte]) func() [][]byte { return func() [][]byte { return *p.Load() } }
@@ -154,7 +154,7 @@ func TestRotation(t *testing.T) {
 		}
 	}
 	check()
-	_, stands, _, _ := shake(t, cb, sa) // with b, by the first key
+	_, stands, _, _ := shake(t, cb, sa) // to b, by the first key
 	before := a.Ring()
 	if a.Ring() != before {
 		t.Error("the ring changes without a change of the keys")
@@ -177,7 +177,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// What another certificate than ours may try, signed by the site's own root.
+// Certificates other than the package's own, signed by the site's root.
 func TestCertificates(t *testing.T) {
 	root := ed25519.NewKeyFromSeed(seed(1))
 	pub, key, err := ed25519.GenerateKey(nil)
@@ -290,7 +290,7 @@ func FuzzURI(f *testing.F) {
 	})
 }
 
-// BenchmarkHandshake is the processor time of both ends together.
+// BenchmarkHandshake measures the processor time of both ends together.
 func BenchmarkHandshake(b *testing.B) {
 	client, server := site(b, "x", "a/1/1", seeds(1)).Client("b/1/1"), site(b, "x", "b/1/1", seeds(1)).Server()
 	for b.Loop() {

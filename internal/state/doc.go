@@ -1,28 +1,24 @@
-// Package state keeps what one process remembers between its runs.
+// Package state keeps the data of one process between its runs.
 //
 // # Model
 //
-// The state directory of a cluster holds files of several processes. A process
-// opens [Files]: it takes the first slot of its program's name that no running
-// process has locked, and reads and writes the files of that slot. A process
-// that is started again finds the slot that the one before it has left. A slot
-// that was never used begins with what a neighbour knows of the site; a
-// neighbour's promises stay its own.
+// The state directory of a cluster holds files of several processes. A process opens [Files]: it takes the first
+// slot of its program's name that no running process has locked, and reads and writes the files of that slot. A
+// restarted process therefore finds the slot of its previous run. A slot that was never used begins with a
+// neighbour's data about the site; the promises of a neighbour are not copied.
 //
 // # Guarantees
 //
-//   - [Open] never fails. A process without a usable directory runs without
-//     state, and its log says why and what mends it.
-//   - No caller waits longer than [Limit] for the disk, and Open no longer than
-//     [OpenLimit]. A disk that is late within that time costs nothing.
-//   - Nothing is written to files that another process has taken after their
-//     lock was removed ([ErrTaken]).
+//   - [Open] never fails. A process without a usable directory runs without state, and its log has the reason and
+//     the remedy.
+//   - No caller waits longer than [Limit] for the disk, and Open no longer than [OpenLimit]. A disk that is late
+//     within that time costs nothing.
+//   - Nothing is written to files that another process has taken after their lock was removed ([ErrTaken]).
 //
 // # Failure
 //
-// A file is replaced as a whole: after a power cut it holds the old or the new
-// text. Directories that other users can write to are not used; see package
-// statedir.
+// A file is replaced as a whole: after a power cut it holds the old or the new text. Directories that other users
+// can write to are not used; see package statedir.
 //
 // # Concurrency
 //
@@ -30,6 +26,6 @@
 //
 // # Tests
 //
-// Slots, late disks and locks that are removed are tested here; package skerry
-// freezes a file system below a running process.
+// The tests here cover slots, late disks and removed locks. Package skerry freezes a file system below a running
+// process.
 package state

@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	// Limit is how long a caller waits for one job on the disk. It is less than
-	// other processes wait for a promise.
+	// Limit is how long a caller waits for one job on the disk. It is shorter than the wait of
+	// other processes for a promise.
 	Limit = 2 * time.Second
-	// OpenLimit is how long Open waits for the disk, and the first reads after
-	// it. A disk that is late on a busy machine is not given up for that: the
-	// process would run without state until it is started again.
+	// OpenLimit is how long Open waits for the disk, and the first reads after it. It allows for a
+	// late disk on a busy machine: otherwise the process would run without state until its next
+	// start.
 	OpenLimit = 7 * time.Second
 )
 
@@ -42,10 +42,10 @@ func (f *Files) open(c Config, find func() (found, error)) {
 	}
 }
 
-// Started ends the patience of the start: jobs have [Limit] from here on.
+// Started ends the longer limit of the start: jobs have [Limit] from here on.
 func (f *Files) Started() { f.started.Store(true) }
 
-// patience bounds a job: by Limit, and at the start by what is left of OpenLimit.
+// patience bounds a job: by Limit, and at the start by the rest of OpenLimit.
 func (f *Files) patience() (context.Context, context.CancelFunc) {
 	limit := Limit
 	if !f.started.Load() {
@@ -54,8 +54,7 @@ func (f *Files) patience() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), limit)
 }
 
-// Hung says that the disk did not answer when the process started; nil
-// otherwise.
+// Hung is the error of a disk that did not answer when the process started; nil otherwise.
 func (f *Files) Hung() error {
 	if f == nil {
 		return nil
@@ -63,7 +62,7 @@ func (f *Files) Hung() error {
 	return f.hung
 }
 
-// Path names a file, "" where nothing is kept.
+// Path names a file, "" if nothing is kept.
 func (f *Files) Path(kind Kind) string {
 	if f == nil || f.slot.base == "" {
 		return ""
@@ -71,19 +70,19 @@ func (f *Files) Path(kind Kind) string {
 	return f.slot.path(kind)
 }
 
-// Close lets another process have the files.
+// Close frees the files for another process.
 func (f *Files) Close() {
 	if f == nil || f.slot.lock == nil {
 		return
 	}
-	_, _ = Do(f, func() (none struct{}, err error) { // the end of the process frees them, too
+	_, _ = Do(f, func() (none struct{}, err error) { // the end of the process also frees them
 		f.slot.free()
 		return none, nil
 	})
 }
 
-// NeighbourRules is a neighbour's file of rules, for a process without any; ""
-// when there is none, or no need.
+// NeighbourRules is a neighbour's file of rules, for a process without rules; "" when there is
+// none, or no need.
 func (f *Files) NeighbourRules() string {
 	if f == nil {
 		return ""
@@ -91,16 +90,14 @@ func (f *Files) NeighbourRules() string {
 	return f.from
 }
 
-// Do does a job on the disk, and gives up waiting for it at the limit with
-// [run.ErrDiskHangs].
+// Do runs a job on the disk, and gives up waiting for it at the limit with [run.ErrDiskHangs].
 func Do[T any](f *Files, job func() (T, error)) (T, error) {
 	ctx, cancel := f.patience()
 	defer cancel()
 	return run.Read(ctx, &f.disk, job, nil)
 }
 
-// Read reads what Write wrote; a file that is not there, or not kept, is an
-// empty T.
+// Read reads the value of Write. A missing file, or one that is not kept, gives an empty T.
 func Read[T any](f *Files, kind Kind) (v T, err error) {
 	path := f.Path(kind)
 	if path == "" {
@@ -112,8 +109,7 @@ func Read[T any](f *Files, kind Kind) (v T, err error) {
 	})
 }
 
-// Write replaces a file, as long as it is this process's own. Where nothing is
-// kept it does nothing.
+// Write replaces a file if it is still this process's own. If nothing is kept it does nothing.
 func (f *Files) Write(kind Kind, v any) error {
 	path := f.Path(kind)
 	if path == "" {
@@ -128,8 +124,7 @@ func (f *Files) Write(kind Kind, v any) error {
 	return err
 }
 
-// Aside gives a file that is not believed the ending ".aside", and returns its
-// new name.
+// Aside renames a file that is not believed to the ending ".aside", and returns its new name.
 func (f *Files) Aside(kind Kind) (name string, err error) {
 	path := f.Path(kind)
 	if path == "" {
@@ -141,8 +136,7 @@ func (f *Files) Aside(kind Kind) (name string, err error) {
 	})
 }
 
-// Hold looks whether the files are still this process's own; the log says what
-// is wrong.
+// Hold checks whether the files are still this process's own, and logs a problem.
 func (f *Files) Hold() {
 	if f == nil {
 		return
@@ -150,7 +144,7 @@ func (f *Files) Hold() {
 	_, _ = Do(f, func() (none struct{}, err error) { return none, f.hold() })
 }
 
-// hold is a part of jobs on the disk.
+// hold is the part of Hold that runs as a job on the disk.
 func (f *Files) hold() error {
 	again, err := f.slot.hold()
 	file := f.slot.base + ".lock"
@@ -165,8 +159,7 @@ func (f *Files) hold() error {
 	return err
 }
 
-// ReadJSON reads a JSON file below a state directory; one that is not there
-// changes nothing.
+// ReadJSON reads a JSON file below a state directory. A missing file changes nothing.
 func ReadJSON(path string, into any) error {
 	text, err := statedir.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -11,9 +11,8 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// TestLateDisk: a disk that is late at the start, as on a busy machine, keeps
-// the state all the same. One that hangs is given up, and what it finds later
-// is free for another process.
+// TestLateDisk: a disk that is late at the start, as on a busy machine, still keeps the state. A
+// disk that hangs is given up, and a slot that it finds later is free for another process.
 func TestLateDisk(t *testing.T) {
 	for _, c := range []struct {
 		takes time.Duration
@@ -40,8 +39,8 @@ func TestLateDisk(t *testing.T) {
 	}
 }
 
-// TestLimitAfterTheStart: from Started on a job has Limit, so that a promise that
-// can't be kept is refused in time.
+// TestLimitAfterTheStart: after Started a job has Limit, so that a promise that can't be kept is
+// refused in time.
 func TestLimitAfterTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &Files{log: slog.New(slog.DiscardHandler), begun: time.Now()}

@@ -11,31 +11,30 @@ import (
 	"github.com/skerry/skerry/internal/statedir"
 )
 
-// ErrTaken says that two processes would write the same files.
+// ErrTaken: two processes would write the same files.
 var ErrTaken = errors.New("another process has taken this one's state files since their lock was removed: " +
 	"start this process again, and leave the .lock files alone")
 
-// maxSlots bounds how many processes of one program and service keep state
-// side by side on one host.
+// maxSlots bounds the processes of one program and service that keep state on one host at the same
+// time.
 const maxSlots = 64
 
-// slot is a set of state files that belongs to one process at a time. Several
-// processes of one program take the first ones that are free, so that a
-// process that is started again finds what the one before it has left, however
-// that ended: the system lets go of the lock with the process.
+// slot is a set of state files that belongs to one process at a time. Processes of one program take
+// the first free slots, so that a restarted process finds the slot of its previous run. The end of
+// a process always frees its lock.
 type slot struct {
-	base string // of the names of its files
-	lock *lock  // nil where the file system knows none
+	base string // common part of its files' names
+	lock *lock  // nil on a file system without locks
 }
 
-// lock is the file that is locked.
+// lock is the locked file.
 type lock struct {
 	mu   sync.Mutex
 	file *os.File // nil: freed
 }
 
-// takeSlot locks the first free slot of a name in a directory. Where the file
-// system knows no locks the first one is shared, and err says so.
+// takeSlot locks the first free slot of a name in a directory. On a file system without locks the
+// first slot is shared, and err says so.
 func takeSlot(dir, name string) (slot, error) {
 	for i := range maxSlots {
 		s := slot{base: filepath.Join(dir, slotName(name, i))}
@@ -53,7 +52,7 @@ func takeSlot(dir, name string) (slot, error) {
 	return slot{}, fmt.Errorf("%d processes of %s keep state in %s already", maxSlots, name, dir)
 }
 
-// isUnsafe reports whether another user may have a hand in a file.
+// isUnsafe reports whether another user may have changed a file.
 func isUnsafe(err error) bool {
 	_, ok := errors.AsType[*statedir.UnsafeError](err)
 	return ok
@@ -67,7 +66,7 @@ func slotName(name string, i int) string {
 	return fmt.Sprintf("%s.%d", name, i+1)
 }
 
-// free lets another process have the slot.
+// free frees the slot for another process.
 func (s slot) free() {
 	if s.lock == nil {
 		return
@@ -80,8 +79,8 @@ func (s slot) free() {
 	}
 }
 
-// hold sees to it that the files are still this process's own. When the lock
-// was removed it is made again; ErrTaken when another process was faster.
+// hold checks that the files are still this process's own. It makes a removed lock again. The error
+// is ErrTaken if another process was faster.
 func (s slot) hold() (again bool, err error) {
 	if s.lock == nil {
 		return false, nil
@@ -107,9 +106,8 @@ func (s slot) hold() (again bool, err error) {
 // path names a file of the slot.
 func (s slot) path(kind Kind) string { return s.base + string(kind) }
 
-// newest is the file of a kind that a process of the same name wrote last: what
-// it says is better than nothing for a process with a slot that has none. It is
-// "" when there is none either.
+// newest is the newest file of a kind from processes of the same name, for a process whose slot has
+// none. It is "" if there is none either.
 func newest(dir, name string, kind Kind) string {
 	var path string
 	var when time.Time

@@ -8,7 +8,7 @@ import (
 
 func TestSlots(t *testing.T) {
 	dir := t.TempDir()
-	var held []slot // or the collector closes their files
+	var held []slot // otherwise the collector closes their files
 	defer func() {
 		for _, s := range held {
 			s.free()
@@ -26,7 +26,7 @@ func TestSlots(t *testing.T) {
 	first, second := take("auth"), take("auth.2")
 	take("auth.3")
 	first.free()
-	take("auth") // the process that was started again
+	take("auth") // the restarted process
 	second.free()
 	take("auth.2")
 	for i := 4; i <= maxSlots; i++ {
@@ -40,7 +40,7 @@ func TestSlots(t *testing.T) {
 	}
 }
 
-// Where nothing can be locked the files are shared as ever, and err says so.
+// Without locks the files are shared, and err says so.
 func TestSlotsWithoutLocks(t *testing.T) {
 	s, err := takeSlot(filepath.Join(t.TempDir(), "missing"), "auth")
 	if err == nil || filepath.Base(s.base) != "auth" {

@@ -22,14 +22,14 @@ const (
 	Lists   Kind = ".lists.json"   // last known lists of services
 	Peers   Kind = ".peers.json"   // addresses of processes on the LAN
 	Stats   Kind = ".stats.log"    // statistics of calls
-	Rules   Kind = ".rules.json"   // rules of versions, and what was promised
+	Rules   Kind = ".rules.json"   // rules of versions, and promises
 	Members Kind = ".members.json" // processes of the site
-	Keys    Kind = ".keys.json"    // keys of the site, as the database has told them
+	Keys    Kind = ".keys.json"    // keys of the site, as read from the database
 )
 
-// Config says where the files are.
+// Config names the place of the files.
 type Config struct {
-	Dir     string // state_dir; "none" keeps nothing, "" is a directory that could not be chosen
+	Dir     string // state_dir; "none" keeps nothing, "" means that no directory could be chosen
 	Cluster string // names the directory below Dir
 	Name    string // of the program's files; see Name
 	Log     *slog.Logger
@@ -39,18 +39,18 @@ type Config struct {
 type Files struct {
 	log  *slog.Logger
 	disk run.Disk
-	slot slot   // its base is "" where nothing is kept
+	slot slot   // its base is "" if nothing is kept
 	from string // a neighbour's rules, for a slot without any
 	hung error  // the disk did not answer when the process started
 
-	begun   time.Time // of Open; the first reads share its patience
+	begun   time.Time // time of Open; the first reads share its limit
 	started atomic.Bool
-	taken   bool // the log knows that the files are another's; for jobs of disk
+	taken   bool // the log has the loss of the files; for jobs of disk
 }
 
-// Name tells the processes of one host apart and stays the same over restarts:
-// the program, its first service, and its port when that is fixed ("0" is not).
-// Processes that share a name have a slot each.
+// Name separates the processes of one host and stays the same over restarts: the program, its first
+// service, and its port when that is fixed ("0" is not). Processes that share a name have a slot
+// each.
 func Name(service, port string) string {
 	name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
 	if service != "" {
@@ -62,7 +62,7 @@ func Name(service, port string) string {
 	return name
 }
 
-// found is what a job on the disk finds, which may end after it was given up.
+// found is the result of a job on the disk, which may end after it was given up.
 type found struct {
 	slot slot
 	from string
@@ -101,16 +101,16 @@ func find(c Config) found {
 	return found{slot: mine, from: mine.borrow(dir, c.Name)}
 }
 
-// borrow gives a slot that was never used what a neighbour knows of the site,
-// and returns the file of a neighbour's rules for a slot without any. The
-// neighbour's promises and its list of processes stay its own.
+// borrow copies a neighbour's data about the site into a slot that was never used, and returns the
+// file of a neighbour's rules for a slot without any. It does not copy the neighbour's promises and
+// its list of processes.
 func (s slot) borrow(dir, name string) (rules string) {
 	for _, kind := range []Kind{Lists, Peers, Keys} {
 		if !s.lacks(kind) {
 			continue
 		}
 		if text, err := statedir.ReadFile(newest(dir, name, kind)); err == nil {
-			_ = statedir.WriteFile(s.path(kind), text) // nothing is lost without it
+			_ = statedir.WriteFile(s.path(kind), text) // the state is optional
 		}
 	}
 	if s.lacks(Rules) {

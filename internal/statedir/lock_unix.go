@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// Lock opens a file that no other process has open through it, until it is
-// closed or the process ends.
+// Lock opens a file and locks it against other calls of Lock, until the file is closed or the
+// process ends.
 func Lock(path string) (f *os.File, err error) {
-	for range 10 { // between open and lock the file may be removed, and another process make it anew
+	for range 10 { // between open and lock another process may remove the file and make it anew
 		if f, err = lock(path); err != nil || Holds(f, path) {
 			return f, err
 		}
@@ -21,8 +21,8 @@ func Lock(path string) (f *os.File, err error) {
 	return nil, fmt.Errorf("lock %q: it is removed again and again", path)
 }
 
-// Holds reports whether the file of a lock still has its name: when it was
-// removed, another process can make and lock one of its own.
+// Holds reports whether the file of a lock still has its name. After a removal another process can
+// make and lock a file of its own.
 func Holds(f *os.File, path string) bool {
 	own, err := f.Stat()
 	if err != nil {

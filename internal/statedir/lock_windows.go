@@ -7,12 +7,11 @@ import (
 	"syscall"
 )
 
-// sharingViolation is what Windows says of a file that another process has
-// open for itself.
+// sharingViolation is the error of Windows for a file that another process has open exclusively.
 const sharingViolation syscall.Errno = 32
 
-// Lock opens a file that no other process has open through it, until it is
-// closed or the process ends.
+// Lock opens a file and locks it against other calls of Lock, until the file is closed or the
+// process ends.
 func Lock(path string) (*os.File, error) {
 	if err := Check(filepath.Dir(path)); err != nil {
 		return nil, err
@@ -33,6 +32,5 @@ func Lock(path string) (*os.File, error) {
 	return nil, err
 }
 
-// Holds reports whether the file of a lock still has its name, which the system
-// sees to.
+// Holds reports whether the file of a lock still has its name. Windows guarantees it.
 func Holds(*os.File, string) bool { return true }

@@ -12,8 +12,7 @@ import (
 	"syscall"
 )
 
-// check refuses what another user than the process's own and root owns or may
-// write.
+// check refuses a file that another user than the process's own and root owns or may write.
 func check(f *os.File, path string) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -22,8 +21,7 @@ func check(f *os.File, path string) error {
 	return judge(info, path, os.Geteuid(), private)
 }
 
-// judge is check for a user; private tells of a group whether it is the
-// owner's alone.
+// judge is check for a user; private reports whether the owner is alone in a group.
 func judge(info fs.FileInfo, path string, euid int, private func(gid, uid uint32) bool) error {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -45,8 +43,8 @@ func judge(info fs.FileInfo, path string, euid int, private func(gid, uid uint32
 	return nil
 }
 
-// foreign names the owner of a file that can't be opened, when that is another
-// user: a run as root leaves such files. nil: it is the process's own.
+// foreign names the owner of a file that can't be opened, if that is another user: a run as root
+// leaves such files. nil: the process's own user is the owner.
 func foreign(info fs.FileInfo, path string) error {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	euid := os.Geteuid()
@@ -74,7 +72,7 @@ func links(info fs.FileInfo) uint64 {
 	return 1
 }
 
-// name is a user as an operator knows it.
+// name is the name of a user, as an operator knows it.
 func name(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
@@ -83,9 +81,8 @@ func name(uid uint32) string {
 	return "user " + id
 }
 
-// private reports whether its owner is alone in a group, as with the
-// groups that many systems make for each user. Where the files of users do not
-// say so it is false.
+// private reports whether the owner is alone in a group, as with the groups that many systems make
+// for each user. It is false if the user database does not show it.
 func private(gid, uid uint32) bool {
 	groups, err1 := os.ReadFile("/etc/group")
 	users, err2 := os.ReadFile("/etc/passwd")

@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// check refuses what another user than the process's own, Administrators and
-// SYSTEM owns.
+// check refuses a file unless the process's own user, Administrators or SYSTEM owns it.
 func check(f *os.File, path string) error {
 	handle := windows.Handle(f.Fd())
 	sd, err := windows.GetSecurityInfo(handle, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION)
@@ -32,11 +31,11 @@ func check(f *os.File, path string) error {
 	return &UnsafeError{path, why, "takeown /F \"" + path + "\""}
 }
 
-// foreign is told by check.
+// foreign has no result here: check names the owner.
 func foreign(fs.FileInfo, string) error { return nil }
 
-// checkLink lets links pass: to make one takes a privilege.
+// checkLink accepts every link, because making one takes a privilege.
 func checkLink(fs.FileInfo, string) error { return nil }
 
-// links is not told by a FileInfo.
+// links is always 1, because a FileInfo does not have the number.
 func links(fs.FileInfo) uint64 { return 1 }

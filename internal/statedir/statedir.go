@@ -12,16 +12,16 @@ import (
 	"strings"
 )
 
-// MaxFile is the largest file that is read.
+// MaxFile is the largest file, in bytes, that ReadFile reads.
 const MaxFile = 64 << 20
 
-// ErrLocked says that another process holds a lock.
+// ErrLocked: another process holds a lock.
 var ErrLocked = errors.New("another process holds the lock")
 
-// UnsafeError says why a directory or a file is not used.
+// UnsafeError is the reason why a directory or a file is not used.
 type UnsafeError struct {
 	Path string
-	Why  string // with owner and mode
+	Why  string // includes owner and mode
 	Mend string // a command
 }
 
@@ -29,7 +29,7 @@ func (e *UnsafeError) Error() string {
 	return fmt.Sprintf("%q is not used: %s; mend it by: %s", e.Path, e.Why, e.Mend)
 }
 
-// Make makes a directory where there is none, with mode 0700, and checks it.
+// Make makes a missing directory with mode 0700, and checks the directory.
 func Make(path string) error {
 	if err := checkLinks(path); err != nil {
 		return err
@@ -40,12 +40,12 @@ func Make(path string) error {
 	return Check(path)
 }
 
-// Check reports whether files may be kept in a directory.
+// Check reports whether a directory is safe for files.
 func Check(path string) error {
 	return in(filepath.Join(path, "x"), func(*os.Root, string) error { return nil })
 }
 
-// open opens a directory and checks what was opened.
+// open opens a directory and checks it.
 func open(path string) (*os.Root, error) {
 	if err := checkLinks(path); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func in(path string, do func(root *os.Root, name string) error) error {
 		return cmp.Or(foreign(info, path), err)
 	}
 	dir := filepath.Dir(path)
-	// as Make leaves it; others are the system's
+	// a directory with Make's mode; others belong to the system
 	if info, looked := os.Lstat(dir); looked == nil && info.Mode().Perm()&0o077 == 0 {
 		return cmp.Or(foreign(info, dir), err)
 	}
@@ -110,7 +110,7 @@ func at(path string, do func(root *os.Root, name string) error) error {
 	return errors.Join(do(root, filepath.Base(path)), root.Close())
 }
 
-// regular looks at a name: nil without an error means that it is free.
+// regular checks a name. A nil result without an error means that the name is free.
 func regular(root *os.Root, name, path string) (fs.FileInfo, error) {
 	info, err := root.Lstat(name)
 	switch {
@@ -126,7 +126,7 @@ func regular(root *os.Root, name, path string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// openFile opens a plain file of the directory, which it may make.
+// openFile opens a plain file of the directory. With O_CREATE it may make the file.
 func openFile(root *os.Root, name, path string, flag int) (*os.File, error) {
 	before, err := regular(root, name, path)
 	if err != nil {
@@ -140,7 +140,7 @@ func openFile(root *os.Root, name, path string, flag int) (*os.File, error) {
 		if !errors.Is(err, fs.ErrExist) {
 			return f, err
 		}
-		if before, err = regular(root, name, path); err != nil { // another process was first
+		if before, err = regular(root, name, path); err != nil { // another process was faster
 			return nil, err
 		}
 	}
@@ -176,7 +176,7 @@ func ReadFile(path string) (text []byte, err error) {
 	return text, err
 }
 
-// readAll reads a file; what is too large takes no memory.
+// readAll reads a file. A file that is too large takes no memory.
 func readAll(f *os.File, path string, most int) ([]byte, error) {
 	tooLarge := fmt.Errorf("read %q: it has more than %d bytes", path, most)
 	if info, err := f.Stat(); err == nil && info.Size() > int64(most) {
@@ -189,9 +189,8 @@ func readAll(f *os.File, path string, most int) ([]byte, error) {
 	return text, err
 }
 
-// WriteFile replaces a file so that a reader, or a power cut, finds the old or
-// the new text and nothing between. A link or a pipe of that name is replaced,
-// too, and what it leads to is not touched.
+// WriteFile replaces a file so that a reader, or a power cut, finds the old or the new text. It
+// also replaces a link or a pipe of that name, and leaves its target unchanged.
 func WriteFile(path string, text []byte) error {
 	err := in(path, func(root *os.Root, name string) error {
 		temporary := name + "." + strings.ToLower(rand.Text()[:10]) + ".new"
@@ -208,7 +207,7 @@ func WriteFile(path string, text []byte) error {
 			return errors.Join(err, root.Remove(temporary))
 		}
 		if dir, err := root.Open("."); err == nil {
-			_ = dir.Sync() // where the system can; elsewhere the rename is all there is
+			_ = dir.Sync() // on systems that support it; elsewhere the rename must do
 			dir.Close()
 		}
 		return nil
@@ -219,7 +218,7 @@ func WriteFile(path string, text []byte) error {
 	return nil
 }
 
-// Append opens a file to be written at its end.
+// Append opens a file for writing at its end.
 func Append(path string) (f *os.File, err error) {
 	err = in(path, func(root *os.Root, name string) error {
 		f, err = openFile(root, name, path, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
@@ -243,7 +242,7 @@ func Remove(path string) error {
 	return in(path, func(root *os.Root, name string) error { return root.Remove(name) })
 }
 
-// Stat looks at a file; what is no plain file is an error.
+// Stat returns the data of a plain file; any other file is an error.
 func Stat(path string) (info fs.FileInfo, err error) {
 	err = in(path, func(root *os.Root, name string) error {
 		if info, err = regular(root, name, path); err == nil && info == nil {
@@ -254,11 +253,11 @@ func Stat(path string) (info fs.FileInfo, err error) {
 	return info, err
 }
 
-// ReadUnasked reads a file that was found and not named: it must be safe as a
-// file of a state directory is.
+// ReadUnasked reads a file that was found and not named. It must be as safe as a file of a state
+// directory.
 func ReadUnasked(path string, most int) (text []byte, err error) {
 	if _, err := os.Lstat(path); err != nil {
-		return nil, err // no file is no reason to judge its directory
+		return nil, err // without the file, its directory need not be checked
 	}
 	err = at(path, func(root *os.Root, name string) error {
 		f, err := openFile(root, name, path, os.O_RDONLY)
@@ -271,9 +270,8 @@ func ReadUnasked(path string, most int) (text []byte, err error) {
 	return text, err
 }
 
-// OpenPlain opens a file for reading that may be anywhere and belong to any
-// user, but is a plain one: a pipe or a device could hold the reader up for
-// ever.
+// OpenPlain opens a plain file for reading, of any user and in any directory. A pipe or a device
+// could block the reader for ever.
 func OpenPlain(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {

@@ -21,7 +21,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// unsafe is the error that refuses a path.
+// unsafe returns the error that refuses a path.
 func unsafe(t *testing.T, what string, err error) *UnsafeError {
 	t.Helper()
 	u, ok := errors.AsType[*UnsafeError](err)
@@ -87,7 +87,7 @@ func TestUnsafeDirectories(t *testing.T) {
 	must(t, os.Chmod(dir, 0o700))
 	must(t, Check(dir))
 
-	// a directory and a file of another user, as that one's process and as root's
+	// a directory and a file of another user, for that user's process and for root's
 	info, err := os.Stat(dir)
 	must(t, err)
 	nobody := func(uint32, uint32) bool { return false }
@@ -133,8 +133,8 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestPlantedFiles: what is no plain file of its own is neither read nor
-// written, and what a link points to stays as it is.
+// TestPlantedFiles: only plain files of the process's own are read and written, and the target of a
+// link stays unchanged.
 func TestPlantedFiles(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	must(t, os.Chmod(dir, 0o700))
@@ -168,7 +168,7 @@ func TestPlantedFiles(t *testing.T) {
 		unsafe(t, "lock of a "+what, err)
 		_, err = ReadUnasked(path, 100)
 		unsafe(t, "unasked read of a "+what, err)
-		if what != "writable" { // it has one name and is a plain file
+		if what != "writable" { // this one has one name and is a plain file
 			unsafe(t, "rename of a "+what, Rename(path, "y"))
 			_, err = Stat(path)
 			unsafe(t, "stat of a "+what, err)
@@ -236,8 +236,7 @@ func TestLock(t *testing.T) {
 	f.Close()
 }
 
-// TestRemovedLock: a lock whose file was removed holds nothing any more, and
-// says so.
+// TestRemovedLock: a lock whose file was removed no longer holds, and reports it.
 func TestRemovedLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.lock")
 	f, err := Lock(path)
@@ -258,9 +257,8 @@ func TestRemovedLock(t *testing.T) {
 	}
 }
 
-// TestFilesOfRoot: what a run as root has left is named with the command that
-// mends it. The test runs itself as another user where it is root; else there
-// are no such files.
+// TestFilesOfRoot: an error names files that a run as root has left, and the command that corrects
+// them. As root the test runs itself as another user; as another user it has no such files.
 func TestFilesOfRoot(t *testing.T) {
 	if dir := os.Getenv("STATEDIR_OF_ROOT"); dir != "" {
 		for name, do := range map[string]func(string) error{
@@ -293,7 +291,7 @@ func TestFilesOfRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return
 	}
-	dir, err := os.MkdirTemp(os.Getenv("GOTMPDIR"), "statedir") // programs run there
+	dir, err := os.MkdirTemp(os.Getenv("GOTMPDIR"), "statedir") // programs can run there
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	must(t, os.Chmod(dir, 0o755))
@@ -304,7 +302,7 @@ func TestFilesOfRoot(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, "own", name), []byte("x"), 0o600))
 	}
 	must(t, os.Chown(filepath.Join(dir, "own"), 65534, 65534))
-	self := filepath.Join(dir, "test") // the one that runs is in a directory of root
+	self := filepath.Join(dir, "test") // the running program is in a directory of root
 	own, err := os.Executable()
 	must(t, err)
 	text, err := os.ReadFile(own)

@@ -5,11 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// longest is the length of a name from which on no slip of the pen is sought.
+// longest is the longest name, in bytes, for which Closest searches.
 const longest = 64
 
-// Closest is the name among known that differs from s by at most a third of
-// its letters, "" without one. Of two that are equally near it is the first.
+// Closest is the name among known that differs from s by at most a third of its letters, "" without
+// one. Of equally near names it is the first.
 func Closest(s string, known []string) string {
 	if len(s) > longest {
 		return ""

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Error says why a text can't be read.
+// Error is the reason why a text can't be read.
 type Error struct {
 	Line int // 1 for the first
 	Text string
@@ -28,9 +28,8 @@ func Plain(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// wide names the encoding of a text whose characters have two or four bytes,
-// by its mark or by the zero in the first character, which is a letter, a sign
-// or a space in every file that is read here.
+// wide names the encoding of a text whose characters have two or four bytes. The mark shows it, or
+// the zero in the first character, because the files here begin with a letter, a sign or a space.
 func wide(data []byte) string {
 	switch {
 	case bytes.HasPrefix(data, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(data, []byte("\x00\x00\xfe\xff")):
@@ -56,7 +55,7 @@ func UTF8(data []byte) ([]byte, error) {
 	}
 }
 
-// Invalid is the place of the first byte that is no UTF-8, -1 without one.
+// Invalid is the index of the first byte that is not UTF-8, -1 without one.
 func Invalid(text []byte) int {
 	for at := 0; at < len(text); {
 		r, size := utf8.DecodeRune(text[at:])

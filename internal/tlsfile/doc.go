@@ -1,15 +1,15 @@
-// Package tlsfile reads certificates, keys and authorities from files, and
-// reads them again when they have changed.
+// Package tlsfile reads certificates, keys and authorities from files, and reads them again after changes.
 //
-// A [Reader] holds what it has read last. [Reader.Run] looks at the files every
-// two seconds, by size and time, and reads all of them together when one has
-// changed: a certificate never meets the key of another. While the files make no
-// valid pair, as between the writing of two of them, the last good ones are
-// used, which is logged once. Configurations of [Reader.Server] and
-// [Reader.Client] take what is there when a handshake begins; connections that
-// stand are left alone.
+// # Model
 //
-// Reading waits for the disk in a goroutine of its own: a disk that hangs holds
-// up neither handshakes nor the end of Run. An end of the certificate that is
-// near is logged at the start, after each renewal, and once a day.
+// A [Reader] holds the last good content of its files. [Reader.Run] checks the files every two seconds, by size
+// and time, and reads all of them together when one has changed, so that a certificate never meets another one's
+// key. Configurations of [Reader.Server] and [Reader.Client] use the content at the begin of a handshake. Open
+// connections stay unchanged.
+//
+// # Failure
+//
+// While the files form no valid pair, as between the writing of two of them, the last good ones are used. The log
+// says so once. A separate goroutine waits for the disk: a disk that hangs delays neither handshakes nor the end
+// of Run. The log reports a certificate that ends soon at the start, after each renewal, and once a day.
 package tlsfile

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// identity tells a file from another of its name, size and time.
+// identity separates a file from another with the same name, size and time.
 func identity(info fs.FileInfo) uint64 {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(s.Ino)

@@ -13,13 +13,13 @@ import (
 	"github.com/skerry/skerry/internal/statedir"
 )
 
-// Files are PEM files; those that are not named are "".
+// Files are paths of PEM files; "" means no file.
 type Files struct {
 	Cert, Key string // a chain and its private key
 	CA        string // authorities
 }
 
-// content is what was read of all files at once.
+// content is the content of all files, read together.
 type content struct {
 	pair *tls.Certificate // nil without Cert
 	pool *x509.CertPool   // nil without CA
@@ -31,16 +31,16 @@ type content struct {
 type Reader struct {
 	files  Files
 	now    atomic.Pointer[content]
-	every  time.Duration // between two looks
+	every  time.Duration // between two checks
 	config struct {      // set before the first read
 		name string
 		ask  bool
 	}
 
-	// Owned by Run.
-	read   string    // stamp of what was read last, well or not
-	bad    string    // what is wrong with it
-	warned time.Time // of the certificate's end
+	// Run owns these.
+	read   string    // stamp of the last read content, valid or not
+	bad    string    // its error
+	warned time.Time // last warning about the certificate's end
 }
 
 const (
@@ -49,9 +49,9 @@ const (
 	maxFile   = 4 << 20
 )
 
-// New reads the files. name is what a server must prove to a client, "" for the
-// host that is connected to. With askClients a server wants certificates of the
-// authorities from its clients.
+// New reads the files. name is the name that a server must prove to a client, "" for the host of
+// the connection. With askClients a server requires certificates of the authorities from its
+// clients.
 func New(f Files, name string, askClients bool) (*Reader, error) {
 	r := &Reader{files: f, every: lookEvery, read: f.stamp()}
 	r.config.name, r.config.ask = name, askClients
@@ -101,17 +101,17 @@ func Authorities(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Client is what a connection that is made now uses. It must not be changed.
+// Client is the configuration for a new connection. The caller must not change it.
 func (r *Reader) Client() *tls.Config { return r.now.Load().client }
 
-// Server is the configuration of a port; each handshake takes what is there then.
+// Server is the configuration of a port. Each handshake uses the content at its begin.
 func (r *Reader) Server() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return r.now.Load().pair, nil },
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			if !r.config.ask {
-				return nil, nil // the configuration here, with the protocols that its user has added
+				return nil, nil // this configuration, with the protocols that its user has added
 			}
 			return r.now.Load().server, nil
 		},
@@ -127,7 +127,7 @@ func (r *Reader) Run(ctx context.Context, log *slog.Logger) error {
 	defer ticker.Stop()
 	for {
 		looked := make(chan struct{})
-		go func() { // a disk may hang; nothing else is done by it meanwhile
+		go func() { // a disk may hang; this goroutine does nothing else meanwhile
 			defer close(looked)
 			r.look(time.Now(), log)
 		}()
@@ -144,12 +144,12 @@ func (r *Reader) Run(ctx context.Context, log *slog.Logger) error {
 	}
 }
 
-// look reads what has changed.
+// look reads the files if they have changed.
 func (r *Reader) look(now time.Time, log *slog.Logger) {
 	if stamp := r.files.stamp(); stamp != r.read {
 		c, err := r.load()
 		if stamp != r.files.stamp() {
-			return // it is being written; the next look reads all of it
+			return // it is being written; the next check reads all of it
 		}
 		r.read = stamp
 		r.take(c, err, log)
@@ -157,7 +157,7 @@ func (r *Reader) look(now time.Time, log *slog.Logger) {
 	r.warn(now, log)
 }
 
-// take uses what was read, or says why not.
+// take uses the read content, or logs the error.
 func (r *Reader) take(c *content, err error, log *slog.Logger) {
 	if err != nil {
 		if err.Error() != r.bad {
@@ -176,7 +176,7 @@ func (r *Reader) take(c *content, err error, log *slog.Logger) {
 	log.Info("the TLS files have changed; new connections use them", args...)
 }
 
-// warn says that the certificate ends soon.
+// warn logs that the certificate ends soon.
 func (r *Reader) warn(now time.Time, log *slog.Logger) {
 	pair := r.now.Load().pair
 	if pair == nil || pair.Leaf == nil || !r.warned.IsZero() && now.Sub(r.warned) < warnEvery {
@@ -196,14 +196,14 @@ func (r *Reader) warn(now time.Time, log *slog.Logger) {
 	r.warned = now
 }
 
-// Soon reports whether a certificate ends within 30 days, or within the last
-// third of its time, whichever is shorter.
+// Soon reports whether a certificate ends within 30 days, or within the last third of its validity,
+// whichever is shorter.
 func Soon(c *x509.Certificate, now time.Time) bool {
 	left := c.NotAfter.Sub(now)
 	return left < min(30*24*time.Hour, c.NotAfter.Sub(c.NotBefore)/3)
 }
 
-// stamp changes when a file does.
+// stamp changes when a file changes.
 func (f Files) stamp() string {
 	text := ""
 	for _, path := range []string{f.Cert, f.Key, f.CA} {

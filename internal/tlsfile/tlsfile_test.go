@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// make is a pair that ends at a time.
+// makePair makes a certificate and key with a validity.
 func makePair(t *testing.T, serial int64, from, to time.Time) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -55,7 +55,7 @@ func write(t *testing.T, path string, text []byte) {
 	}
 }
 
-// serial is the number of the certificate that both configurations use.
+// serial is the serial number of the certificate in both configurations.
 func serial(t *testing.T, r *Reader) int64 {
 	t.Helper()
 	hello := &tls.ClientHelloInfo{}
@@ -96,7 +96,7 @@ func TestFilesThatChange(t *testing.T) {
 	if serial(t, r) != 1 || text.Len() > 0 {
 		t.Errorf("nothing has changed: %d, %s", serial(t, r), &text)
 	}
-	put(2, true, false, false) // its key is missing yet
+	put(2, true, false, false) // its key is still missing
 	for range 3 {
 		r.look(now, log)
 	}

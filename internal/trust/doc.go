@@ -1,20 +1,19 @@
-// Package trust is what a process believes others by.
+// Package trust decides which processes and operators a process believes.
 //
 // # Model
 //
-// A site has keys, which all its processes share, and may name operators, which
-// sign releases by keys of their own. [Trust] holds both: the keys come from
-// files, from the configuration or from the database, in this order. They change
-// while the process runs; the first key signs, all of them verify.
+// A site has keys, which all its processes share, and may name operators, which sign releases by keys of their
+// own. [Trust] holds both. The keys come from files, from the configuration or from the database, in this order.
+// They change while the process runs; the first key signs, all of them verify.
 //
-// Each use of a key (packets on the LAN, site connections, greetings, releases,
-// promises) has a key of its own, derived from the site's.
+// Each use of a key (packets on the LAN, site connections, greetings, releases, promises) has a key of its own,
+// derived from the site's.
 //
 // # Guarantees
 //
-//   - A file that is named and can't be read is an error at the start. What goes
-//     wrong later leaves the last good keys in force, and the log says so.
-//   - Where operators are named, no signature of the site's key moves a release.
+//   - A named file that can't be read is an error at the start. After a later failure the last good keys stay in
+//     force, and the log says so.
+//   - If operators are named, no signature of the site's key moves a release.
 //   - A process without any key believes processes of its own host only.
 //
 // # Concurrency
@@ -23,6 +22,5 @@
 //
 // # Tests
 //
-// Package keyfile tests the files, package skerry the processes, test/attack
-// what strangers try.
+// Package keyfile tests the files, package skerry the processes, test/attack the attempts of strangers.
 package trust

@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// Member says what a peer without a site connection lacks to count as a process
-// of the site; nil: nothing. certified says that it has shown a certificate of
-// tls.ca.
+// Member returns the reason why a peer without a site connection does not count as a process of the
+// site; nil if it counts. certified says that the peer has shown a certificate of tls.ca.
 func (t *Trust) Member(from netip.AddrPort, certified bool) error {
 	switch {
 	case t.cfg.Mode == Open, t.cfg.Mode == Certificates && certified:
@@ -32,15 +31,15 @@ func (t *Trust) Member(from netip.AddrPort, certified bool) error {
 // OnHost reports whether a connection comes from this host.
 func (t *Trust) OnHost(from netip.AddrPort) bool { return t.host.has(from, time.Now()) }
 
-// ownHost knows the addresses of this host. A connection that stands from one
-// of them has begun here: the kernel lets no packet in that claims to.
+// ownHost knows the addresses of this host. An open connection from one of them comes from this
+// host: the kernel drops packets from outside with such a sender.
 type ownHost struct {
 	mu    sync.Mutex
 	at    time.Time
 	addrs []netip.Addr
 }
 
-const hostAgain = 2 * time.Second // between two looks at the interfaces
+const hostAgain = 2 * time.Second // between two reads of the interfaces
 
 func (h *ownHost) has(a netip.AddrPort, now time.Time) bool {
 	ip := a.Addr().Unmap()
@@ -51,7 +50,7 @@ func (h *ownHost) has(a netip.AddrPort, now time.Time) bool {
 	defer h.mu.Unlock()
 	if h.at.IsZero() || now.Sub(h.at) > hostAgain {
 		h.at, h.addrs = now, h.addrs[:0]
-		list, _ := net.InterfaceAddrs() // without them the next look may find some
+		list, _ := net.InterfaceAddrs() // on an error the next read may find some
 		for _, a := range list {
 			if n, ok := a.(*net.IPNet); ok {
 				if own, ok := netip.AddrFromSlice(n.IP); ok {

@@ -14,36 +14,35 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// What keys of their own are derived for from the site's key.
+// Uses for which keys are derived from the site's key.
 const (
 	LAN        = "lan"     // packets
 	Site       = "site"    // certificates of site connections
 	Hello      = "hello"   // proofs on users' connections
-	useRelease = "release" // entries of the rule log, where no operators are named
-	usePromise = "promise" // promises, likewise
+	useRelease = "release" // entries of the rule log, if no operators are named
+	usePromise = "promise" // promises, if no operators are named
 )
 
-// Modes other than by the site's keys, as site.keys gives them.
+// Modes without the site's keys, in the spelling of site.keys.
 const (
 	Open         = "none"         // every caller counts as a process of the site
-	Certificates = "certificates" // those with a certificate of tls.ca
+	Certificates = "certificates" // callers with a certificate of tls.ca count
 )
 
-// Config says by what a process believes others.
+// Config configures a Trust.
 type Config struct {
 	Cluster   string
 	Mode      string   // Open, Certificates, or "": the site's keys prove membership
-	KeyFiles  []string // of site.keys; none means the usual places
-	Key       string   // lan.key, in place of files
+	KeyFiles  []string // of site.keys; none means the default places
+	Key       string   // lan.key, instead of files
 	Operators string   // the file of operators, "" for none
 }
 
-// Trust is what a process believes others by: the site's keys and the
-// operators' public keys, which change while it runs.
+// Trust holds the site's keys and the operators' public keys, which change while the process runs.
 type Trust struct {
 	cfg       Config
-	files     *keyfile.Keys      // nil where the mode needs none
-	operators *keyfile.Operators // nil: the site's key signs what operators do
+	files     *keyfile.Keys      // nil in modes without keys
+	operators *keyfile.Operators // nil: the site's key signs instead of operators
 	ring      *sitekey.Ring      // in force
 	host      ownHost
 
@@ -52,8 +51,8 @@ type Trust struct {
 	stored []sitekey.Key // of the database
 }
 
-// New reads the key files. A file that is named and can't be read is an error;
-// what goes wrong later leaves the last good keys in force.
+// New reads the key files. A named file that can't be read is an error. After a later failure the
+// last good keys stay in force.
 func New(c Config) (*Trust, error) {
 	t := &Trust{cfg: c, ring: sitekey.NewRing()}
 	if c.Operators != "" {
@@ -90,11 +89,11 @@ func (t *Trust) openKeys() (err error) {
 // Mode is the configured mode: Open, Certificates, or "" for the site's keys.
 func (t *Trust) Mode() string { return t.cfg.Mode }
 
-// Changed is closed when other keys are in force.
+// Changed returns a channel that is closed when other keys are in force.
 func (t *Trust) Changed() <-chan struct{} { return t.ring.Changed() }
 
-// renew puts the keys in force that are there now: those of files, else the
-// one of the configuration, else those of the database.
+// renew puts the current keys in force: those of files, else the one of the configuration, else
+// those of the database.
 func (t *Trust) renew() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -108,8 +107,7 @@ func (t *Trust) renew() {
 	t.ring.Set(keys)
 }
 
-// Store takes the keys that the database holds, or that an earlier run has
-// read there.
+// Store sets the keys that the database holds, or that an earlier run has read there.
 func (t *Trust) Store(texts []string) error {
 	if t.cfg.Mode != "" {
 		return nil
@@ -129,8 +127,8 @@ func (t *Trust) Store(texts []string) error {
 	return nil
 }
 
-// NewKey makes the key that a database without any is given: the one of this
-// process, where it has one. nil: this site needs none.
+// NewKey makes the first key of a database: this process's key, if it has one. It is nil for a site
+// that needs no key.
 func (t *Trust) NewKey() func() string {
 	if t.cfg.Mode != "" {
 		return nil
@@ -158,7 +156,7 @@ func (t *Trust) Use(name string) func() [][]byte {
 // Keyless reports whether the process has no key of the site, and may need one.
 func (t *Trust) Keyless() bool { return t.cfg.Mode == "" && len(t.ring.Keys()) == 0 }
 
-// Provable reports whether there is anything to check entries by.
+// Provable reports whether the process has keys to check entries.
 func (t *Trust) Provable() bool { return t.operators != nil || len(t.ring.Keys()) > 0 }
 
 var (
@@ -166,7 +164,7 @@ var (
 	errStranger = errors.New("its key is none of the site's")
 )
 
-// Signer is rollout.Trust.Signer: operators where they are named, else the site's key.
+// Signer implements rollout.Trust: the operators sign if they are named, else the site's key.
 func (t *Trust) Signer(p rollout.Purpose, text string, proof rollout.Proof) (string, error) {
 	switch {
 	case !t.Provable():
@@ -196,7 +194,7 @@ func (t *Trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (s
 	if err != nil {
 		return "", err
 	}
-	// A key that may release may ask for promises.
+	// A key for releases may also ask for promises.
 	name, known := t.operators.Trusted().Find(key, string(rollout.ForRelease))
 	if !known {
 		if len(t.operators.Trusted().List()) == 0 {
@@ -229,8 +227,8 @@ type Signer interface {
 // siteSigner signs by the site's key.
 type siteSigner struct{ t *Trust }
 
-// SiteSigner signs what operators do by the site's key; where operators' keys
-// are named it refuses, and says so.
+// SiteSigner signs by the site's key instead of an operator. If operators' keys are named it
+// refuses with an error.
 func (t *Trust) SiteSigner() Signer {
 	if t.operators != nil {
 		return unnamed{}
@@ -238,25 +236,25 @@ func (t *Trust) SiteSigner() Signer {
 	return siteSigner{t}
 }
 
-// Sign is Signer.Sign.
+// Sign implements Signer.
 func (s siteSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
 	keys := s.t.ring.Keys()
 	if len(keys) == 0 {
-		return rollout.Proof{}, nil // without keys nothing needs to be signed
+		return rollout.Proof{}, nil // without keys no signature is needed
 	}
 	return rollout.Proof{Kind: rollout.SiteProof, Signature: siteMAC(keys[0], s.t.cfg.Cluster, p, text)}, nil
 }
 
-// unnamed is the signer of a command that has no operator's key.
+// unnamed is the signer of a command without an operator's key.
 type unnamed struct{}
 
-// Sign is Signer.Sign.
+// Sign implements Signer.
 func (unnamed) Sign(rollout.Purpose, string) (rollout.Proof, error) {
 	return rollout.Proof{}, errors.New("site.operators names the operators that may release here: give your key by " +
 		"--key FILE, or load it into ssh-agent")
 }
 
-// Fingerprints are those of the site's keys in force, for status and doctor.
+// Fingerprints are the fingerprints of the site's keys in force, for status and doctor.
 func (t *Trust) Fingerprints() []string {
 	var out []string
 	for _, k := range t.ring.Keys() {

@@ -8,8 +8,8 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// Run follows the files until ctx ends. The log says what can't be read, and
-// when it can again.
+// Run follows the files until ctx ends. The log says when they can't be read, and when they can be
+// read again.
 func (t *Trust) Run(ctx context.Context, log *slog.Logger) error {
 	g := run.NewGroup(ctx)
 	if t.operators != nil {

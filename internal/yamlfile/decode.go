@@ -17,13 +17,13 @@ type decoder struct {
 	Document
 	root    reflect.Type // of the whole document
 	expand  Expand
-	targets map[*ast.AliasNode]ast.Node // what each alias stands for
-	aliased int                         // values that aliases and merges brought
-	depth   int                         // of aliases and merges that are open
-	full    bool                        // nothing more is read
+	targets map[*ast.AliasNode]ast.Node // the target of each alias
+	aliased int                         // values that aliases and merges have added
+	depth   int                         // open aliases and merges
+	full    bool                        // a limit is reached: nothing more is read
 }
 
-// field is what the tags of a struct's field say.
+// field holds the tags of a struct's field.
 type field struct{ unit, byDefault, zero string }
 
 func (d *decoder) add(line int, key, format string, args ...any) {
@@ -36,8 +36,8 @@ func (d *decoder) add(line int, key, format string, args ...any) {
 	}
 }
 
-// resolve finds what each alias stands for: the anchor of its name that ends
-// last before it. So no value contains itself.
+// resolve finds the target of each alias: the anchor of its name that ends last before it. No value
+// therefore contains itself.
 func (d *decoder) resolve(node ast.Node, anchors map[string]ast.Node) {
 	switch n := node.(type) {
 	case *ast.AnchorNode:
@@ -64,8 +64,7 @@ func (d *decoder) resolve(node ast.Node, anchors map[string]ast.Node) {
 	}
 }
 
-// bare is a node without its anchor and tag, and what an alias stands for; nil
-// after a problem.
+// bare is a node without its anchor and tag, or the target of an alias; nil after a problem.
 func (d *decoder) bare(node ast.Node, key string) ast.Node {
 	for {
 		switch n := node.(type) {
@@ -86,7 +85,7 @@ func (d *decoder) bare(node ast.Node, key string) ast.Node {
 	}
 }
 
-// spend counts a value that an alias or a merge brings.
+// spend counts a value that an alias or a merge adds.
 func (d *decoder) spend(node ast.Node) bool {
 	if d.depth > 0 {
 		d.aliased++
@@ -135,8 +134,8 @@ func (d *decoder) value(node ast.Node, v reflect.Value, key string, f field) {
 	}
 }
 
-// mapping decodes the entries of a mapping; place gives the place for a name,
-// an invalid one when there is none, and what to do when it is filled.
+// mapping decodes the entries of a mapping. place returns the value for a name, an invalid one when
+// there is none, and the function to call after filling it.
 func (d *decoder) mapping(node ast.Node, v reflect.Value, key string,
 	place func(string) (reflect.Value, field, func())) {
 	m, ok := node.(ast.MapNode)
@@ -166,7 +165,7 @@ func (d *decoder) mapping(node ast.Node, v reflect.Value, key string,
 	}
 }
 
-// list decodes a sequence; one plain value stands for a list of one.
+// list decodes a sequence. A plain value is a list of one.
 func (d *decoder) list(node ast.Node, v reflect.Value, key string) {
 	items := []ast.Node{node}
 	if seq, ok := node.(*ast.SequenceNode); ok {
@@ -197,7 +196,7 @@ func (d *decoder) scalar(node ast.Node, v reflect.Value, key string, f field) {
 		err = SetScalar(v, text, f.unit)
 	}
 	switch {
-	case err != nil && text != raw && text != "": // the error would show what stands in a secret file
+	case err != nil && text != raw && text != "": // the error would show the content of a secret file
 		d.add(lineOf(node), key, "want %s; what stands for %s is none", wantedOf(v), raw)
 	case err != nil:
 		d.add(lineOf(node), key, "%v", err)
@@ -210,7 +209,7 @@ func (d *decoder) scalar(node ast.Node, v reflect.Value, key string, f field) {
 	}
 }
 
-// scalarText is what stands in the file, so that version: 1.10 stays "1.10".
+// scalarText is the text in the file, so that version: 1.10 stays "1.10".
 func scalarText(node ast.Node) (string, bool) {
 	switch n := node.(type) {
 	case *ast.StringNode:
@@ -243,7 +242,7 @@ func joinKey(key, name string) string {
 	return key + "." + name
 }
 
-// fieldByKey is the field of a struct that a key names, and its tags.
+// fieldByKey is the struct field of a key, and its tags.
 func fieldByKey(v reflect.Value, key string) (reflect.Value, field) {
 	for i := range v.NumField() {
 		if tag := v.Type().Field(i).Tag; tag.Get("yaml") == key {
@@ -277,7 +276,7 @@ func gotOf(node ast.Node) string {
 		return "a list"
 	}
 	text, _ := scalarText(node)
-	if strings.Contains(text, "://") { // a URL of the database at the wrong place
+	if strings.Contains(text, "://") { // a database URL at the wrong place
 		text = mask.URL(text)
 	}
 	if runes := []rune(text); len(runes) > 40 {

@@ -7,16 +7,16 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// Limits of a file. The parser calls itself for each level, and looks at all
-// keys of a mapping for each of them.
+// Limits of a file. The parser calls itself for each level, and compares every key of a mapping
+// with all others.
 const (
 	maxDepth   = 64
 	maxKeys    = 10_000  // of a mapping
-	maxAliased = 100_000 // values that aliases and merges bring
-	maxShown   = 100     // problems
+	maxAliased = 100_000 // values that aliases and merges add
+	maxShown   = 100     // reported problems
 )
 
-// oversized looks for what the parser would take too long for.
+// oversized returns a problem if the parser would take too long for the text.
 func oversized(text string) *Problem {
 	var nest, chain int        // open brackets; marks of levels in a row
 	var columns [maxKeys]int32 // keys of the open block mappings by column
@@ -55,8 +55,8 @@ func oversized(text string) *Problem {
 	return nil
 }
 
-// chained counts the marks that open a level each, in a row: "- - -", "? ?",
-// "&a &b". The name of an anchor stands between two of them.
+// chained counts the marks that open a level each, in a row: "- - -", "? ?", "&a &b". Two anchors
+// have a name between them.
 func chained(t *token.Token, before int) int {
 	switch t.Type {
 	case token.SequenceEntryType:

@@ -7,15 +7,15 @@ type entry struct {
 	name   string
 	key    ast.Node
 	value  ast.Node
-	merged bool // it comes from another mapping, by <<
+	merged bool // from another mapping, by <<
 }
 
-// entries are the mapping's own ones, in the order of the file, then those
-// that it merges and has not itself.
+// entries are the mapping's own entries, in the order of the file, then merged entries with other
+// names.
 func (d *decoder) entries(m ast.MapNode, key string) []entry {
 	var all []entry
 	var merge ast.Node
-	line := map[string]int{} // of the names that are taken
+	line := map[string]int{} // of the used names
 	for it := m.MapRange(); it.Next(); {
 		if it.Key().IsMergeKey() {
 			if merge != nil {
@@ -30,7 +30,7 @@ func (d *decoder) entries(m ast.MapNode, key string) []entry {
 			continue
 		}
 		if first, twice := line[name]; twice {
-			if d.depth == 0 { // a mapping that is merged has been read already
+			if d.depth == 0 { // a merged mapping has been checked already
 				d.add(lineOf(it.Key()), joinKey(key, name), "stands twice; the first is in line %d", first)
 			}
 			continue

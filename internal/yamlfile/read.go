@@ -16,23 +16,23 @@ import (
 	"github.com/skerry/skerry/internal/textfile"
 )
 
-// MaxFile is the largest file that callers should read.
+// MaxFile is the largest file, in bytes, that callers should read.
 const MaxFile = 1 << 20
 
-// Problem is one thing that is wrong with a file.
+// Problem is one mistake in a file.
 type Problem struct {
 	Line int    // 1 for the first; 0 when it has none
 	Key  string // such as database.heartbeat or services[0].name
-	Text string // what is wrong and what to do about it
+	Text string // the mistake and its remedy
 }
 
-// Document is what was found in a file beside its values.
+// Document holds the lines and problems of a file.
 type Document struct {
 	Lines    map[string]int // line of each key
-	Problems []Problem      // in the order in which they were met
+	Problems []Problem      // in the order of their detection
 }
 
-// Expand turns the text of a scalar into the one that is meant.
+// Expand replaces the text of a scalar by its expanded form.
 type Expand func(key, text string) (string, error)
 
 // Decode reads text into what to points to. expand may be nil.
@@ -47,7 +47,7 @@ func Decode(text []byte, to any, expand Expand) Document {
 	return d.Document
 }
 
-// Unmarshal is Decode whose problems are an [*Error]; path names the file in it.
+// Unmarshal is Decode with an [*Error] for its problems; path names the file in it.
 func Unmarshal(path string, text []byte, to any) error {
 	doc := Decode(text, to, nil)
 	if len(doc.Problems) == 0 {
@@ -56,7 +56,7 @@ func Unmarshal(path string, text []byte, to any) error {
 	return &Error{path, doc.Problems}
 }
 
-// Error is everything that is wrong with a file.
+// Error is the list of a file's problems.
 type Error struct {
 	File     string
 	Problems []Problem
@@ -65,7 +65,7 @@ type Error struct {
 // Error lists the problems in the order of the file, a line each.
 func (e *Error) Error() string { return string(e.Safe()) }
 
-// Safe is the text with everything quoted that stands in the file.
+// Safe is the error's text with all text of the file quoted.
 func (e *Error) Safe() quote.Safe {
 	sorted := slices.SortedStableFunc(slices.Values(e.Problems),
 		func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
@@ -83,7 +83,7 @@ func (e *Error) Safe() quote.Safe {
 	return quote.Safe(strings.Join(lines, "\n"))
 }
 
-// parse returns the document's root, nil when it is empty or no YAML.
+// parse returns the document's root, nil when it is empty or not YAML.
 func (d *decoder) parse(data []byte) ast.Node {
 	text, err := textfile.UTF8(data)
 	if encoding, ok := errors.AsType[*textfile.Error](err); ok {

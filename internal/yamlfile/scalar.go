@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// None is what "none" means for a duration: the zero value means the default.
+// None is the duration "none". The zero value means the default.
 const None = time.Duration(-1)
 
 // SetScalar reads text into a string, number, bool or duration. unit is the
@@ -50,8 +50,7 @@ func SetScalar(v reflect.Value, text, unit string) error {
 	return nil
 }
 
-// parseDuration reads "30s"; a bare number is refused, as its unit would be a
-// guess.
+// parseDuration reads "30s". It refuses a bare number, because its unit would be a guess.
 func parseDuration(text string) (time.Duration, error) {
 	if text == "none" {
 		return None, nil

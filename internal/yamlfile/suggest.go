@@ -17,9 +17,8 @@ func keysOf(t reflect.Type) []string {
 	return keys
 }
 
-// suggestKey is the end of the sentence about an unknown key of t: the key
-// that was probably meant, where else in the document one of that name may
-// stand, or what there is.
+// suggestKey ends the sentence about an unknown key of t. It names the probably intended key,
+// another place in the document with a key of that name, or all known keys.
 func suggestKey(root, t reflect.Type, name string) string {
 	if t.Kind() != reflect.Struct {
 		return ""
@@ -35,8 +34,8 @@ func suggestKey(root, t reflect.Type, name string) string {
 	return fmt.Sprintf("; there are %s", strings.Join(keysOf(t), ", "))
 }
 
-// findKey looks for a key of that very name in t; deep looks into what stands
-// in maps and lists, too. A type may contain itself.
+// findKey searches for a key of the same name in t; deep also searches in maps and lists. A type
+// may contain itself.
 func findKey(t reflect.Type, prefix, name string, deep bool) string {
 	const deepest = 4
 	if strings.Count(prefix, ".") >= deepest {

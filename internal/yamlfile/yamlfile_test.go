@@ -32,8 +32,7 @@ func decode(t *testing.T, text string) shape {
 	return s
 }
 
-// TestScalarsStayAsWritten: a version is a text, however much it looks like a
-// number.
+// TestScalarsStayAsWritten: a version is a text, even if it looks like a number.
 func TestScalarsStayAsWritten(t *testing.T) {
 	for _, version := range []string{"1.10", "2.0", "007", "1_000", "0x1F", "1e3", ".5", "yes", "on", "2026-11-29", "+1", "1.10.0"} {
 		s := decode(t, "version: "+version+"\ntags: {n: "+version+", "+version+": x}\nalso: ["+version+"]\n")
@@ -54,8 +53,8 @@ func TestByteOrderMark(t *testing.T) {
 	}
 }
 
-// TestMerge: own keys win wherever << stands, of several merged mappings the
-// earlier one, and what is merged may merge.
+// TestMerge: own keys win wherever << stands, of several merged mappings the earlier one, and
+// merged mappings may merge.
 func TestMerge(t *testing.T) {
 	s := decode(t, `
 more:
@@ -127,8 +126,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestLimits: short files that would become large ones, or that the parser
-// would take minutes for, are refused at once.
+// TestLimits: a short file is refused at once if it would become a large one, or if the parser
+// would take minutes for it.
 func TestLimits(t *testing.T) {
 	var laughs, wide strings.Builder
 	laughs.WriteString("more:\n  c0: &c0 {name: a, tags: {a: b, c: d}}\n")
