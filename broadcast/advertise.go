@@ -7,25 +7,23 @@ import (
 	"strings"
 )
 
-// Address is an address that Advertise looked at, of this host or given by a
-// preference.
+// Address is an address that Advertise has examined, of this host or given by a preference.
 type Address struct {
 	Addr      netip.Addr // invalid for an interface without addresses
 	Interface string     // "" when no interface of this host has the address
-	Reason    string     // why it was chosen or passed over
+	Reason    string     // why it was chosen or not
 
-	// Others are addresses of this host in further networks, one for each
-	// interface. They are of the chosen address only.
+	// Others are addresses of this host in further networks, one for each interface. Only the
+	// chosen address has them.
 	Others []netip.Addr
 }
 
-// Advertise chooses the address that others are told to connect to (demand
-// D10). prefs are tried in order: an IP address is taken as it stands, an
-// interface name (or pattern) or a CIDR takes the first address that fits,
-// IPv4 before IPv6. With no prefs it is the first address of an interface that
-// leads to the LAN. Interfaces that look virtual are passed over while there is
-// another. On a host with none of these it is a link-local or the loopback
-// address, which serves processes of this host. The list says of every address why it was taken or not.
+// Advertise chooses the address to which other processes connect. It tries prefs in order: an IP
+// address is taken unchecked; an interface name (or pattern) or a CIDR takes the first matching
+// address, IPv4 before IPv6. Without prefs it takes the first address of an interface that leads to
+// the LAN. Interfaces that look virtual are used only when there is no other. A host with none of
+// these gets a link-local or the loopback address, which serves processes of this host. looked has
+// the reason for every address.
 func Advertise(prefs []string) (chosen Address, looked []Address, err error) {
 	if err := checkWants("advertise", prefs); err != nil {
 		return Address{}, nil, err
@@ -62,12 +60,12 @@ func advertise(nics []nic, prefs []string) (chosen Address, looked []Address, er
 	}, seen, nil
 }
 
-// maxOthers bounds the further addresses that are told.
+// maxOthers bounds the further addresses.
 const maxOthers = 3
 
-// others are the addresses by which hosts of further networks reach this host. Each
-// is of an interface of its own that leads to a LAN, or that a preference names.
-// Interfaces in one network are two ways to the same hosts.
+// others returns the addresses by which hosts of further networks reach this host. Each is of its
+// own interface that leads to a LAN or that a preference names. Interfaces in one network lead to
+// the same hosts, so one of them counts.
 func others(list []candidate, best *candidate, prefs []string) (out []netip.Addr) {
 	if best.rank != ranksLAN && len(prefs) == 0 {
 		return nil
@@ -96,8 +94,8 @@ func (c *candidate) joins(prefs []string) bool {
 	return named && c.rank != ranksNever && c.rank != ranksLoopback && c.rank != ranksLinkLocal
 }
 
-// candidate is an address of this host; against says what speaks against it,
-// and rank how much: 0 nothing.
+// candidate is an address of this host. against is the reason against it, and rank its weight: 0
+// none.
 type candidate struct {
 	nic     nic
 	addr    netip.Addr
@@ -158,7 +156,7 @@ func rankOf(n nic, a netip.Addr) (int, string) {
 	return ranksLAN, ""
 }
 
-// preferred is the first candidate that fits the earliest preference.
+// preferred returns the first candidate that fits the earliest preference.
 func preferred(list []candidate, prefs []string) *candidate {
 	for _, want := range prefs {
 		for i := range list {
@@ -172,7 +170,7 @@ func preferred(list []candidate, prefs []string) *candidate {
 	return nil
 }
 
-// natural is the best candidate with no preference given.
+// natural returns the best candidate without preferences.
 func natural(list []candidate) *candidate {
 	reasons := [...]string{
 		"first address of an interface of the LAN",
@@ -191,8 +189,8 @@ func natural(list []candidate) *candidate {
 	return nil
 }
 
-// foreign takes an address that was given although no interface here has it:
-// it may be the outside of a translating router.
+// foreign returns a preferred address that no interface has. It may be the outside of a translating
+// router.
 func foreign(prefs []string) (Address, bool) {
 	for _, want := range prefs {
 		if a, err := netip.ParseAddr(want); err == nil && !a.IsUnspecified() {

@@ -13,9 +13,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestAmplification: whatever comes from an address that has not answered, what
-// is sent there because of it has at most three times its bytes. A full list
-// goes to an address that has answered.
+// TestAmplification: an address that has not answered gets at most three times the bytes that came
+// from it. A full list goes to an address that has answered.
 func TestAmplification(t *testing.T) {
 	for _, services := range []int{1, 3, 60} {
 		var names []string
@@ -72,7 +71,7 @@ func TestAmplification(t *testing.T) {
 				}
 				s.run(10 * time.Second)
 				for _, n := range s.nodes {
-					n.returns = newBucket(0, 0) // the few that are asked longer have their own limit
+					n.returns = newBucket(0, 0) // the few senders that are probed longer have their own limit
 				}
 				at := s.nodes[0]
 				k, body := question()
@@ -105,8 +104,8 @@ func someListing(service string) *wire.Listing {
 	}
 }
 
-// sentTo runs the network and adds up what a node sends to an address, and to
-// addresses that the same packet named.
+// sentTo runs the network and sums the bytes that a node sends to an address, and to addresses that
+// the same packet named.
 func (s *sim) sentTo(n *simNode, to netip.AddrPort, d time.Duration) (sum int) {
 	count := func() {
 		for _, o := range n.outbox {
@@ -128,8 +127,8 @@ func (s *sim) sentTo(n *simNode, to netip.AddrPort, d time.Duration) (sum int) {
 	return sum
 }
 
-// TestRecordedQueries: recordings of queries, played from another address, bring
-// at most three times their bytes there, and few broadcasts.
+// TestRecordedQueries: recorded queries, played from another address, bring at most three times
+// their bytes there, and few broadcasts.
 func TestRecordedQueries(t *testing.T) {
 	s := newSim(t, 12, seeded(t, 79))
 	for _, n := range s.nodes {

@@ -18,13 +18,13 @@ func (c *core) put(now time.Time, list []registry.Instance) {
 	}
 	c.offeredHash = listing.Hash(c.offeredList())
 	if slices.ContainsFunc(list, func(in registry.Instance) bool { return in.Leaving }) {
-		c.repeatGoodbye(now, c.announceOnce) // as pressing as a goodbye
+		c.repeatGoodbye(now, c.announceOnce) // as urgent as a goodbye
 		return
 	}
 	c.announceBurst(now)
 }
 
-// drop withdraws registrations of this process by a goodbye.
+// drop deregisters registrations of this process by a goodbye.
 func (c *core) drop(now time.Time, ids []registry.ID) {
 	var gone []registry.ID
 	for _, id := range ids {
@@ -49,7 +49,7 @@ func (c *core) drop(now time.Time, ids []registry.ID) {
 	})
 }
 
-// packGoodbyes names what is withdrawn, in as many packets as it takes.
+// packGoodbyes names the deregistered ones in as many packets as needed.
 func packGoodbyes(gone []registry.ID, room int) []*wire.Goodbye {
 	var out []*wire.Goodbye
 	used := room
@@ -70,7 +70,7 @@ func packGoodbyes(gone []registry.ID, room int) []*wire.Goodbye {
 	return out
 }
 
-// leave says that the whole process goes.
+// leave announces that the whole process leaves.
 func (c *core) leave(now time.Time) {
 	c.leaving = true
 	for _, p := range c.peers {
@@ -78,7 +78,7 @@ func (c *core) leave(now time.Time) {
 	}
 	c.repeatGoodbye(now, func(now time.Time) {
 		if !c.leaving {
-			return // back already
+			return // started again already
 		}
 		c.send(
 			goodbye,
@@ -88,7 +88,7 @@ func (c *core) leave(now time.Time) {
 	})
 }
 
-// repeatGoodbye says a goodbye three times; goodbyes counts what is left to be said.
+// repeatGoodbye sends a goodbye three times. goodbyesLeft counts the remaining ones.
 func (c *core) repeatGoodbye(now time.Time, say func(now time.Time)) {
 	c.goodbyesLeft += burst - 1
 	say(now)
@@ -126,7 +126,7 @@ func (c *core) announceOnce(now time.Time) {
 	}
 }
 
-// offeredList is what this process offers, in order.
+// offeredList returns the registrations of this process, in order.
 func (c *core) offeredList() []registry.Instance {
 	list := make([]registry.Instance, 0, len(c.offered))
 	for _, in := range c.offered {
@@ -154,8 +154,8 @@ func (c *core) base() wire.Listing {
 	return l
 }
 
-// unicasts are the addresses that broadcast does not reach: the seeds, and peers
-// from which only unicast has been seen to pass.
+// unicasts returns the addresses that broadcast does not reach: the seeds, and peers from which
+// only unicast has been seen to pass.
 func (c *core) unicasts(now time.Time) []path {
 	var to []path
 	for _, addr := range c.seeds {
@@ -169,12 +169,12 @@ func (c *core) unicasts(now time.Time) []path {
 	return to
 }
 
-// unicastOnly reports whether broadcast has not been seen to pass between the
-// peer and us for two and a half periods.
+// unicastOnly reports whether broadcast has not been seen to pass between the peer and this process
+// for two and a half periods.
 func (c *core) unicastOnly(p *peer, now time.Time) bool { return now.Sub(p.groupAt) > 5*c.period/2 }
 
-// linksChanged says how many interfaces there are; with a new one among them
-// everything is announced and asked again.
+// linksChanged sets the number of interfaces. When one is new, the process announces and queries
+// everything again.
 func (c *core) linksChanged(now time.Time, links int, fresh bool) {
 	c.links = links
 	if fresh && links > 0 {
@@ -185,10 +185,10 @@ func (c *core) linksChanged(now time.Time, links int, fresh bool) {
 	}
 }
 
-// restart begins a new life after leave, or the first.
+// restart begins the first life, or a new one after leave.
 func (c *core) restart(now time.Time) {
 	c.leaving = false
-	c.token = c.newToken() // that of the last life was shown
+	c.token = c.newToken() // the last life's goodbye has shown its token
 	c.seedRound++
 	c.querySeeds(now, c.seedRound)
 }

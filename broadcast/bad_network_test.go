@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestBadNetworks: what is held where packets get lost and overtake each other.
-// A bound is one of nine in ten draws, last one of all of them.
+// TestBadNetworks: the bounds with lost and reordered packets. most holds in nine of ten draws,
+// last in all of them.
 func TestBadNetworks(t *testing.T) {
 	type bound struct{ most, last time.Duration }
 	for _, c := range []struct {
@@ -55,9 +55,8 @@ func TestBadNetworks(t *testing.T) {
 	}
 }
 
-// TestOneWay: a host hears the others and is not heard, or is heard and hears
-// none. The first is off the lists of the others, and it alone; when the path is
-// repaired all are listed.
+// TestOneWay: a host hears the others and is not heard, or is heard and hears none. The first
+// leaves the lists of the others, alone. After the repair of the path all are listed.
 func TestOneWay(t *testing.T) {
 	for _, mute := range []bool{true, false} {
 		t.Run(fmt.Sprintf("mute %v", mute), func(t *testing.T) {

@@ -11,7 +11,7 @@ type bucket struct {
 
 func newBucket(rate, burst float64) bucket { return bucket{rate: rate, burst: burst, level: burst} }
 
-// take reports whether a token was there, and takes it.
+// take takes a token and reports whether there was one.
 func (b *bucket) take(now time.Time) bool {
 	if !b.at.IsZero() {
 		b.level = min(b.burst, b.level+b.rate*max(0, now.Sub(b.at).Seconds()))

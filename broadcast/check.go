@@ -16,17 +16,16 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Limits of what a packet names, beside its size.
+// Limits of the content of a packet, beside its size.
 const (
-	hostMost        = 255 // bytes of a host that is connected to
+	hostMost        = 255 // bytes of the host of an address
 	probeNames      = 16  // services that a probe asks for
 	fetchMost       = hostMost + len("[]:65535")
 	registrationMax = 256 // of one packet; the smallest takes more than four bytes
 )
 
-// checkBody refuses a body with text or numbers that no honest process sends:
-// what passes is put into lists, logs and tables. Registrations are checked
-// one by one when they are taken (FromWire).
+// checkBody refuses a body with text or numbers that no honest process sends, because its content
+// reaches lists, logs and tables. FromWire checks registrations one by one.
 func checkBody(s thrift.TStruct) error {
 	switch s := s.(type) {
 	case *wire.Announce:
@@ -62,7 +61,7 @@ func ownerFrom(o *wire.Owner) registry.Owner {
 	return registry.Owner{Host: o.Host, PID: int(o.Pid), Epoch: o.Epoch}
 }
 
-// checkListing checks what goes with registrations.
+// checkListing checks the fields beside registrations.
 func checkListing(l *wire.Listing) error {
 	if l == nil { // Thrift leaves a missing struct nil
 		return errMalformed
@@ -117,7 +116,7 @@ func checkAddr(addr string) error {
 	return nil
 }
 
-// checkOwner says what is wrong with the name of a process.
+// checkOwner returns the fault in the name of a process.
 func checkOwner(o registry.Owner) error {
 	switch {
 	case o.Host == "" || len(o.Host) > registry.MaxName:

@@ -9,16 +9,15 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// When power returns to a site, each host queries all. A host that answers each
-// query by unicast must first resolve each address (ARP), by a packet to all: with
-// a hundred hosts that would be five thousand packets at each. So queries that come
-// together are answered together, by one broadcast, and of many strangers only a
+// When power returns to a site, each host queries all. A host that answers by unicast must first
+// resolve the address (ARP), by a packet to all: at a hundred hosts five thousand packets at each.
+// Queries that come together therefore get one broadcast as answer, and of many strangers only a
 // few are probed one by one.
 const (
 	coalesceFrom  = 3                      // queries from which answers are sent as one broadcast
-	coalesceGap   = 200 * time.Millisecond // the longest gap between them, and how long they are gathered
+	coalesceGap   = 200 * time.Millisecond // longest gap between them, and the time in which they are gathered
 	coalesceMost  = 256                    // queries gathered, at most
-	strangerGrace = 400 * time.Millisecond // after which one of many strangers is probed by unicast
+	strangerGrace = 400 * time.Millisecond // before one of many strangers is probed by unicast
 )
 
 // pendingQuery is a query to all that waits for its answer.
@@ -27,7 +26,7 @@ type pendingQuery struct {
 	query *wire.Query
 	from  path
 	size  int // bytes of the query
-	spent int // bytes that are sent to its address beside the answer
+	spent int // bytes that go to its address beside the answer
 }
 
 // queriers are the processes that have queried all, without a gap of coalesceGap.
@@ -36,7 +35,7 @@ type queriers struct {
 	owners map[registry.Owner]struct{}
 }
 
-// many notes a query and reports whether enough of them have come together.
+// many adds a query and reports whether enough of them have come together.
 func (a *queriers) many(now time.Time, by registry.Owner) bool {
 	if a.owners == nil || now.Sub(a.last) > coalesceGap {
 		a.owners = map[registry.Owner]struct{}{}
@@ -48,7 +47,7 @@ func (a *queriers) many(now time.Time, by registry.Owner) bool {
 	return len(a.owners) >= coalesceFrom
 }
 
-// scheduleAnswer answers a query to all after a short random time, or a little
+// scheduleAnswer schedules the answer to a query to all after a short random time, or a little
 // later when many have come together.
 func (c *core) scheduleAnswer(now time.Time, w pendingQuery) {
 	c.pending = append(c.pending, w)
@@ -56,7 +55,7 @@ func (c *core) scheduleAnswer(now time.Time, w pendingQuery) {
 	switch {
 	case len(c.pending) >= coalesceMost:
 		c.answerPending(now)
-	case len(c.pending) > 1: // the time is set
+	case len(c.pending) > 1: // the time is set already
 	case hurried:
 		c.at(now.Add(c.jitter(coalesceGap, 0.3)), c.answerPending)
 	default:
@@ -64,10 +63,10 @@ func (c *core) scheduleAnswer(now time.Time, w pendingQuery) {
 	}
 }
 
-// answerPending answers what was gathered: a few by unicast, many by one broadcast.
+// answerPending answers the gathered queries: a few by unicast, many by one broadcast.
 func (c *core) answerPending(now time.Time) {
 	waiting := c.pending
-	if len(waiting) == 0 { // all have been answered because they were many
+	if len(waiting) == 0 { // all were answered by a broadcast
 		return
 	}
 	c.pending = nil
@@ -103,10 +102,9 @@ func (c *core) answerPending(now time.Time) {
 	}
 }
 
-// mayAnswerGroup reports whether queries may be answered by a broadcast. Recorded
-// queries come together, too: where no known peer is among the senders, few such
-// answers are sent in a second, and none that is longer than three times the
-// queries.
+// mayAnswerGroup reports whether queries may be answered by a broadcast. Recorded queries can come
+// together as well. Without a known peer among the senders, few such answers are sent in a second,
+// each at most three times as long as the queries.
 func (c *core) mayAnswerGroup(waiting []pendingQuery, bytes int, now time.Time) bool {
 	asked := 0
 	for _, w := range waiting {
@@ -118,8 +116,8 @@ func (c *core) mayAnswerGroup(waiting []pendingQuery, bytes int, now time.Time) 
 	return bytes <= amplify*asked && c.groupAnswers.take(now)
 }
 
-// strangerDelay says how long to wait before a new sender is probed by unicast. Of
-// many all but the first have the time to answer the query that goes to all.
+// strangerDelay is the time before a new sender is probed by unicast. Of many strangers, all but
+// the first have the time to answer the query to all.
 func (c *core) strangerDelay(now time.Time, from path) time.Duration {
 	if c.strangers.many(now, from.addr.Addr()) {
 		return strangerGrace + c.spread()
@@ -127,8 +125,8 @@ func (c *core) strangerDelay(now time.Time, from path) time.Duration {
 	return c.spread()
 }
 
-// queryBack is a query that goes with answers. It is nil while there are no
-// strangers: a process that queries has often just come.
+// queryBack returns the nonce of a query that goes with answers, because a process that queries has
+// often just started. It is nil while there are no strangers.
 func (c *core) queryBack(now time.Time) *int64 {
 	if c.unproven.n == 0 || now.Sub(c.queriedBack) < coalesceGap/4 {
 		return nil
@@ -137,7 +135,7 @@ func (c *core) queryBack(now time.Time) *int64 {
 	return new(c.newQuery(now, true))
 }
 
-// wantedAll are the services to ask for when all that is wanted is asked for.
+// wantedAll returns the services for a query for everything wanted.
 func (c *core) wantedAll() []string {
 	if c.all {
 		return []string{registry.AllServices}

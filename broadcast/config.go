@@ -13,14 +13,14 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// DefaultPort is the UDP port that all processes of all hosts share. It is
-// registered for nothing else and below every system's ephemeral ports.
+// defaultPort is the UDP port that all processes of all hosts share. It has no other registered
+// use, and lies below every system's ephemeral ports.
 const defaultPort = 7759
 
-// DefaultAnnounce is the announcement period of row 1.5.
+// defaultAnnounce is the default period of announcements.
 const defaultAnnounce = 3 * time.Minute
 
-// Config is what a Registry needs to know. Only Cluster and Owner are required.
+// Config configures a Registry. Only Cluster and Owner are required.
 type Config struct {
 	Cluster string         // name that separates systems on one wire; see registry.CheckName
 	Owner   registry.Owner // this process
@@ -31,14 +31,14 @@ type Config struct {
 	// interface is used, until there is one.
 	Keys func() [][]byte
 
-	// KeysChanged gives a channel that is closed when Keys returns others than
-	// now, so that they take effect at once. Nil: within two seconds.
+	// KeysChanged returns a channel that is closed when Keys changes its result, so that the new
+	// keys take effect at once. Nil: within two seconds.
 	KeysChanged func() <-chan struct{}
 
-	// LateKeys says that keys may come within seconds, as from a database, until
-	// it is closed: a process without any neither speaks nor hears before, for ten
-	// seconds at the most, since packets without the site's key would count as
-	// forged at processes that have it. Nil: no keys are awaited. The warning that there are none waits for
+	// LateKeys says, until it is closed, that keys may come within seconds, for example from a
+	// database. Without a key the process then neither sends nor receives for at most ten seconds,
+	// because its packets would count as forged at processes with the site's key. Nil: no keys are
+	// awaited. The warning about missing keys waits for the ten seconds in any case.
 	// the ten seconds in any case.
 	LateKeys <-chan struct{}
 
@@ -46,28 +46,24 @@ type Config struct {
 	// announce providers. A warning says so at each start.
 	Open bool
 
-	Port int // UDP port; 0 means DefaultPort
+	Port int // UDP port; 0 means 7759
 
-	// Interfaces to speak and hear on, by name, shell pattern of names, CIDR
-	// or address. None means all that are up and lead to the LAN, which
-	// leaves out virtual and VPN interfaces, and loopback.
+	// Interfaces for packets, by name, shell pattern of names, CIDR or address. None means all that
+	// are up and lead to the LAN, which leaves out virtual and VPN interfaces, and loopback.
 	Interfaces []string
 
-	// Seeds are hosts that are also spoken to by unicast, host or host:port,
-	// for networks that filter broadcast. One that is up is
-	// enough: it names the others.
+	// Seeds are hosts that also get packets by unicast, host or host:port, for networks that filter
+	// broadcast. One that is up suffices: it names the others.
 	Seeds []string
 
-	Announce time.Duration // period of announcements; 0 means DefaultAnnounce
+	Announce time.Duration // period of announcements; 0 means 3 minutes
 
-	// Fetch brings the registrations of a peer that do not fit in a datagram
-	// from its internal service at addr. Nil: they are asked for in parts by
-	// datagrams.
+	// Fetch reads the registrations of a peer that do not fit in a datagram from its internal
+	// service at addr. Nil: they are requested in parts by datagrams.
 	Fetch func(ctx context.Context, addr string, owner registry.Owner) ([]registry.Instance, error)
 
-	// FetchAddr is where this process's internal service listens, host:port;
-	// without a host others use the address that they hear this one from.
-	// Nil or "": nowhere.
+	// FetchAddr is the address of this process's internal service, host:port. Without a host, peers
+	// use the source address of its packets. Nil or "": there is none.
 	FetchAddr func() string
 
 	// LoadPeers and SavePeers keep the addresses of peers, ip:port, for the next
@@ -78,7 +74,7 @@ type Config struct {
 	Logger *slog.Logger // nil discards
 }
 
-// check fills in defaults and names the field that is wrong.
+// check sets defaults and names the field that is wrong.
 func (c *Config) check() error {
 	if err := registry.CheckName("cluster", c.Cluster); err != nil {
 		return fmt.Errorf("broadcast: %w", err)
@@ -134,8 +130,7 @@ func splitSeed(seed string, port int) (string, int, error) {
 	return host, n, nil
 }
 
-// resolveSeeds turns seeds into addresses; those that have none now are tried
-// again later.
+// resolveSeeds returns the addresses of seeds. Those without an address now are tried again later.
 func resolveSeeds(ctx context.Context, seeds []string, port int) (out []netip.AddrPort, err error) {
 	for _, s := range seeds {
 		host, p, _ := splitSeed(s, port) // check has refused bad ones

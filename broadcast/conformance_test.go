@@ -25,7 +25,7 @@ func loopback(t *testing.T) string {
 	return ""
 }
 
-// vanish makes a registry neither heard nor hearing, as kill -9 does.
+// vanish stops a registry's packets both ways, as kill -9 does.
 func vanish(_ *testing.T, r registry.Registry) {
 	lan := r.(*Registry)
 	lan.mu.Lock()

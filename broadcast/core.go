@@ -21,24 +21,24 @@ import (
 // The protocol's times and limits. Those that depend on the announcement
 // period are in core.
 const (
-	burst          = 3                      // announcements and queries at a start: 0, 1, 2 s
+	burst          = 3                      // announcements and queries after a start: at 0, 1 and 2 s
 	burstGap       = time.Second            //
 	lateAsk        = 20 * time.Second       // at most, between a burst of queries and the last one
 	goodbyeGap     = 80 * time.Millisecond  // between the three goodbyes
-	askGather      = 15 * time.Millisecond  // in which a new process's wishes are put into one query
-	settleTime     = 250 * time.Millisecond // after the first query an empty list is taken for empty
+	askGather      = 15 * time.Millisecond  // in which a new process gathers services for one query
+	settleTime     = 250 * time.Millisecond // after the first query, before an empty list is shown
 	nonceLife      = 10 * time.Second       // how long answers to a query are believed
 	maxDelay       = 500 * time.Millisecond // longest random delay of an answer
 	delayPerPeer   = 2 * time.Millisecond   //
 	maxPeers       = 4096                   // senders remembered, of any state
-	maxUnproven    = 512                    // of them such that have not answered yet
+	maxUnproven    = 512                    // of them, those that have not answered yet
 	maxFromPeer    = 4096                   // registrations kept of one peer
 	goneLife       = 10 * time.Minute       // how long a departed peer is remembered
 	probeSilentGap = 5 * time.Second        // between two rounds of probes to all silent peers
 )
 
-// path is a way to a peer: an address, and the interface it was heard on (0:
-// wherever the host's routes lead).
+// path is the way to a peer: an address, and the interface on which it was heard (0: the host's
+// routes).
 type path struct {
 	addr netip.AddrPort
 	link int
@@ -50,24 +50,24 @@ type outbound struct {
 	group bool   // to all, on every interface
 	to    []path // and to these
 
-	// asked is set for a probe of a peer that may be dead: the shell tells
-	// refused when the host there says that no process has the port.
+	// probeOf is set for a probe of a peer that may be dead. The shell calls refused when the host
+	// reports that no process has the port.
 	probeOf *registry.Owner
 }
 
 // fetchOrder asks the shell for a listing that did not fit in a datagram.
 type fetchOrder struct {
 	owner     registry.Owner
-	addr      string // "": asked for in parts
+	addr      string // "": request the parts by datagrams
 	hash      string
-	from      path // of the packet that named it
+	from      path // source of the packet that named the listing
 	solicited bool // the peer was asked for it
-	cut       bool // its answer was short: it sends no more to an address that has not answered it
+	cut       bool // its answer was cut for an address that has not answered yet
 }
 
-// core is the protocol without its sockets: events go in by its methods, each
-// with the time; datagrams, fetches and changed lists come out in the fields
-// at the end. It is not safe for concurrent use.
+// core is the protocol without its sockets. Events enter by its methods, each with the time.
+// Datagrams, fetches and changed lists leave in the fields at the end. It is not safe for
+// concurrent use.
 type core struct {
 	codec
 	self      registry.Owner
@@ -76,7 +76,7 @@ type core struct {
 	fetchAddr func() string
 	canFetch  bool
 	rand      *rand.Rand
-	replay    bool // rand alone decides all that is left to chance: for tests
+	replay    bool // every random choice uses rand: for tests
 	nonce     func() int64
 	log       *slog.Logger
 
@@ -85,28 +85,28 @@ type core struct {
 	seq           uint64
 	links         int
 	leaving       bool
-	token         []byte // shown by the last goodbye
+	token         []byte // shown by the next goodbye of the whole process
 	goodbyesLeft  int    // goodbyes still to be sent
-	announceRound int    // which schedule of announcements is the current one
+	announceRound int    // number of the current schedule of announcements
 	announcesLeft int    // announcements left of a burst
-	seedRound     int    // which schedule of questions to the seeds is the current one
+	seedRound     int    // number of the current schedule of queries to the seeds
 
 	wanted        map[string]bool // services watched here; true when its list has settled
 	all           bool
 	asks          map[string]int // queries still to be sent for a service
 	asking        bool           // a query is scheduled
-	gathering     bool           // it is the first one, and takes in what is wanted until then
+	gathering     bool           // it is the first one, and gathers services until it is sent
 	rounds        int            // bursts of queries that have ended
 	queries       map[int64]sentQuery
-	recent        [2]map[queryKey]int // questions seen lately, this and the last period
+	recent        [2]map[queryKey]int // queries seen lately, in this period and the last one
 	recentRotated time.Time
-	probed        [2]map[int64]*awaitedProbe // by the nonce of the probe, likewise
+	probed        [2]map[int64]*awaitedProbe // by the nonce of the probe, for the same periods
 	probesRotated time.Time                  // when the periods of probed changed
 
 	pending      []pendingQuery // queries to all, not answered yet
 	queriers     queriers
 	strangers    strangers
-	queriedBack  time.Time // when answers last bore a query
+	queriedBack  time.Time // when answers last carried a query
 	groupQueried bool      // a query to all was sent
 	groupHeard   bool      // a broadcast of another process was heard
 
@@ -114,27 +114,27 @@ type core struct {
 	hosts        map[netip.Addr]int // peers by the address that they were first heard from
 	unproven     unprovenSet
 	probedSilent time.Time                   // when all silent peers were last asked at once
-	seeds        []netip.AddrPort            // asked and told by unicast, always
-	visited      map[netip.AddrPort]struct{} // addresses asked because a peer named them
+	seeds        []netip.AddrPort            // get packets by unicast, always
+	visited      map[netip.AddrPort]struct{} // addresses that were queried because a peer named them
 
-	candidates  map[candidateKey]*pathCandidate // addresses that will be asked whether they are a known peer's
+	candidates  map[candidateKey]*pathCandidate // addresses that will be probed whether a known peer is there
 	validAddrs  map[netip.Addr]time.Time        // addresses that have answered a nonce of their own, and when
-	heldQueries map[netip.AddrPort]pendingQuery // queries that wait for that with their answers
+	heldQueries map[netip.AddrPort]pendingQuery // queries that wait until their address is valid
 
 	answers, probes            bucket
 	hints, hintsAll            bucket    // probes of unproven senders: of addresses with few of them, and of the others
-	visits                     bucket    // addresses that peers have named and that are asked
-	returns                    bucket    // senders that are asked several times because they have probed
+	visits                     bucket    // queries to addresses that peers have named
+	returns                    bucket    // senders that are probed several times because they have probed
 	groupAnswers               bucket    // broadcast answers to queries of unproven senders
 	raises, repeats            bucket    // suspicions raised for the first time, and again
-	heededKnown, heededUnknown bucket    // suspicions that are acted on: of known processes, and of unknown ones
-	refutedAt                  time.Time // when this process last said that it lives
+	heededKnown, heededUnknown bucket    // suspicions that cause probes: of known processes, and of unknown ones
+	refutedAt                  time.Time // when this process last refuted a suspicion
 	otherKeys                  otherKeys // hosts of this cluster with another key
 	notices                    bucket    // notices to them
 	timers                     timers
 
 	stats   Stats
-	refuse  func(now time.Time, reason error, from netip.AddrPort) // warns of a refusal, now and then
+	refuse  func(now time.Time, reason error, from netip.AddrPort) // warns of a refusal, at a bounded rate
 	outbox  []outbound
 	fetches []fetchOrder
 	dirty   map[string][]registry.Departure
@@ -143,18 +143,18 @@ type core struct {
 
 // sentQuery is a query that answers may refer to.
 type sentQuery struct {
-	group bool // it went to all: a process that answers hears broadcasts of this one
+	group bool // it went to all, so a process that answers hears broadcasts of this one
 	until time.Time
 }
 
-// awaitedProbe is a probe under way, or a question to one peer alone.
+// awaitedProbe is a probe under way, or a query to one peer alone.
 type awaitedProbe struct {
 	owner registry.Owner
 	at    []path
 	used  bool // an answer has come
 }
 
-// queryKey names a question: the same one arrives by several ways.
+// queryKey identifies a query, which arrives by several ways.
 type queryKey struct {
 	owner registry.Owner
 	nonce int64
@@ -206,8 +206,8 @@ func newCore(cluster string, ring [][]byte, self registry.Owner, period time.Dur
 	}
 }
 
-// send seals a body once for all its destinations: copies of one datagram
-// have one sequence number, and the receiver takes the first.
+// send seals a body once for all its destinations. Copies of one datagram have one sequence number,
+// and the receiver takes the first.
 func (c *core) send(k kind, body thrift.TStruct, o outbound) {
 	if c.muted {
 		return
@@ -227,14 +227,14 @@ func (c *core) touch(service string, gone ...registry.Departure) {
 	c.dirty[service] = append(c.dirty[service], gone...)
 }
 
-// wake does what is due.
+// wake runs the timers that are due.
 func (c *core) wake(now time.Time) {
 	for len(c.timers) > 0 && !c.timers[0].at.After(now) {
 		heap.Pop(&c.timers).(timer).f(now)
 	}
 }
 
-// next is when wake has something to do.
+// next returns the time of the next timer.
 func (c *core) next() (at time.Time, ok bool) {
 	if len(c.timers) == 0 {
 		return time.Time{}, false
@@ -242,14 +242,13 @@ func (c *core) next() (at time.Time, ok bool) {
 	return c.timers[0].at, true
 }
 
-// at schedules f. A timer is never taken back: f looks whether it still has
-// something to do.
+// at schedules f. Timers are never removed: f checks whether it is still needed.
 func (c *core) at(when time.Time, f func(now time.Time)) {
 	heap.Push(&c.timers, timer{at: when, f: f})
 }
 
-// spread is a random delay that grows with the number of peers, so that they
-// do not all speak at once. Unproven senders of one address count as one.
+// spread is a random delay that grows with the number of peers, so that they do not all send at
+// once. Unproven senders of one address count as one.
 func (c *core) spread() time.Duration {
 	n := len(c.peers) - c.unproven.n + len(c.unproven.by)
 	return c.random(min(time.Duration(n)*delayPerPeer, maxDelay))
@@ -259,7 +258,7 @@ func (c *core) random(most time.Duration) time.Duration {
 	return time.Duration(c.rand.Float64() * float64(most))
 }
 
-// jitter is a time of at most d, shorter by up to this share of it.
+// jitter returns d, shortened at random by up to this share of it.
 func (c *core) jitter(d time.Duration, share float64) time.Duration {
 	return d - c.random(time.Duration(share*float64(d)))
 }

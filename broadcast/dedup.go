@@ -7,22 +7,22 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Broadcasts leave three ways, so each datagram comes three times.
-// The copies are known by their MAC, before anything is computed: a start of
-// many processes on one machine takes a third of the time.
+// Broadcasts leave three ways, so each datagram comes three times. The receiver recognises copies
+// by their MAC before it computes anything. A start of many processes on one machine then takes a
+// third of the time.
 const (
 	dedupLife = 300 * time.Millisecond // in which the copies of a datagram come
 	dedupMost = 256                    // datagrams remembered in such a time
 )
 
-// dedup has the MACs of authentic datagrams that have come lately, with their
-// senders: of this period and the last one.
+// dedup holds the MACs of recent authentic datagrams with their senders, of this period and the
+// last one.
 type dedup struct {
 	now, last map[[listing.HashSize]byte]registry.Owner
 	since     time.Time
 }
 
-// seen reports whether a datagram has been noted lately.
+// seen reports whether a datagram was added lately.
 func (e *dedup) seen(data []byte, now time.Time) bool {
 	if now.Sub(e.since) > dedupLife {
 		e.rotate(now)
@@ -30,7 +30,7 @@ func (e *dedup) seen(data []byte, now time.Time) bool {
 	return e.sender(data) != registry.Owner{}
 }
 
-// sender is the sender of a datagram that was noted lately.
+// sender returns the sender of a datagram that was added lately.
 func (e *dedup) sender(data []byte) registry.Owner {
 	k, ok := dedupKey(data)
 	if !ok {
@@ -63,7 +63,7 @@ func (e *dedup) rotate(now time.Time) {
 	}
 }
 
-// dedupKey is enough of a MAC.
+// dedupKey is a prefix of the MAC.
 func dedupKey(data []byte) (k [listing.HashSize]byte, ok bool) {
 	if len(data) < macSize {
 		return k, false

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestDedup: a copy is known for a second, another datagram never, and no
-// flood makes the memory of them grow.
+// TestDedup: a copy is recognised for a second, another datagram never, and no flood makes the
+// memory grow.
 func TestDedup(t *testing.T) {
 	c, now := newCodec("site", ring("secret")), time.Unix(1_700_000_000, 0)
 	sealed := func(seq uint64) []byte {

@@ -2,10 +2,10 @@ package broadcast
 
 import "fmt"
 
-// A counterFinding is what a counter of a self-test means when it is not zero.
+// A counterFinding is the meaning of a counter of a self-test above zero.
 type counterFinding struct {
 	count func(s *Stats) uint64
-	wrong bool   // something must be done
+	wrong bool   // an operator must act
 	what  string // with the count
 	do    string
 }
@@ -29,7 +29,7 @@ var faults = []counterFinding{
 	},
 }
 
-// oddities are counters that may be as they should.
+// oddities are counters that may be in order.
 var oddities = []counterFinding{
 	{
 		func(s *Stats) uint64 { return s.Foreign }, false,
@@ -109,7 +109,7 @@ func (r *Report) add(wrong bool, what, do string) {
 	r.Findings = append(r.Findings, Finding{What: what, Do: do, Wrong: wrong})
 }
 
-// addCounters adds a finding for each counter that is not zero.
+// addCounters adds a finding for each counter above zero.
 func (r *Report) addCounters(list []counterFinding) {
 	for _, f := range list {
 		if n := f.count(&r.Stats); n > 0 {
@@ -118,7 +118,7 @@ func (r *Report) addCounters(list []counterFinding) {
 	}
 }
 
-// addInterface adds what is wrong with an interface.
+// addInterface adds the faults of an interface.
 func (r *Report) addInterface(i InterfaceStats, ports string) {
 	switch {
 	case i.SendFailed > 0 && i.Sent == 0:

@@ -14,8 +14,8 @@ func seeded(t testing.TB, usual uint64) uint64 {
 	return chance.Seed(t, usual)
 }
 
-// draws plays something by many seeds and returns what comes out, in order. A
-// bound of chance is one of a share of the draws: see bounded.
+// draws plays a scene by many seeds and returns its results in order. A random bound holds in a
+// share of the draws: see bounded.
 func draws(t *testing.T, usual uint64, times int, play func(seed uint64) time.Duration) []time.Duration {
 	t.Helper()
 	first := seeded(t, usual)

@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestStrangersByAddress: a thousand announcements a second of senders that do
-// not exist, from one address, delay no provider of another address.
+// TestStrangersByAddress: a thousand announcements a second from one address, of senders that do
+// not exist, delay no provider of another address.
 func TestStrangersByAddress(t *testing.T) {
 	s := newSim(t, 9, seeded(t, 71))
 	s.untaped = true
@@ -74,9 +74,8 @@ func TestStrangersByAddress(t *testing.T) {
 	}
 }
 
-// TestUndelivered: a sender that announces long lists and delivers none is asked
-// a bounded number of times; one with a port that takes no connections is understood
-// by datagrams all the same.
+// TestUndelivered: a sender that announces long lists and delivers none gets a bounded number of
+// requests. One with a port that takes no connections is still read by datagrams.
 func TestUndelivered(t *testing.T) {
 	var names []string
 	for i := range 60 {
@@ -136,8 +135,8 @@ func TestUndelivered(t *testing.T) {
 	}
 }
 
-// TestVisits: addresses that a peer names are asked slowly, and only such as can
-// be those of a process.
+// TestVisits: addresses that a peer names are queried slowly, and only those that can belong to a
+// process.
 func TestVisits(t *testing.T) {
 	s := newSim(t, 1, seeded(t, 89))
 	n := s.nodes[0]
@@ -163,8 +162,8 @@ func TestVisits(t *testing.T) {
 	}
 }
 
-// TestReturnQuestions: a sender that has probed is asked in turn, several times
-// when questions get lost. Of a flood of such senders most are asked once.
+// TestReturnQuestions: a sender that has probed is probed in turn, several times when packets get
+// lost. Of a flood of such senders most are probed once.
 func TestReturnQuestions(t *testing.T) {
 	s := newSim(t, 1, seeded(t, 97))
 	n := s.nodes[0]

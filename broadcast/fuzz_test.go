@@ -10,8 +10,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// FuzzOpen gives the decoder what a stranger may send, and, sealed by the
-// right key, what a member of the cluster may.
+// FuzzOpen gives the decoder packets of strangers and, sealed by the right key, of members of the
+// cluster.
 func FuzzOpen(f *testing.F) {
 	c := newCodec("site", ring("secret"))
 	for _, p := range samples() {
@@ -33,7 +33,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		again, err := c.seal(p)
 		if err != nil {
-			return // decoded, but larger in our own spelling
+			return // decoded, but larger when encoded here
 		}
 		p.size = len(again)
 		if q, err := c.open(again); err != nil || !reflect.DeepEqual(p, q) {
@@ -43,15 +43,15 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// fuzzCore gives a packet to a process that does not know its sender, and to one
-// that does, and lets the time pass: what is sent to an address that has not
-// answered stays within its bounds, and so does what is scheduled.
+// fuzzCore gives a packet to a process that does not know its sender, and to one that does, and
+// advances the time. Bytes to an address that has not answered stay within their bounds, and so do
+// timers.
 func fuzzCore(t *testing.T, p packet) {
 	for _, known := range []bool{false, true} {
 		now := time.Unix(1_700_000_000, 0)
 		n := newCore("site", ring("secret"), registry.Owner{Host: "h", PID: 2, Epoch: 2}, time.Minute, testRand())
 		n.linksChanged(now, 1, true)
-		n.returns = newBucket(0, 0) // the few that are asked longer have their own limit
+		n.returns = newBucket(0, 0) // the few senders that are probed longer have their own limit
 		n.put(now, []registry.Instance{{Service: "auth", Host: "10.0.0.2", Port: 7000}})
 		n.want(now, []string{"auth"}, true)
 		home := path{addr: netip.MustParseAddrPort("10.0.0.3:7800"), link: 1}

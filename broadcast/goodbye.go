@@ -14,10 +14,11 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// A member can send a goodbye in the name of another process. The last goodbye of a
-// process shows a token, of which the process has announced the hash before; it is
-// believed. Any other goodbye makes the process the last choice, and the process is
-// probed at its known address. A process that leaves says so, or its host refuses
+// A member can send a goodbye in the name of another process. The last goodbye of a process shows a
+// token, and is believed because the process announced the token's hash before. After any other
+// goodbye the process becomes the last choice and is probed at its known address. It leaves the
+// lists when it confirms, when its host refuses the port, or when nothing answers. A process that
+// stays answers and is listed as before.
 // the port, or nothing answers. A process that stays answers and is listed as before.
 const (
 	goodbyeSpread        = 40 * time.Millisecond  // in which many processes probe the one that leaves
@@ -27,17 +28,17 @@ const (
 	goodbyeForget        = time.Minute            // without a false one
 )
 
-// leaveClaim is what a goodbye, or a list without what was there, says of a
-// peer, until the peer itself has been asked.
+// leaveClaim is what a goodbye, or a list without earlier registrations, claims about a peer before
+// the peer has answered.
 type leaveClaim struct {
 	all     bool                     // the process is leaving
-	leaving map[registry.ID]struct{} // these registrations are withdrawn
-	source  netip.AddrPort           // where that came from
+	leaving map[registry.ID]struct{} // these registrations were deregistered
+	source  netip.AddrPort           // source of the claim
 
-	falseCount   int       // goodbyes in a row that were not the peer's own
+	falseCount   int       // goodbyes in a row that were false
 	falseAt      time.Time // when the last of them was
 	blockedUntil time.Time // until then another one is not believed
-	queued       bool      // one that came meanwhile is looked into then
+	queued       bool      // a goodbye of the meantime is checked then
 }
 
 // sealOf is the hash of a token.
@@ -57,12 +58,12 @@ func (f *leaveClaim) isLeaving(id registry.ID) bool {
 
 func (f *leaveClaim) marked() bool { return f.all || len(f.leaving) > 0 }
 
-// onGoodbye takes a goodbye: at once when it is the answer to a question of
-// this process (proof), otherwise after asking.
+// onGoodbye handles a goodbye: at once when it answers a probe of this process (proof), otherwise
+// after a probe.
 func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye, from path, proof bool) {
 	p := c.peers[in.sender]
 	if p == nil {
-		return // nothing is listed
+		return // no registration is listed
 	}
 	if len(g.Token) > 0 && p.seal != "" && string(sealOf(g.Token)) == p.seal {
 		proof = true
@@ -78,7 +79,7 @@ func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye, from path, p
 		return
 	}
 	if p.state != live || g.IsSetNonce() || in.seq < p.stateSeq {
-		return // nothing is listed, or something has been listed since
+		return // no registration is listed, or a newer listing has come
 	}
 	p.stateSeq = in.seq
 	if g.GetEverything() {
@@ -96,13 +97,13 @@ func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye, from path, p
 	c.claimLeave(p, false, ids, from, now)
 }
 
-// claimLeave makes registrations of a peer, or all, the last choice and asks it.
+// claimLeave makes registrations of a peer, or all, the last choice, and probes it.
 func (c *core) claimLeave(p *peer, all bool, ids []registry.ID, from path, now time.Time) {
 	if !all && len(ids) == 0 || p.all && p.probing != nil && p.probing.goodbye {
 		return
 	}
 	p.source = from.addr
-	if now.Before(p.leaveClaim.blockedUntil) { // false ones came; the peer is not hurt by another
+	if now.Before(p.leaveClaim.blockedUntil) { // after false goodbyes, another one does not affect the peer
 		if !p.queued {
 			p.queued = true
 			c.at(p.leaveClaim.blockedUntil, func(now time.Time) {
@@ -120,8 +121,8 @@ func (c *core) claimLeave(p *peer, all bool, ids []registry.ID, from path, now t
 	}
 }
 
-// markLeaving makes registrations of a peer, or all, the last choice; it reports
-// whether that is news.
+// markLeaving makes registrations of a peer, or all, the last choice. It reports whether that
+// changed any.
 func (c *core) markLeaving(p *peer, all bool, ids []registry.ID) (news bool) {
 	news = all && !p.all
 	p.all = p.all || all
@@ -140,7 +141,7 @@ func (c *core) markLeaving(p *peer, all bool, ids []registry.ID) (news bool) {
 	return news
 }
 
-// touchMarked has the lists of the marked registrations shown again.
+// touchMarked publishes the lists with marked registrations again.
 func (c *core) touchMarked(p *peer) {
 	for id := range p.list {
 		if p.isLeaving(id) {
@@ -161,12 +162,13 @@ func (c *core) probeLeaving(p *peer, now time.Time) {
 		}
 	}
 	if p.probing != nil && p.probing.goodbye {
-		p.probing = nil // it may have been answered before the newest goodbye
+		p.probing = nil // its answer may be older than the newest goodbye
 	}
 	c.beginProbes(p, series, now)
 }
 
-// confirmLeave takes off what a goodbye has named and nothing speaks against.
+// confirmLeave removes the registrations that a goodbye has named and that the peer has not
+// defended.
 func (c *core) confirmLeave(p *peer, now time.Time) {
 	if p.all {
 		c.depart(p, registry.Deregistered, now)
@@ -181,11 +183,10 @@ func (c *core) confirmLeave(p *peer, now time.Time) {
 		}
 	}
 	p.leaving = nil
-	c.markSilent(p, now) // it did not answer when it was asked for them
+	c.markSilent(p, now) // it did not answer the probe for them
 }
 
-// kept reports whether a registration that was marked is listed all the same,
-// and not as leaving.
+// kept reports whether a marked registration is still listed, and not as leaving.
 func (p *peer) kept(marked []registry.ID) bool {
 	return slices.ContainsFunc(marked, func(id registry.ID) bool {
 		in, listed := p.list[id]
@@ -194,8 +195,8 @@ func (p *peer) kept(marked []registry.ID) bool {
 	})
 }
 
-// denyLeave takes the answer of a peer that was asked whether it leaves. What its
-// list still holds was not withdrawn.
+// denyLeave handles the answer of a peer that was probed whether it leaves. Registrations in its
+// list were not deregistered.
 func (c *core) denyLeave(p *peer, kept bool, now time.Time) {
 	if !p.marked() {
 		return
@@ -215,8 +216,8 @@ func (c *core) denyLeave(p *peer, kept bool, now time.Time) {
 	p.falseCount++
 }
 
-// Why something was refused that a member of the cluster has sent. They have
-// their advice in the table of the same name.
+// Reasons to refuse a packet of a member of the cluster. The table advice has the operator's step
+// for each.
 var (
 	errSequence = errors.New("sequence number out of bounds, or far ahead of the sender's last one")
 	errOwnName  = errors.New("another process uses the name of this process")

@@ -8,9 +8,9 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// linkOf finds the interface of a datagram, by the source's network where the
-// system does not tell, and whether the interface was chosen. An answer leaves
-// where its question came in. Without a key only loopback is chosen.
+// linkOf finds the interface of a datagram, by the source's network when the system does not report
+// it, and whether it was chosen. An answer leaves on the interface of its query. Without a key only
+// loopback is chosen.
 func (r *Registry) linkOf(a ingress) (index int, ok bool) {
 	if r.loopbackOnly && !a.from.Addr().IsLoopback() {
 		return 0, false
@@ -31,7 +31,7 @@ func (r *Registry) linkOf(a ingress) (index int, ok bool) {
 	return 0, !a.group
 }
 
-// advice says what to do about a refused packet.
+// advice is the operator's step for a refused packet.
 var advice = map[error]string{
 	errForeign: "another system shares this network and UDP port; that is harmless, give it a port of its own, " +
 		"more than 100 away, to silence this",
@@ -46,8 +46,7 @@ var advice = map[error]string{
 	errDeliver:  "check that the sender's TCP port can be reached from here",
 }
 
-// ingest checks a datagram, the cheapest things first, and gives it to the
-// core.
+// ingest checks a datagram, the cheapest checks first, and passes it to the core.
 func (r *Registry) ingest(data []byte, a ingress) {
 	r.mu.Lock()
 	r.core.stats.Received++
@@ -75,7 +74,7 @@ func (r *Registry) ingest(data []byte, a ingress) {
 	p, err := c.open(data)
 	if err != nil {
 		r.refuse(err, p.sender, a.from)
-		if errors.Is(err, errMAC) && p.sender != r.cfg.Owner { // an own one was sealed before the key changed
+		if errors.Is(err, errMAC) && p.sender != r.cfg.Owner { // an own packet was sealed before the key changed
 			r.ingestOtherKey(p, path{addr: a.from, link: link}, a.group)
 		}
 		return
@@ -89,7 +88,7 @@ func (r *Registry) ingest(data []byte, a ingress) {
 	})
 }
 
-// countHeard counts for the interface. r.mu is held.
+// countHeard counts a packet for its interface. r.mu is held.
 func (r *Registry) countHeard(sender registry.Owner, link int, group bool) {
 	s := r.perLink[link]
 	switch {
@@ -103,8 +102,8 @@ func (r *Registry) countHeard(sender registry.Owner, link int, group bool) {
 	}
 }
 
-// ingestOtherKey gives the core a packet that no key proves. A flood of them does not
-// wake the loop.
+// ingestOtherKey passes to the core a packet that no key proves. A flood of them does not wake the
+// loop.
 func (r *Registry) ingestOtherKey(p packet, from path, group bool) {
 	r.mu.Lock()
 	tells := r.core.onOtherKey(time.Now(), p, from, group)
@@ -114,8 +113,8 @@ func (r *Registry) ingestOtherKey(p packet, from path, group bool) {
 	}
 }
 
-// refuse counts a datagram that is refused, and warns once of what an operator
-// should look into. sender is the process that its header names, if it does.
+// refuse counts a refused datagram, and warns once when an operator should act. sender is the
+// process that its header names, if any.
 func (r *Registry) refuse(err error, sender registry.Owner, from netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,11 +138,11 @@ func (r *Registry) refuse(err error, sender registry.Owner, from netip.AddrPort)
 	s.Malformed++
 }
 
-// warn logs a refusal, the first one of a reason and host, and then at times. r.mu
+// warn logs a refusal: the first one of a reason and host, and later ones at a bounded rate. r.mu
 // is held.
 func (r *Registry) warn(now time.Time, reason, err error, sender registry.Owner, from netip.AddrPort) {
 	if reason == errMAC && r.keyAwaited {
-		return // its key may come in a moment
+		return // its key may come soon
 	}
 	if !r.warnings.due(now, reason, sender, from.Addr()) {
 		return

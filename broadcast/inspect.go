@@ -9,7 +9,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Stats are the counters since New.
+// Stats returns the counters since New.
 func (r *Registry) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -27,14 +27,14 @@ func (r *Registry) Stats() Stats {
 // Peer is another process that has proved to be on the LAN.
 type Peer struct {
 	Owner         registry.Owner
-	Addrs         []netip.AddrPort // where its packets come from, the newest first
+	Addrs         []netip.AddrPort // source addresses of its packets, the newest first
 	Heard         time.Time        // when it last proved that it lives
-	Broadcast     bool             // broadcast passes between it and us; otherwise unicast is used
+	Broadcast     bool             // broadcast passes between it and this process; otherwise unicast is used
 	Registrations int              // of services that are watched here
 }
 
-// Peers lists the live peers that matter to this process: providers of what
-// is watched, and those met through seeds.
+// Peers returns the live peers that matter to this process: providers of watched services, and
+// peers met through seeds.
 func (r *Registry) Peers() []Peer {
 	r.mu.Lock()
 	defer r.mu.Unlock()

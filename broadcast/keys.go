@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// keyWait is how long keys of a database are waited for.
+// keyWait bounds the wait for keys of a database.
 const keyWait = 10 * time.Second
 
-// awaitKeys returns when there is a key, or none is to be awaited any longer.
-// Until then there is no socket: what this process would say under the key of
-// the cluster's name counts as forged where the site's key is known.
+// awaitKeys returns when there is a key, or none is awaited any longer. Until then there is no
+// socket, because packets under the key of the cluster's name count as forged where the site's key
+// is known.
 func (r *Registry) awaitKeys(ctx context.Context, n *network) error {
 	defer r.unmute()
 	if r.cfg.LateKeys == nil {
@@ -22,7 +22,7 @@ func (r *Registry) awaitKeys(ctx context.Context, n *network) error {
 	left := time.NewTimer(keyWait - time.Since(n.begun))
 	defer left.Stop()
 	for {
-		changed := r.keysChanged() // before the look at the keys, so that no change is missed
+		changed := r.keysChanged() // before reading the keys, so that no change is missed
 		if ring, _ := usableKeys(r.cfg.Keys()); len(ring) > 0 || r.cfg.Open {
 			return nil
 		}
@@ -41,7 +41,7 @@ func (r *Registry) awaitKeys(ctx context.Context, n *network) error {
 	}
 }
 
-// unmute has the process seal packets from now on, by the keys of this moment.
+// unmute makes the process seal packets from now on, by its present keys.
 func (r *Registry) unmute() {
 	ring, _ := usableKeys(r.cfg.Keys())
 	r.mu.Lock()
@@ -64,7 +64,7 @@ func (r *Registry) awaitUnmuted(ctx context.Context) error {
 	}
 }
 
-// keysChanged is Config.KeysChanged; nil when there is none.
+// keysChanged is Config.KeysChanged, or nil.
 func (r *Registry) keysChanged() <-chan struct{} {
 	if r.cfg.KeysChanged == nil {
 		return nil
@@ -72,9 +72,8 @@ func (r *Registry) keysChanged() <-chan struct{} {
 	return r.cfg.KeysChanged()
 }
 
-// rekey asks for the ring of keys, so that a rotation, or the first key, takes
-// effect without a restart. A ring that becomes empty changes nothing: a file
-// that can't be read for a moment cuts no host off.
+// rekey reads the ring of keys, so that a rotation or the first key takes effect without a restart.
+// An empty ring changes nothing, so a key file that is unreadable for a moment cuts no host off.
 func (r *Registry) rekey(n *network) {
 	ring, bad := usableKeys(r.cfg.Keys())
 	r.mu.Lock()
@@ -114,7 +113,7 @@ func (r *Registry) rekey(n *network) {
 	if len(ring) > 0 {
 		n.ring = ring
 		r.mu.Lock()
-		r.core.otherKeys.reset() // they were such by the former keys
+		r.core.otherKeys.reset() // the former keys decided about them
 		r.mu.Unlock()
 		if !had && len(r.links) > 0 { // packets without the key were ignored
 			r.do(func(now time.Time) { r.core.linksChanged(now, len(r.links), true) })
@@ -122,7 +121,7 @@ func (r *Registry) rekey(n *network) {
 	}
 }
 
-// keyCommands says how two hosts come to one key.
+// keyCommands returns the commands that give two hosts one key.
 func keyCommands(cluster string) string {
 	return fmt.Sprintf(
 		"before a second host joins: skerry key new --cluster %s here, skerry key set --cluster %[1]s there",
@@ -130,7 +129,7 @@ func keyCommands(cluster string) string {
 	)
 }
 
-// ringState is what the log was last told of the ring.
+// ringState is the state of the ring that was last logged.
 type ringState struct {
 	keys, bad    int
 	alone, begun bool

@@ -22,8 +22,8 @@ func keysOf(texts ...string) func() [][]byte {
 	return func() [][]byte { return keys }
 }
 
-// TestFirstWordsAreSealed: what a process sends before its loop has begun, to
-// the peers of its last run, bears the site's key.
+// TestFirstWordsAreSealed: packets that a process sends to the peers of its last run, before its
+// loop has begun, are sealed by the site's key.
 func TestFirstWordsAreSealed(t *testing.T) {
 	r, err := New(Config{Cluster: "site", Keys: keysOf("k"), Owner: registry.NewOwner(),
 		LoadPeers: func() ([]string, error) { return []string{"192.0.2.7:7701"}, nil }})

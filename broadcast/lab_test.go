@@ -65,8 +65,8 @@ func TestLANBounds(t *testing.T) {
 	}
 }
 
-// TestLANFirewall: hosts that let in nothing but the UDP ports of skerry and
-// what belongs to connections of their own.
+// TestLANFirewall: hosts that accept only the UDP ports of skerry, and packets of their own
+// connections.
 func TestLANFirewall(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 3)
@@ -81,8 +81,8 @@ func TestLANFirewall(t *testing.T) {
 	}
 }
 
-// TestLANPartition: a network that falls apart and comes together again, with
-// announcements each second in place of three minutes.
+// TestLANPartition: a network falls apart and is repaired, with announcements each second instead
+// of three minutes.
 func TestLANPartition(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 4)
@@ -93,21 +93,21 @@ func TestLANPartition(t *testing.T) {
 	all := addrs(nodes)
 	agree(t, 5*time.Second, nodes, all...)
 	l.Partition(0, 1)
-	const gone = 20 * time.Second // a word that is missed, and 16 questions in 6.4 s
+	const gone = 20 * time.Second // one missed announcement, and 16 probes in 6.4 s
 	agree(t, gone, nodes[:2], all[:2]...)
 	agree(t, gone, nodes[2:], all[2:]...)
 	l.Partition()
 	t.Logf("whole again after %v", agree(t, 4*time.Second, nodes, all...))
 }
 
-// TestLANSeeds: no broadcast passes; one seed brings all together, consumers
-// included, in whatever order they start.
+// TestLANSeeds: no broadcast passes. One seed connects all processes, consumers included, in any
+// order of their starts.
 func TestLANSeeds(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 4)
 	l.BlockBroadcast(true)
 	seeds := []string{l.Host(0).IP(0)}
-	// Not the seed first: it is asked until it is there.
+	// The seed does not start first: it is queried until it answers.
 	c := startNode(t, l.Host(3), nodeConfig{Key: "k", Seeds: seeds, Announce: 2 * time.Second})
 	b := startNode(t, l.Host(1), nodeConfig{Key: "k", Seeds: seeds, Port: 7000, Announce: 2 * time.Second})
 	agree(t, 5*time.Second, []*node{b}, b.addr)
@@ -131,7 +131,7 @@ func TestLANSeeds(t *testing.T) {
 	e := startNode(t, l.Host(2), nodeConfig{Key: "k", Remembered: []string{l.Host(1).IP(0) + ":1"}, Port: 7000})
 	took := agree(t, 4*time.Second, []*node{a, b, c, e}, a.addr, b.addr, e.addr)
 	t.Logf("a process that remembers a peer after %v", took)
-	b.tell("suspect " + a.addr) // and c, which announces nothing, is asked each period
+	b.tell("suspect " + a.addr) // and c, which announces nothing, is queried each period
 	time.Sleep(6 * time.Second)
 	agree(t, time.Second, []*node{a, b, c, e}, a.addr, b.addr, e.addr)
 	for _, n := range []*node{a, b, c, e} {
@@ -141,12 +141,12 @@ func TestLANSeeds(t *testing.T) {
 	}
 }
 
-// TestLANProcesses: several processes on each host, with interfaces, without
-// any but loopback, and with one that appears later.
+// TestLANProcesses: several processes on each host, with interfaces, with loopback only, and with
+// an interface that appears later.
 func TestLANProcesses(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 2)
-	l.Host(1).Disconnect(0) // a machine with no network at all
+	l.Host(1).Disconnect(0) // a host without any network
 	var alone, here []*node
 	for i := range 3 {
 		alone = append(alone, startNode(t, l.Host(1), nodeConfig{Key: "k", Port: 7000 + i}))
@@ -164,7 +164,7 @@ func TestLANProcesses(t *testing.T) {
 		agree(t, time.Second, []*node{alone[1], here[1]}, addrs(all[1:])...))
 }
 
-// TestLANInterfaces: what is chosen is used in both directions, nothing else.
+// TestLANInterfaces: only the chosen interfaces are used, in both directions.
 func TestLANInterfaces(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 2, lab.Second(2))
@@ -190,8 +190,8 @@ func TestLANInterfaces(t *testing.T) {
 	agree(t, time.Second, []*node{both}, both.addr, first.addr, second.addr, first.c.Host+":7005")
 }
 
-// TestLANTwoNetworks: a host in two networks is known in both and knows both;
-// hosts of one hear nothing of the other.
+// TestLANTwoNetworks: a host in two networks is known in both and knows both. Hosts of one network
+// learn nothing of the other.
 func TestLANTwoNetworks(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 3, lab.Second(1))
@@ -208,10 +208,9 @@ func TestLANTwoNetworks(t *testing.T) {
 	agree(t, 2*time.Second, []*node{second}, both.addr, second.addr, l.Host(0).IP(0)+":7001")
 }
 
-// TestLANWithoutKey: without a key processes of one host find each other and
-// no other process does, whatever a stranger sends. With the first key the hosts find
-// each other, and a rotation loses none, both without a restart. Open is the
-// LAN without keys.
+// TestLANWithoutKey: without a key, processes of one host find each other and no other process
+// does, whatever a stranger sends. With the first key the hosts find each other, and a rotation
+// loses none, both without a restart. Open uses the LAN without keys.
 func TestLANWithoutKey(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 3)
@@ -283,8 +282,8 @@ func TestLANWithoutKey(t *testing.T) {
 	}
 }
 
-// TestLANStrangers: another cluster and another key on the same wire are not
-// mixed, counted, and warned of once with their address.
+// TestLANStrangers: packets of another cluster or key on the same network are counted, list
+// nothing, and cause one warning with their address.
 func TestLANStrangers(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 4)
@@ -312,7 +311,7 @@ func TestLANStrangers(t *testing.T) {
 		lab.Eventually(t, 5*time.Second, func() bool { return named(n) == want },
 			func() string { return fmt.Sprintf("hosts with another key: %q, want %q", named(n), want) })
 	}
-	for _, parts := range [][]string{ // each host is named once, by the address that was heard first
+	for _, parts := range [][]string{ // each host is named once, by its first address
 		{`cluster \"other\"`},
 		{l.Host(2).IP(0), "fe80::73ff:fe6b:3"},
 		{"wrong key"},

@@ -15,8 +15,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestLateKeys: where a key may come from a database a moment after the start,
-// its lack is told after ten seconds; else at once.
+// TestLateKeys: when a key may come from a database after the start, the warning about its lack
+// waits ten seconds; else it comes at once.
 func TestLateKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {
@@ -59,8 +59,8 @@ func TestLateKeys(t *testing.T) {
 	})
 }
 
-// awaiting is a registry that awaits its key, with the peers of an earlier run and a
-// seed; what it logs stands in the buffer.
+// awaiting returns a registry that awaits its key, with the peers of an earlier run and a seed. The
+// buffer holds its log.
 func awaiting(t *testing.T, site *sitekeys) (*Registry, chan struct{}, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
@@ -75,7 +75,7 @@ func awaiting(t *testing.T, site *sitekeys) (*Registry, chan struct{}, *bytes.Bu
 	return r, late, &log
 }
 
-// sitekeys are keys that come while a process runs.
+// sitekeys are keys that change while a process runs.
 type sitekeys struct {
 	mu   sync.Mutex
 	now  [][]byte
@@ -105,10 +105,9 @@ func (k *sitekeys) set(keys [][]byte) {
 	k.news = make(chan struct{})
 }
 
-// TestNothingIsSaidBeforeTheKey: while the key is awaited there is no packet, of
-// the peers of an earlier run, the seeds, a registration or a departure; with the
-// key, the end of its source, or after ten seconds, the process speaks at once,
-// and what it says proves the key that has come.
+// TestNothingIsSaidBeforeTheKey: while the key is awaited, the process sends no packet to peers of
+// an earlier run or seeds, and none for a registration or a departure. With the key, the end of its
+// source, or after ten seconds, it sends at once, sealed by the key that has come.
 func TestNothingIsSaidBeforeTheKey(t *testing.T) {
 	for name, test := range map[string]struct {
 		key, gone, speaks time.Duration // 0: never
@@ -187,9 +186,8 @@ func TestNothingIsSaidBeforeTheKey(t *testing.T) {
 	}
 }
 
-// TestFirstKeyIsToldAround: what was announced and asked without a key is said
-// again with the first one, also where the interface stays; with a second one,
-// which comes by a rotation, it is not.
+// TestFirstKeyIsToldAround: with the first key, announcements and queries are sent again, also when
+// the interface stays. A second key, which comes by a rotation, does not repeat them.
 func TestFirstKeyIsToldAround(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := &sitekeys{}
@@ -226,8 +224,8 @@ func TestFirstKeyIsToldAround(t *testing.T) {
 	})
 }
 
-// TestLeavingBeforeTheKey: a process that ends while it awaits its key says no
-// goodbye, and does not wait for one to be said.
+// TestLeavingBeforeTheKey: a process that ends while it awaits its key sends no goodbye and does
+// not wait for one.
 func TestLeavingBeforeTheKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _, _ := awaiting(t, &sitekeys{})
@@ -243,8 +241,8 @@ func TestLeavingBeforeTheKey(t *testing.T) {
 	})
 }
 
-// TestNoWarningWhileTheKeyIsAwaited: where the wait has ended early, the packets of
-// those that have the key are counted, and not warned of before ten seconds.
+// TestNoWarningWhileTheKeyIsAwaited: after an early end of the wait, packets of processes with the
+// key are counted, and cause no warning before ten seconds.
 func TestNoWarningWhileTheKeyIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, late, log := awaiting(t, &sitekeys{})

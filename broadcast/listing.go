@@ -9,10 +9,9 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// apply takes what a live peer says it offers, unless something newer is
-// known, and sees to the rest of a listing that did not fit. solicited says
-// that the peer was asked, which another process can't answer: without that,
-// what is missing in the list was not withdrawn before the peer was asked.
+// apply takes the listing of a live peer unless a newer one is known, and requests the rest of one
+// that did not fit. solicited says that the peer answered a probe, which another process can't do.
+// Without it, a missing registration stays listed until the peer has been probed.
 func (c *core) apply(p *peer, l *wire.Listing, in packet, from path, solicited bool, now time.Time) {
 	part := solicited && p.underway != "" && p.underway == string(l.Hash) // parts of one list come in any order
 	if in.seq < p.stateSeq && !part {
@@ -29,7 +28,7 @@ func (c *core) apply(p *peer, l *wire.Listing, in packet, from path, solicited b
 	p.partial = true
 	c.replace(p, said, func(service string) bool { return slices.Contains(l.Scope, service) }, from, solicited, now)
 	if solicited && p.hash == string(l.Hash) {
-		p.leaving = nil // all is as it was
+		p.leaving = nil // nothing was deregistered
 	}
 	if len(l.Hash) != listing.HashSize || p.hash == string(l.Hash) || p.parts == string(l.Hash) {
 		return
@@ -53,14 +52,14 @@ func (c *core) apply(p *peer, l *wire.Listing, in packet, from path, solicited b
 	c.fetchListing(p, order, now)
 }
 
-// wasCut reports whether an answer is so short, and of so few services, that all
-// of them may fit in a packet.
+// wasCut reports whether an answer is so short, and names so few services, that all of them may fit
+// in a packet.
 func wasCut(l *wire.Listing, in packet) bool {
 	const few = 8
 	return in.size < MaxPacket/2 && len(l.Names) > 0 && len(l.Names) <= few
 }
 
-// covered reports whether all that is wanted is in the scope.
+// covered reports whether the listing's scope has everything wanted.
 func (c *core) covered(l *wire.Listing) bool {
 	if c.all {
 		return false
@@ -73,7 +72,7 @@ func (c *core) covered(l *wire.Listing) bool {
 	return true
 }
 
-// usable are the valid registrations of services that are watched here.
+// usable returns the valid registrations of services that are watched here.
 func (c *core) usable(p *peer, regs []*wire.Registration, now time.Time) map[registry.ID]registry.Instance {
 	said := map[registry.ID]registry.Instance{}
 	for _, r := range regs {
@@ -90,9 +89,9 @@ func (c *core) usable(p *peer, regs []*wire.Registration, now time.Time) map[reg
 	return said
 }
 
-// replace makes what the peer said its registrations of the services that
-// scope takes in. What is missing was withdrawn, and what is leaving is the last
-// choice: the peer is asked, unless it said so when it was.
+// replace sets the peer's registrations of the services in scope to said. Missing ones were
+// deregistered, and leaving ones are the last choice. The peer is probed first, unless this listing
+// answered a probe.
 func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope func(service string) bool,
 	from path, solicited bool, now time.Time) {
 	var doubtful []registry.ID
@@ -119,7 +118,7 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 			doubtful = append(doubtful, id)
 		}
 		if known && old.Equal(in) && in.Started.Sub(old.Started).Abs() < 2*time.Second {
-			continue // one start, measured twice
+			continue // the same start, measured twice
 		}
 		if len(p.list) < maxFromPeer {
 			p.list[id] = in
@@ -132,8 +131,8 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 	c.claimLeave(p, false, doubtful, from, now)
 }
 
-// supplant probes the other processes that list the address of a new registration:
-// the one that had the port before has most likely been killed.
+// supplant probes the other processes that list the address of a new registration. The one that had
+// the port before was most likely killed.
 func (c *core) supplant(id registry.ID, now time.Time) {
 	for p := range c.everyPeer() {
 		rival := id
@@ -144,7 +143,7 @@ func (c *core) supplant(id registry.ID, now time.Time) {
 	}
 }
 
-// known are the services with a list worth showing.
+// known returns the services with a list that may be shown.
 func (c *core) known() map[string]struct{} {
 	set := map[string]struct{}{}
 	for s, settled := range c.wanted {
@@ -168,8 +167,8 @@ func (c *core) known() map[string]struct{} {
 	return set
 }
 
-// showable reports whether the list of a service is worth showing: an empty
-// one only after all processes had the time to answer.
+// showable reports whether the list of a service may be shown: an empty one only after all
+// processes had the time to answer.
 func (c *core) showable(service string, list []registry.Instance) bool {
 	if _, ok := c.wanted[service]; ok && len(list) > 0 {
 		c.wanted[service] = true
@@ -177,7 +176,7 @@ func (c *core) showable(service string, list []registry.Instance) bool {
 	return c.wanted[service] || c.all
 }
 
-// list is the list of a service, in order.
+// list returns the list of a service, in order.
 func (c *core) list(service string) (list []registry.Instance) {
 	for id, in := range c.offered {
 		if id.Service == service {

@@ -13,36 +13,35 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// A list that does not fit in a datagram is fetched from its sender, or asked
-// for in parts. Both ask something of this process and of the address that the
-// packet names, so both are paced by peer: a sender that announces again and
-// again what it does not deliver is not asked for some time.
+// A list that does not fit in a datagram is fetched from its sender, or requested in parts. Both
+// cost this process and the address that the packet names, so both are paced by peer. A sender that
+// repeatedly announces a list that it does not deliver gets no requests for some time.
 const (
-	fetchGap       = time.Second // after a fetch that failed, doubled by each, and between two orders of parts
+	fetchGap       = time.Second // after a failed fetch, doubled by each; and between two requests of parts
 	fetchTries     = 6           // failures in a row
 	fetchPause     = 10 * time.Minute
-	fetchBusyRetry = 200 * time.Millisecond // until a fetch is tried again that had no place
+	fetchBusyRetry = 200 * time.Millisecond // before a fetch without a place is tried again
 	partsEvery     = burstGap / 2
 )
 
-// errBusy: too many fetches are under way here; it says nothing of the peer.
+// errBusy: too many fetches are under way here. It says nothing about the peer.
 var errBusy = errors.New("too many fetches under way")
 
-// longListing is how the peer's long lists come.
+// longListing is the state of fetching the peer's long lists.
 type longListing struct {
 	order    *fetchOrder // the newest one, until it is carried out
-	underway string      // hash of the list that is being brought
+	underway string      // hash of the list that is being fetched
 	answered bool        // a part of it has come
 	timed    bool        // a timer carries out the order
-	parts    string      // hash of the list of which all that is wanted came in parts
+	parts    string      // hash of the list of which everything wanted came in parts
 
-	fetchFails int // in a row; then parts are asked for until fetchAfter
+	fetchFails int // in a row; then parts are requested until fetchAfter
 	fetchAfter time.Time
 	partsFails int // in a row without any answer
 	partsAfter time.Time
 }
 
-// fetchListing sees to a long list that a peer has announced.
+// fetchListing fetches a long list that a peer has announced.
 func (c *core) fetchListing(p *peer, order fetchOrder, now time.Time) {
 	p.order = &order
 	c.fetchNext(p, now)
@@ -80,8 +79,8 @@ func (c *core) fetchNext(p *peer, now time.Time) {
 	c.askParts(p, order, burst, now)
 }
 
-// fetched takes a list that was fetched over TCP. It counts only when it is
-// what the authenticated packet named.
+// fetched takes a list that was fetched over TCP. It counts only when it has the hash in the
+// authenticated packet.
 func (c *core) fetched(now time.Time, order fetchOrder, list []registry.Instance, err error) {
 	p := c.peers[order.owner]
 	if p == nil || p.state != live {
@@ -120,8 +119,8 @@ func (c *core) fetched(now time.Time, order fetchOrder, list []registry.Instance
 	c.fetchNext(p, now)
 }
 
-// askParts has a long list sent in parts, without TCP, for a process with a port that
-// takes no connections; three times, since parts get lost.
+// askParts requests a long list in parts by datagrams, when the peer's port takes no connections.
+// It does so three times, because packets get lost.
 func (c *core) askParts(p *peer, order fetchOrder, tries int, now time.Time) {
 	if p.state != live || c.peers[p.owner] != p || len(p.paths) == 0 {
 		p.underway = ""
@@ -153,17 +152,17 @@ func (c *core) askParts(p *peer, order fetchOrder, tries int, now time.Time) {
 }
 
 func (c *core) askForParts(p *peer, now time.Time) {
-	to := []path{p.paths[0].path} // where the peer has answered, wherever the packet came from
+	to := []path{p.paths[0].path} // the address where the peer has answered, whatever the packet's source
 	body := &wire.Query{Nonce: c.nonce(), Services: c.wantedNames(), Parts: new(true)}
 	body.Pad = c.pad(body, c.directQuerySize())
 	c.await(body.Nonce, p.owner, to, now)
 	c.send(query, body, outbound{to: to})
 }
 
-// requeryCut asks once by a longer question for a list that may fit in a packet
-// and was cut for the address's sake. The peer asks back meanwhile, and has its
-// answer; what has not come after that is fetched. When power returns, lists
-// grow while hosts hear of each other, and a fetch is dozens of packets.
+// requeryCut queries once more, by a longer query, for a list that was cut because the address had
+// not answered. The peer probes back meanwhile and gets its answer. A list that has not come after
+// that is fetched. When power returns, lists grow while hosts learn of each other, and a fetch
+// costs dozens of packets.
 func (c *core) requeryCut(p *peer, order fetchOrder, now time.Time) {
 	if len(p.paths) > 0 {
 		c.askForParts(p, now)
@@ -181,14 +180,14 @@ func (c *core) requeryCut(p *peer, order fetchOrder, now time.Time) {
 	})
 }
 
-// notDelivered: a peer has announced for some time what it does not deliver. It
-// is not asked for it in the next minutes. What fits in its packets counts.
+// notDelivered records that a peer has repeatedly announced a list without delivering it. No
+// request goes to it for some minutes. Registrations in its packets still count.
 func (c *core) notDelivered(order fetchOrder, now time.Time) {
 	c.stats.Undelivered++
 	c.refuse(now, errDeliver, order.from.addr)
 }
 
-// isWhole reports whether all that the hash stands for is here.
+// isWhole reports whether all registrations behind the hash are here.
 func (c *core) isWhole(p *peer, hash string) bool {
 	if string(listing.Hash(slices.Collect(maps.Values(p.list)))) == hash {
 		p.hash = hash
@@ -196,7 +195,7 @@ func (c *core) isWhole(p *peer, hash string) bool {
 	return p.hash == hash
 }
 
-// fetchAddr completes an address that lacks the host by the packet's source.
+// fetchAddr completes an address without a host by the packet's source.
 func fetchAddr(addr string, from path) string {
 	if host, port, err := net.SplitHostPort(addr); err == nil && host == "" {
 		return net.JoinHostPort(from.addr.Addr().String(), port)

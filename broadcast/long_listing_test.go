@@ -7,9 +7,9 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestCutListsAreAskedFor: power returns to a site and its hosts list
-// themselves first and their services a little later, as nodes do. Some answers are cut, as
-// their address has not answered, and none of these lists is fetched by TCP.
+// TestCutListsAreAskedFor: power returns to a site. Its hosts first list themselves and then their
+// services, as nodes do. Some answers are cut because their address has not answered, and none of
+// these lists is fetched by TCP.
 func TestCutListsAreAskedFor(t *testing.T) {
 	cut, fetched := uint64(0), 0
 	for seed := range uint64(3) {

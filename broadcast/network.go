@@ -17,18 +17,18 @@ import (
 // errNoInterface: none of the chosen interfaces is up.
 var errNoInterface = errors.New("no chosen network interface is up")
 
-// network is the sockets of one Run. Only the loop uses it, but for its
-// readers, which hand what they hear to the registry.
+// network holds the sockets of one Run. Only the loop uses it, except for its readers, which pass
+// packets to the registry.
 type network struct {
 	r            *Registry
 	group        *run.Group // readers and fetches
 	shared       *sharedSockets
-	any          [2]*net.UDPConn // for where the host's routes lead: IPv4, IPv6
+	any          [2]*net.UDPConn // for destinations by the host's routes: IPv4, IPv6
 	probeSockets chan struct{}   // a token for each socket that waits
-	reportedLost bool            // the publisher was told that there is no interface
-	loggedFault  string          // what the log was last told
+	reportedLost bool            // the publisher knows that there is no interface
+	loggedFault  string          // the fault in the latest log line
 	ring         [][]byte        // keys in use, nil before the first
-	loggedKeys   ringState       // what the log was last told of them
+	loggedKeys   ringState       // the state of the keys in the latest log line
 	loopbackOnly bool            // the sockets of the host's routes are bound to loopback
 	begun        time.Time
 }
@@ -58,10 +58,10 @@ func (n *network) close() {
 	}
 	n.r.core.linksChanged(time.Now(), 0, false)
 	n.r.mu.Unlock()
-	_ = n.group.Stop() // readers end with their sockets
+	_ = n.group.Stop() // readers end when their sockets are closed
 }
 
-// scan brings the sockets in step with the interfaces of the host.
+// scan opens and closes sockets to match the interfaces of the host.
 func (n *network) scan(ctx context.Context) {
 	fresh, err := n.rebind(ctx)
 	links := len(n.r.links) // only this goroutine changes it
@@ -99,7 +99,7 @@ func (n *network) logFault(err error) {
 	}
 }
 
-// rebind opens and closes links; fresh says that there is a new one.
+// rebind opens and closes links. fresh says that one is new.
 func (n *network) rebind(ctx context.Context) (fresh bool, err error) {
 	nics, err := hostNICs()
 	if err != nil {
@@ -154,8 +154,7 @@ func (n *network) ensureShared(ctx context.Context) error {
 	return nil
 }
 
-// openAny opens the sockets that speak where the host's routes lead, or, while
-// there is no key, to this host.
+// openAny opens the sockets for the host's routes, or, while there is no key, for loopback.
 func (n *network) openAny() {
 	addrs := [2]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	if n.loopbackOnly = n.r.loopbackOnly; n.loopbackOnly {
@@ -218,7 +217,7 @@ func (n *network) drop(l *link) {
 	n.r.cfg.Logger.Info("LAN interface no longer in use", "interface", l.name)
 }
 
-// reader reads from a socket of this process alone.
+// reader reads from a socket that only this process has.
 func reader(c *net.UDPConn, index int) func([]byte) (int, ingress, error) {
 	return func(buf []byte) (int, ingress, error) {
 		k, from, err := c.ReadFromUDPAddrPort(buf)
@@ -226,10 +225,10 @@ func reader(c *net.UDPConn, index int) func([]byte) (int, ingress, error) {
 	}
 }
 
-// listen hands what a socket hears to the registry until it is closed.
+// listen passes received packets to the registry until the socket is closed.
 func (n *network) listen(read func([]byte) (int, ingress, error)) {
 	n.group.Go(func(ctx context.Context) error {
-		buf := make([]byte, 2*MaxPacket) // so that a longer datagram is seen to be longer
+		buf := make([]byte, 2*MaxPacket) // shows that a datagram is too long
 		for {
 			k, a, err := read(buf)
 			switch {

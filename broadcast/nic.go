@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// nic is a network interface of this host as far as choices depend on it.
+// nic is a network interface of this host with the properties that choices depend on.
 type nic struct {
 	index    int
 	name     string
@@ -28,7 +28,7 @@ func hostNICs() ([]nic, error) {
 		n := nic{index: i.Index, name: i.Name, flags: i.Flags}
 		addrs, err := i.Addrs()
 		if err != nil {
-			continue // it vanished meanwhile
+			continue // the interface has just vanished
 		}
 		for _, a := range addrs {
 			if ipnet, ok := a.(*net.IPNet); ok {
@@ -49,9 +49,9 @@ func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
 	return netip.PrefixFrom(addr, ones), ok && ones <= addr.BitLen()
 }
 
-// insideNames begin the names of interfaces that lead to containers and virtual
-// machines of this host, or nowhere. Their addresses are the same on many
-// hosts, so that another host would reach itself by them.
+// insideNames begin the names of interfaces that lead to containers and virtual machines of this
+// host, or nowhere. Their addresses are the same on many hosts, so another host would reach itself
+// by them.
 var insideNames = []string{"docker", "veth", "virbr", "vmnet", "vmenet", "vboxnet", "cni", "flannel", "cali", "kube",
 	"nodelocaldns", "lxc", "lxd", "podman", "nerdctl", "dummy", "ifb", "awdl", "llw", "anpi",
 	"vethernet", "virtualbox", "vmware", "hyper-v", "npcap"}
@@ -76,7 +76,7 @@ var wayNames = []string{
 	"geneve",
 }
 
-// inside says why an interface leads to no other host, "" when it may.
+// inside returns why an interface leads to no other host, or "".
 func (n nic) inside() string {
 	lower := strings.ToLower(n.name)
 	for _, v := range insideNames {
@@ -90,8 +90,7 @@ func (n nic) inside() string {
 	return ""
 }
 
-// virtual says why an interface is passed over unless it is named, or there is
-// no other; "" when it is not.
+// virtual returns why an interface is used only when it is named or there is no other, or "".
 func (n nic) virtual() string {
 	if why := n.inside(); why != "" {
 		return why
@@ -111,7 +110,7 @@ func (n nic) virtual() string {
 func (n nic) up() bool       { return n.flags&net.FlagUp != 0 }
 func (n nic) loopback() bool { return n.flags&net.FlagLoopback != 0 }
 
-// chosen is an interface that packets are sent and heard on.
+// chosen is an interface that packets are sent and received on.
 type chosen struct {
 	index int
 	name  string
@@ -120,15 +119,14 @@ type chosen struct {
 	net4  netip.Prefix
 }
 
-// holds reports whether an address is of the interface's network.
+// holds reports whether an address is in the interface's network.
 func (c chosen) holds(a netip.Addr) bool {
 	return a.Is4() && c.net4.Contains(a) || a.Zone() != "" && a.Zone() == c.v6.Zone()
 }
 
-// choose picks the interfaces that wants names, by name (shell patterns are
-// understood) or by CIDR; with no wants, all that are up and lead to the LAN,
-// and loopback. Interfaces that look virtual serve while no other one has an
-// address.
+// choose picks the interfaces that wants names, by name, shell pattern or CIDR. Without wants it
+// picks all that are up and lead to the LAN, and loopback. Interfaces that look virtual serve while
+// no other one has an address.
 func choose(nics []nic, wants []string) []chosen {
 	var out []chosen
 	virtual := len(wants) == 0 && !slices.ContainsFunc(nics, nic.leads)
@@ -161,7 +159,7 @@ func (n nic) leads() bool {
 	})
 }
 
-// firstIPv4 is the first IPv4 address that wants allows, with its network.
+// firstIPv4 returns the first IPv4 address that wants allows, with its network.
 func (n nic) firstIPv4(wants []string) netip.Prefix {
 	for _, p := range n.prefixes {
 		if !p.Addr().Is4() {
@@ -181,8 +179,8 @@ func (n nic) matches(wants []string) bool {
 	})
 }
 
-// fits reports whether a want, a name, pattern, CIDR or address, means this
-// address of the interface.
+// fits reports whether a want (name, pattern, CIDR or address) matches this address of the
+// interface.
 func (n nic) fits(want string, addr netip.Addr) bool {
 	if p, err := netip.ParsePrefix(want); err == nil {
 		return p.Contains(addr)
@@ -190,11 +188,11 @@ func (n nic) fits(want string, addr netip.Addr) bool {
 	if a, err := netip.ParseAddr(want); err == nil {
 		return a.Unmap() == addr
 	}
-	ok, _ := pathpkg.Match(want, n.name) // checkWants has refused bad patterns
+	ok, _ := pathpkg.Match(want, n.name) // checkWants has refused invalid patterns
 	return ok
 }
 
-// checkWants refuses what can't name an interface.
+// checkWants returns an error for a want that can't match an interface.
 func checkWants(field string, wants []string) error {
 	for _, w := range wants {
 		_, errPrefix := netip.ParsePrefix(w)

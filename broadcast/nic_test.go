@@ -24,7 +24,7 @@ func iface(index int, name string, flags net.Flags, prefixes ...string) nic {
 
 const lanFlags = net.FlagUp | net.FlagBroadcast | net.FlagMulticast
 
-// host is a machine with all that can confuse.
+// host is a machine with many kinds of interfaces.
 var host = []nic{
 	iface(1, "lo", net.FlagUp|net.FlagLoopback, "127.0.0.1/8", "::1/128"),
 	iface(2, "docker0", lanFlags, "172.17.0.1/16"),
@@ -62,8 +62,8 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// TestChooseVirtual: an interface that looks virtual carries the LAN when it is
-// all there is; those of containers never do.
+// TestChooseVirtual: an interface that looks virtual carries the LAN when there is no other. Those
+// of containers never do.
 func TestChooseVirtual(t *testing.T) {
 	for name, c := range map[string]struct {
 		nics []nic
@@ -190,8 +190,8 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// TestWarnLimit: each host is named once for each reason, also when it has several
-// addresses, and few hosts are named at once.
+// TestWarnLimit: each host is named once for each reason, also with several addresses, and few
+// hosts are named at once.
 func TestWarnLimit(t *testing.T) {
 	var w warnLimit
 	now := time.Unix(1, 0)

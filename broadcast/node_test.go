@@ -165,7 +165,7 @@ type writer func(string)
 
 func (w writer) Write(p []byte) (int, error) { w(string(p)); return len(p), nil }
 
-// node is a node as the test sees it.
+// node is a node process, seen from the test.
 type node struct {
 	t    *testing.T
 	c    nodeConfig
@@ -202,7 +202,7 @@ func startNode(t *testing.T, h *lab.Host, c nodeConfig) *node {
 	return n
 }
 
-// hear takes what the node printed.
+// hear parses a line of the node.
 func (n *node) hear(text string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -252,7 +252,7 @@ func (n *node) logged(part string) bool {
 	return slices.ContainsFunc(n.logs, func(l string) bool { return strings.Contains(l, part) })
 }
 
-// askStats has the node count.
+// askStats requests the node's counters.
 func (n *node) askStats() Stats {
 	n.t.Helper()
 	n.mu.Lock()

@@ -10,29 +10,29 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// A host with another key of the site hears no other host and is not heard. It
-// still learns of the others, and they of it: hosts of the own cluster are noted when
-// their packets do not prove the site's key. A query to all from one of them is answered,
-// at times, by a notice that says nothing and bears this site's MAC.
+// A host with another key of the site can't read other hosts' packets, nor they its own. Both sides
+// still learn of each other: packets of the own cluster that do not prove the site's key are
+// recorded. A query to all from such a host gets, at a bounded rate, a notice without content under
+// this site's MAC.
 const (
-	otherKeyMost  = 64              // hosts with another key that are remembered
-	otherKeyParts = 64              // addresses, and processes, that are remembered of each
+	otherKeyMost  = 64              // hosts that are remembered
+	otherKeyParts = 64              // addresses, and processes, that are remembered of each host
 	noticeGap     = 5 * time.Second // between two notices to one address
 	noticeRate    = 1               // notices in a second
-	noticeShare   = 8               // about so many of all hosts answer
+	noticeShare   = 8               // about one host in so many answers
 )
 
-// KeyHolder is a host that sends packets of this cluster that no key of this
-// process proves. What it says of itself is not proved either.
+// KeyHolder is a host that sends packets of this cluster under a key that this process lacks. The
+// content of its packets is not proved.
 type KeyHolder struct {
-	Host    string     `json:"host"`    // as its packets say; "" when that is no name
-	Addr    netip.Addr `json:"address"` // where they come from; of several the first IPv4 one
+	Host    string     `json:"host"`    // as its packets say; "" when that is not a name
+	Addr    netip.Addr `json:"address"` // source address; of several the first IPv4 one
 	Packets uint64     `json:"packets"` // so far
 	Last    time.Time  `json:"last"`    // when the newest came
 }
 
-// otherKeys are the hosts with another key. A host is known by its addresses and by
-// the processes that its packets name.
+// otherKeys are the hosts with another key. A host is identified by its addresses and by the
+// processes that its packets name.
 type otherKeys struct {
 	hosts   map[*otherKeyHost]struct{}
 	byOwner map[registry.Owner]*otherKeyHost
@@ -47,8 +47,8 @@ type otherKeyHost struct {
 	addrs  map[netip.Addr]struct{}
 }
 
-// add counts a packet. Of too many hosts those go that have been silent for longer
-// than a life; if there are none, the new one is not remembered.
+// add counts a packet. When there are too many hosts, it drops those that have been silent for
+// longer than life, else it does not remember the new one.
 func (s *otherKeys) add(owner registry.Owner, from netip.Addr, life time.Duration, now time.Time) {
 	if s.hosts == nil {
 		s.reset()
@@ -88,15 +88,15 @@ func (h *otherKeyHost) heard(name string, from netip.Addr, now time.Time) {
 	h.Last = now
 }
 
-// reset forgets all hosts.
+// reset drops all hosts.
 func (s *otherKeys) reset() {
 	s.hosts = map[*otherKeyHost]struct{}{}
 	s.byOwner = map[registry.Owner]*otherKeyHost{}
 	s.byAddr = map[netip.Addr]*otherKeyHost{}
 }
 
-// forget takes out a process that has proved the key, and its host when it was the
-// last one there.
+// forget removes a process that has proved the key, and its host when no other process is left
+// there.
 func (s *otherKeys) forget(owner registry.Owner) {
 	h := s.byOwner[owner]
 	if h == nil {
@@ -128,7 +128,7 @@ func (s *otherKeys) makeRoom(before time.Time) bool {
 	return len(s.hosts) < otherKeyMost
 }
 
-// since lists those that were heard since then, by name and address.
+// since returns the hosts that were heard since then, by name and address.
 func (s *otherKeys) since(then time.Time) (list []KeyHolder) {
 	for h := range s.hosts {
 		if !h.Last.Before(then) {
@@ -158,9 +158,9 @@ func (s *otherKeys) mayNotify(to netip.Addr, now time.Time) bool {
 	return true
 }
 
-// onOtherKey takes a packet of this cluster that no key proves: p is what its header
-// says. It reports whether the sender is told. That word is shorter than the
-// question, asks nothing, and has no effect on a process that can open it.
+// onOtherKey handles a packet of this cluster that no key proves; p has the content of its header.
+// It reports whether the sender gets a notice. The notice is shorter than the query, asks nothing,
+// and has no effect on a process that can open it.
 func (c *core) onOtherKey(now time.Time, p packet, from path, group bool) (tells bool) {
 	addr := from.addr.Addr()
 	c.otherKeys.add(p.sender, addr, c.otherKeyLife(), now)
@@ -181,11 +181,11 @@ func (c *core) onOtherKey(now time.Time, p packet, from path, group bool) (tells
 	return true
 }
 
-// otherKeyLife is how long after its last packet a process with another key counts:
-// it announces itself once in a period.
+// otherKeyLife is how long a process with another key counts after its last packet. It announces
+// itself once in a period.
 func (c *core) otherKeyLife() time.Duration { return c.period * 5 / 4 }
 
-// claimed is the sender that a packet names, if that can be shown.
+// claimed returns the sender that a packet names, when that is a valid name.
 func claimed(text []byte) registry.Owner {
 	o, err := registry.ParseOwner(string(text))
 	if err != nil || checkOwner(o) != nil {

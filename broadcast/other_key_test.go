@@ -10,13 +10,13 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// keyed is a core by a ring, for tests without a network.
+// keyed returns a core with a ring, for tests without a network.
 func keyed(t *testing.T, host string, keys ...string) *core {
 	owner := registry.Owner{Host: host, PID: 1, Epoch: 1}
 	return newCore("site", ring(keys...), owner, defaultAnnounce, rand.New(rand.NewPCG(seeded(t, 53), 2)))
 }
 
-// asks is a query to all, as the other core gets it.
+// asks returns a query to all, as the other core receives it.
 func asks(t *testing.T, c, to *core, now time.Time) (packet, error) {
 	t.Helper()
 	c.outbox = nil
@@ -27,8 +27,8 @@ func asks(t *testing.T, c, to *core, now time.Time) (packet, error) {
 	return to.open(c.outbox[0].data)
 }
 
-// TestOtherKeyIsNoted: a process with another key is known by the name and
-// address of its packets, and forgotten when it proves the key, or is silent.
+// TestOtherKeyIsNoted: a process with another key is identified by the name and address of its
+// packets. It is forgotten when it proves the key, or is silent.
 func TestOtherKeyIsNoted(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	here, there := keyed(t, "here", "right"), keyed(t, "there", "wrong")
@@ -53,8 +53,8 @@ func TestOtherKeyIsNoted(t *testing.T) {
 	}
 }
 
-// TestOtherKeyIsBounded: made-up hosts take a bounded place, and no longer than a
-// life. However many processes a host names, it takes one place.
+// TestOtherKeyIsBounded: made-up hosts take a bounded number of places, for at most a life. A host
+// with many processes takes one place.
 func TestOtherKeyIsBounded(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	c := keyed(t, "here", "right")
@@ -87,9 +87,9 @@ func TestOtherKeyIsBounded(t *testing.T) {
 	}
 }
 
-// TestOtherKeyIsTold: a query to all by another key gets a notice, so that
-// both sides know, at most once in a while; nothing else gets one. The word is
-// shorter than the question and changes nothing at a process that can open it.
+// TestOtherKeyIsTold: a query to all under another key gets a notice at a bounded rate, so that
+// both sides know. No other packet gets one. The notice is shorter than the query and changes
+// nothing at a process that can open it.
 func TestOtherKeyIsTold(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	here, there := keyed(t, "here", "right"), keyed(t, "there", "wrong")
@@ -140,9 +140,8 @@ func TestOtherKeyIsTold(t *testing.T) {
 	}
 }
 
-// TestRotationIsNoOtherKey: while a key is replaced, packets of both orders of the
-// ring are opened by both, and of a ring that has not yet got the new key's
-// packets nothing is missed until the new key signs.
+// TestRotationIsNoOtherKey: while a key is replaced, rings in either order open packets of both. A
+// ring without the new key misses no packet until the new key signs.
 func TestRotationIsNoOtherKey(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	steps := [][]string{{"old"}, {"old", "new"}, {"new", "old"}, {"new"}}
@@ -156,7 +155,7 @@ func TestRotationIsNoOtherKey(t *testing.T) {
 	}
 }
 
-// TestWordOfNobody: the owner that the word to another key names is none.
+// TestWordOfNobody: the notice to another key names no valid owner.
 func TestWordOfNobody(t *testing.T) {
 	if err := checkBody(&wire.Alarm{Owner: &wire.Owner{Host: "h"}}); err != nil {
 		t.Errorf("the word would count as malformed: %v", err)

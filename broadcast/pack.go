@@ -9,13 +9,12 @@ import (
 // maxParts bounds the packets of one answer in parts.
 const maxParts = 64
 
-// pack says as much of what a process offers as a body of room bytes can
-// hold: everything; or the services in scope, as many as fit, with the names
-// of all if they fit too. base carries the hash and the fetch address.
-// regs are in the order of registry.Compare.
+// pack puts as much of this process's registrations into a body as room bytes hold. That is
+// everything, or as many of the services in scope as fit, with the names of all services if they
+// fit. base carries the hash and the fetch address. regs are in the order of registry.Compare.
 func pack(regs []*wire.Registration, base wire.Listing, room int, scope []string) *wire.Listing {
 	whole := base
-	whole.Fetch = nil // nothing is left to fetch
+	whole.Fetch = nil // nothing remains to be fetched
 	whole.Complete = new(true)
 	if used := size(&whole) + sizeAll(regs); used <= room {
 		whole.Registrations = regs
@@ -30,7 +29,7 @@ func pack(regs []*wire.Registration, base wire.Listing, room int, scope []string
 	if size(&part) > room {
 		part.Names = nil
 	}
-	if size(&part) > room { // the answer is one all the same
+	if size(&part) > room { // the answer is sent nevertheless
 		part.Fetch, part.Hash, part.Seal = nil, nil, nil
 	}
 	for _, name := range scope {
@@ -39,9 +38,9 @@ func pack(regs []*wire.Registration, base wire.Listing, room int, scope []string
 	return &part
 }
 
-// packParts says everything about the services in scope (all, when it is
-// empty) in as many listings as it takes, each complete for its own scope. A
-// service with more registrations than one packet holds is left to Fetch.
+// packParts puts the services in scope (all, when it is empty) into as many listings as needed,
+// each complete for its own scope. A service with more registrations than one packet holds is left
+// to Fetch.
 func packParts(regs []*wire.Registration, base wire.Listing, room int, scope []string) []*wire.Listing {
 	if len(scope) == 0 {
 		for _, r := range regs {

@@ -24,11 +24,11 @@ const (
 	oldVersion    = 1 // of processes before 0.2
 	macSize       = sha256.Size
 	keySize       = 32
-	ringMost      = 8       // keys of a ring that are tried: a packet costs at most so many MACs
-	seqMost       = 1 << 62 // sequence numbers stay below
+	ringMost      = 8       // keys of a ring that are tried, and so MACs per packet
+	seqMost       = 1 << 62 // sequence numbers are below it
 )
 
-// kind is what a packet says.
+// kind is the type of a packet.
 type kind uint8
 
 const (
@@ -55,7 +55,7 @@ type packet struct {
 	size   int // of the datagram that was opened
 }
 
-// Why a datagram is refused. The cheap checks come first.
+// Reasons to refuse a datagram. The cheap checks come first.
 var (
 	errMalformed = errors.New("malformed")
 	errVersion   = errors.New("other packet version")
@@ -65,7 +65,7 @@ var (
 	errNoKey     = errors.New("the sender has the site's key, and this process has none")
 )
 
-// foreignError carries the name that a packet of another cluster bears.
+// foreignError carries the cluster's name in a packet of another cluster.
 type foreignError struct{ cluster string }
 
 func (e foreignError) Error() string        { return fmt.Sprintf("cluster %q", e.cluster) }
@@ -78,8 +78,8 @@ type codec struct {
 	keys    [][]byte // the first seals, all open; never empty
 }
 
-// newCodec takes the packet keys of a ring. Without one the key is derived
-// from the cluster's name, which keeps systems apart and keeps nothing out.
+// newCodec takes the packet keys of a ring. Without one it derives the key from the cluster's name,
+// which separates systems and authenticates nothing.
 func newCodec(cluster string, ring [][]byte) codec {
 	if len(ring) == 0 {
 		mac := hmac.New(sha256.New, nil)
@@ -100,7 +100,7 @@ func (c codec) authentic(signed, sum []byte) bool {
 	return slices.ContainsFunc(c.keys, func(key []byte) bool { return hmac.Equal(mac(key, signed), sum) })
 }
 
-// room is how many bytes a body from the sender may have.
+// room is the size in bytes of the largest body of the sender.
 func (c codec) room(sender registry.Owner) int {
 	return MaxPacket - len(magic) - 2 - 1 - len(c.cluster) - 1 - len(sender.String()) - 8 - macSize
 }
@@ -129,8 +129,8 @@ func (c codec) seal(p packet) ([]byte, error) {
 	return out, nil
 }
 
-// open checks and decodes a datagram. It keeps no reference to data. With errMAC,
-// errOld and errForeign it says the kind and the sender that the header claims.
+// open checks and decodes a datagram. It keeps no reference to data. With errMAC, errOld and
+// errForeign it returns the kind and sender that the header claims.
 func (c codec) open(data []byte) (packet, error) {
 	p := packet{size: len(data)}
 	head := len(magic) + 2
@@ -180,7 +180,7 @@ func (c codec) open(data []byte) (packet, error) {
 	return p, nil
 }
 
-// cutField cuts a field with its length in the first byte off b.
+// cutField cuts off b a field with its length in the first byte.
 func cutField(b []byte) (field, rest []byte, ok bool) {
 	if len(b) == 0 || len(b) < 1+int(b[0]) {
 		return nil, nil, false

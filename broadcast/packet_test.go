@@ -138,8 +138,8 @@ func TestRing(t *testing.T) {
 	}
 }
 
-// TestPacketText: names, hosts and numbers that no honest process sends are
-// refused with the packet.
+// TestPacketText: a packet is refused when it has names, hosts or numbers that no honest process
+// sends.
 func TestPacketText(t *testing.T) {
 	c := newCodec("site", ring("secret"))
 	announced := func(l wire.Listing) thrift.TStruct { return &wire.Announce{Listing: &l} }
@@ -209,9 +209,9 @@ func TestPacketText(t *testing.T) {
 	}
 }
 
-// TestPackSize: whatever is offered, what is sent fits.
+// TestPackSize: every packed listing fits, whatever is offered.
 func TestPackSize(t *testing.T) {
-	if MaxPacket > 1280-40-8 { // the smallest MTU of IPv6, less its header and UDP's
+	if MaxPacket > 1280-40-8 { // the smallest MTU of IPv6, minus its header and UDP's
 		t.Errorf("a datagram of %d bytes may be cut in pieces", MaxPacket)
 	}
 	c := newCore(

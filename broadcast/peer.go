@@ -9,11 +9,11 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// state is what this process knows of a peer.
+// state is this process's knowledge of a peer.
 type state uint8
 
 const (
-	unproven state = iota // heard of; not yet shown to be more than a recording
+	unproven state = iota // heard, and not yet shown to be more than a recording
 	live
 	silent // was probed and did not answer; probed again at growing intervals
 	left   // said goodbye
@@ -25,21 +25,21 @@ type peer struct {
 	state      state
 	contact    bool       // has queried this process by unicast
 	inUnproven bool       // it has a place among the unproven
-	from       netip.Addr // where it was first heard from; its place counts there
+	from       netip.Addr // address where it was first heard, which its place counts for
 	paths      []peerPath
 	seal       string // hash of the token of its last goodbye; "": unknown
 	said       int    // bytes of the last packet with its listing
 	replay     replayWindow
 	lastNew    time.Time // when the packet with the highest number came
 	heard      time.Time // when it last proved that it lives
-	groupAt    time.Time // when broadcast was last seen to pass between us
+	groupAt    time.Time // when broadcast was last seen to pass between it and this process
 	since      time.Time // of the state
 	stateSeq   uint64    // number of the packet with the newest listing
-	hash       string    // of the listing that we have all of, "" = of none
+	hash       string    // of the listing that is complete here, "" = none
 	partial    bool      // its listing does not fit in a packet
 	list       map[registry.ID]registry.Instance
 	probing    *probeSeries
-	watching   bool // a timer watches over the life of the entry
+	watching   bool // a timer checks the life of the entry
 
 	candidates int       // addresses that will be probed whether they are the peer's
 	doubted    time.Time // when it was last probed because of a sequence number
@@ -52,12 +52,12 @@ type peer struct {
 type probeSeries struct {
 	nonce   int64
 	left    int
-	sent    bool // one question has been
+	sent    bool // one probe was sent
 	every   time.Duration
 	fatal   bool // silence, or refusal at every address, ends the peer
 	raises  bool // the first probe without an answer, or a refusal, raises a suspicion
-	quick   int  // questions left that come at this pace, when the others come later
-	goodbye bool // is sent because of a goodbye
+	quick   int  // probes left at this pace, when later ones are slower
+	goodbye bool // it follows a goodbye
 
 	services []string // to be named in the answer
 
@@ -77,11 +77,11 @@ var (
 	goodbyeSeries   = probeSeries{left: 9, quick: 6, every: 50 * time.Millisecond, fatal: true, goodbye: true}
 )
 
-// goodbyeLatePace is the pace of the last questions after a goodbye. Without an
-// answer or a refusal the peer is off the lists after 6·50 + 3·400 ms.
+// goodbyeLatePace is the pace of the last probes after a goodbye. Without an answer or a refusal
+// the peer is off the lists after 6·50 + 3·400 ms.
 const goodbyeLatePace = 400 * time.Millisecond
 
-// addPeer returns the peer, making it if there is room.
+// addPeer returns the peer, and makes it if there is room.
 func (c *core) addPeer(owner registry.Owner, from path, now time.Time) *peer {
 	if p := c.peers[owner]; p != nil {
 		return p
@@ -118,7 +118,7 @@ func (c *core) forget(p *peer) {
 }
 
 func (c *core) setState(p *peer, s state, now time.Time) {
-	c.unproven.remove(p) // unproven is no state to come back to
+	c.unproven.remove(p) // a peer never becomes unproven again
 	p.state, p.since = s, now
 	if s == silent || s == left {
 		c.at(now.Add(goneLife), func(now time.Time) {
@@ -129,7 +129,7 @@ func (c *core) setState(p *peer, s state, now time.Time) {
 	}
 }
 
-// markAlive notes that the peer lives now.
+// markAlive records that the peer lives now.
 func (c *core) markAlive(p *peer, now time.Time) {
 	p.heard = now
 	if p.probing != nil && !p.probing.goodbye {
@@ -186,7 +186,7 @@ func (c *core) stepProbes(p *peer, a *probeSeries, now time.Time) {
 	}
 	wait := a.every
 	switch {
-	case c.links == 0: // no peer can be probed, so none is judged
+	case c.links == 0: // without interfaces no peer can be probed or judged
 		wait = time.Second
 	case !c.probesFor(p).take(now):
 		c.stats.Rate++
@@ -213,9 +213,9 @@ func (c *core) stepProbes(p *peer, a *probeSeries, now time.Time) {
 	c.at(now.Add(wait), func(now time.Time) { c.stepProbes(p, a, now) })
 }
 
-// probesFor is the limit in which a probe to the peer counts. Known peers are probed
-// however many strangers there are. The strangers of an address with few of them
-// are probed however many another address has.
+// probesFor returns the limit that a probe to the peer counts in. Known peers are probed whatever
+// the number of strangers. The strangers of an address with few of them are probed whatever the
+// number at another address.
 func (c *core) probesFor(p *peer) *bucket {
 	switch {
 	case p.state != unproven:
@@ -226,7 +226,7 @@ func (c *core) probesFor(p *peer) *bucket {
 	return &c.hints
 }
 
-// seriesEnded is the end of a series without an answer.
+// seriesEnded ends a series without an answer.
 func (c *core) seriesEnded(p *peer, a *probeSeries, now time.Time) {
 	switch {
 	case p.state == unproven:
@@ -239,7 +239,7 @@ func (c *core) seriesEnded(p *peer, a *probeSeries, now time.Time) {
 	}
 }
 
-// markSilent takes a peer that does not answer off the lists.
+// markSilent removes a peer that does not answer from the lists.
 func (c *core) markSilent(p *peer, now time.Time) {
 	c.log.Info("LAN peer is silent", "peer", p.owner.String(), "registrations", len(p.list))
 	c.depart(p, registry.Silent, now)
@@ -247,9 +247,9 @@ func (c *core) markSilent(p *peer, now time.Time) {
 	c.retrySilent(p, time.Second, now)
 }
 
-// retrySilent probes a silent peer at growing intervals, for as long as it is
-// remembered: the network may have been at fault. The intervals vary, so that of many
-// silent peers one is probed every now and then, and shows that the network is back.
+// retrySilent probes a silent peer at growing intervals while it is remembered, because the network
+// may have failed. The intervals vary, so that of many silent peers one is probed at short
+// intervals and shows that the network is back.
 func (c *core) retrySilent(p *peer, wait time.Duration, now time.Time) {
 	c.at(now.Add(c.jitter(wait, 0.5)), func(now time.Time) {
 		if p.state != silent || c.peers[p.owner] != p {
@@ -260,8 +260,8 @@ func (c *core) retrySilent(p *peer, wait time.Duration, now time.Time) {
 	})
 }
 
-// probeSilent probes all silent peers soon after one of them was heard again: the
-// network was at fault, so the others are back, too.
+// probeSilent probes all silent peers soon after one of them was heard again. The network had
+// failed, so the others are likely back.
 func (c *core) probeSilent(now time.Time) {
 	if now.Sub(c.probedSilent) < probeSilentGap {
 		return
@@ -278,8 +278,8 @@ func (c *core) probeSilent(now time.Time) {
 	}
 }
 
-// refused takes a refusal: the host at one of the peer's addresses says that no
-// process has the port. When all addresses of the peer have said so, it is gone.
+// refused handles a refusal: the host at one of the peer's addresses reports that no process has
+// the port. When all addresses of the peer have done so, the peer is gone.
 func (c *core) refused(now time.Time, owner registry.Owner, at path) {
 	p := c.peers[owner]
 	if p == nil || p.state != live || p.probing == nil || !p.probing.fatal {
@@ -299,7 +299,7 @@ func (c *core) refused(now time.Time, owner registry.Owner, at path) {
 	}
 }
 
-// depart takes all of the peer's registrations off the lists.
+// depart removes all of the peer's registrations from the lists.
 func (c *core) depart(p *peer, how registry.DepartureKind, now time.Time) {
 	for id := range p.list {
 		c.touch(id.Service, registry.Departure{ID: id, Kind: how, When: now})

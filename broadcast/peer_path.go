@@ -11,17 +11,17 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Packets of a known peer count when they come from an address where the peer has
-// answered: a member can send in another name, and can't answer a probe in its place.
-// A new address is probed first.
+// Packets of a known peer count when they come from an address where the peer has answered. A
+// member can send in another name, and can't answer a probe in its place. A new address is probed
+// first.
 const (
 	maxPaths   = 4                     // addresses remembered of a peer
-	copyWait   = 20 * time.Millisecond // in which a copy comes from an address that is known
-	pathLater  = 30 * time.Second      // after which a second address is probed that is not needed yet
+	copyWait   = 20 * time.Millisecond // in which a copy comes from a known address
+	pathLater  = 30 * time.Second      // before a second address is probed that is not needed yet
 	pathTries  = 3
 	pathChecks = 16 // packets of a new address that wait for copies at once
 	pathGap    = 150 * time.Millisecond
-	provenFor  = 10 * time.Minute // how long longer answers go to an address that has answered
+	provenFor  = 10 * time.Minute // how long an address that has answered gets longer answers
 )
 
 // peerPath is an address of a peer, and when a packet of the peer last came from it.
@@ -34,13 +34,12 @@ func (p *peer) knows(at path) bool {
 	return slices.ContainsFunc(p.paths, func(w peerPath) bool { return w.path == at })
 }
 
-// knowsHost is knows for any port: questions that want to hear of a refusal come
-// from ports of their own.
+// knowsHost is knows for any port: probes that expect a refusal leave from other ports.
 func (p *peer) knowsHost(at path) bool {
 	return slices.ContainsFunc(p.paths, func(w peerPath) bool { return w.addr.Addr() == at.addr.Addr() })
 }
 
-// pathList are the addresses to probe the peer at, the newest first.
+// pathList returns the addresses to probe the peer at, the newest first.
 func (p *peer) pathList() []path {
 	out := make([]path, len(p.paths))
 	for i, w := range p.paths {
@@ -49,16 +48,14 @@ func (p *peer) pathList() []path {
 	return out
 }
 
-// suggest adds an address to probe a peer at, which is not known to live. It takes
-// the place of none.
+// suggest adds an address to probe a peer at when the peer is not known to live. It displaces none.
 func (p *peer) suggest(at path) {
 	if !p.knows(at) && len(p.paths) < maxPaths {
 		p.paths = append(p.paths, peerPath{path: at})
 	}
 }
 
-// point is suggest for a packet of a peer that may be back, from another
-// address than before.
+// point is suggest for a packet of a peer that may be back at another address.
 func (p *peer) point(at path) {
 	if p.state != unproven && len(p.paths) >= maxPaths && !p.knows(at) {
 		p.paths = p.paths[:maxPaths-1]
@@ -66,8 +63,8 @@ func (p *peer) point(at path) {
 	p.suggest(at)
 }
 
-// learnPath notes that the peer has answered at an address, or was heard there
-// again. An address in use is not displaced by another one.
+// learnPath records that the peer has answered at an address, or was heard there again. No other
+// address displaces one in use.
 func (c *core) learnPath(p *peer, at path, now time.Time) {
 	w := peerPath{at, now}
 	if i := slices.IndexFunc(p.paths, func(w peerPath) bool { return w.path == at }); i >= 0 {
@@ -87,7 +84,7 @@ func (c *core) learnPath(p *peer, at path, now time.Time) {
 	p.paths = slices.Insert(p.paths, 0, w)
 }
 
-// candidateKey is an address that a known peer's packets seem to come from.
+// candidateKey is an address that may be a known peer's, by the source of its packets.
 type candidateKey struct {
 	owner registry.Owner
 	at    path
@@ -95,16 +92,15 @@ type candidateKey struct {
 
 // pathCandidate is the probing of such an address.
 type pathCandidate struct {
-	tries  int // questions left
+	tries  int // probes left
 	checks int // packets that wait for copies
 	asked  bool
 }
 
-// considerPath sees to an address that a packet of a live peer came from and that
-// the peer has not answered at. Most are a second interface or protocol of its
-// host: the copy from the known address counts then, and the new address is
-// probed some time later. Without that copy it is probed at once: answers have no
-// copies, and come from the address that the question went to.
+// considerPath handles an address that a packet of a live peer came from and where the peer has not
+// answered. Most are a second interface or protocol of its host. The copy from the known address
+// then counts, and the new address is probed some time later. Without that copy it is probed at
+// once: answers have no copies, and come from the address that was probed.
 func (c *core) considerPath(p *peer, at path, in packet, now time.Time) {
 	k := candidateKey{p.owner, at}
 	w := c.candidates[k]
@@ -157,7 +153,7 @@ func (c *core) probePath(p *peer, at path, w *pathCandidate, now time.Time) {
 	c.at(now.Add(pathGap), func(now time.Time) { c.probePath(p, at, w, now) })
 }
 
-// validateAddr notes that an address has answered a nonce that was sent to it.
+// validateAddr records that an address has answered a nonce.
 func (c *core) validateAddr(at netip.Addr, now time.Time) {
 	if len(c.validAddrs) >= maxPeers {
 		for a, when := range c.validAddrs {
@@ -166,7 +162,7 @@ func (c *core) validateAddr(at netip.Addr, now time.Time) {
 			}
 		}
 		if len(c.validAddrs) >= maxPeers {
-			return // longer answers to this address are cut, no more
+			return // longer answers to this address are merely cut
 		}
 	}
 	c.validAddrs[at] = now
@@ -177,14 +173,13 @@ func (c *core) addrValidated(at netip.Addr, now time.Time) bool {
 	return ok && now.Sub(when) <= provenFor
 }
 
-// amplify is how many times the bytes of a question its answer may have while
-// the address of the question may be forged.
+// amplify bounds an answer to this multiple of its query, while the query's source address may be
+// forged.
 const amplify = 3
 
-// allowance is how many bytes the body of an answer may have: as many as fit
-// in a datagram, or, to an address that has not answered yet, so that what is
-// sent there stays within three times the question; spent is what else is
-// sent because of it, answerHead what goes around the listing.
+// allowance is the size in bytes of an answer's body. To an address that has answered it fills a
+// datagram. To others, all packets because of the query stay within three times its size: spent is
+// what else is sent, and answerHead surrounds the listing.
 func (c *core) allowance(asked, spent, answerHead int, to path, now time.Time) int {
 	room := c.room(c.self) - answerHead
 	if c.addrValidated(to.addr.Addr(), now) {
@@ -194,29 +189,29 @@ func (c *core) allowance(asked, spent, answerHead int, to path, now time.Time) i
 	return max(0, min(room, amplify*asked-spent-head))
 }
 
-// Sizes of questions. A query is so long that an answer may fill a datagram,
-// a probe allows one as long as the last list of the peer.
+// Sizes of queries and probes. A query is long enough for an answer of a full datagram, a probe for
+// one as long as the last list of the peer.
 const (
 	answerHead = 32 // bytes of an answer around its listing, at most
 	proofHead  = 14 // the same of an answer to a probe
 	padHead    = 4  // bytes of the field that holds the padding
 	padQuery   = MaxPacket / amplify
-	usualSize  = MaxPacket / 2 // of the list of a peer that has not been heard yet
+	usualSize  = MaxPacket / 2 // of the list of a peer that was not heard yet
 )
 
-// directQuerySize is the size of a query to one address; its receiver sends probes, too.
+// directQuerySize is the size of a query to one address. Its receiver also sends probes.
 func (c *core) directQuerySize() int {
 	return min(MaxPacket, (MaxPacket+hintSeries.left*c.probeSize())/amplify)
 }
 
-// probeSize is the size of a probe without padding, at most.
+// probeSize is the largest size of a probe without padding.
 func (c *core) probeSize() int { return MaxPacket - c.room(c.self) + 16 }
 
-// padProbe is the size of a probe that allows an answer as long as the last list
-// of the peer. A series of them is shorter than three times that list.
+// padProbe is the size of a probe that allows an answer as long as the last list of the peer. A
+// series of them is shorter than three times that list.
 func padProbe(said int) int { return said/2 + proofHead }
 
-// pad is what makes a body as long as a datagram of size bytes needs.
+// pad returns the padding that makes body a datagram of the given size.
 func (c *core) pad(body thrift.TStruct, bytes int) []byte {
 	n := min(bytes, MaxPacket) - (MaxPacket - c.room(c.self)) - size(body) - padHead
 	if n <= 0 {

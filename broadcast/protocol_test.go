@@ -47,7 +47,7 @@ func TestSimulatedBounds(t *testing.T) {
 	}
 }
 
-// others judges without the node that is leaving.
+// others evaluates ok without the node that is leaving.
 func (s *sim) others(i int, ok func() bool) func() bool {
 	return func() bool {
 		s.nodes[i].alive = false
@@ -56,8 +56,8 @@ func (s *sim) others(i int, ok func() bool) func() bool {
 	}
 }
 
-// TestSteadyState: two hours with loss drop no living process, and without loss
-// cost nothing but announcements.
+// TestSteadyState: two hours with loss drop no living process. Without loss they cost only
+// announcements.
 func TestSteadyState(t *testing.T) {
 	for _, loss := range []float64{0, 0.1, 0.3} {
 		s := newSim(t, 16, seeded(t, 7))
@@ -89,8 +89,8 @@ func TestSteadyState(t *testing.T) {
 	}
 }
 
-// TestUnnoticedDeath: without a suspicion the dead are asked at 80 % of the
-// life of an entry, which is a period, and then dropped.
+// TestUnnoticedDeath: without a suspicion, dead processes are probed at 80 % of the life of an
+// entry, which is one period, and then dropped.
 func TestUnnoticedDeath(t *testing.T) {
 	s := newSim(t, 8, seeded(t, 3))
 	for _, n := range s.nodes {
@@ -105,8 +105,7 @@ func TestUnnoticedDeath(t *testing.T) {
 	}
 }
 
-// TestReplay: nothing that was ever recorded brings back the dead, and nothing
-// of it takes the living away.
+// TestReplay: recorded packets bring no dead process back, and remove no living one.
 func TestReplay(t *testing.T) {
 	s := newSim(t, 3, seeded(t, 5))
 	for _, n := range s.nodes[:2] {
@@ -138,8 +137,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestLongListing: what does not fit in a datagram is fetched, or asked for in
-// parts, and is whole in the end; a wrong fetch is not believed.
+// TestLongListing: a list that does not fit in a datagram is fetched or requested in parts, and is
+// complete in the end. A wrong fetch is not believed.
 func TestLongListing(t *testing.T) {
 	var names []string
 	for i := range 60 {
@@ -179,8 +178,8 @@ func TestLongListing(t *testing.T) {
 	}
 }
 
-// TestSubscription: announcements of what is not watched here are ignored;
-// watching it later finds it.
+// TestSubscription: announcements of services that are not watched here are ignored. Watching one
+// later finds it.
 func TestSubscription(t *testing.T) {
 	s := newSim(t, 3, seeded(t, 11))
 	s.start(s.nodes[0], nil, "auth")
@@ -201,8 +200,7 @@ func TestSubscription(t *testing.T) {
 	}
 }
 
-// TestWithdrawAndReturn: of goodbyes and announcements that overtake each
-// other the newest counts.
+// TestWithdrawAndReturn: of goodbyes and announcements that overtake each other, the newest counts.
 func TestWithdrawAndReturn(t *testing.T) {
 	for seed := range uint64(20) {
 		s := newSim(t, 4, seed)
@@ -226,8 +224,8 @@ func TestWithdrawAndReturn(t *testing.T) {
 	}
 }
 
-// TestRestartAtTheSameAddress: the new process makes the killed one be asked
-// for, so that it is gone within a second.
+// TestRestartAtTheSameAddress: the new process causes a probe of the killed one, which is gone
+// within a second.
 func TestRestartAtTheSameAddress(t *testing.T) {
 	s := newSim(t, 4, seeded(t, 13))
 	for _, n := range s.nodes[:3] {
@@ -239,7 +237,7 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 	old := s.nodes[0].offers(s.now, "svc")[0]
 	fresh.alive = true
 	fresh.linksChanged(s.now, 1, true)
-	fresh.put(s.now, []registry.Instance{old}) // its own owner is put in
+	fresh.put(s.now, []registry.Instance{old}) // put fills in its own owner
 	s.flush(fresh)
 	s.within(time.Second, "replacement", func() bool {
 		list := s.nodes[1].list("svc")
@@ -248,8 +246,8 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 	})
 }
 
-// TestSimulatedPartition: both sides drop each other in a period, and find each
-// other soon after.
+// TestSimulatedPartition: both sides drop each other within a period, and find each other soon
+// after the repair.
 func TestSimulatedPartition(t *testing.T) {
 	s := newSim(t, 6, seeded(t, 17))
 	for _, n := range s.nodes {
@@ -284,7 +282,7 @@ func TestNoInterface(t *testing.T) {
 	s.within(3*time.Second, "return", s.know("svc", 2))
 }
 
-// TestForgedFlood: a member that sends in made-up names can't fill the memory.
+// TestForgedFlood: a member that sends under made-up names can't exhaust the memory.
 func TestForgedFlood(t *testing.T) {
 	s := newSim(t, 1, seeded(t, 23))
 	n := s.nodes[0]

@@ -10,7 +10,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// want changes what this process watches, and queries for what is new.
+// want changes the services that this process watches, and queries for new ones.
 func (c *core) want(now time.Time, services []string, all bool) {
 	var fresh []string
 	set := map[string]bool{}
@@ -30,7 +30,7 @@ func (c *core) want(now time.Time, services []string, all bool) {
 	c.wanted, c.all = set, all
 	for _, p := range c.peers {
 		if len(fresh) > 0 && p.partial {
-			p.hash, p.parts = "", "" // we kept only what was wanted
+			p.hash, p.parts = "", "" // only the wanted services were kept
 		}
 		for id := range p.list {
 			if !c.wants(id.Service) {
@@ -39,13 +39,13 @@ func (c *core) want(now time.Time, services []string, all bool) {
 		}
 	}
 	for s := range c.known() {
-		c.touch(s) // new watchers are shown the list
+		c.touch(s) // new watchers get the list
 	}
 	switch {
 	case len(fresh) == 0, c.gathering:
 	case c.asking: // not with the next round, which is up to a second away
 		c.ask(now, fresh)
-	case c.rounds == 0: // a process that starts wants one after the other
+	case c.rounds == 0: // a starting process wants one service after the other
 		c.asking, c.gathering = true, true
 		c.at(now.Add(askGather), c.query)
 	default:
@@ -58,8 +58,8 @@ func (c *core) wants(service string) bool {
 	return ok || c.all
 }
 
-// querySeeds queries the seeds; those from which no peer is known, every ten seconds.
-// So a site without broadcast comes together in whatever order its hosts start.
+// querySeeds queries the seeds, and those without a known peer every ten seconds. A site without
+// broadcast thus connects in any order of its hosts' starts.
 func (c *core) querySeeds(now time.Time, schedule int) {
 	if c.leaving || schedule != c.seedRound {
 		return
@@ -96,7 +96,7 @@ func (c *core) askEverything(now time.Time) {
 	}
 }
 
-// query sends a query for all services with queries left, until none has.
+// query queries for all services with queries left, until none has.
 func (c *core) query(now time.Time) {
 	c.asking, c.gathering = false, false
 	if c.leaving || len(c.asks) == 0 {
@@ -112,9 +112,8 @@ func (c *core) query(now time.Time) {
 	}
 }
 
-// askOnceMore queries for everything a while after the last burst of queries,
-// each host at another time: after the return of power the hosts may have been
-// too busy to hear each other.
+// askOnceMore queries for everything a while after the last burst of queries, each host at another
+// time. After the return of power the hosts may have been too busy to receive packets.
 func (c *core) askOnceMore(now time.Time, round int) {
 	if services := c.wantedAll(); round == c.rounds && len(services) > 0 {
 		c.ask(now, services)
@@ -132,15 +131,14 @@ func (c *core) newQuery(now time.Time, group bool) int64 {
 	return n
 }
 
-// await notes the nonce of a probe, or of a question to one peer, and where it
-// goes. An answer that comes late, since one of the two has too much to do, is
-// as good a proof as any.
+// await records the nonce of a probe, or of a query to one peer, with its destination. A late
+// answer, from a busy host, is as good a proof as an early one.
 func (c *core) await(nonce int64, of registry.Owner, at []path, now time.Time) {
 	c.rotateProbes(now)
 	c.probed[0][nonce] = &awaitedProbe{owner: of, at: at}
 }
 
-// awaited is the question to this peer that bears the nonce, nil if none does.
+// awaited returns the probe of this peer with the nonce, or nil.
 func (c *core) awaited(nonce int64, of registry.Owner, now time.Time) *awaitedProbe {
 	c.rotateProbes(now)
 	for _, period := range c.probed {
@@ -151,8 +149,7 @@ func (c *core) awaited(nonce int64, of registry.Owner, now time.Time) *awaitedPr
 	return nil
 }
 
-// rotateProbes forgets probes after one to two lives of a nonce. Their rate bounds
-// what is kept.
+// rotateProbes drops probes after one to two lives of a nonce. Their rate bounds the memory.
 func (c *core) rotateProbes(now time.Time) {
 	switch since := now.Sub(c.probesRotated); {
 	case since > 2*nonceLife:
@@ -178,8 +175,7 @@ func (c *core) settle(service string) {
 	}
 }
 
-// exchange queries by unicast for what is wanted, and for the peers of the other
-// process.
+// exchange queries by unicast for everything wanted, and for the peers of the other process.
 func (c *core) exchange(now time.Time, addrs ...netip.AddrPort) {
 	if len(addrs) == 0 {
 		return
@@ -193,7 +189,7 @@ func (c *core) exchange(now time.Time, addrs ...netip.AddrPort) {
 	c.send(query, body, o)
 }
 
-// wantedNames is nil for everything, or when naming them takes too much room.
+// wantedNames returns nil for everything, or when the names take too much room.
 func (c *core) wantedNames() []string {
 	if c.all {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Services that are wanted together are asked for together, one that is wanted
-// while others are being asked for is asked for soon, and all three times.
+// Services that are wanted together are queried together. One that is wanted during other queries
+// is queried soon, and all three times.
 func TestWatchedInTheMidstOfQueries(t *testing.T) {
 	c := newCore("test", nil, registry.NewOwner(), time.Minute, rand.New(rand.NewPCG(1, 2)))
 	now := time.Now()

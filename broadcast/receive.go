@@ -12,9 +12,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// receive takes an authentic packet. group says that it came by broadcast or
-// multicast. It returns false when a copy of the packet that comes another way
-// is to be looked at, too.
+// receive handles an authentic packet. group says that it came by broadcast or multicast. It
+// returns false when a copy of the packet that comes another way must be handled as well.
 func (c *core) receive(now time.Time, in packet, from path, group bool) bool {
 	if in.sender == c.self {
 		c.hearSelf(now, in, from)
@@ -53,7 +52,7 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) bool {
 	return true
 }
 
-// question is the question to the sender alone that a packet answers.
+// question returns the probe or query to the sender alone that a packet answers.
 func (c *core) question(now time.Time, in packet) *awaitedProbe {
 	switch body := in.body.(type) {
 	case *wire.Answer:
@@ -66,10 +65,9 @@ func (c *core) question(now time.Time, in packet) *awaitedProbe {
 	return nil
 }
 
-// admit decides whether a packet of a known peer counts; again says that its
-// copies may. The first answer to a question q counts whatever its number: a
-// number can be put ahead by another process that has the key, an answer can't
-// be given by it.
+// admit decides whether a packet of a known peer counts; again says that its copies may. The first
+// answer to a question q counts whatever its number. Another process with the key can use a number
+// ahead, and can't answer.
 func (c *core) admit(p *peer, q *awaitedProbe, in packet, from path, now time.Time) (taken, again bool) {
 	fresh := q != nil && !q.used
 	if fresh {
@@ -97,7 +95,7 @@ func (c *core) admit(p *peer, q *awaitedProbe, in packet, from path, now time.Ti
 		return false, false
 	case !known && q == nil:
 		if in.kind == probe || in.kind == query {
-			return true, true // is answered, and says nothing of the peer
+			return true, true // it gets an answer, and shows nothing about the peer
 		}
 		c.considerPath(p, from, in, now)
 		return false, true
@@ -116,8 +114,8 @@ func (c *core) admit(p *peer, q *awaitedProbe, in packet, from path, now time.Ti
 	return true, false
 }
 
-// probeDoubtful probes a peer with numbers that do not fit, at times: another process may
-// have used its name. The answer says where the numbers are.
+// probeDoubtful probes, at a bounded rate, a peer with sequence numbers that do not fit: another
+// process may have used its name. The answer shows the right numbers.
 func (c *core) probeDoubtful(p *peer, now time.Time) {
 	if p.state == live && now.Sub(p.doubted) >= 10*burstGap {
 		p.doubted = now
@@ -125,9 +123,8 @@ func (c *core) probeDoubtful(p *peer, now time.Time) {
 	}
 }
 
-// hearSelf takes a packet with the name of this process: mostly its own, which
-// comes back. What it did not send, or would take it off the lists, it answers
-// by announcing itself.
+// hearSelf handles a packet in the name of this process, mostly an own one that comes back. When
+// this process did not send it, or it would remove this process from lists, it announces itself.
 func (c *core) hearSelf(now time.Time, in packet, from path) {
 	g, bye := in.body.(*wire.Goodbye)
 	if bye {
@@ -146,15 +143,15 @@ func (c *core) hearSelf(now time.Time, in packet, from path) {
 	}
 }
 
-// offersLeft reports whether this process offers what a goodbye withdraws.
+// offersLeft reports whether this process offers a registration that a goodbye removes.
 func (c *core) offersLeft(l *wire.Left) bool {
 	_, ok := c.offered[registry.ID{Service: l.Name, Version: l.GetVersion(), Epoch: c.self.Epoch,
 		Addr: net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))}]
 	return ok
 }
 
-// onCopy takes a copy of a datagram that has just come: a sender that still has to
-// prove itself is probed at both addresses.
+// onCopy handles a copy of a recent datagram. A sender that is not proven yet is probed at both
+// addresses.
 func (c *core) onCopy(sender registry.Owner, from path) {
 	if sender == c.self {
 		c.stats.Own++
@@ -166,8 +163,8 @@ func (c *core) onCopy(sender registry.Owner, from path) {
 	}
 }
 
-// onAnnounce believes a known peer; anyone else's announcement may be a
-// recording, so it is only a reason to probe.
+// onAnnounce believes a known peer. An announcement of an unknown sender may be a recording, so it
+// only causes a probe.
 func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, group bool) {
 	p := c.peers[in.sender]
 	if p != nil && p.state == live {
@@ -189,8 +186,8 @@ func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, 
 	c.hint(p, from, amplify*in.size, now)
 }
 
-// hint probes a sender that has to prove itself, by at most so many bytes. It
-// returns how many that may take.
+// hint probes a sender that is not proven yet, with at most so many bytes. It returns the bytes
+// that the probe may take.
 func (c *core) hint(p *peer, from path, bytes int, now time.Time) int {
 	p.point(from)
 	if p.probing != nil {
@@ -214,7 +211,7 @@ func (c *core) hintLater(p *peer, series probeSeries, delay time.Duration, now t
 	c.at(now.Add(delay), func(now time.Time) { c.stepProbes(p, &series, now) })
 }
 
-// wantsAny reports whether the listing has, or may have, what is watched here.
+// wantsAny reports whether the listing has, or may have, a watched service.
 func (c *core) wantsAny(l *wire.Listing) bool {
 	named := func(r *wire.Registration) bool { return c.wants(r.Name) }
 	if slices.ContainsFunc(l.Registrations, named) || slices.ContainsFunc(l.Names, c.wants) {
@@ -223,9 +220,9 @@ func (c *core) wantsAny(l *wire.Listing) bool {
 	return !l.GetComplete() && len(l.Names) == 0 && (c.all || len(c.wanted) > 0)
 }
 
-// onAnswer believes an answer that bears a nonce of ours. That of a question to
-// the peer alone (asked) is known to the peer alone; that of a query to
-// all shows only that the answer is fresh.
+// onAnswer believes an answer with a nonce of this process. The nonce of a question to the peer
+// alone (asked) is known only to that peer. The nonce of a query to all shows only that the answer
+// is fresh.
 func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *awaitedProbe, from path, group bool) {
 	q, queried := c.queried(a, now)
 	if !queried && asked == nil {
@@ -259,7 +256,7 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *awaited
 	c.apply(p, a.Listing, in, from, asked != nil, now)
 	if bye {
 		c.denyLeave(p, p.all || p.kept(marked), now)
-		if overtaken { // by a packet that says nothing of what is marked
+		if overtaken { // by a packet without the marked registrations
 			c.at(now.Add(goodbyeSeries.every), func(now time.Time) { c.probeLeaving(p, now) })
 		}
 	}
@@ -272,9 +269,8 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *awaited
 	}
 }
 
-// answering is the peer that has sent an answer; nil where the answer is of no use
-// here. queried says that it refers to a query, and direct that the query went to
-// one address.
+// answering returns the peer that has sent an answer, or nil when the answer is useless here.
+// queried says that it refers to a query, and direct that the query went to one address.
 func (c *core) answering(now time.Time, in packet, a *wire.Answer, queried, direct bool, from path) *peer {
 	p := c.peers[in.sender]
 	switch {
@@ -305,8 +301,8 @@ func (c *core) queried(a *wire.Answer, now time.Time) (sentQuery, bool) {
 	return sentQuery{}, false
 }
 
-// visit queries the peers of a peer, each address once in a while. The addresses
-// were chosen by another process, so few are queried in a second.
+// visit queries the peers of a peer, each address at a bounded rate. Another process chose the
+// addresses, so few are queried in a second.
 func (c *core) visit(now time.Time, addrs []string, by path) {
 	for _, s := range addrs {
 		addr, err := netip.ParseAddrPort(s)
@@ -328,7 +324,7 @@ func (c *core) visitOne(now time.Time, addr netip.AddrPort) {
 	c.exchange(now, addr)
 }
 
-// visitable reports whether an address can be one of a process.
+// visitable reports whether an address can belong to a process.
 func visitable(a netip.AddrPort, by path) bool {
 	ip := a.Addr()
 	return a.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != all4 &&
@@ -344,11 +340,11 @@ func (c *core) knows(addr netip.AddrPort) bool {
 	return false
 }
 
-// returnHint: a sender that probes this process has heard of it and, if it
-// offers something, can be missing here only because its answers were lost. It
-// is probed a little later, when those that did arrive have been handled. A
-// silent peer is back, and is probed at once. The address may be
-// forged: but for a few in a second, questions take no more bytes than the probe.
+// returnHint handles a probe of a sender that is not listed. The sender knows this process. If it
+// offers services, it is missing here only because its answers were lost. It is probed a little
+// later, after those that did arrive have been handled. A silent peer is back, and is probed at
+// once. The address may be forged, so except for a few in a second, the probes take no more bytes
+// than the one received.
 func (c *core) returnHint(now time.Time, p *peer, in packet, from path) {
 	if p != nil && p.state == silent {
 		bytes := in.size

@@ -14,8 +14,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestRefusalsAreToldOnce: each refusal is counted, and logged once with the
-// address and what to do.
+// TestRefusalsAreToldOnce: each refusal is counted, and logged once with the address and the
+// operator's step.
 func TestRefusalsAreToldOnce(t *testing.T) {
 	var log bytes.Buffer
 	r, err := New(Config{Cluster: "site", Owner: sender, Open: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -48,9 +48,9 @@ func TestRefusalsAreToldOnce(t *testing.T) {
 	}
 }
 
-// TestEachHostIsNamedOnce: hosts with several processes and addresses send packets
-// by another key and of another cluster. Each host is named once in the log for each
-// reason, and counts as one host with another key.
+// TestEachHostIsNamedOnce: hosts with several processes and addresses send packets under another
+// key and of another cluster. The log names each host once for each reason, and it counts as one
+// host with another key.
 func TestEachHostIsNamedOnce(t *testing.T) {
 	const (
 		hosts     = 30

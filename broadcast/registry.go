@@ -16,24 +16,24 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Source is what the registry's snapshots say in that field.
+// Source is that field of the registry's snapshots.
 const Source = "lan"
 
 const (
-	scanEvery    = 2 * time.Second // how soon a changed interface is noticed
+	scanEvery    = 2 * time.Second // how soon a changed interface is detected
 	confirmEvery = 30 * time.Second
 	fetchTimeout = 3 * time.Second
 	fetchesMost  = 4
 	checkRate    = 20_000 // packets authenticated a second
 )
 
-// Registry is the LAN as a registry. Create it with [New]; its methods may be
-// called from any goroutine.
+// Registry is the LAN as a registry. Make it with [New]; its methods may be called from any
+// goroutine.
 type Registry struct {
 	cfg       Config
 	publisher *registrar.Publisher
 	registrar *registrar.Registrar
-	kick      chan struct{} // holds a token when there is something to send or show
+	kick      chan struct{} // holds a token when there are packets or lists to carry out
 
 	mu           sync.Mutex
 	core         *core
@@ -44,7 +44,7 @@ type Registry struct {
 	perLink      map[int]*InterfaceStats
 	fetching     int
 	loopbackOnly bool // without a key only the loopback interface is used
-	keyAwaited   bool // alone, and the key may come in a moment
+	keyAwaited   bool // loopback only, and the key may come soon
 
 	unmuted chan struct{} // closed when packets are sealed: see awaitKeys
 }
@@ -53,14 +53,14 @@ var (
 	_ registry.Registry = (*Registry)(nil)
 )
 
-// New checks the configuration; it opens nothing.
+// New checks the configuration without I/O.
 func New(cfg Config) (*Registry, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	var seed [32]byte
 	crand.Read(seed[:])
-	ring, _ := usableKeys(cfg.Keys()) // what is said before the first scan is sealed by them, too
+	ring, _ := usableKeys(cfg.Keys()) // packets before the first scan are sealed by them as well
 	r := &Registry{
 		cfg:          cfg,
 		publisher:    registrar.NewPublisher(Source, true),
@@ -103,14 +103,13 @@ func (r *Registry) Deregister(ctx context.Context, ids ...registry.ID) error {
 	return r.registrar.Deregister(ctx, ids...)
 }
 
-// Watch is registry.Registry.Watch. An empty list is shown after a quarter of
-// a second without an answer.
+// Watch is registry.Registry.Watch. Without an answer, an empty list is shown after 250 ms.
 func (r *Registry) Watch(service string, f func(registry.Snapshot)) (stop func()) {
 	return r.publisher.Watch(service, f)
 }
 
-// Suspect is what discovery calls for a suspect: the owner of the instance is asked at
-// once, and dropped as Silent within a second when it does not answer.
+// Suspect reports an instance that may be dead, for package discovery. Its owner is probed at once,
+// and dropped as Silent within a second when it does not answer.
 func (r *Registry) Suspect(id registry.ID, why string) {
 	r.cfg.Logger.Debug("LAN instance suspected", "instance", id.String(), "why", why)
 	r.do(func(now time.Time) { r.core.suspect(now, id) })
@@ -120,7 +119,7 @@ func (r *Registry) Suspect(id registry.ID, why string) {
 func (r *Registry) Apply(_ context.Context, put []registry.Instance, drop []registry.ID) (err error) {
 	r.do(func(now time.Time) {
 		if r.core.muted {
-			if len(put) > 0 { // what is only withdrawn was never announced
+			if len(put) > 0 { // a deregistration alone needs no announcement
 				err = fmt.Errorf("%w: the key of the site is awaited", registry.ErrUnavailable)
 			}
 			return
@@ -139,7 +138,7 @@ func (r *Registry) Apply(_ context.Context, put []registry.Instance, drop []regi
 	return err
 }
 
-// do runs an event of the core and has its effects carried out.
+// do runs an event of the core and wakes the loop for its effects.
 func (r *Registry) do(event func(now time.Time)) {
 	r.mu.Lock()
 	event(time.Now())
@@ -156,7 +155,7 @@ func (r *Registry) Run(ctx context.Context) error {
 		r.cfg.Logger.Warn("LAN packets are not authenticated: any host on the network can announce providers",
 			"do", keyCommands(r.cfg.Cluster))
 	}
-	inner := run.NewGroup(context.WithoutCancel(ctx)) // outlives ctx by the goodbyes
+	inner := run.NewGroup(context.WithoutCancel(ctx)) // outlives ctx by the time of the goodbyes
 	r.do(r.core.restart)
 	inner.Go(r.loop)
 	inner.Go(r.keepSeeds)
@@ -169,12 +168,12 @@ func (r *Registry) Run(ctx context.Context) error {
 	return cmp.Or(inner.Stop(), err)
 }
 
-// sayGoodbye says goodbye for the whole process and waits until it is said.
+// sayGoodbye sends the goodbyes of the whole process and waits until they are sent.
 func (r *Registry) sayGoodbye(ctx context.Context) {
 	said := false
 	r.do(func(now time.Time) {
 		r.core.leave(now)
-		said = r.core.muted // no process has heard of this one
+		said = r.core.muted // no process knows this one
 	})
 	if said {
 		return
@@ -182,7 +181,7 @@ func (r *Registry) sayGoodbye(ctx context.Context) {
 	for range 2 * burst {
 		_ = run.Sleep(ctx, goodbyeGap)
 		if said {
-			return // the questions that the last goodbye has caused are answered
+			return // the probes after the last goodbye have been answered
 		}
 		r.mu.Lock()
 		said = r.core.goodbyesLeft == 0
@@ -190,7 +189,7 @@ func (r *Registry) sayGoodbye(ctx context.Context) {
 	}
 }
 
-// loop carries out what the core decides, one thing at a time.
+// loop carries out the core's effects, one at a time.
 func (r *Registry) loop(ctx context.Context) error {
 	n := newNetwork(ctx, r)
 	defer n.close()
@@ -237,8 +236,8 @@ type publication struct {
 	gone    []registry.Departure
 }
 
-// carryOut sends, fetches and shows what the core has put out, and returns
-// the time until the core wants to be woken.
+// carryOut sends, fetches and publishes the core's output, and returns the time until the core's
+// next timer.
 func (r *Registry) carryOut(n *network) time.Duration {
 	r.mu.Lock()
 	now := time.Now()
@@ -289,7 +288,7 @@ func (r *Registry) takeChanged() []publication {
 	return out
 }
 
-// fetch has a long listing brought over TCP, a few at a time.
+// fetch fetches a long listing over TCP, a few at a time.
 func (r *Registry) fetch(n *network, f fetchOrder) {
 	r.mu.Lock()
 	full := r.fetching >= fetchesMost

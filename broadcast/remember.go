@@ -14,8 +14,8 @@ const (
 	saveEvery     = 30 * time.Second
 )
 
-// queryRemembered asks the peers of the last run, twice, lest one lost packet
-// forget them.
+// queryRemembered queries the peers of the last run, twice, so that one lost packet does not lose
+// them.
 func (r *Registry) queryRemembered(ctx context.Context) error {
 	if r.cfg.LoadPeers == nil || r.awaitUnmuted(ctx) != nil {
 		return nil
@@ -27,7 +27,7 @@ func (r *Registry) queryRemembered(ctx context.Context) error {
 	return nil
 }
 
-// savePeers keeps the peers of this run, now and then and at its end.
+// savePeers saves the peers of this run, at intervals and at its end.
 func (r *Registry) savePeers(ctx context.Context) error {
 	if r.cfg.SavePeers == nil {
 		return nil
@@ -48,7 +48,7 @@ func (r *Registry) savePeers(ctx context.Context) error {
 	}
 }
 
-// queryRememberedOnce asks remembered peers at the port they had and at the shared one.
+// queryRememberedOnce queries remembered peers at their last port and at the shared one.
 func (r *Registry) queryRememberedOnce() {
 	list, err := r.cfg.LoadPeers()
 	if err != nil {
@@ -66,7 +66,7 @@ func (r *Registry) queryRememberedOnce() {
 	r.do(func(now time.Time) { r.core.exchange(now, addrs...) })
 }
 
-// remembered are the addresses of live peers worth keeping.
+// remembered returns the addresses of live peers to save.
 func (r *Registry) remembered() []string {
 	var out []string
 	for _, p := range r.Peers() {

@@ -1,24 +1,22 @@
 package broadcast
 
-// replayWindow remembers which sequence numbers of one sender have been seen: the
-// highest, and which of the 63 before it. The zero value has seen nothing.
+// replayWindow remembers the sequence numbers seen of one sender: the highest, and which of the 63
+// before it. The zero value has seen none.
 type replayWindow struct {
 	top  uint64
 	seen uint64 // bit i: top-i was seen
 }
 
-// seqAhead is how far ahead of the last number a packet may be. A sender that
-// was not heard for years is not as far ahead.
+// seqAhead is how far ahead of the last number a packet may be. A sender that was not heard for
+// years stays below it.
 const seqAhead = 1 << 20
 
-// tooFar reports whether seq is too far ahead to be taken for the next of the
-// numbers seen.
+// tooFar reports whether seq is too far ahead to follow the numbers seen.
 func (w *replayWindow) tooFar(seq uint64) bool {
 	return w.seen != 0 && seq > w.top && seq-w.top > seqAhead
 }
 
-// old reports whether seq counts as seen: it was, or it is more than 63 below
-// the highest.
+// old reports whether seq counts as seen, also when it is more than 63 below the highest.
 func (w *replayWindow) old(seq uint64) bool {
 	switch {
 	case w.seen == 0 || seq > w.top:
@@ -29,8 +27,7 @@ func (w *replayWindow) old(seq uint64) bool {
 	return w.seen&(1<<(w.top-seq)) != 0
 }
 
-// past reports whether seq is below the window, so that it is not known
-// whether it was seen.
+// past reports whether seq is below the window, where seen numbers are unknown.
 func (w *replayWindow) past(seq uint64) bool { return w.seen != 0 && seq < w.top && w.top-seq > 63 }
 
 // admit reports whether seq is seen for the first time, and marks it.

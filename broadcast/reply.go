@@ -9,7 +9,7 @@ import (
 	"github.com/skerry/skerry/internal/wire"
 )
 
-// onProbe answers at once: silence would be taken for death.
+// onProbe answers at once, because silence would count as death.
 func (c *core) onProbe(now time.Time, in packet, q *wire.Probe, from path) {
 	if c.countQuery(now, queryKey{in.sender, q.Nonce}) > 8 || !c.answers.take(now) {
 		c.stats.Rate++
@@ -25,14 +25,14 @@ func (c *core) onProbe(now time.Time, in packet, q *wire.Probe, from path) {
 	c.send(answer, &wire.Answer{Nonce: q.Nonce, Listing: l}, outbound{to: []path{from}})
 }
 
-// cut counts an answer that would hold more if its address were proven.
+// cut counts an answer that would be longer if its address were proven.
 func (c *core) cut(l *wire.Listing, to path, now time.Time) {
 	if !l.GetComplete() && !c.addrValidated(to.addr.Addr(), now) {
 		c.stats.Cut++
 	}
 }
 
-// onQuery answers once, however many ways the question came.
+// onQuery answers once, however many copies of the query come.
 func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group bool) {
 	exchange := q.GetExchange() // always unicast
 	if c.leaving || !exchange && !c.offers(q.Services) {
@@ -75,7 +75,7 @@ func (c *core) holdQuery(w pendingQuery, now time.Time) {
 	c.at(now.Add(burstGap), func(time.Time) { delete(c.heldQueries, w.from.addr) })
 }
 
-// releaseHeld gives the address that has answered what was held for it.
+// releaseHeld sends the held answers to an address that has answered.
 func (c *core) releaseHeld(at path, now time.Time) {
 	if w, ok := c.heldQueries[at.addr]; ok {
 		delete(c.heldQueries, at.addr)
@@ -121,8 +121,8 @@ func (c *core) answer(now time.Time, w pendingQuery, ask *int64) {
 	}
 }
 
-// acquaintances are addresses of live peers that the asker may be able to
-// reach, in random order, as many as fit.
+// acquaintances returns addresses of live peers that the querying process may be able to reach, in
+// random order, as many as fit.
 func (c *core) acquaintances(asker path, room int) []string {
 	var out []string
 	for p := range c.everyPeer() {
@@ -146,7 +146,7 @@ func (c *core) acquaintances(asker path, room int) []string {
 	return out
 }
 
-// countQuery counts how often a question has come lately.
+// countQuery returns how often a query has come lately.
 func (c *core) countQuery(now time.Time, q queryKey) int {
 	if now.Sub(c.recentRotated) > nonceLife || len(c.recent[0]) >= maxPeers {
 		c.recent[1], c.recent[0] = c.recent[0], map[queryKey]int{}

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// shareOption lets several processes of a host bind the shared port. On Linux
-// SO_REUSEADDR gives every one of them a copy of each broadcast; SO_REUSEPORT
-// would be a choice of one, which is what BSDs do with SO_REUSEADDR alone.
+// shareOption lets several processes of a host bind the shared port. On Linux, SO_REUSEADDR gives
+// each of them a copy of each broadcast, and SO_REUSEPORT would choose one of them, as BSDs do with
+// SO_REUSEADDR alone.
 func shareOption(fd uintptr) error {
 	if err := syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
 		return err

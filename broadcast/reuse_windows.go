@@ -7,5 +7,5 @@ func shareOption(fd uintptr) error {
 	return syscall.SetsockoptInt(syscall.Handle(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
 }
 
-// errRefused is what Windows calls an ICMP "port unreachable".
+// errRefused is the error on Windows for an ICMP "port unreachable".
 var errRefused error = syscall.WSAECONNRESET

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// town is a site of many hosts: each offers one of its services, and watches
-// three of them and the list of processes, as every node does.
+// town is a site of many hosts. Each offers one of its services, and watches three of them and the
+// list of processes, like every node.
 type town struct {
 	*sim
 	services int
@@ -36,7 +36,7 @@ func (c *town) boot(i int) {
 	c.start(c.nodes[i], watched, c.service(i), processes)
 }
 
-// bootAll is the return of power: all hosts within 50 ms.
+// bootAll plays the return of power: all hosts within 50 ms.
 func (c *town) bootAll() { c.bootIn(50 * time.Millisecond) }
 
 // bootIn starts all hosts, one after the other, in a time.
@@ -47,8 +47,8 @@ func (c *town) bootIn(d time.Duration) {
 	}
 }
 
-// agree runs the site until all know all they watch, and returns how long it
-// took, to a hundredth of a second.
+// agree runs the site until all nodes know everything that they watch, and returns the time that it
+// took, to 10 ms.
 func (c *town) agree(d time.Duration, what string) time.Duration {
 	c.t.Helper()
 	const step = 10 * time.Millisecond
@@ -85,7 +85,7 @@ func (c *town) knows(n *simNode) bool {
 	return true
 }
 
-// busiest is the most packets that one host sent and received.
+// busiest is the largest number of packets that one host sent and received.
 func (c *town) busiest() int {
 	most := 0
 	for _, n := range c.nodes {
@@ -102,8 +102,8 @@ func (c *town) out() int {
 	return sum
 }
 
-// TestColdStarts: power returns to a site, and its hosts are up within 50 ms or
-// little by little. Packets of ARP count.
+// TestColdStarts: power returns to a site, and its hosts are up within 50 ms or little by little.
+// ARP packets count.
 func TestColdStarts(t *testing.T) {
 	for _, c := range []struct {
 		hosts   int
@@ -140,9 +140,9 @@ func TestColdStarts(t *testing.T) {
 	}
 }
 
-// TestBrokenSwitch: half of a site does not hear the other half for a while,
-// long enough that each half is taken for dead by the other, and is probed
-// seldom. The first two hosts that hear each other again tell all.
+// TestBrokenSwitch: half of a site does not hear the other half for so long that each half counts
+// the other as dead and probes it rarely. The first two hosts that hear each other again make all
+// others probe.
 func TestBrokenSwitch(t *testing.T) {
 	for _, loss := range []float64{0, 0.1} {
 		c := newTown(t, 32, loss, seeded(t, 7))
@@ -163,8 +163,8 @@ func TestBrokenSwitch(t *testing.T) {
 	}
 }
 
-// BenchmarkSite plays sites in virtual time: the return of power, an hour, a
-// broken switch, and its mending. One round of it says everything.
+// BenchmarkSite plays sites in virtual time: the return of power, an hour, a broken switch, and its
+// repair. One round suffices.
 func BenchmarkSite(b *testing.B) {
 	for _, hosts := range []int{8, 32, 100} {
 		for _, loss := range []float64{0, 0.1} {
@@ -202,9 +202,8 @@ func playSite(b *testing.B, hosts int, loss float64) {
 	b.ReportMetric(c.agree(time.Minute, "the switch is mended").Seconds(), "mended-s")
 }
 
-// TestColdStartOfBusyHosts: power returns to hosts that are so busy that
-// questions wait for seconds, and overflow what the sockets hold. The site
-// comes together all the same, and drops no process.
+// TestColdStartOfBusyHosts: power returns to hosts that are so busy that packets wait for seconds
+// and overflow the sockets. The site still comes together, and drops no process.
 func TestColdStartOfBusyHosts(t *testing.T) {
 	for _, cost := range []time.Duration{time.Millisecond, 10 * time.Millisecond} {
 		c := newTown(t, 32, 0.1, seeded(t, 29))

@@ -8,7 +8,7 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// keepSeeds resolves the seeds, again and again while some have no address.
+// keepSeeds resolves the seeds, repeatedly while one or more have no address.
 func (r *Registry) keepSeeds(ctx context.Context) error {
 	if r.awaitUnmuted(ctx) != nil {
 		return nil

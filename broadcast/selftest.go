@@ -11,25 +11,25 @@ import (
 // selfTestTime is enough for the three queries of a start and their answers.
 const selfTestTime = 2*burstGap + 2*maxDelay
 
-// Report is what a SelfTest found.
+// Report is the result of a SelfTest.
 type Report struct {
 	Interfaces []InterfaceStats
 	Peers      []Peer // the processes that answered
 	Stats      Stats
 	OnlySelf   bool      // no other process was heard on any interface
-	Findings   []Finding // what to look into, the worst first; empty when all is well
+	Findings   []Finding // for the operator, the worst first; empty when all is well
 }
 
-// Finding is something that is wrong or strange, and what to do about it.
+// Finding is a fault or an oddity, and the operator's step.
 type Finding struct {
 	What  string
 	Do    string
-	Wrong bool // something must be done; otherwise it may be as it should
+	Wrong bool // an operator must act; otherwise it may be in order
 }
 
-// SelfTest queries all processes on the LAN for three seconds, and says which
-// interfaces hear themselves and others. It registers nothing, and uses
-// an owner of its own, so that it can run beside a process of the same host.
+// SelfTest queries all processes on the LAN for three seconds, and reports which interfaces hear
+// themselves and others. It registers nothing, and uses an owner of its own, so that it can run
+// beside a process of the same host.
 func SelfTest(ctx context.Context, cfg Config) (Report, error) {
 	cfg.Owner = registry.NewOwner()
 	cfg.SavePeers = nil

@@ -31,8 +31,7 @@ func (n *network) send(o outbound) {
 	}
 }
 
-// socket is where a way begins: the interface that it was heard on, or the
-// host's routes.
+// socket returns the socket for a path: that of its interface, or of the host's routes.
 func (n *network) socket(to path) *net.UDPConn {
 	if n.loopbackOnly && !to.addr.Addr().IsLoopback() {
 		return nil
@@ -65,9 +64,8 @@ func (n *network) count(link, sent int, err error) {
 	s.Sent += uint64(sent)
 }
 
-// sendProbe sends a probe from a connected socket of its own: only such a
-// socket is told when the other host refuses the port, which is how a killed
-// process is known from a lost packet.
+// sendProbe sends a probe from a connected socket of its own. Only such a socket reports that the
+// other host refuses the port, which distinguishes a killed process from a lost packet.
 func (n *network) sendProbe(o outbound, to path) bool {
 	select {
 	case n.probeSockets <- struct{}{}:

@@ -12,9 +12,9 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// sim is a LAN in virtual time: cores, and datagrams between them that take a
-// while or get lost. A group datagram travels three ways, as on the real
-// network: by broadcast, and by multicast of both families.
+// sim is a LAN in virtual time: cores, and datagrams between them that are delayed or lost. A group
+// datagram travels three ways, as on a real network: by broadcast, and by multicast of both
+// families.
 type sim struct {
 	t       testing.TB
 	now     time.Time
@@ -22,22 +22,22 @@ type sim struct {
 	nodes   []*simNode
 	flights flights
 	loss    float64
-	jitter  time.Duration // the most that a datagram takes besides
+	jitter  time.Duration // the longest extra delay of a datagram
 	blocked func(from, to *simNode, group bool) bool
 	tape    [][]byte // every datagram sent, for replays
 	untaped bool
 	sent    int
-	drops   int // departures that a core reported of a node that is alive
+	drops   int // departures of living nodes that a core reported
 }
 
 type simNode struct {
 	*core
 	addr       netip.AddrPort
-	second     netip.AddrPort // of the other protocol, if valid; one of a broadcast's three ways
+	second     netip.AddrPort // address of the other protocol, if valid; one of a broadcast's three ways
 	alive      bool
-	killed     bool          // not alive, but its host is, and refuses what is sent to its port
-	cost       time.Duration // that a datagram takes it to handle or to send; 0: it has nothing else to do
-	free       time.Time     // when it has dealt with what it has
+	killed     bool          // dead on a living host, which refuses packets to its port
+	cost       time.Duration // time to handle or send a datagram; 0: no other load
+	free       time.Time     // when it has handled all of them
 	inbox      int           // datagrams that wait for it
 	dedup      dedup
 	out        int               // packets sent; a broadcast counts three
@@ -55,7 +55,7 @@ type flight struct {
 	group bool
 	asked *registry.Owner // as in outbound
 	by    *simNode        // the sender
-	read  bool            // it has been in the inbox
+	read  bool            // it was in the inbox
 }
 
 // flights is a heap by the time of arrival.
@@ -72,7 +72,7 @@ func (f *flights) Pop() any {
 	return last
 }
 
-// inboxMost is what a socket's buffer holds of small datagrams.
+// inboxMost is the number of small datagrams that a socket's buffer holds.
 const inboxMost = 1000
 
 func newSim(t testing.TB, n int, seed uint64) *sim {
@@ -83,7 +83,7 @@ func newSim(t testing.TB, n int, seed uint64) *sim {
 	return s
 }
 
-// add makes a node and does not start it.
+// add makes a node without starting it.
 func (s *sim) add() *simNode {
 	i := len(s.nodes)
 	owner := registry.Owner{Host: fmt.Sprintf("h%d", i), PID: 1, Epoch: int64(1000 + i)}
@@ -95,8 +95,8 @@ func (s *sim) add() *simNode {
 	return n
 }
 
-// TestSeedDecides: a site that is played again by the same seed does the same,
-// so that a draw that has failed a test can be looked at.
+// TestSeedDecides: playing a site again by the same seed gives the same result, so that a draw that
+// failed a test can be examined.
 func TestSeedDecides(t *testing.T) {
 	play := func(seed uint64) string {
 		c := newTown(t, 32, 0.1, seed)
@@ -155,7 +155,7 @@ func (n *simNode) offers(now time.Time, services ...string) []registry.Instance 
 	return out
 }
 
-// flush carries out what a core has put out.
+// flush carries out a core's output.
 func (s *sim) flush(n *simNode) {
 	for _, o := range n.outbox {
 		if !s.untaped {
@@ -200,7 +200,7 @@ func (s *sim) flush(n *simNode) {
 	clear(n.dirty)
 }
 
-// source is the address that a packet leaves from.
+// source is the source address of a packet.
 func (n *simNode) source(second bool) netip.AddrPort {
 	if second && n.second.IsValid() {
 		return n.second
@@ -208,8 +208,8 @@ func (n *simNode) source(second bool) netip.AddrPort {
 	return n.addr
 }
 
-// resolve is ARP: before the first unicast to a node its address is asked for, by a
-// packet to all, and answered.
+// resolve plays ARP: before the first unicast to a node, a packet to all resolves its address, and
+// is answered.
 func (s *sim) resolve(from, to *simNode) {
 	if from.met[to] {
 		return
@@ -299,8 +299,7 @@ func (s *sim) deliver(f flight) {
 	s.flush(f.to)
 }
 
-// take has a datagram wait until its receiver has the time, and reports whether
-// that is now.
+// take delays a datagram until its receiver has the time, and reports whether that is now.
 func (s *sim) take(f *flight) bool {
 	switch n := f.to; {
 	case f.read:

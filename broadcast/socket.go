@@ -14,35 +14,33 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// The groups that packets go to beside the limited broadcast: some switches
-// drop the one, some the other.
+// The groups that packets go to beside the limited broadcast, because switches may drop either.
 var (
 	group4 = netip.MustParseAddr("239.255.77.83") // site-local scope, RFC 2365
 	group6 = netip.MustParseAddr("ff12::534b:5259")
 	all4   = netip.MustParseAddr("255.255.255.255")
 )
 
-// OwnPorts is how many UDP ports behind the shared one processes use for what
-// is sent to them alone: answers and probes. A firewall must let them in too.
+// unicastPorts is the number of UDP ports after the shared one for packets to one process: answers
+// and probes. A firewall must allow them as well.
 const unicastPorts = 100
 
 // readBuffer holds a burst of answers while the process is busy.
 const readBuffer = 1 << 20
 
-// unknownLink: the system does not tell where a datagram to the shared port
-// arrived.
+// unknownLink: the system does not report the interface of a datagram to the shared port.
 const unknownLink = -1
 
-// ingress is where a datagram came in.
+// ingress is the arrival of a datagram.
 type ingress struct {
 	from  netip.AddrPort
 	link  int  // index of the interface; 0: a socket of the host's routes
 	group bool // by broadcast or multicast
 }
 
-// link is the pair of sockets that speak on one interface. Bound to its
-// addresses they need no route: an isolated network has no default route.
-// Being of this process alone, they get what is sent to it by unicast.
+// link is the pair of sockets for one interface. Bound to its addresses they need no route, because
+// an isolated network has no default route. Only this process has them, so they receive its unicast
+// packets.
 type link struct {
 	chosen
 	c4, c6 *net.UDPConn // nil: the interface has no such address
@@ -66,18 +64,17 @@ func openLink(c chosen, ifi *net.Interface, port int) (*link, error) {
 			l.c6.SetReadBuffer(readBuffer)
 		}
 	}
-	if err4 != nil || l.c4 == nil && err6 != nil { // IPv6 may come up later; IPv4 is wanted
+	if err4 != nil || l.c4 == nil && err6 != nil { // IPv6 may come up later; IPv4 is required
 		l.close()
 		return nil, fmt.Errorf("speak on %s: %w", c.name, errors.Join(err4, err6))
 	}
 	return l, nil
 }
 
-// unicastSocket opens a socket of this process alone on one of the OwnPorts ports
-// behind the shared one, so that a firewall can let in what is sent to it, or
-// on any port when none of them is free. Where it begins is random: a process
-// that takes the port of a killed one would be taken for it. Shared ports
-// among those that the system hands out (tests) have no such neighbours.
+// unicastSocket opens a socket of this process alone on one of the unicastPorts ports after the
+// shared one, which a firewall can allow, or on any port when none of them is free. It begins at a
+// random port, because a process with the port of a killed one would be mistaken for it. A shared
+// port among the ephemeral ones (tests) has no such neighbours.
 func unicastSocket(network string, addr netip.Addr, port int) (*net.UDPConn, error) {
 	if port+unicastPorts < 32768 {
 		for i, first := 0, rand.IntN(unicastPorts); i < unicastPorts; i++ {
@@ -119,7 +116,7 @@ func (l *link) toAll(data []byte, port int) (sent int, err error) {
 	return sent, err
 }
 
-// conn is the socket that speaks the family of an address.
+// conn returns the socket for the family of an address.
 func (l *link) conn(to netip.Addr) *net.UDPConn {
 	if to.Is4() {
 		return l.c4
@@ -144,8 +141,7 @@ func openShared(ctx context.Context, port int) (*sharedSockets, error) {
 	}
 	c4.(*net.UDPConn).SetReadBuffer(readBuffer)
 	e := &sharedSockets{p4: ipv4.NewPacketConn(c4)}
-	// Windows can't say where a datagram arrived: the interface is then found by
-	// the source's network.
+	// Windows can't report the interface of a datagram. It is then found by the source's network.
 	_ = e.p4.SetControlMessage(ipv4.FlagInterface|ipv4.FlagDst, true)
 	if c6, err := lc.ListenPacket(ctx, "udp6", "[::]:"+strconv.Itoa(port)); err == nil {
 		c6.(*net.UDPConn).SetReadBuffer(readBuffer)
@@ -155,8 +151,7 @@ func openShared(ctx context.Context, port int) (*sharedSockets, error) {
 	return e, nil
 }
 
-// join makes the ears hear the groups on an interface. An interface that was
-// joined before is no error.
+// join makes the shared sockets receive the groups on an interface. Joining twice is not an error.
 func (e *sharedSockets) join(ifi *net.Interface) error {
 	err := e.p4.JoinGroup(ifi, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group4, 0)))
 	if e.p6 != nil {

@@ -7,58 +7,57 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Stats counts datagrams since the start. What is not Own, Duplicate or
-// Unwanted among the ignored deserves a look.
+// Stats counts datagrams since the start. Ignored ones other than Own, Duplicate and Unwanted may
+// need an operator.
 type Stats struct {
 	Sent       uint64 // datagrams given to the network
 	SendFailed uint64 // refused by it
 	Unsendable uint64 // too large, which the packing rules out
-	Received   uint64 // all that arrived, as counted before any check
+	Received   uint64 // all that arrived, before any check
 
-	Own       uint64 // ignored: our own, heard by ourselves
+	Own       uint64 // ignored: sent by this process
 	Duplicate uint64 // ignored: came another way a moment ago
 	Unwanted  uint64 // ignored: announces nothing that is watched here
 	Elsewhere uint64 // ignored: arrived on an interface that was not chosen
-	Malformed uint64 // ignored: not a packet of skerry, or nonsense within
+	Malformed uint64 // ignored: not a packet of skerry, or with invalid content
 	Version   uint64 // ignored: a packet version that this release does not know
 	Foreign   uint64 // ignored: another cluster
 	WrongKey  uint64 // ignored: MAC does not fit
 	Old       uint64 // ignored: of a process of skerry before 0.2
 	Replay    uint64 // ignored: sequence number seen before
-	Sequence  uint64 // ignored: sequence number out of bounds, or so far ahead that its sender was asked first
+	Sequence  uint64 // ignored: sequence number out of bounds, or so far ahead that its sender was probed first
 	OwnName   uint64 // ignored: sent by another process in the name of this one
 	Unproven  uint64 // announced itself and did not answer a probe: a recording, or unreachable
 	Rate      uint64 // over a limit: of packets checked, answers or probes a second
 	Full      uint64 // over the number of peers remembered, of one address or in all
-	Cut       uint64 // answers cut to three times their question, as its address had not answered yet
+	Cut       uint64 // answers cut to three times their query, because the address had not answered yet
 
 	FalseGoodbye uint64 // goodbyes in the name of a process that stays
-	FetchFailed  uint64 // listings too long for a datagram that TCP did not bring
-	Undelivered  uint64 // peers that are not asked for such listings for ten minutes, as nothing brought them
+	FetchFailed  uint64 // long listings that TCP did not bring
+	Undelivered  uint64 // peers without delivery of such listings, which get no requests for ten minutes
 
-	// OtherKey are the hosts that send packets by another key, heard within 5/4
-	// periods of announcements; at most 64.
+	// OtherKey are the hosts that send packets under another key and were heard within 5/4 periods
+	// of announcements; at most 64.
 	OtherKey []KeyHolder
 
 	Interfaces []InterfaceStats
 }
 
-// InterfaceStats is what one chosen interface sent and heard.
+// InterfaceStats counts the packets of one chosen interface.
 type InterfaceStats struct {
 	Name        string
 	Addr        netip.Addr // address that packets are sent from
 	Sent        uint64     // datagrams
 	SendFailed  uint64
-	HeardOwn    uint64 // our own broadcasts, which proves that this host lets them out and in
+	HeardOwn    uint64 // broadcasts of this process, which prove that this host lets them out and in
 	HeardGroup  uint64 // broadcasts and multicasts of others of this cluster
 	HeardDirect uint64 // unicast of others of this cluster
 	LastError   string // of the latest failed send
 }
 
-// warnLimit says when a warning is due: the first one of a reason and host at
-// once, then at most one in a while, and few in a minute altogether. A host is
-// known by its addresses and by the processes that its packets name as senders, so
-// one that has several of both is named once.
+// warnLimit decides when a warning is due: the first one of a reason and host at once, then at a
+// bounded rate, and few in a minute altogether. A host is identified by its addresses and by the
+// processes that its packets name as senders, so one that has several of both is named once.
 type warnLimit struct {
 	known map[warnKey]time.Time // when the host was last named
 	rate  bucket                // of hosts that are named
@@ -97,7 +96,7 @@ func (w *warnLimit) due(now time.Time, reason error, sender registry.Owner, addr
 	}
 	named := !last.IsZero() && now.Sub(last) < warnEvery
 	switch {
-	case named && len(w.known) >= warnMemory/2: // made-up processes of one address leave room for other hosts
+	case named && len(w.known) >= warnMemory/2: // made-up processes of one address leave room for others
 		return false
 	case named:
 	case !w.room(now) || !w.rate.take(now):
@@ -111,8 +110,8 @@ func (w *warnLimit) due(now time.Time, reason error, sender registry.Owner, addr
 	return !named
 }
 
-// room reports whether another host can be remembered, and forgets those that were
-// named long ago if need be.
+// room reports whether another host can be remembered, and forgets those that were named long ago
+// if necessary.
 func (w *warnLimit) room(now time.Time) bool {
 	if len(w.known) >= warnMemory/2 {
 		for k, at := range w.known {

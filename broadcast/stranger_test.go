@@ -21,9 +21,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// A stranger is this test binary in a host of the lab, doing what the value of
-// the variable says: "tape" records what it hears and plays it on demand,
-// "flood" sends ten thousand packets a second that it made up.
+// A stranger is this test binary in a host of the lab, with a role in the variable: "tape" records
+// packets and plays them on demand, "flood" sends ten thousand made-up packets a second.
 const strangerVar = "SKERRY_BROADCAST_STRANGER"
 
 func beStranger(role string) error {
@@ -60,7 +59,7 @@ func tape(l *link, ifi *net.Interface) error {
 	var recorded [][]byte
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		buf := make([]byte, 2*MaxPacket)
-		for { // what has come so far waits in the socket's buffer
+		for { // earlier packets wait in the socket's buffer
 			_ = e.p4.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 			n, a, err := e.read4(buf)
 			if err != nil {
@@ -80,8 +79,8 @@ func tape(l *link, ifi *net.Interface) error {
 	return nil
 }
 
-// flood sends noise, then packets that look right but for the key, then
-// announcements by the cluster's key of instances that do not exist.
+// flood sends noise, then well-formed packets under a wrong key, then announcements under the
+// cluster's key of instances that do not exist.
 func flood(l *link) error {
 	made := forgeries()
 	begin := time.Now()
@@ -121,8 +120,7 @@ func startStranger(h *lab.Host, role string) *lab.Process {
 	return h.StartCommand(c)
 }
 
-// TestLANReplay: what was recorded on the wire brings no process back and
-// takes none away.
+// TestLANReplay: packets recorded on the network bring no process back and remove none.
 func TestLANReplay(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 4)
@@ -142,7 +140,7 @@ func TestLANReplay(t *testing.T) {
 	agree(t, time.Second, []*node{b}, b.addr)
 	late := startNode(t, l.Host(2), nodeConfig{Key: "k"}) // knows neither
 	agree(t, 5*time.Second, []*node{late}, b.addr)
-	time.Sleep(burstGap + 100*time.Millisecond) // from now on a copy is no mere duplicate
+	time.Sleep(burstGap + 100*time.Millisecond) // from now on a copy does not count as a duplicate
 	rec.Stdin.Write([]byte("play\n"))
 	said("played")
 	lab.Eventually(t, 5*time.Second, func() bool {
@@ -151,9 +149,9 @@ func TestLANReplay(t *testing.T) {
 	agree(t, time.Second, []*node{b, late}, b.addr)
 }
 
-// TestLANFlood: twenty thousand packets in two seconds, of noise, of a wrong
-// key and of ghosts by the right one, leave lists, memory and the time to
-// notice a newcomer as they were.
+// TestLANFlood: twenty thousand packets in two seconds, of noise, of a wrong key, and of made-up
+// processes under the right one, change neither lists nor memory, nor the time to find a new
+// process.
 func TestLANFlood(t *testing.T) {
 	l := lab.New(t, 3)
 	a := startNode(t, l.Host(0), nodeConfig{Key: "k", Port: 7000})

@@ -21,18 +21,18 @@ const (
 	suspicionSpread = 40 * time.Millisecond
 )
 
-// suspicion is what is suspected of a peer, and what became of the suspicions that
-// the peer has raised itself.
+// suspicion is the suspicion of a peer, and the state of the suspicions that the peer has raised
+// itself.
 type suspicion struct {
 	raised       time.Time     // when a suspicion of the peer was last raised; zero once the peer has answered
 	repeated     bool          // another process has raised it since this one did
-	apart        bool          // it came by unicast from one process: the others of this LAN may not know of it
+	apart        bool          // it came by unicast from one process: other processes of this LAN may lack it
 	by           *peer         // that other process; nil for this one and for an unknown one
 	ignoredUntil time.Time     // until then the suspicions that the peer raises are ignored
-	pause        time.Duration // how long they were ignored, the last time
+	pause        time.Duration // how long they were ignored last time
 }
 
-// clear ends the suspicion: the peer lives. The process that has raised it is
+// clear ends the suspicion because the peer lives. The suspicions of the process that raised it are
 // ignored for a while.
 func (s *suspicion) clear(now time.Time) {
 	if by := s.by; by != nil && now.After(by.ignoredUntil) {
@@ -45,8 +45,7 @@ func (s *suspicion) clear(now time.Time) {
 	s.raised, s.by = time.Time{}, nil
 }
 
-// told reports whether the other processes of this LAN have lately been told of
-// the suspicion.
+// told reports whether the other processes of this LAN have lately received the suspicion.
 func (s *suspicion) told(now time.Time) bool { return !s.apart && now.Sub(s.raised) < suspicionGap }
 
 // raiseSuspicion tells all other processes that a peer does not answer, or that
@@ -100,15 +99,14 @@ func (c *core) suspicionDelay() time.Duration {
 	return max(c.spread(), c.random(suspicionSpread))
 }
 
-// onSuspicion probes the suspected peer, a little later than others do. A process
-// that only calls is known to its providers and to no other caller, so suspicions
-// of unknown processes count, too. One of them may be a recording: fewer peers are
-// probed because of those, and they must have come by broadcast or multicast.
+// onSuspicion probes the suspected peer, at a random delay. A process that only calls is known to
+// its providers and to no other caller, so suspicions of unknown processes count as well. One of
+// those may be a recording, so they cause fewer probes and must have come by broadcast or
+// multicast.
 //
-// A suspicion that came by unicast was raised where broadcast does not pass, as
-// behind a router, by a process that has this one among its seeds. When the peer
-// does not answer this process either, the suspicion is raised here anew, unless a
-// second process has raised it meanwhile.
+// A suspicion by unicast was raised where broadcast does not pass, for example behind a router, by
+// a process that has this one among its seeds. When the peer does not answer this process either,
+// the suspicion is raised here again, unless a second process has raised it meanwhile.
 func (c *core) onSuspicion(now time.Time, from *peer, a *wire.Alarm, group bool) {
 	known := from != nil && from.state == live
 	if !known && !group {
@@ -125,7 +123,7 @@ func (c *core) onSuspicion(now time.Time, from *peer, a *wire.Alarm, group bool)
 		return
 	}
 	if now.Sub(p.raised) < suspicionGap {
-		if group || from != p.by { // others have heard it, too
+		if group || from != p.by { // others have received it as well
 			p.repeated, p.apart = true, false
 		}
 		return
@@ -153,7 +151,7 @@ func (c *core) onSuspicion(now time.Time, from *peer, a *wire.Alarm, group bool)
 // unknown process.
 func (p *peer) heeded(now time.Time) bool { return p == nil || !now.Before(p.ignoredUntil) }
 
-// refute tells all at once that this process lives, before they probe it.
+// refute announces at once that this process lives, before other processes probe it.
 func (c *core) refute(now time.Time) {
 	if c.leaving || now.Sub(c.refutedAt) < suspicionGap {
 		return

@@ -11,10 +11,9 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestAlarm: one process that finds out that another one has died, or a host has
-// vanished, makes all others find out, and the dead host is not flooded with
-// questions. It need not be known to them: callers that offer nothing know
-// providers only. Each site loses several hosts, one after the other.
+// TestAlarm: one process that detects a dead process or a vanished host makes all others detect it,
+// and the dead host is not flooded with probes. The dead one may be unknown to them: callers that
+// offer nothing know only providers. Each site loses several hosts, one after the other.
 func TestAlarm(t *testing.T) {
 	const (
 		hosts  = 32
@@ -22,7 +21,7 @@ func TestAlarm(t *testing.T) {
 	)
 	for _, c := range []struct {
 		name    string
-		refuses bool // the process was killed, its host answers for it
+		refuses bool // the process was killed, and its host refuses the port
 		loss    float64
 		callers int // hosts that offer nothing, the witness among them
 		sites   int
@@ -48,8 +47,8 @@ func TestAlarm(t *testing.T) {
 	}
 }
 
-// die has hosts of a site die, one after the other, each noticed by one of the
-// last hosts, and returns how long each stayed on a list.
+// die kills hosts of a site one after the other, each detected by one of the last hosts. It returns
+// how long each stayed on a list.
 func die(t *testing.T, seed uint64, hosts, callers, deaths int, refuses bool, loss float64) []time.Duration {
 	s := newSim(t, hosts, seed)
 	s.untaped = true
@@ -76,7 +75,7 @@ func die(t *testing.T, seed uint64, hosts, callers, deaths int, refuses bool, lo
 		witness.suspect(s.now, dead.offers(s.now, "svc")[0].ID())
 		s.flush(witness)
 		took[i], _ = s.until(5*time.Minute, s.know("svc", hosts-callers-1-i))
-		if took[i] < 5*time.Second && asked > 7*hosts { // later they ask without an alarm
+		if took[i] < 5*time.Second && asked > 7*hosts { // later they probe without a suspicion
 			t.Errorf(
 				"seed %d, death %d: %d datagrams to the dead host, at most 7 from each other are allowed",
 				seed,
@@ -95,8 +94,8 @@ func die(t *testing.T, seed uint64, hosts, callers, deaths int, refuses bool, lo
 	return took
 }
 
-// TestAlarmIsRepeated: a host that hears nothing while the first word of an
-// alarm is said hears the next one, and every other host has been told by then.
+// TestAlarmIsRepeated: a host that receives nothing during the first packet of a suspicion receives
+// the next one. Every other host has it by then.
 func TestAlarmIsRepeated(t *testing.T) {
 	for _, deaf := range []time.Duration{suspicionSecond, suspicionThird} {
 		s := newSim(t, 16, seeded(t, 33))
@@ -114,7 +113,7 @@ func TestAlarmIsRepeated(t *testing.T) {
 		s.flush(s.nodes[8])
 		s.within(deaf+suspicionThird, "off all lists", s.know("svc", 15))
 		s.run(time.Second)
-		// All ask now, and once more within a second; the alarm is said three times.
+		// All probe now, and once more within a second; the suspicion is sent three times.
 		if said = s.said() - said; said > 2*15+3 {
 			t.Errorf("a death cost %d datagrams of 15 hosts", said)
 		}
@@ -129,8 +128,8 @@ func (s *sim) said() (n uint64) {
 	return n
 }
 
-// TestAlarmInVain: a suspicion of a living process costs an announcement of it, and
-// takes no process away; nor does one of an unknown process, nor a recording.
+// TestAlarmInVain: a suspicion of a living process costs an announcement of it, and removes no
+// process. A suspicion of an unknown process, or a recorded one, removes none either.
 func TestAlarmInVain(t *testing.T) {
 	s := newSim(t, 15, seeded(t, 37))
 	for _, n := range s.nodes {
@@ -147,7 +146,7 @@ func TestAlarmInVain(t *testing.T) {
 	if said := s.said() - before; said > 20 { // two suspicions, the refutation, and two for each quicker probe
 		t.Errorf("a suspicion of a living process cost %d datagrams", said)
 	}
-	victim.alive = false // dead, and not noticed: a recorded suspicion does not tell
+	victim.alive = false // dead and undetected: a recorded suspicion causes no packet
 	before = s.said()
 	for _, data := range s.tape[tape : tape+2] {
 		for _, n := range s.nodes {
@@ -187,8 +186,8 @@ func TestAlarmFlood(t *testing.T) {
 		s.run(40 * time.Millisecond)
 	}
 	for i, n := range s.nodes[1:] {
-		// Probes to the victims, answers to probes, and refutations: all
-		// of them far fewer than the alarms that may be acted on.
+		// Probes to the victims, answers to probes, and refutations are far fewer than the
+		// suspicions that may count.
 		asked := n.seq - before[i+1]
 		if most := uint64(suspicionBurst + seconds*suspicionRate); asked > most {
 			t.Errorf("host %d sent %d datagrams, at most %d are allowed", i+1, asked, most)
@@ -204,9 +203,9 @@ func TestAlarmFlood(t *testing.T) {
 	s.within(5*time.Second, "a death after the flood", s.know("svc", 15))
 }
 
-// TestAlarmsOfUnknown: alarms of processes that are not known make a host ask, so
-// few in a second and only when they have come by broadcast. Recordings and
-// made-up names take no process away, and alarms of known processes count beside them.
+// TestAlarmsOfUnknown: suspicions of unknown processes cause few probes in a second, and only when
+// they came by broadcast. Recordings and made-up names remove no process, and suspicions of known
+// processes count beside them.
 func TestAlarmsOfUnknown(t *testing.T) {
 	s := newSim(t, 16, seeded(t, 47))
 	s.untaped = true
@@ -259,7 +258,7 @@ func ownerOf(c *core) *wire.Owner {
 	return &wire.Owner{Host: c.self.Host, Pid: int32(c.self.PID), Epoch: c.self.Epoch}
 }
 
-// TestManyWitnesses: of all hosts that notice at the same time few say so.
+// TestManyWitnesses: of all hosts that detect a death at the same time, few raise a suspicion.
 func TestManyWitnesses(t *testing.T) {
 	s := newSim(t, 32, seeded(t, 43))
 	for _, n := range s.nodes {
@@ -285,9 +284,9 @@ func TestManyWitnesses(t *testing.T) {
 	}
 }
 
-// routed is a site of two LANs with a router between them. Broadcast does not
-// pass. The first four hosts of the first LAN are providers, and all others only
-// call. Those of the second LAN have the first host of all as their seed.
+// routed is a site of two LANs with a router between them, which broadcast does not pass. The first
+// four hosts of the first LAN are providers, and all others only call. Those of the second LAN have
+// the first host of all as their seed.
 func routed(t *testing.T, seed uint64, first, second int) *sim {
 	s := newSim(t, first+second, seed)
 	s.untaped = true
@@ -345,8 +344,8 @@ func TestSuspicionCrossesRouter(t *testing.T) {
 	}
 }
 
-// TestSuspicionByUnicastOnly: where no broadcast passes at all, and each host is
-// the peer of each other one, few raise a suspicion again that they have heard.
+// TestSuspicionByUnicastOnly: where no broadcast passes at all, and each host is a peer of every
+// other one, few raise a received suspicion again.
 func TestSuspicionByUnicastOnly(t *testing.T) {
 	const hosts = 24
 	s := newSim(t, hosts, seeded(t, 103))

@@ -14,8 +14,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// liarAddr is where a process with the key speaks from that uses the names of
-// others. Nothing answers there.
+// liarAddr is the address of a process with the key that sends in the names of others. It never
+// answers.
 var liarAddr = netip.MustParseAddrPort("10.0.66.66:9000")
 
 // forge delivers a packet with the name of a victim to every other node.
@@ -30,11 +30,10 @@ func (s *sim) forge(victim *simNode, from netip.AddrPort, seq uint64, k kind, bo
 	}
 }
 
-// leavingWeight stands for an instance that is the last choice.
+// leavingWeight is the weight of an instance that is the last choice.
 const leavingWeight = 1
 
-// lowest is the least weight that a living node lists an instance with; 0 when
-// one does not list it.
+// lowest is the smallest weight of an instance on the lists of living nodes; 0 when one lacks it.
 func (s *sim) lowest(id registry.ID) int {
 	least := registry.DefaultWeight
 	for _, n := range s.nodes {
@@ -65,8 +64,8 @@ func newSite(t *testing.T, n int, seed uint64) (*sim, *simNode, registry.ID) {
 	return s, victim, victim.offers(s.now, "svc")[0].ID()
 }
 
-// lies are packets of a process that has the key, in the name of another one,
-// that say that the other one leaves or offers nothing.
+// lies are packets of a process with the key, in the name of another one, that say that the other
+// one leaves or offers nothing.
 func lies(victim *simNode) map[string]func() (kind, thrift.TStruct) {
 	in := victim.offered[slices.Collect(mapsKeys(victim.offered))[0]]
 	gone := &wire.Left{Name: in.Service, Version: &in.Version, Host: in.Host, Port: int32(in.Port)}
@@ -101,9 +100,8 @@ func mapsKeys(m map[registry.ID]registry.Instance) func(func(registry.ID) bool) 
 	}
 }
 
-// TestFalseGoodbye: whatever a process with the key says in the name of a
-// living one, from its own address or from that of the victim, the victim is on
-// every list all the time, and has its weight again soon.
+// TestFalseGoodbye: packets of a process with the key in the name of a living one, from either
+// address, remove the victim from no list at any time. It soon has its weight again.
 func TestFalseGoodbye(t *testing.T) {
 	for _, loss := range []float64{0, 0.1} {
 		s, victim, id := newSite(t, 8, 51)
@@ -138,9 +136,9 @@ func TestFalseGoodbye(t *testing.T) {
 	}
 }
 
-// TestFalseGoodbyeIsAnswered: the process that a false goodbye names says at
-// once that it stays, the address of the goodbye is told, and many of them
-// neither take it off nor keep it the last choice.
+// TestFalseGoodbyeIsAnswered: the process that a false goodbye names announces at once that it
+// stays, and the source of the goodbye is reported. Many of them neither remove it nor keep it the
+// last choice.
 func TestFalseGoodbyeIsAnswered(t *testing.T) {
 	s, victim, id := newSite(t, 8, 53)
 	var told []netip.AddrPort
@@ -185,9 +183,8 @@ func TestFalseGoodbyeIsAnswered(t *testing.T) {
 	}
 }
 
-// TestStopping: an instance that is stopping is the last choice of all within
-// 300 ms, stays listed until it is withdrawn, and no process takes that for a lie,
-// also where packets are lost.
+// TestStopping: an instance that is stopping is the last choice everywhere within 300 ms and stays
+// listed until it is deregistered. No process counts that as a false claim, also with lost packets.
 func TestStopping(t *testing.T) {
 	for _, loss := range []float64{0, 0.1} {
 		s, n, id := newSite(t, 8, 61)
@@ -221,10 +218,9 @@ func TestStopping(t *testing.T) {
 	}
 }
 
-// TestHonestGoodbye: a process that leaves is off all lists within 300 ms, also
-// when it exits at once after its three goodbyes, and when it withdraws one
-// registration and stays. Without the token its host's refusal tells, and
-// without that the silence.
+// TestHonestGoodbye: a process that leaves is off all lists within 300 ms, also when it exits right
+// after its three goodbyes, and when it deregisters one service and stays. Without the token, its
+// host's refusal or its silence confirms the goodbye.
 func TestHonestGoodbye(t *testing.T) {
 	for _, c := range []struct {
 		name           string
@@ -243,7 +239,7 @@ func TestHonestGoodbye(t *testing.T) {
 			}
 			exits := s.now.Add(2*goodbyeGap + time.Millisecond)
 			if c.name == "by silence" {
-				exits = s.now.Add(time.Millisecond / 4) // before the first question comes
+				exits = s.now.Add(time.Millisecond / 4) // before the first probe arrives
 			}
 			n.leave(s.now)
 			s.flush(n)
@@ -269,8 +265,8 @@ func TestHonestGoodbye(t *testing.T) {
 	}
 }
 
-// TestNumbersAhead: a number far ahead hides nothing of what its owner says
-// later, whether the packet names the owner's address or another one.
+// TestNumbersAhead: a number far ahead hides no later packet of its owner, whether it comes from
+// the owner's address or another one.
 func TestNumbersAhead(t *testing.T) {
 	for _, ahead := range []uint64{100, 1 << 19, seqAhead + 1, 1 << 61} {
 		for _, from := range []netip.AddrPort{liarAddr, {}} {
@@ -301,8 +297,8 @@ func TestNumbersAhead(t *testing.T) {
 	}
 }
 
-// TestNewAddress: a peer that speaks from another address is heard there soon,
-// and that address is not believed before it has answered.
+// TestNewAddress: packets of a peer from another address soon count, but not before that address
+// has answered.
 func TestNewAddress(t *testing.T) {
 	s, n, _ := newSite(t, 4, 67)
 	n.addr = netip.MustParseAddrPort("10.0.0.77:9001")
@@ -322,9 +318,8 @@ func TestNewAddress(t *testing.T) {
 	}
 }
 
-// TestTwoProtocols: hosts speak from two addresses. An answer comes from the
-// one that the question went to, and only from there. Whichever of the two is
-// known already, a service that a process begins to look for is there at once.
+// TestTwoProtocols: hosts send from two addresses. An answer comes only from the address that was
+// probed. Whichever of the two is known, a service that a process begins to watch is found at once.
 func TestTwoProtocols(t *testing.T) {
 	for seed := range uint64(20) {
 		s := newSim(t, 8, seed)

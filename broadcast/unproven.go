@@ -6,22 +6,21 @@ import (
 	"time"
 )
 
-// Senders that have not answered yet take places. A flood of made-up senders
-// fills the places of the address that it comes from, and no others: the
-// address with the most places loses its oldest one first.
+// Senders that have not answered yet take places. A flood of made-up senders fills only the places
+// of its source address, because the address with the most places loses its oldest one first.
 const (
-	fewUnproven   = 8            // an address with more has a share of the probes with its like only
+	fewUnproven   = 8            // an address with more shares the probes of such addresses
 	peersPerHost  = maxPeers / 4 // peers of one address, once half of all are taken
 	strangerAddrs = 256          // addresses that are counted among many strangers
 )
 
-// unprovenSet are the unproven peers. Each change takes the same time, however many
-// there are: a flood changes them at its own rate.
+// unprovenSet holds the unproven peers. Each change takes the same time whatever their number,
+// because a flood changes them at its own rate.
 type unprovenSet struct {
 	by     map[netip.Addr][]*peer          // by the address that they were first heard from, the oldest first
 	levels map[int]map[netip.Addr]struct{} // the addresses by their number of places
 	most   int                             // the highest of these numbers
-	order  []*peer                         // all, the oldest first, and such that have no place any more
+	order  []*peer                         // all, the oldest first, including some without a place
 	n      int
 }
 
@@ -73,9 +72,9 @@ func (s *unprovenSet) set(at netip.Addr, list []*peer) {
 	}
 }
 
-// evictable is the peer that gives its place to a newcomer of an address: the
-// oldest of an address with the most places, which is the newcomer's own when
-// it would have as many. When each address has one, it is the oldest of all.
+// evictable returns the peer that gives its place to a new one of an address: the oldest of an
+// address with the most places, which is the new one's own when it would have as many. When each
+// address has one, it is the oldest of all.
 func (s *unprovenSet) evictable(from netip.Addr) *peer {
 	if own := s.by[from]; len(own) > 0 && len(own)+1 >= s.most {
 		return own[0]
@@ -95,14 +94,14 @@ func (s *unprovenSet) evictable(from netip.Addr) *peer {
 // few processes takes.
 func (s *unprovenSet) overShare(from netip.Addr) bool { return len(s.by[from]) > fewUnproven }
 
-// strangers counts the senders that were heard for the first time lately. All
-// those of one address count as one for the others.
+// strangers counts the senders that were first heard lately. Those of one address count as one for
+// other addresses.
 type strangers struct {
 	since time.Time
 	by    map[netip.Addr]int
 }
 
-// many notes a stranger and reports whether it is one of many.
+// many adds a stranger and reports whether it is one of many.
 func (s *strangers) many(now time.Time, from netip.Addr) bool {
 	if s.by == nil || now.Sub(s.since) > strangerGrace {
 		s.since, s.by = now, map[netip.Addr]int{}
