@@ -20,15 +20,14 @@ import (
 	"github.com/skerry/skerry/registry/postgres"
 )
 
-// Validate reports everything that is wrong with the configuration as one
-// [*Error]. Open and Read do so by themselves.
+// Validate reports all errors of the configuration as one [*Error]. Open and Read call it.
 func (c Config) Validate() error {
 	p := &problems{}
 	c.check(p)
 	return p.err()
 }
 
-// check adds what is wrong with the configuration, defaults filled in.
+// check adds the errors of a configuration whose defaults are filled in.
 func (c Config) check(p *problems) {
 	if c.Service.Name == "" && p.lines["service"] > 0 && p.lines["service.name"] == 0 {
 		p.at("service", "a service needs a name: service: {name: auth}")
@@ -75,8 +74,8 @@ func (c Config) check(p *problems) {
 	oneOf(p, "log.format", c.Log.Format, "text", "json")
 }
 
-// checkServices looks at services in the one list of WithDefaults. Its
-// first entry is the single service when there is one.
+// checkServices checks services in the one list of WithDefaults. single says that its first entry
+// is the single service.
 func (c Config) checkServices(p *problems, single bool) {
 	first := map[string]string{} // name and version to key
 	listen, listenKey := "", ""
@@ -140,12 +139,11 @@ func (d Database) check(p *problems) {
 	}
 }
 
-// checkURL refuses a URL that can't be read, or that can be read in two ways: a
-// part of the password would be looked up as a host, and shown. Its own errors
-// are those of the masked URL.
+// checkURL refuses a URL that can't be read, or that can be read in two ways: a part of the
+// password would be looked up as a host, and shown. Its own errors show the masked URL only.
 func (d Database) checkURL(p *problems) {
 	try := func(url string) error {
-		// which connects to nothing
+		// New connects to nothing
 		_, err := postgres.New(postgres.Config{URL: url, Cluster: "x", Owner: registry.Owner{Host: "x"}})
 		return err
 	}
@@ -242,7 +240,7 @@ func checkName(p *problems, key, name string, optional bool) {
 	}
 }
 
-// plain is the text of an error of registry's checks without the sentinel's.
+// plain is the text of an error of registry's checks without the sentinel's text.
 func plain(err error) string {
 	return strings.TrimPrefix(err.Error(), registry.ErrInvalid.Error()+": ")
 }
@@ -252,19 +250,19 @@ func checkHostPort(p *problems, key, addr string, zeroPort bool) {
 	n, errPort := strconv.ParseUint(port, 10, 16)
 	if err != nil || errPort != nil || n == 0 && !zeroPort {
 		also := ""
-		if zeroPort { // it is listened on
+		if zeroPort { // port 0 means a free port to listen on
 			also = `, or ":9090" for every address of this host`
 		}
 		p.at(key, `%q is no host:port; write "10.0.0.5:9090"%s`, addr, also)
 		return
 	}
 	if ip := net.ParseIP(host); zeroPort && (host == "" || ip != nil && ip.IsUnspecified()) {
-		return // every address of this host
+		return // all addresses of this host
 	}
 	checkHost(p, key, host)
 }
 
-// checkHost refuses what no other host could connect to.
+// checkHost refuses a host to which no other host could connect.
 func checkHost(p *problems, key, host string) {
 	if err := registry.CheckHost("the host", host); err != nil {
 		p.at(key, "%s", plain(err))

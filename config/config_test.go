@@ -113,12 +113,12 @@ consumers:
 	check("default", c.ConsumerOf("auth").Balancer, "p2c")
 }
 
-// TestConfigProblems feeds mistakes that people make. Each is answered with
-// its line, its key and what to do.
+// TestConfigProblems reads common mistakes. Each gets an error with its line, its key and the
+// remedy.
 func TestConfigProblems(t *testing.T) {
 	cases := []struct {
 		name, text string
-		want       []string // one problem each, in the order of the file
+		want       []string // one for each problem, in the order of the file
 	}{
 		{"slip", "clutser: x\n", []string{":1: clutser: no such key; did you mean cluster?"}},
 		{"nested slip", "mode: auto\ndatabase:\n  url: postgres://db/site\n  hearbeat: 30s\n",
@@ -248,8 +248,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestKeysAreInNoError writes a site key into every place of a configuration
-// that is not for it.
+// TestKeysAreInNoError writes a site key into every other place of a configuration.
 func TestKeysAreInNoError(t *testing.T) {
 	for _, text := range []string{
 		"KEY\n", "KEY: x\n", "site: KEY\n", "site: {KEY: x}\n", "site: {keys: {KEY: x}}\n", "site: {keys: [KEY]}\n", "site: {keys: \" KEY\"}\n",

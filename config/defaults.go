@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/internal/yamlfile"
 )
 
-// WithDefaults returns the configuration with every default written out and
-// the services in one list: what a node makes of it.
+// WithDefaults returns the configuration with all defaults filled in and the services in one list,
+// as a node uses it.
 func (c Config) WithDefaults() Config {
 	if c.Service.Name != "" {
 		c.Services = append([]Service{c.Service}, c.Services...)
@@ -41,8 +41,8 @@ func (c Config) WithDefaults() Config {
 	return c
 }
 
-// withDefaultConsumers are the rules as they hold: each consumer's own, then
-// those of "*", then the defaults.
+// withDefaultConsumers are the effective rules: each consumer's own, then those of "*", then the
+// defaults.
 func (c Config) withDefaultConsumers() map[string]Consumer {
 	if c.Consumers == nil {
 		return nil
@@ -61,8 +61,7 @@ func (c Config) IsEntry(service, method string) bool {
 	})
 }
 
-// ConsumerOf is the rules for a service: its own, then those of "*", then the
-// defaults.
+// ConsumerOf returns the rules for a service: its own, then those of "*", then the defaults.
 func (c Config) ConsumerOf(service string) Consumer {
 	own := c.Consumers[service]
 	fillFrom(reflect.ValueOf(&own).Elem(), reflect.ValueOf(c.Consumers["*"]))
@@ -105,8 +104,7 @@ func fillFrom(to, from reflect.Value) {
 	}
 }
 
-// defaultStateDir is where state is kept when the configuration does not say
-// it; "" where there is no directory of the process's user alone.
+// defaultStateDir is the default of StateDir; "" without a directory of the process's user alone.
 func defaultStateDir() string {
 	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
 		return dir

@@ -6,16 +6,15 @@ import (
 	"strings"
 )
 
-// urlKey is the key of a URL, in which a password must not be
-// taken for something else.
+// urlKey is the key with a URL. A password in it must not be read as another part.
 const urlKey = "database.url"
 
-// expand replaces ${NAME}, ${NAME:-default} and ${file:path}. The replaced
-// text is not looked at again. Inside a URL it is percent-encoded.
+// expand replaces ${NAME}, ${NAME:-default} and ${file:path}. It does not expand the replaced text
+// again. Inside a URL it percent-encodes the replaced text.
 func expand(text string, isURL bool, env func(string) (string, bool), readFile func(string) ([]byte, error)) (string,
 	error) {
 	var out strings.Builder
-	written := "" // of the text itself, so far
+	written := "" // the unreplaced text so far
 	for {
 		before, rest, found := strings.Cut(text, "${")
 		if !found {
@@ -45,11 +44,11 @@ func expand(text string, isURL bool, env func(string) (string, bool), readFile f
 	}
 }
 
-// variables are the places of a text that expand replaces.
+// variables matches the parts of a text that expand replaces.
 var variables = regexp.MustCompile(`\$\{[^}]*\}`)
 
-// inURL reports whether what stands between two parts of a URL belongs to its
-// user, password or parameters. Hosts and a whole URL stay as they are.
+// inURL reports whether the text between two parts of a URL belongs to its user, password or
+// parameters. Hosts and a whole URL stay unchanged.
 func inURL(before, after string) bool {
 	_, authority, ok := strings.Cut(before, "://")
 	if !ok {
@@ -62,7 +61,7 @@ func inURL(before, after string) bool {
 	return !strings.ContainsAny(authority, "@/") && strings.Contains(after, "@")
 }
 
-// percentEncode writes every byte that may mean something in a URL as %XX.
+// percentEncode writes every byte that may have a meaning in a URL as %XX.
 func percentEncode(text string) string {
 	var b strings.Builder
 	for _, c := range []byte(text) {

@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// Gateway is the edge that `skerry gateway` is; package gateway says what it
-// does. A process that is no gateway has no routes.
+// Gateway configures `skerry gateway`; see package gateway. Other processes have no routes.
 type Gateway struct {
 	Listen string  `yaml:"listen" default:":8080"` // TCP address for users, host:port
-	Routes []Route `yaml:"routes"`                 // which paths lead to which services
+	Routes []Route `yaml:"routes"`                 // map paths to services
 
-	// StickyCookie and StickyHeader name what is the same in all requests of
-	// one user: while a release ramps up it decides on which side the user is.
+	// StickyCookie and StickyHeader name a value that is the same in all requests of one user.
+	// While a release ramps up, the value decides the user's side.
 	StickyCookie string `yaml:"sticky_cookie"`
 	StickyHeader string `yaml:"sticky_header"`
 
@@ -22,33 +21,31 @@ type Gateway struct {
 	Health    string `yaml:"health" default:"/skerry-health"`
 	MaxHeader int    `yaml:"max_header" unit:"bytes" default:"64KiB"` // headers of a request or response
 
-	// BodyIdle ends a request with a body that does not come on, or with a client that does
-	// not take the response; WebSocketIdle a WebSocket that is silent both ways.
-	// "none" for no limit.
+	// BodyIdle ends a request whose body, or the client's reading of the response, makes no
+	// progress. WebSocketIdle ends a WebSocket that is silent both ways. "none" for no limit.
 	BodyIdle      time.Duration `yaml:"body_idle" default:"30s"`
 	WebSocketIdle time.Duration `yaml:"websocket_idle" default:"1h"`
 
-	// MaxConnections of users stand at a time. From ¾ of it on the oldest ones
-	// go that have never sent a request, of the address that has most of those.
+	// MaxConnections limits the open connections of users. From ¾ of it on, the oldest connections
+	// without any request are closed, of the address that has most of those.
 	MaxConnections int `yaml:"max_connections" unit:"connections" default:"10000"`
 
-	// TrustedProxies are addresses and CIDRs of proxies in front; their word on
-	// where a request came from is believed.
+	// TrustedProxies are addresses and CIDRs of proxies in front. The gateway believes the origin
+	// of requests that they state.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
 	TLS GatewayTLS `yaml:"tls"` // makes the port speak HTTPS
 }
 
-// GatewayTLS is what the gateway shows its users; it has nothing to do with
-// the calls inside the site.
+// GatewayTLS is the gateway's TLS for users. It has no effect on the calls inside the site.
 type GatewayTLS struct {
 	Cert string `yaml:"cert"` // file of the certificate chain, PEM
 	Key  string `yaml:"key"`  // file of its private key, PEM
 }
 
-// Route leads the requests of a path to a service.
+// Route maps the requests of a path to a service.
 type Route struct {
-	Path string `yaml:"path"` // with all that lies below it; the longest path wins
+	Path string `yaml:"path"` // includes all paths below it; the longest path wins
 	Host string `yaml:"host"` // of the requests; empty for any
 	// its instances have protocol http, unless thrift is set
 	Service string `yaml:"service"`
@@ -62,7 +59,7 @@ type Route struct {
 	Include   []string `yaml:"include"`   // directories for included files
 }
 
-// Trusted is TrustedProxies, read.
+// Trusted parses TrustedProxies.
 func (g Gateway) Trusted() ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, text := range g.TrustedProxies {

@@ -7,9 +7,8 @@ import (
 	"github.com/skerry/skerry/internal/quote"
 )
 
-// Logger is the logger that the configuration describes, for programs that
-// log in the same way; it writes to stderr. No attribute can forge a line or a
-// control sequence, in either format.
+// Logger is the logger of this configuration, for programs that log in the same way; it writes to
+// stderr. No attribute can forge a line or a control sequence, in either format.
 func (c Log) Logger() *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Level)) // checked by Validate

@@ -39,7 +39,7 @@ func TestConfigurationPage(t *testing.T) {
 	}
 }
 
-// tableOf is the beginning of each row.
+// tableOf returns the begin of each row.
 func tableOf(typ reflect.Type, prefix string) (rows []string) {
 	for i := range typ.NumField() {
 		f := typ.Field(i)
@@ -84,8 +84,8 @@ func kindOf(f reflect.StructField) string {
 	return "text"
 }
 
-// TestEveryDefaultIsGood reads every default tag, which panics when it is no
-// value of its field, and validates what comes out.
+// TestEveryDefaultIsGood reads every default tag, which panics on an invalid value, and validates
+// the result.
 func TestEveryDefaultIsGood(t *testing.T) {
 	c := Config{Service: Service{Name: "a"}, Consumers: map[string]Consumer{"b": {}}}
 	if err := c.WithDefaults().Validate(); err != nil {

@@ -9,15 +9,16 @@ import (
 	"github.com/skerry/skerry/internal/sitekey"
 )
 
-// Problem is one thing that is wrong with a configuration.
+// Problem is one error of a configuration.
 type Problem struct {
 	File string `json:"file,omitzero"` // "" for a Config value
 	Line int    `json:"line,omitzero"` // 1 for the first; 0 when the key is not in the file
 	Key  string `json:"key,omitzero"`  // as in docs/configuration.md: database.heartbeat, services[0].name
-	Text string `json:"text"`          // what is wrong and what to do about it
+	Text string `json:"text"`          // the error and its remedy
 }
 
-// String reads: skerry.yaml:7: database.hearbeat: no such key; did you mean heartbeat?
+// String returns, for example, skerry.yaml:7: database.hearbeat: no such key; did you mean
+// heartbeat?
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
@@ -33,8 +34,7 @@ func (p Problem) String() string {
 	return b.String() + p.Text
 }
 
-// Error is everything that is wrong with a configuration, in the order
-// of the file.
+// Error is the list of a configuration's errors, in the order of the file.
 type Error struct{ Problems []Problem }
 
 // Error lists the problems, a line each.
@@ -46,7 +46,7 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// problems gathers what is wrong with one configuration.
+// problems collects the errors of one configuration.
 type problems struct {
 	file  string
 	lines map[string]int // line of each key that the file has
@@ -58,13 +58,13 @@ func (p *problems) add(line int, key, format string, args ...any) {
 		Text: hideKeys(fmt.Sprintf(format, args...))})
 }
 
-// siteKeys are the texts of site keys, whole or cut: a key in a wrong place is
-// shown in no error.
+// siteKeys matches the texts of site keys, whole or cut, so that no error shows a key from a wrong
+// place.
 var siteKeys = regexp.MustCompile(`(?i)` + sitekey.Prefix + `[a-z0-9]{4,}`)
 
 func hideKeys(text string) string { return siteKeys.ReplaceAllString(text, sitekey.Prefix+"…") }
 
-// at adds a problem at the line of its key or of the nearest key around it.
+// at adds a problem at the line of its key or of the nearest enclosing key.
 func (p *problems) at(key, format string, args ...any) {
 	p.add(p.line(key), key, format, args...)
 }
@@ -78,7 +78,7 @@ func (p *problems) line(key string) int {
 	return 0
 }
 
-// parentKey is the key of the thing around key: a.b[1] → a.b → a → "".
+// parentKey is the key of the enclosing value: a.b[1] → a.b → a → "".
 func parentKey(key string) string { return key[:max(strings.LastIndexAny(key, ".["), 0)] }
 
 func (p *problems) err() error {

@@ -15,62 +15,60 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Proxy is the programs of other languages that `skerry proxy` serves; package
-// proxy says what it does.
+// Proxy configures the programs of other languages that `skerry proxy` serves; see package proxy.
 type Proxy struct {
-	// Programs by their names, which callees, statistics, access rules and traces
-	// know them by.
+	// Programs by their names. Callees, statistics, access rules and traces use the names.
 	Programs map[string]Program `yaml:"programs"`
 }
 
 // Program is one program of another language behind the proxy.
 type Program struct {
-	// Listen is where the program's calls come in: unix:/path/to.sock, or
-	// host:port of the loopback interface.
+	// Listen is the address for the program's calls: unix:/path/to.sock, or host:port of the
+	// loopback interface.
 	Listen string `yaml:"listen"`
 
-	// User is the only user, besides root and the proxy's own, with processes that
-	// may connect to the Unix socket. Default: those that the socket's mode lets in.
+	// User is the only user, besides root and the proxy's own, with processes that may connect to
+	// the Unix socket. Default: the users that the socket's mode admits.
 	User string `yaml:"user"`
 
 	// Token must be shown by connections to a TCP port: skerry.login.
 	Token string `yaml:"token" secret:"true"`
 
-	// Unordered says that the program's clients match replies by number: calls
-	// of one connection run side by side.
+	// Unordered says that the program's clients match replies by number. Calls of one connection
+	// then run concurrently.
 	Unordered bool `yaml:"unordered" default:"false"`
 
-	// Ports are for programs that can't name a service: by callee, a listener as
-	// Listen is, of which every call goes to that service.
+	// Ports are for programs that can't name a service: by callee, a listener in the form of
+	// Listen. Every call on it goes to that service.
 	Ports map[string]string `yaml:"ports"`
 
-	// Calls are services that the program may call, besides those that Provides
-	// say: a release then waits for it only where one of them is concerned.
+	// Calls lists the services that the program may call, in addition to those in Provides. A
+	// release waits for the program only if it concerns one of them.
 	Calls []string `yaml:"calls"`
 
-	// Provides is what the program serves; empty for one that only calls.
+	// Provides lists the program's services; empty for a program that only calls.
 	Provides []Provide `yaml:"provides"`
 }
 
 // Provide is a service that a program serves.
 type Provide struct {
-	// by which callers name it
+	// name for callers
 	Service string `yaml:"service"`
 	// of the service; empty for none
 	Version string `yaml:"version"`
 	// of the program's server, host:port
 	Addr string `yaml:"addr"`
-	// that it speaks
+	// of the program's server
 	Protocol string `yaml:"protocol" default:"framed-binary"`
 	// tcp, thrift or thrift:METHOD
 	Check string `yaml:"check" default:"thrift"`
 	// services that its handlers call
 	Calls []string `yaml:"calls"`
-	// methods by which requests come in from outside
+	// methods for requests from outside
 	Entry []string `yaml:"entry"`
-	// that the proxy has to the program: at most its threads less one
+	// from the proxy to the program: at most its threads less one
 	Concurrency int `yaml:"concurrency" unit:"connections" default:"16"`
-	// it has a TMultiplexedProcessor, with the service by its name
+	// the server has a TMultiplexedProcessor with the service under its name
 	Multiplexed bool `yaml:"multiplexed" default:"false"`
 	// TCP address of the proxy's port for callers; one for all services of a program
 	Listen string `yaml:"listen" default:":0"`
@@ -89,7 +87,7 @@ func isToken(key string) bool {
 	return strings.HasPrefix(key, "proxy.programs.") && strings.HasSuffix(key, ".token")
 }
 
-// readToken is readValue for a token: a file that every user may read is refused.
+// readToken is readValue for a token: it refuses a file that every user may read.
 func readToken(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
@@ -114,7 +112,7 @@ func (x Proxy) withDefaults() Proxy {
 	return x
 }
 
-// ListenAddr reads where a program's calls come in: network unix or tcp.
+// ListenAddr returns the network (unix or tcp) and the address for a program's calls.
 func (p Program) ListenAddr() (network, addr string, err error) { return listenAddr(p.Listen) }
 
 // PortAddr is ListenAddr for one of Ports.
@@ -122,8 +120,7 @@ func (p Program) PortAddr(service string) (network, addr string, err error) {
 	return listenAddr(p.Ports[service])
 }
 
-// maxSocketPath is what the systems allow, less the ending of a proxy's own
-// socket (".ABC.new").
+// maxSocketPath is the limit of the systems, less the ending of a proxy's own socket (".ABC.new").
 const maxSocketPath = 103 - 8
 
 func listenAddr(text string) (network, addr string, err error) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Each mistake in the section proxy is said with what to do.
+// Each mistake in the section proxy has an error with the remedy.
 func TestMistakesInTheSectionProxy(t *testing.T) {
 	for text, want := range map[string]string{
 		"{billing: {}}":                        "is neither unix:/path/to.sock nor an address and port",

@@ -8,19 +8,16 @@ import (
 	"github.com/skerry/skerry/internal/yamlfile"
 )
 
-// Read reads a configuration file and checks it. All that is wrong with
-// it is reported at once, as a [*Error] with problems that bear their lines:
-// unknown keys, with the one that was probably meant; values of a wrong kind;
-// and what [Config.Validate] finds.
+// Read reads a configuration file and checks it. It reports all errors at once, as a [*Error] whose
+// problems have their lines: unknown keys, with the probably intended one; values of a wrong kind;
+// and the errors of [Config.Validate].
 //
-// In every value ${NAME} stands for an environment variable, which must be
-// set, ${NAME:-text} for one that may be missing, and ${file:/path} for what a
-// file holds, without its final line break; $${ is a plain ${. In user,
-// password and parameters of database.url the text is percent-encoded, so that
-// it may hold any character. Nothing else is expanded, and no command is run.
-// Durations are written
-// with a unit ("30s", "3m", "500ms"), or "none" where none makes
-// sense; sizes as bytes or with a unit ("64KiB", "16MiB").
+// In every value ${NAME} is the value of an environment variable, which must be set, ${NAME:-text}
+// that of an optional one, and ${file:/path} the content of a file, without its final line break;
+// $${ is a plain ${. In user, password and parameters of database.url the text is percent-encoded,
+// so that it may hold any character. Nothing else is expanded, and no command is run. Durations
+// have a unit ("30s", "3m", "500ms"), or are "none" where none is allowed; sizes are bytes or have
+// a unit ("64KiB", "16MiB").
 func Read(path string) (Config, error) {
 	text, err := statedir.ReadNamed(path, maxConfig)
 	if err != nil {
@@ -29,14 +26,13 @@ func Read(path string) (Config, error) {
 	return Parse(path, text)
 }
 
-// Sizes of the files that a configuration consists of.
+// Sizes of the files of a configuration.
 const (
 	maxConfig = yamlfile.MaxFile
 	maxValue  = 64 << 10 // of ${file:PATH}
 )
 
-// Parse is [Read] for a text that was read already; path names it
-// in errors.
+// Parse is [Read] for a text that has been read already; path names it in errors.
 func Parse(path string, text []byte) (Config, error) {
 	var c Config
 	doc := yamlfile.Decode(text, &c, func(key, text string) (string, error) {
@@ -54,5 +50,5 @@ func Parse(path string, text []byte) (Config, error) {
 	return c, p.err()
 }
 
-// readValue reads what stands for ${file:PATH}.
+// readValue reads the file of ${file:PATH}.
 func readValue(path string) ([]byte, error) { return statedir.ReadNamed(path, maxValue) }

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Any password works in a URL as a variable, and is never part of an error.
+// Any password works in a URL as a variable, and no error contains it.
 func TestPasswordsInURL(t *testing.T) {
 	for _, password := range []string{"s3@cret", "a:b@c/d", "a:b@c/d#e?f", "pa%ss", "100%sure", "pa/ss", "pa ss",
 		"pa#ss", "pa?ss", "p$w{x}", "密码", "a&b=c", "%40", "'", `\`, "+"} {
@@ -43,8 +43,7 @@ func TestPasswordsInURL(t *testing.T) {
 	}
 }
 
-// What is wrong with a URL, or with a value that a secret file was put into by
-// mistake, is said without the secret.
+// An error of a URL, or of a value with the content of a secret file, does not show the secret.
 func TestErrorsKeepSecrets(t *testing.T) {
 	const secret = "hunter2"
 	file := filepath.Join(t.TempDir(), "secret")

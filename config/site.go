@@ -10,24 +10,24 @@ import (
 	"github.com/skerry/skerry/internal/sitekey"
 )
 
-// Site is what makes the process a member of its site, and the operators it obeys.
+// Site makes the process a member of its site, and names the operators that it obeys.
 type Site struct {
-	// Keys are the files of the site's keys: the first key signs, all verify.
-	// They are looked at every 5 s. [KeysNone] alone opens the LAN to every
-	// host, for a laboratory; [KeysCertificates] has certificates of tls.ca
-	// prove membership instead. Default: the list in SKERRY_SITE_KEYS, else the
-	// first of $CREDENTIALS_DIRECTORY/skerry.key, /etc/skerry/CLUSTER.key and
-	// skerry/CLUSTER.key in the user's configuration directory that exists.
+	// Keys are the files of the site's keys: the first key signs, all verify. The process reads
+	// them every 5 s. [KeysNone] alone opens the LAN to every host, for a laboratory; with
+	// [KeysCertificates] certificates of tls.ca prove membership instead. Default: the list in
+	// SKERRY_SITE_KEYS, else the first of $CREDENTIALS_DIRECTORY/skerry.key,
+	// /etc/skerry/CLUSTER.key and skerry/CLUSTER.key in the user's configuration directory that
+	// exists.
 	Keys []string `yaml:"keys"`
 
-	// Operators is the file of the operators' public keys, in OpenSSH's form
-	// of allowed_signers: what they sign is obeyed. It is looked at every 5 s.
+	// Operators is the file of the operators' public keys, in OpenSSH's form of allowed_signers.
+	// The process obeys their signatures, and reads the file every 5 s.
 	Operators string `yaml:"operators"`
 
-	// Calls says how calls between processes of the site go: [CallsSealed]
-	// encrypts them by the site's key, and refuses at this process's port what
-	// is not encrypted; [CallsPrefer] encrypts those that it makes, and takes
-	// others, too: for stock clients, and on the way to [CallsSealed].
+	// Calls configures calls between processes of the site. [CallsSealed] encrypts them by the
+	// site's key, and refuses unencrypted calls at this process's port. [CallsPrefer] encrypts
+	// outgoing calls and also accepts unencrypted ones, for stock clients and for a migration to
+	// [CallsSealed].
 	Calls string `yaml:"calls"`
 }
 
@@ -39,8 +39,7 @@ const (
 	CallsPrefer      = "prefer"
 )
 
-// envSiteKeys names key files, as a list of paths, where the configuration
-// names none.
+// envSiteKeys names key files, as a list of paths, for a configuration without key files.
 const envSiteKeys = "SKERRY_SITE_KEYS"
 
 func (s Site) withDefaults() Site {
@@ -51,7 +50,7 @@ func (s Site) withDefaults() Site {
 	return s
 }
 
-// KeyMode is KeysNone or KeysCertificates, or "" where files hold the keys.
+// KeyMode is KeysNone or KeysCertificates, or "" if files hold the keys.
 func (s Site) KeyMode() string {
 	if len(s.Keys) == 1 && (s.Keys[0] == KeysNone || s.Keys[0] == KeysCertificates) {
 		return s.Keys[0]
@@ -59,8 +58,8 @@ func (s Site) KeyMode() string {
 	return ""
 }
 
-// check looks at what the section says. Files are read when the node opens:
-// skerry key new, and skerry operator add, make them.
+// check checks the section. The node reads the files when it opens, because skerry key new and
+// skerry operator add make them.
 func (s Site) check(p *problems, c Config) {
 	for i, path := range s.Keys {
 		key := "site.keys[" + strconv.Itoa(i) + "]"
@@ -98,7 +97,7 @@ func (s Site) check(p *problems, c Config) {
 	}
 }
 
-// checkSiteKey looks at lan.key, the old place of the site's key.
+// checkSiteKey checks lan.key, the old place of the site's key.
 func checkSiteKey(p *problems, text string) {
 	if text == "" {
 		return

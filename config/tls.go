@@ -8,22 +8,21 @@ import (
 	"github.com/skerry/skerry/internal/tlsfile"
 )
 
-// Credentials are TLS for both sides, by files that are read again when they
-// change. The zero value is plain TCP for the server, and ports that speak TLS
-// are not called.
+// Credentials are the TLS configurations of both sides, by files that are read again when they
+// change. The zero value means plain TCP for the server, and calls to ports with TLS are refused.
 type Credentials struct {
-	files  *tlsfile.Reader // nil: nothing is configured
+	files  *tlsfile.Reader // nil: not configured
 	Server *tls.Config     // nil: plain TCP
 }
 
-// Configured reports whether the section says anything.
+// Configured reports whether the section configures TLS.
 func (s Credentials) Configured() bool { return s.files != nil }
 
 // Run reads the files again when they change, until ctx ends. Credentials must
 // be configured.
 func (s Credentials) Run(ctx context.Context, log *slog.Logger) error { return s.files.Run(ctx, log) }
 
-// Client is what a connection that is made now uses; nil without a configuration.
+// Client is the configuration of a new connection; nil without a configuration.
 func (s Credentials) Client() *tls.Config {
 	if s.files == nil {
 		return nil
@@ -31,10 +30,10 @@ func (s Credentials) Client() *tls.Config {
 	return s.files.Client()
 }
 
-// Client is what calls to ports that speak TLS use: nil when nothing is
-// configured, and then they are refused, since no file says which authority to trust.
-// Without CA, but with a certificate or a server name, it is the system's
-// authorities. It reads the files once; a Node reads them again when they change.
+// Client is the configuration for calls to ports with TLS. It is nil if none is configured; then
+// such calls are refused, because no file names a trusted authority. Without CA, but with a
+// certificate or a server name, the system's authorities count. Client reads the files once; a Node
+// reads them again when they change.
 func (c TLS) Client() (*tls.Config, error) {
 	s, err := c.Load()
 	return s.Client(), err
