@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// advertise decides at which address others are told to connect to a service
-// that listens at l, and why. given is Service.Advertise.
+// advertise chooses the announced address of a service that listens at l, with the reason. given is
+// Service.Advertise.
 func advertise(given string, l *net.TCPAddr, interfaces []string) (a advertised, err error) {
 	a.port = l.Port
 	switch {
@@ -43,16 +43,15 @@ func advertise(given string, l *net.TCPAddr, interfaces []string) (a advertised,
 	return a, err
 }
 
-// advertised is the address that others are told, and why.
+// advertised is the announced address, with the reason.
 type advertised struct {
 	host   string
 	port   int
 	reason string
-	others []netip.Addr // at which the service listens, too, for hosts of other networks
+	others []netip.Addr // further addresses of the service, for hosts of other networks
 }
 
-// tagged is the instance with its further addresses. ok is false where its tags
-// leave no room for them.
+// tagged is the instance with its further addresses. ok is false if its tags have no room for them.
 func (a advertised) tagged(in registry.Instance) (_ registry.Instance, ok bool) {
 	if len(a.others) == 0 {
 		return in, true
@@ -60,7 +59,7 @@ func (a advertised) tagged(in registry.Instance) (_ registry.Instance, ok bool) 
 	return membership.Tagged(in, registry.AlsoTag, a.also())
 }
 
-// also is the text of the further addresses.
+// also is the further addresses as text.
 func (a advertised) also() string {
 	list := make([]string, len(a.others))
 	for i, addr := range a.others {
@@ -69,18 +68,18 @@ func (a advertised) also() string {
 	return strings.Join(list, " ")
 }
 
-// Advertisement is the address at which others are told to connect to a service.
+// Advertisement is the announced address of a service.
 type Advertisement struct {
 	Host       string
-	Port       int          // 0: any free port, known when the service listens
-	Reason     string       // why this address
-	Only       string       // why it is told to processes of this host only; "" when it is told to others
-	Others     []netip.Addr // by which hosts of further networks connect to it
+	Port       int          // 0: any free port, known once the service listens
+	Reason     string       // reason for this address
+	Only       string       // reason why only processes of this host get it; "" when others do
+	Others     []netip.Addr // for hosts of further networks
 	Considered []broadcast.Address
 }
 
-// Advertised is what a process of this configuration would tell of a service,
-// decided as the process does it.
+// Advertised returns the announcement that a process of this configuration would make for a
+// service, by the rules of the process.
 func Advertised(c Config, s config.Service) (a Advertisement, err error) {
 	c = c.WithDefaults()
 	l, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(c.ListenAddr()))

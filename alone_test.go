@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestMemoryIsMeasuredAlone: the runtime counts memory for the whole process, so
-// a package with tests that bound it runs none of them in parallel. The processes of
-// test/guarantees and test/soak are measured by themselves.
+// TestMemoryIsMeasuredAlone: the runtime counts memory for the whole process, so a package with
+// tests that bound memory runs none of them in parallel. The processes of test/guarantees and
+// test/soak are measured separately.
 func TestMemoryIsMeasuredAlone(t *testing.T) {
 	measured, parallel := map[string]string{}, map[string]string{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {

@@ -13,8 +13,7 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// The first trace of a process that has never run before meets the newest
-// rules, whatever the mode.
+// The first trace of a process's first run meets the newest rules, in every mode.
 func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
 	server := pgtest.Shared(t)
 	for name, site := range map[string]Config{
@@ -37,7 +36,7 @@ func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
 			}
 			eventually(t, "the first process has the rules",
 				func() bool { return first.Rollout().Log().Last() == newest })
-			if told { // no table says so
+			if told { // known without a table
 				eventually(t, "and announces them", func() bool {
 					k, _ := first.members.Find(first.owner)
 					return k.Announced() == newest
@@ -55,8 +54,8 @@ func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
 	}
 }
 
-// A process with rules on its disk and no registry that can be reached goes on
-// at once, and still asks the processes that it remembers.
+// A process with rules on its disk goes on at once if no registry can be reached. It still asks the
+// processes that it remembers.
 func TestRulesFromTheDisk(t *testing.T) {
 	site := lanSite(t)
 	kept := site
@@ -86,8 +85,8 @@ func TestRulesFromTheDisk(t *testing.T) {
 		func() bool { return n.Rollout().Log().Last() == newer.Generation })
 }
 
-// A call that meets a generation which is not known here has it fetched from
-// processes that know it, also where nothing announces it.
+// A call with a newer generation makes the process fetch it from processes that know it, even if
+// none announces it.
 func TestNewerRulesAreFetched(t *testing.T) {
 	site, quick := memorySite(&registrytest.MemoryStore{}), Config{StateDir: "none",
 		Service: config.Service{Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}

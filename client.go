@@ -11,15 +11,14 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Client is a thrift.TClient that calls the service by name, by the rules
-// that the configuration has for it; an edit changes them, and sets what only
-// code can:
+// Client is a thrift.TClient that calls the service by name, by the configuration's rules for it.
+// Edits change these rules, and set options that need code:
 //
 //	node.Client("auth", func(o *rpc.ServiceOptions) { o.Fallback = fromCache })
 //
-// It is safe for concurrent use; the generated clients made on it are not:
-// see [Stub]. Breaker and retry budget belong to the value: without edits it
-// is always the same one, with edits a new one, to be made once and kept.
+// It is safe for concurrent use; the generated clients made on it are not: see [Stub]. Breaker and
+// retry budget belong to the value. Without edits Client always returns the same value. With edits
+// it returns a new one, which the caller should make once and keep.
 func (n *Node) Client(service string, edits ...func(*rpc.ServiceOptions)) thrift.TClient {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -46,10 +45,9 @@ func (n *Node) Client(service string, edits ...func(*rpc.ServiceOptions)) thrift
 	return c
 }
 
-// Stub returns a maker of generated clients for the service. A generated
-// client keeps the last reply's metadata in a plain field, so that one value
-// must not be shared by goroutines; making one for each call costs next to
-// nothing, as all share the connections of the node:
+// Stub returns a maker of generated clients for the service. A generated client keeps the last
+// reply's metadata in a plain field, so goroutines must not share one value. Making one for each
+// call is cheap, as all share the connections of the node:
 //
 //	auth := skerry.Stub(node, "auth", authapi.NewAuthClient)
 //	token, err := auth().GetToken(ctx, "alice")
@@ -59,15 +57,15 @@ func Stub[C any](n *Node, service string, newClient func(thrift.TClient) C,
 	return func() C { return newClient(client) }
 }
 
-// broken fails every call: what is wrong with a client's options is said
-// where its calls are looked after.
+// broken fails every call, so that an error of a client's options appears where its calls are
+// handled.
 type broken struct{ err error }
 
 func (b broken) Call(context.Context, string, thrift.TStruct, thrift.TStruct) (thrift.ResponseMeta, error) {
 	return thrift.ResponseMeta{}, b.err
 }
 
-// listOptions are the rules as discovery takes them.
+// listOptions are the rules in the form of discovery.
 func listOptions(c config.Consumer) discovery.Options {
 	return discovery.Options{
 		Version: c.Version, Zone: c.Zone, Tags: c.Tags,
@@ -75,7 +73,7 @@ func listOptions(c config.Consumer) discovery.Options {
 	}
 }
 
-// serviceOptions are the rules as rpc takes them.
+// serviceOptions are the rules in the form of rpc.
 func serviceOptions(c config.Consumer) rpc.ServiceOptions {
 	return rpc.ServiceOptions{
 		Timeout:    c.Timeout,

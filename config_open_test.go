@@ -15,7 +15,7 @@ import (
 	"github.com/skerry/skerry/internal/trust"
 )
 
-// oddTexts are values that some reader of some key refuses.
+// oddTexts are values that at least one key refuses.
 var oddTexts = []string{
 	"", " ", "x y", "eth[", "eth?", "[", "/", "a/b", ":", ":0", ":99999", "::1", "[::1]", "[::1]:80", "[::1", "127.0.0.1", "0.0.0.0",
 	"localhost", "localhost:99999", "localhost:port", "http://x", "a:b:c", "%", "%zz", "*", "\\", "\x00", "é", "-", "-1", "none",
@@ -68,9 +68,8 @@ func withOdd(v reflect.Value, path string, do func(path string)) {
 	}
 }
 
-// TestOpenRefusesNoMore: what Validate takes, Open takes, for every key and
-// many odd values of it; but for the files of site, which skerry config check
-// reads, too.
+// TestOpenRefusesNoMore: Open accepts every configuration that Validate accepts, for every key and
+// many odd values of it. The files of site are an exception, which skerry config check also reads.
 func TestOpenRefusesNoMore(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("SKERRY_SITE_KEYS", "")
@@ -104,8 +103,8 @@ func TestOpenRefusesNoMore(t *testing.T) {
 	}
 }
 
-// TestOpenWithoutItsFiles: a file that is named and missing is an error that
-// names it, and the state files are free for the next start.
+// TestOpenWithoutItsFiles: a missing file that the configuration names is an error with its name,
+// and the state files are free for the next start.
 func TestOpenWithoutItsFiles(t *testing.T) {
 	dir := t.TempDir()
 	good := Config{Mode: config.ModeBroadcast, StateDir: dir, Log: config.Log{Level: "error"},

@@ -18,7 +18,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// lines is a log that tests read while it is written.
+// lines is a log that tests read during writes.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -36,10 +36,9 @@ func (l *lines) count(phrase string) int {
 	return strings.Count(l.text.String(), phrase)
 }
 
-// TestDiskThatHangs freezes the file system under the state of a process: rules
-// and keys that come are in use at once, a promise is refused in time, another
-// process starts, and Close ends. When the disk answers, what was learnt is
-// there and what was refused is not.
+// TestDiskThatHangs freezes the file system under the state of a process. New rules and keys are in
+// use at once, a promise is refused in time, another process starts, and Close ends. When the disk
+// answers again, it gets the new rules and keys, and not the refused promise.
 func TestDiskThatHangs(t *testing.T) {
 	site, log := lanSite(t), &lines{}
 	site.StateDir = filepath.Join(t.TempDir(), "state")
@@ -95,7 +94,7 @@ func TestDiskThatHangs(t *testing.T) {
 		}
 		must(t, "close", other.Close())
 	})
-	if got := log.count("in use here and not kept"); got == 0 || got > 2 { // each process once
+	if got := log.count("in use here and not kept"); got == 0 || got > 2 { // once for each process
 		t.Errorf("said %d times that rules are not kept", got)
 	}
 	if log.count("not applied") != 0 {

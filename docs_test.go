@@ -21,7 +21,7 @@ import (
 	"github.com/skerry/skerry/config"
 )
 
-// pages are all documents that a reader may come by.
+// pages are all documents for readers.
 func pages(t *testing.T) []string {
 	t.Helper()
 	var all []string
@@ -62,7 +62,7 @@ func rowsBehind(t *testing.T, path, marker string) []string {
 	return rows
 }
 
-// sameRows compares the beginnings of rows, and wants each to say more.
+// sameRows compares the beginnings of rows, and requires more text in each.
 func sameRows(t *testing.T, path string, got, want []string) {
 	t.Helper()
 	at := func(row string) int {
@@ -111,8 +111,8 @@ func TestFloorsPage(t *testing.T) {
 	sameRows(t, path, rowsBehind(t, path, "<!-- floors -->"), want)
 }
 
-// TestDependenciesPage keeps docs/dependencies.md equal to go.mod, and to what
-// bench/go.mod has beyond it.
+// TestDependenciesPage keeps docs/dependencies.md equal to go.mod, and to the additional modules of
+// bench/go.mod.
 func TestDependenciesPage(t *testing.T) {
 	const path = "docs/dependencies.md"
 	own := directModules(t, "go.mod")
@@ -129,7 +129,7 @@ func TestDependenciesPage(t *testing.T) {
 	sameRows(t, path, rowsBehind(t, path, "<!-- bench/go.mod -->"), more)
 }
 
-// directModules are those that a go.mod requires for its own sake.
+// directModules are the direct requirements of a go.mod.
 func directModules(t *testing.T, file string) (names []string) {
 	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(read(t, file), -1) {
 		names = append(names, m[1])
@@ -137,7 +137,7 @@ func directModules(t *testing.T, file string) (names []string) {
 	return names
 }
 
-// TestConfigurationsOnPages reads every skerry.yaml that a page shows.
+// TestConfigurationsOnPages reads every skerry.yaml on a page.
 func TestConfigurationsOnPages(t *testing.T) {
 	t.Setenv("DB_PASSWORD", "secret")
 	file := regexp.MustCompile(`/etc/[\w/.-]+`)
@@ -163,7 +163,7 @@ func TestConfigurationsOnPages(t *testing.T) {
 	}
 }
 
-// identity is a certificate and its key in one: whatever file it stands for.
+// identity is a certificate and its key in one file, for any of the named files.
 func identity(t *testing.T) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -183,8 +183,7 @@ func identity(t *testing.T) []byte {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
 }
 
-// TestReadmesAgree: what one README has, the other has: headings, blocks,
-// rows, items, links to pages.
+// TestReadmesAgree: the two READMEs have the same headings, blocks, rows, items and links to pages.
 func TestReadmesAgree(t *testing.T) {
 	english, chinese := read(t, "README.md"), strings.ReplaceAll(read(t, "README.zh-CN.md"), "](docs/zh/", "](docs/")
 	for what, pattern := range map[string]string{
@@ -198,7 +197,7 @@ func TestReadmesAgree(t *testing.T) {
 	}
 }
 
-// TestLinks: files that pages link to are there, with the heading behind #, and so are make targets.
+// TestLinks: files that pages link to exist, with the heading behind #, and so do make targets.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
 	target := regexp.MustCompile("(?m)(?:^    |`)make ([a-z]+)")
@@ -224,7 +223,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// anchors are the headings of a page as links name them.
+// anchors are the headings of a page in the form of links.
 func anchors(text string) (all []string) {
 	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
 		name := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
@@ -233,7 +232,7 @@ func anchors(text string) (all []string) {
 	return all
 }
 
-// testsIn gives the text of a package's tests, for a page that names them.
+// testsIn returns the text of a package's tests, for a page that names them.
 func testsIn(t *testing.T, path string) func(pkg string) string {
 	tests := map[string]string{} // by package
 	return func(pkg string) string {
@@ -254,7 +253,7 @@ func testsIn(t *testing.T, path string) func(pkg string) string {
 	}
 }
 
-// namedTests are the tests that a page names; each must be there.
+// namedTests are the tests that a page names; each must exist.
 func namedTests(t *testing.T, path string) map[string]bool {
 	t.Helper()
 	in, named := testsIn(t, path), map[string]bool{}
@@ -268,16 +267,15 @@ func namedTests(t *testing.T, path string) map[string]bool {
 	return named
 }
 
-// TestSecurityPage: every test that docs/security.md names is there.
+// TestSecurityPage: every test that docs/security.md names exists.
 func TestSecurityPage(t *testing.T) {
 	if len(namedTests(t, "docs/security.md")) == 0 {
 		t.Error("docs/security.md names no test")
 	}
 }
 
-// TestProtocolPage: every test that docs/protocol.md names is there, every
-// schedule has its row, and every scene of test/consistency is named there or
-// in docs/guarantees.md.
+// TestProtocolPage: every test that docs/protocol.md names exists, every schedule has its row, and
+// docs/protocol.md or docs/guarantees.md names every scene of test/consistency.
 func TestProtocolPage(t *testing.T) {
 	const path = "docs/protocol.md"
 	in, named := testsIn(t, path), namedTests(t, path)
@@ -315,7 +313,7 @@ func TestPagesNameActors(t *testing.T) {
 // blank keeps the line breaks of a text.
 func blank(text string) string { return strings.Repeat("\n", strings.Count(text, "\n")) }
 
-// TestNoMergeMarkers: two texts of one place were not left side by side.
+// TestNoMergeMarkers: no file has the markers of an unfinished merge.
 func TestNoMergeMarkers(t *testing.T) {
 	marker := regexp.MustCompile(`(?m)^(<{7} |>{7} |={7}$)`)
 	for _, page := range pages(t) {

@@ -11,8 +11,9 @@ import (
 // translated are the pages that docs/zh holds in Chinese.
 var translated = []string{"configuration.md", "operations.md", "releases.md"}
 
-// TestChinesePages holds the Chinese pages to the English ones: each has its partner and links to it, a command, key,
-// message or file in code letters stands in an English page as well, and no command of the partner is missing.
+// TestChinesePages compares the Chinese pages with the English ones. Each has its partner and links
+// to it. A command, key, message or file in code letters is also in an English page, and no command
+// of the partner is missing.
 func TestChinesePages(t *testing.T) {
 	files, err := filepath.Glob("docs/zh/*.md")
 	if err != nil || len(files) != len(translated) {
@@ -74,7 +75,7 @@ var (
 
 func folded(text string) string { return blanks.ReplaceAllString(text, " ") }
 
-// codes are the parts of a page in code letters, lines of blocks without their remarks.
+// codes are the parts of a page in code letters, and lines of blocks without their remarks.
 func codes(text string) (all []string) {
 	for _, block := range fence.FindAllStringSubmatch(text, -1) {
 		all = append(all, strings.Split(block[1], "\n")...)
@@ -90,7 +91,7 @@ func codes(text string) (all []string) {
 	return all
 }
 
-// commands are those of skerry that a page names in code letters.
+// commands are the skerry commands that a page names in code letters.
 func commands(text string) (all []string) {
 	for _, code := range codes(text) {
 		all = append(all, command.FindAllString(code, -1)...)

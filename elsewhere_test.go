@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// TestLoopbackStaysOnItsHost: a service at 127.0.0.1 is called by processes of
-// its host, and by those of no other one, which say why.
+// TestLoopbackStaysOnItsHost: processes of its host call a service at 127.0.0.1. Processes of other
+// hosts do not call it and log the reason.
 func TestLoopbackStaysOnItsHost(t *testing.T) {
 	site, log, far := lanSite(t), &transcript{}, &transcript{}
 	offering(t, site, &greeter{name: "anna"}, WithLogger(slog.New(slog.NewTextHandler(log, nil))))
@@ -47,8 +47,8 @@ func TestLoopbackStaysOnItsHost(t *testing.T) {
 	}
 }
 
-// TestNoAddressIsNotWritten: in auto a process without a network is not written
-// to the database, and one with an address that its operator has named is.
+// TestNoAddressIsNotWritten: in mode auto, a process without a network is not written to the
+// database. A process with an address from its operator is written.
 func TestNoAddressIsNotWritten(t *testing.T) {
 	for _, c := range []struct {
 		mode   config.Mode

@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// program is the README's; a test holds them equal.
+// program is the program of the README; a test keeps them equal.
 func program(ctx context.Context, impl portalapi.Portal) {
 	node, err := skerry.OpenFile(ctx, "skerry.yaml")
 	if err != nil {
@@ -49,7 +49,7 @@ func (guard) Verify(_ context.Context, token string) (string, error) {
 	return user, err
 }
 
-// bench is a configuration that speaks on this machine only.
+// bench is a configuration for this machine only.
 func bench(cluster string) skerry.Config {
 	return skerry.Config{
 		Cluster: "example-" + cluster,
@@ -95,8 +95,8 @@ func Example() {
 	// Output: token of alice <nil>
 }
 
-// Serve until the context ends: of a program usually
-// signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM).
+// Serve runs until the context ends. A program usually uses signal.NotifyContext(ctx, os.Interrupt,
+// syscall.SIGTERM).
 func ExampleNode_Serve() {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
@@ -109,8 +109,8 @@ func ExampleNode_Serve() {
 	// Output: <nil>
 }
 
-// A declared exception is an answer; everything else that goes wrong is an
-// *rpc.Error, which says whether the call was executed.
+// A declared exception is an answer; every other failure is an *rpc.Error, which says whether the
+// call was executed.
 func ExampleNode_Client() {
 	ctx := context.Background()
 	node := openAuth(ctx, bench("client"))
@@ -144,7 +144,7 @@ func ExampleNode_Client_fallback() {
 	// Output: anonymous <nil>
 }
 
-// Generated clients are not for sharing; a stub makes one for each call.
+// Generated clients must not be shared; a stub makes one for each call.
 func ExampleStub() {
 	ctx := context.Background()
 	node := openAuth(ctx, bench("stub"))
@@ -181,7 +181,7 @@ func ExampleNode_Handle() {
 	// auth-next alice <nil>
 }
 
-// Interceptors see every call: here the server learns the caller's name.
+// Interceptors see every call. Here the server reads the caller's name.
 func ExampleWithServerInterceptors() {
 	ctx := context.Background()
 	node := openAuth(ctx, bench("interceptor"), skerry.WithServerInterceptors(
@@ -211,7 +211,7 @@ func ExampleWithClientInterceptors() {
 	// Output: verify <nil>
 }
 
-// Explain shows what the node knows of a service, and why.
+// Explain shows the instances of a service, and the reasons for their states.
 func ExampleNode_Explain() {
 	ctx := context.Background()
 	node := openAuth(ctx, bench("explain"))
@@ -223,7 +223,7 @@ func ExampleNode_Explain() {
 	// Output: auth v1 lan
 }
 
-// Everything that is wrong with a configuration is reported at once.
+// All errors of a configuration are reported at once.
 func ExampleConfig_Validate() {
 	c := skerry.Config{Mode: "broadcats", LAN: config.LAN{Port: 70000}}
 	fmt.Println(c.Validate())

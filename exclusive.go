@@ -5,11 +5,10 @@ import (
 	"fmt"
 )
 
-// AcquireExclusive waits until this process may run its version of a service of
-// which two versions may never run at once, because they own a device: until the
-// version before has been drained and its processes have stopped (strategy
-// blocking or waiting of skerry release). Open the device then, serve, and call
-// release when the device is closed:
+// AcquireExclusive waits until this process may run its version of a service of which two versions
+// may never run at once, because they own a device. The wait ends when the previous version has
+// been drained and its processes have stopped (strategy blocking or waiting of skerry release).
+// Then open the device, serve, and call release when the device is closed:
 //
 //	release, err := node.AcquireExclusive(ctx, "pump")
 //	if err != nil {
@@ -21,11 +20,11 @@ import (
 //	defer device.Close()
 //	return node.Serve(ctx, "pump", pumpapi.NewPumpProcessor(handler{device}))
 //
-// A process that waits is named in the log and in release status, is on no list,
-// and refuses calls. Without a rule that says otherwise the turn is there at once;
-// two processes of one version are not kept apart. So lock the device, too.
+// The log and release status name a waiting process. It is on no list, and refuses calls. Without a
+// rule against it the wait ends at once. Two processes of one version may run at the same time, so
+// the device needs a lock as well.
 func (n *Node) AcquireExclusive(ctx context.Context, service string) (release func(), err error) {
-	n.rules.Await(ctx) // what an earlier run has kept may be old
+	n.rules.Await(ctx) // the rules of an earlier run may be old
 	if release, err = n.turn(ctx, service, n.version(service)); err != nil {
 		return nil, fmt.Errorf("wait for the turn of %s: %w", service, err)
 	}
@@ -45,7 +44,7 @@ func (n *Node) turn(ctx context.Context, service, version string) (done func(), 
 	return done, err
 }
 
-// version is what the configuration says that the process runs of a service.
+// version is the configured version of a service in this process.
 func (n *Node) version(service string) string {
 	for _, s := range n.cfg.Services {
 		if s.Name == service {

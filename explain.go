@@ -5,10 +5,9 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Explain shows the list of a service as this node sees it: every instance,
-// where the entry came from, and what was decided about it and why. The empty
-// name means every service that the node knows, see [WithAllServices]; a name
-// that was not asked for before is looked up from now on. The framework's own
+// Explain shows the list of a service as this node sees it: every instance, the source of its
+// entry, and every decision about it with its reason. The empty name means every service that the
+// node knows, see [WithAllServices]. A new name is looked up from now on. The framework's own
 // services (skerry.node, the processes of the site) are shown by name only.
 func (n *Node) Explain(service string) []discovery.Entry {
 	if service != "" {
@@ -22,8 +21,8 @@ func (n *Node) Explain(service string) []discovery.Entry {
 	return n.standings(all)
 }
 
-// Sources shows how each registry answers for a service; for the empty name,
-// with [WithAllServices], how each answers for the whole site.
+// Sources shows the state of each registry for a service. For the empty name, with
+// [WithAllServices], it shows the state for the whole site.
 func (n *Node) Sources(service string) []discovery.SourceStatus {
 	if service == "" {
 		return n.lists.Sources(registry.AllServices)
@@ -32,14 +31,13 @@ func (n *Node) Sources(service string) []discovery.SourceStatus {
 	return n.lists.Sources(service)
 }
 
-// Subscribe returns a channel of every change of the lists that the node
-// keeps from now on, and a function that ends it; see
-// [discovery.Discovery.Subscribe].
+// Subscribe returns a channel of every change of the node's lists from now on, and a function that
+// ends it; see [discovery.Discovery.Subscribe].
 func (n *Node) Subscribe(size int) (events <-chan discovery.Event, stop func()) {
 	return n.lists.Subscribe(size)
 }
 
-// standings fills in what the log of releases says of the versions.
+// standings adds the state of the versions in the log of releases.
 func (n *Node) standings(list []discovery.Entry) []discovery.Entry {
 	log := n.rules.Log()
 	for i, e := range list {

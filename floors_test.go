@@ -12,10 +12,10 @@ import (
 
 const module = "github.com/skerry/skerry"
 
-// floors is the architecture: each package, its floor, and what it may import
-// from the module. A package that is not listed here fails the test, and so
-// does an import that is not listed, points up, or stays on one floor.
-// Test files are held to the same arrows, plus the packages in testHelpers.
+// floors is the architecture: each package, its floor, and the packages of the module that it may
+// import. A package that is not listed here fails the test. An import fails if it is not listed,
+// points up, or stays on one floor. The same rules hold for test files, plus the packages in
+// testHelpers.
 var floors = map[string]struct {
 	floor   int
 	imports []string
@@ -106,8 +106,8 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 	"registry/registrytest", "rollout/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 
-// top are the trees above the root package: they may import what they list,
-// and nothing imports them.
+// top are the trees above the root package. They may import the listed packages, and no package
+// imports them.
 var top = map[string][]string{
 	"cmd/": {"", "config", "health", "health/statlog", "registry", "registry/postgres", "broadcast", "discovery", "rpc",
 		"internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote",

@@ -6,8 +6,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// TestRulesAreFollowedOnTheLAN: a process that was not told of a commit learns
-// it by the announcement of one that was.
+// TestRulesAreFollowedOnTheLAN: a process that missed a commit learns it by the announcement of a
+// process that knows it.
 func TestRulesAreFollowedOnTheLAN(t *testing.T) {
 	site := lanSite(t)
 	told, other := open(t, site), open(t, withState(t, site))

@@ -6,7 +6,7 @@ import (
 	"github.com/skerry/skerry/internal/trust"
 )
 
-// trustOf is by what a process of the configuration believes others.
+// trustOf is the trust.Config of a configuration.
 func trustOf(c Config) trust.Config {
 	return trust.Config{
 		Cluster:   c.Cluster,
@@ -17,8 +17,7 @@ func trustOf(c Config) trust.Config {
 	}
 }
 
-// storeKeys takes the site's keys from the database, and keeps them for a start
-// while it is away.
+// storeKeys sets the site's keys from the database, and saves them for a start without it.
 func (n *Node) storeKeys(texts []string) {
 	if err := n.trust.Store(texts); err != nil {
 		n.log.Error("the site's keys in the database are not used", "err", err)
@@ -32,7 +31,7 @@ func (n *Node) storeKeys(texts []string) {
 	}
 }
 
-// loadKeys takes the keys that an earlier run has read in the database.
+// loadKeys sets the keys that an earlier run has read from the database.
 func (n *Node) loadKeys() {
 	if n.mode() == config.ModeBroadcast {
 		return

@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// foreignToServices are the trees that a service must not link: they are for the
-// operator's commands and for users' edges.
+// foreignToServices are the trees that a service must not link: they are for the operator's
+// commands and for users' requests.
 var foreignToServices = []string{"cmd", "console", "gateway", "internal/control", "internal/operatorkey", "proxy",
 	"resource",
 	"rollout/operator", "site"}
 
-// TestServiceLinksLittle: a service that imports skerry, as an example does, links
-// nothing that only commands and edges need.
+// TestServiceLinksLittle: a service that imports skerry, such as an example, links no package that
+// only commands and gateways need.
 func TestServiceLinksLittle(t *testing.T) {
 	linked := links(t, "examples/portal/cmd/auth")
 	if !slices.Contains(linked, "") || !slices.Contains(linked, "rpc") || len(linked) < 20 {
@@ -33,7 +33,7 @@ func TestServiceLinksLittle(t *testing.T) {
 	}
 }
 
-// links are the packages of the module that a program links, itself among them.
+// links are the packages of the module that a program links, including its own.
 func links(t *testing.T, program string) (all []string) {
 	t.Helper()
 	waiting := []string{program}

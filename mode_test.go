@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// withDatabase is the site with a database of its own. No lease runs out while
-// a busy machine holds a heartbeat up for some seconds.
+// withDatabase is the site with a database of its own. Its leases survive a heartbeat that a busy
+// machine delays by some seconds.
 func withDatabase(site Config, mode config.Mode, url string) Config {
 	site.Mode = mode
 	site.Database = config.Database{URL: url, Heartbeat: time.Second, Expiry: 20 * time.Second, Poll: time.Second}
@@ -58,10 +58,9 @@ func TestModesMeet(t *testing.T) {
 	}
 }
 
-// TestStartWithoutDatabase opens nodes while the database is down. They are
-// open at once, in auto they find each other on the LAN; when the database
-// comes up they are registered in it, and a process that knows only the database finds
-// them.
+// TestStartWithoutDatabase opens nodes while the database is down. They open at once, and in auto
+// they find each other on the LAN. When the database is up they are registered in it, and a process
+// that knows only the database finds them.
 func TestStartWithoutDatabase(t *testing.T) {
 	server := pgtest.Own(t, pgtest.Options{})
 	url := server.URL(server.CreateDB(t))
@@ -117,8 +116,8 @@ func (l *transcript) count(s string) int {
 	return strings.Count(l.text.String(), s)
 }
 
-// TestStatistics: while the database can be reached call statistics go into
-// its table, from both sides; without one into the file.
+// TestStatistics: while the database can be reached, call statistics of both sides are written to
+// its table; without a database they are written to the file.
 func TestStatistics(t *testing.T) {
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
@@ -152,8 +151,8 @@ func TestStatistics(t *testing.T) {
 	}
 }
 
-// TestManyServicesOnTheLAN offers more than fits in a datagram: the rest is
-// fetched from the internal service.
+// TestManyServicesOnTheLAN offers more services than fit in a datagram. Peers fetch the rest from
+// the internal service.
 func TestManyServicesOnTheLAN(t *testing.T) {
 	site := lanSite(t)
 	provider := open(t, site)
@@ -172,8 +171,8 @@ func TestManyServicesOnTheLAN(t *testing.T) {
 	}
 }
 
-// TestInternalService asks the framework's own service what it says of its
-// process, by way of a description fetched as peers on the LAN fetch it.
+// TestInternalService calls the framework's own service for data about its process, by a
+// description fetched as peers on the LAN fetch it.
 func TestInternalService(t *testing.T) {
 	site := lanSite(t)
 	n, asker := offering(t, site, &greeter{}), open(t, withState(t, site))
@@ -233,9 +232,9 @@ func TestColdStart(t *testing.T) {
 	}
 }
 
-// TestFirstStartWithoutDatabase: a process in auto that has never had the site's
-// key awaits the one of the database only while that can come: with the database
-// away it finds the processes of its host all the same, and neither closes late.
+// TestFirstStartWithoutDatabase: a process in auto without the site's key waits for the database's
+// key only while it may still come. With the database down it finds the processes of its host, and
+// Close is not late.
 func TestFirstStartWithoutDatabase(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("XDG_CONFIG_HOME", "")

@@ -24,13 +24,12 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Config is what a node is told. Package config reads it from a file, fills
-// its defaults in and checks it.
+// Config is the configuration of a node. Package config reads it from a file, fills in its defaults
+// and checks it.
 type Config = config.Config
 
-// Node is one process's part in a cluster: a consumer of services, and a
-// provider once [Node.Handle] or [Node.Serve] was called. Its methods may be
-// called from any goroutine.
+// Node is one process's part in a cluster: a consumer of services, and a provider after
+// [Node.Handle] or [Node.Serve]. Its methods may be called from any goroutine.
 type Node struct {
 	cfg       Config // with defaults
 	opts      options
@@ -42,24 +41,24 @@ type Node struct {
 	stats     *health.Recorder
 	trust     *trust.Trust
 	host      membership.Host
-	keyless   chan struct{} // closed when the LAN is not to wait for the database's key; or nil
+	keyless   chan struct{} // closed when the LAN need not wait for the database's key; may be nil
 	siteTLS   *sitetls.Site
 	rules     *participant.Agent
 	members   *membership.Membership
-	lowerHeap func() // ends what memory.floor asks for
+	lowerHeap func() // ends memory.floor
 	lists     *discovery.Discovery
 	calls     *rpc.Client
 	offers    *provider
 	internal  *membership.Service
 
-	// What runs, in the order in which it was started; Close stops it backwards.
+	// Running groups, in the order of their start; Close stops them in reverse.
 	registries, lookout, counting *run.Group
 
 	close    sync.Once
 	closeErr error
 
 	mu      sync.Mutex
-	clients map[string]thrift.TClient         // made without options of the caller's
+	clients map[string]thrift.TClient         // made without options of the caller
 	foreign map[registry.ID]registry.Instance // listed by Register
 }
 
@@ -76,10 +75,9 @@ func OpenFile(ctx context.Context, path string, opts ...Option) (*Node, error) {
 	return Open(ctx, cfg, opts...)
 }
 
-// Open starts a node; Config{} means the defaults. It returns as soon as the
-// node runs: it waits for no database and no network, and tries for ever to
-// reach what is away. The values of ctx hold for the node, its end does not:
-// the node lives until Close.
+// Open starts a node; Config{} means the defaults. It returns as soon as the node runs: it waits
+// for no database and no network, and retries for ever to reach them. The node uses the values of
+// ctx and ignores its end: the node lives until Close.
 func Open(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -92,7 +90,7 @@ func Open(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
 	return n, nil
 }
 
-// newNode puts the parts together; nothing runs yet.
+// newNode builds the parts and starts none of them.
 func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	n = &Node{cfg: cfg, owner: registry.NewOwner(), clients: map[string]thrift.TClient{},
 		foreign: map[registry.ID]registry.Instance{}}
@@ -103,7 +101,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		n.log = cfg.Log.Logger()
 	}
 	n.files = n.openState()
-	files := n.files // a return of nil leaves it to be freed
+	files := n.files // a return of nil still frees the files
 	defer func() {
 		if err != nil {
 			files.Close()
@@ -130,7 +128,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	n.sources, n.rules = n.members.Sources(), n.members.Agent()
 	for service := range cfg.Consumers {
 		if service != "*" {
-			n.rules.MayCall(service) // the other callees are added when their clients are made
+			n.rules.MayCall(service) // other callees are added with their clients
 		}
 	}
 	n.stats = n.newRecorder()
@@ -161,7 +159,7 @@ func (n *Node) newMembership() (*membership.Membership, error) {
 	})
 }
 
-// clientConfig is what all connections to other processes share.
+// clientConfig is the common configuration of connections to other processes.
 func (n *Node) clientConfig() rpc.ClientConfig {
 	return rpc.ClientConfig{
 		TLSNow:         n.tls.Client,
@@ -173,7 +171,7 @@ func (n *Node) clientConfig() rpc.ClientConfig {
 	}
 }
 
-// callsConfig is for the calls of the program.
+// callsConfig is the configuration for the program's calls.
 func (n *Node) callsConfig() rpc.ClientConfig {
 	c := n.clientConfig()
 	c.Resolver, c.Watcher = n.lists, n.lists
@@ -193,7 +191,7 @@ func (n *Node) callsConfig() rpc.ClientConfig {
 	return c
 }
 
-// openState finds this process's files.
+// openState opens this process's files.
 func (n *Node) openState() *state.Files {
 	_, port := n.cfg.ListenAddr()
 	return state.Open(state.Config{
@@ -204,7 +202,7 @@ func (n *Node) openState() *state.Files {
 	})
 }
 
-// identity is what this process says of itself on users' connections.
+// identity is this process's identity on users' connections.
 func (n *Node) identity() rpc.Identity {
 	return rpc.Identity{Cluster: n.cfg.Cluster, Owner: n.owner.String(), Keys: n.trust.Use(trust.Hello)}
 }
@@ -231,14 +229,14 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 	})
 }
 
-// start begins what runs beside the calls.
+// start starts the work beside the calls.
 func (n *Node) start(ctx context.Context) {
 	_, n.lowerHeap = heap.Raise(n.cfg.Memory.Floor)
 	n.registries = run.NewGroup(ctx)
 	for _, s := range n.sources {
 		n.registries.Go(func(ctx context.Context) error {
 			if err := s.Registry.Run(ctx); err != nil {
-				// What no retry mends costs this registry; the others go on.
+				// An error without a remedy ends this registry; the others go on.
 				n.log.Error("registry has stopped for good", "registry", s.Name, "err", err)
 			}
 			return nil
@@ -266,12 +264,11 @@ func (n *Node) start(ctx context.Context) {
 // Membership is this process's part in its site, for the commands of this module.
 func (n *Node) Membership() *membership.Membership { return n.members }
 
-// Stats is what the node counts of its calls, on both sides.
+// Stats are the node's counts of its calls, on both sides.
 func (n *Node) Stats() *health.Recorder { return n.stats }
 
-// Close leaves politely, unless Serve has done so, and ends everything that
-// the node started: nothing of it outlives Close. Later calls wait for the
-// first and return what it returned.
+// Close leaves the site in order, unless Serve has done so, and ends everything that the node
+// started: nothing of it outlives Close. Later calls wait for the first and return the same result.
 func (n *Node) Close() error {
 	n.close.Do(func() {
 		registrations := run.NewGroup(context.Background())
@@ -291,7 +288,7 @@ func (n *Node) Close() error {
 	return n.closeErr
 }
 
-// name is what callees are told about this process.
+// name is the name of this process for callees.
 func (n *Node) name() string {
 	if n.opts.caller != "" {
 		return n.opts.caller

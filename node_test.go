@@ -21,10 +21,10 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// greeter is the service of these tests. It borrows the interface of the
-// framework's own service, whose generated code is at hand here.
+// greeter is the service of these tests. It uses the interface of the framework's own service,
+// because its generated code is available here.
 type greeter struct {
-	wire.Internal // its other methods are not called
+	wire.Internal // tests don't call its other methods
 	name          string
 	calls         atomic.Int64
 	ping          func(context.Context) error
@@ -102,7 +102,7 @@ func TestTwoNodesOnTheLAN(t *testing.T) {
 	t.Logf("first answer after %v", time.Since(began))
 }
 
-// A name that no service can have is refused at once, not waited for.
+// An invalid service name is refused at once, without a wait.
 func TestInvalidServiceName(t *testing.T) {
 	n := open(t, Config{StateDir: "none"}, memorySite(&registrytest.MemoryStore{}))
 	_, err := wire.NewInternalClient(n.Client("a b")).WhoAmI(t.Context())
@@ -121,8 +121,8 @@ func memorySite(hub *registrytest.MemoryStore) Option {
 	}
 }
 
-// TestNothingOutlivesClose counts goroutines before Open and after Close of a
-// node that has served, called, and tried a database that is not there.
+// TestNothingOutlivesClose counts goroutines before Open and after Close of a node that has served,
+// called, and tried a missing database.
 func TestNothingOutlivesClose(t *testing.T) {
 	before := runtime.NumGoroutine()
 	site := lanSite(t)

@@ -8,7 +8,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Option changes a node in ways that a configuration file can't.
+// Option sets an option of a node that a configuration file can't set.
 type Option func(*options)
 
 type options struct {
@@ -18,35 +18,33 @@ type options struct {
 	watchAll bool
 	observer bool
 	caller   string
-	sources  func(registry.Owner) []discovery.Source // instead of those of the mode, for tests
-	here     string                                  // instead of this host's name for its own addresses, for tests
+	sources  func(registry.Owner) []discovery.Source // instead of the mode's sources, for tests
+	here     string                                  // instead of this host's name, for its own addresses, for tests
 }
 
-// WithLogger makes the node log to l instead of to stderr as the
-// configuration says.
+// WithLogger makes the node log to l instead of to stderr by the configuration.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 
-// WithClientInterceptors puts code around every call that the node makes, the
-// first one outermost.
+// WithClientInterceptors adds interceptors of every call that the node makes, the first one
+// outermost.
 func WithClientInterceptors(list ...rpc.ClientInterceptor) Option {
 	return func(o *options) { o.client = append(o.client, list...) }
 }
 
-// WithServerInterceptors puts code around every handler of the node, the
-// first one outermost.
+// WithServerInterceptors adds interceptors of every handler of the node, the first one outermost.
 func WithServerInterceptors(list ...rpc.ServerInterceptor) Option {
 	return func(o *options) { o.server = append(o.server, list...) }
 }
 
-// WithAllServices makes the node know every service of the site, not only
-// those that it calls: for tools that show the site.
+// WithAllServices makes the node know every service of the site, including those that it does not
+// call. It is for tools that show the site.
 func WithAllServices() Option { return func(o *options) { o.watchAll = true } }
 
-// AsObserver makes the node no member of the site: it opens no port before it
-// offers something, is on no membership list, and no release waits for it. For
-// tools that come and go.
+// AsObserver keeps the node from becoming a member of the site, for tools that run for a short
+// time. The node opens no port before it offers a service, is on no membership list, and no release
+// waits for it.
 func AsObserver() Option { return func(o *options) { o.observer = true } }
 
-// WithCaller names the process, to callees and in traces, other than by its first
-// service: for a process that stands for a program of another language.
+// WithCaller names the process, to callees and in traces, instead of by its first service. It is
+// for a process in front of a program of another language.
 func WithCaller(name string) Option { return func(o *options) { o.caller = name } }

@@ -7,26 +7,24 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Picker chooses among the instances of a service by the rules that the
-// configuration has for it, for callers that speak another protocol than
-// Thrift; package gateway is one. Each attempt is to be noted by
-// [rpc.Call.Try], and its outcome reported.
+// Picker chooses among the instances of a service by the configuration's rules for it, for callers
+// of another protocol than Thrift, such as package gateway. The caller must note each attempt by
+// [rpc.Call.Try], and report its outcome.
 func (n *Node) Picker(service string) rpc.Picker {
 	n.rules.MayCall(service)
 	if _, own := n.cfg.Consumers[service]; !own {
-		_ = n.lists.SetOptions(service, listOptions(n.cfg.ConsumerOf(service))) // those of "*", which Open has checked
+		_ = n.lists.SetOptions(service, listOptions(n.cfg.ConsumerOf(service))) // rules of "*", which Open has checked
 	}
 	return n.lists.Resolve(service)
 }
 
-// ServiceOptions are the rules that the configuration has for calls to a
-// service, as [Node.Client] goes by them.
+// ServiceOptions are the configuration's rules for calls to a service, as used by [Node.Client].
 func (n *Node) ServiceOptions(service string) rpc.ServiceOptions {
 	return serviceOptions(n.cfg.ConsumerOf(service))
 }
 
-// Dial connects to an instance that a Picker chose, by TLS when it has it.
-// What comes of it counts for the choices to come.
+// Dial connects to an instance that a Picker chose, by TLS if the instance has it. The result
+// influences later choices.
 func (n *Node) Dial(ctx context.Context, e *rpc.Endpoint) (net.Conn, error) {
 	return n.calls.Dial(ctx, e)
 }

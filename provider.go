@@ -24,27 +24,27 @@ const listLimit = 3 * time.Second
 
 var errLeft = errors.New("the node has left: it was closed, or the context of its last Serve has ended")
 
-// provider is the node's other half: one port for all its services.
+// provider is the node's part as a server: one port for all its services.
 type provider struct {
 	n      *Node
 	server *rpc.Server
-	group  *run.Group // the port; each offer has a group of its own
+	group  *run.Group // for the port; each offer has a group of its own
 
 	leavers *run.Group // services that leave because a release has retired them
 
-	// place decides where a service is listed now.
+	// place decides the current address of a service's listings.
 	place func(config.Service) (advertised, error)
 
 	mu       sync.Mutex
-	listener net.Listener // nil until something is offered
+	listener net.Listener // nil until a service is offered
 	offers   map[string]*registration
-	member   *registration // the process itself; nil for a guest
-	serving  int           // calls of Serve under way
+	member   *registration // the process itself; nil for an observer
+	serving  int           // running calls of Serve
 	leaving  bool
 
-	once    sync.Once // of the way out
+	once    sync.Once // of the stop
 	leftErr error
-	left    chan struct{} // closed when nothing is served any more
+	left    chan struct{} // closed when no service is served any more
 }
 
 func newProvider(n *Node) (*provider, error) {
@@ -84,13 +84,11 @@ func newProvider(n *Node) (*provider, error) {
 	return p, n.internal.HandleAt(p.server)
 }
 
-// Handle offers the service and returns; it is served until Close. What the
-// configuration says of the service (version, weight, tags, …) is told to the
-// registries. Handle waits up to 3 s until one of them has listed the service,
-// and not at all for a version that may not run yet, which is listed when its
-// turn comes (AcquireExclusive); registries that can't be reached are tried for ever. An
-// error means that the service is not offered: a port that is taken, a name
-// that is served already.
+// Handle offers the service and returns; the service is served until Close. The registries get the
+// service's configuration (version, weight, tags, …). Handle waits up to 3 s until one of them has
+// listed the service; those that can't be reached are retried for ever. It does not wait for a
+// version that may not run yet, which is listed when its turn comes (AcquireExclusive). After an
+// error the service is not offered: the port is in use, or the name is served already.
 func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) error {
 	if err := n.offers.handle(ctx, service, p); err != nil {
 		return fmt.Errorf("offer %s: %w", service, err)
@@ -98,8 +96,7 @@ func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) 
 	return nil
 }
 
-// named reports whether the operator has chosen the address that a service is
-// listed at.
+// named reports whether the operator has chosen the listed address of a service.
 func (p *provider) named(s config.Service) bool {
 	a := p.addr()
 	return s.Advertise != "" || len(p.n.cfg.LAN.Interfaces) > 0 || a != nil && !a.IP.IsUnspecified()
@@ -114,7 +111,7 @@ func (p *provider) handle(ctx context.Context, service string, proc thrift.TProc
 		return err
 	}
 	if o.mayRun() != nil {
-		return nil // it is listed when its turn comes
+		return nil // listed when its turn comes
 	}
 	wait, cancel := context.WithTimeout(ctx, listLimit)
 	defer cancel()
@@ -178,8 +175,8 @@ func (p *provider) addr() *net.TCPAddr {
 	return p.listener.Addr().(*net.TCPAddr)
 }
 
-// fetchAddr is where the framework's own service answers, for peers on the
-// LAN; without a host they use the address that they hear this one from.
+// fetchAddr is the address of the framework's own service, for peers on the LAN. Without a host, a
+// peer uses the sender's address of this process's packets.
 func (p *provider) fetchAddr() string {
 	a := p.addr()
 	if a == nil {
@@ -192,7 +189,7 @@ func (p *provider) fetchAddr() string {
 	return net.JoinHostPort(host, fmt.Sprint(a.Port))
 }
 
-// each calls f for every service that is offered.
+// each calls f for every offered service.
 func (p *provider) each(f func(*registration)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -201,7 +198,7 @@ func (p *provider) each(f func(*registration)) {
 	}
 }
 
-// clearCalls is what becomes of users' calls that are not encrypted.
+// clearCalls is the rule for users' calls that are not encrypted.
 func clearCalls(s config.Site) rpc.Clear {
 	switch s.Calls {
 	case config.CallsSealed:
@@ -212,20 +209,20 @@ func clearCalls(s config.Site) rpc.Clear {
 	return rpc.ClearTaken
 }
 
-// isMember says what a caller lacks to count as a process of the site.
+// isMember returns the reason why a caller does not count as a process of the site.
 func (n *Node) isMember(p rpc.PeerInfo) error { return n.trust.Member(p.Addr, p.Certificate != nil) }
 
-// answered is what the port has answered and refused.
+// answered is the port's counts of answered and refused calls.
 func (p *provider) answered() rpc.ServerStats {
 	s := p.server.Stats()
 	if p.n.cfg.Site.Calls != config.CallsSealed {
-		s.InClear = 0 // they were taken
+		s.InClear = 0 // they were accepted
 	}
 	return s
 }
 
-// join opens the port, even of a process that offers nothing, and lists the
-// process under the hidden service.
+// join opens the port, even for a process without services, and lists the process under the hidden
+// service.
 func (p *provider) join() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -233,7 +230,7 @@ func (p *provider) join() {
 		return
 	}
 	if err := p.listen(); err != nil {
-		// Handle will return it, too.
+		// Handle will return the same error.
 		p.n.log.Warn("this process is on no membership list: releases don't wait for it", "err", err)
 		return
 	}
@@ -246,7 +243,7 @@ func (p *provider) join() {
 	p.member.group.Go(p.member.keep)
 }
 
-// listings calls f for every service that is offered, and for the process itself.
+// listings calls f for every offered service, and for the process itself.
 func (p *provider) listings(f func(*registration)) {
 	p.each(f)
 	p.mu.Lock()
@@ -257,13 +254,13 @@ func (p *provider) listings(f func(*registration)) {
 	}
 }
 
-// Services is membership.Offers.Services.
+// Services implements membership.Offers.
 func (p *provider) Services() (names []string) {
 	p.each(func(o *registration) { names = append(names, o.service) })
 	return names
 }
 
-// Listings is membership.Offers.Listings.
+// Listings implements membership.Offers.
 func (p *provider) Listings() (list []registry.Instance) {
 	p.n.mu.Lock()
 	list = slices.Collect(maps.Values(p.n.foreign))
@@ -272,7 +269,7 @@ func (p *provider) Listings() (list []registry.Instance) {
 	return list
 }
 
-// Retire is membership.Offers.Retire.
+// Retire implements membership.Offers.
 func (p *provider) Retire(service, version string) bool {
 	announced := p.n.dismiss(service, version)
 	return p.retire(service, version) || announced

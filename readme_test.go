@@ -17,9 +17,8 @@ import (
 	"github.com/skerry/skerry/examples/portal/gen/portalapi"
 )
 
-// TestReadmeProgram holds the first program of each README equal, but for the
-// comments, to the function program, which is compiled and run here, and
-// reads the configuration beside it.
+// TestReadmeProgram compares the first program of each README, without comments, with the function
+// program, which is compiled and run here. It also reads the configuration beside it.
 func TestReadmeProgram(t *testing.T) {
 	want := uncommented(bodyOf(t, "example_test.go", "program"))
 	for _, readme := range []string{"README.md", "README.zh-CN.md"} {
@@ -72,7 +71,7 @@ var comment = regexp.MustCompile(`(?m) *//.*$`)
 
 func uncommented(code string) string { return comment.ReplaceAllString(code, "") }
 
-// bodyOf is the body of a function, as it stands in the file, one tab less.
+// bodyOf is the body of a function in the file, with one tab less.
 func bodyOf(t *testing.T, path, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)

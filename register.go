@@ -12,13 +12,12 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Register lists instances that this process does not serve itself, such as a
-// provider in another language, at every registry of the node, and keeps them
-// listed until Deregister or Close, which goes on for a second behind it (less by
-// Stop.Grace), so that their ports can be closed when it returns. It returns when
-// the first registry has listed them; those that can't be reached are tried for ever. When ctx ends
-// before that the error wraps registry.ErrPending; it wraps
-// registry.ErrInvalid for instances that no registry takes.
+// Register lists instances that this process does not serve itself, such as a provider in another
+// language, at every registry of the node. It keeps them listed until Deregister or Close. Close
+// waits a second after it has removed them (less by Stop.Grace), so that the caller can close their
+// ports when it returns. Register returns when the first registry has listed them; those that can't
+// be reached are retried for ever. When ctx ends earlier the error wraps registry.ErrPending; for
+// instances that no registry accepts it wraps registry.ErrInvalid.
 func (n *Node) Register(ctx context.Context, instances ...registry.Instance) error {
 	instances = slices.Clone(instances)
 	for i, in := range instances {
@@ -53,9 +52,8 @@ func (n *Node) Register(ctx context.Context, instances ...registry.Instance) err
 	return all
 }
 
-// Deregister takes registrations made by Register off every list. It returns
-// when all registries have done so; with registry.ErrPending when ctx ends
-// before, and they go on.
+// Deregister removes registrations of Register from every list. It returns when all registries have
+// done so. When ctx ends earlier it returns registry.ErrPending, and the registries go on.
 func (n *Node) Deregister(ctx context.Context, ids ...registry.ID) error {
 	n.mu.Lock()
 	for _, id := range ids {
@@ -75,12 +73,12 @@ func (n *Node) Deregister(ctx context.Context, ids ...registry.ID) error {
 	return all
 }
 
-// registerGrace is how long Close goes on once it takes registrations off the lists:
-// callers hear of it within a second.
+// registerGrace is how long Close waits after it removes registrations from the lists: callers
+// learn of it within a second.
 const registerGrace = time.Second
 
-// giveUpRegistrations takes off what Register has listed, and returns when callers
-// have had the time to hear of it.
+// giveUpRegistrations removes the registrations of Register, and returns when callers have had the
+// time to learn of it.
 func (n *Node) giveUpRegistrations() {
 	var ids []registry.ID
 	n.mu.Lock()
@@ -90,17 +88,17 @@ func (n *Node) giveUpRegistrations() {
 	n.mu.Unlock()
 	grace := min(n.cfg.Stop.Grace, registerGrace)
 	if len(ids) == 0 || grace <= 0 {
-		return // the end of the registries takes them off
+		return // the end of the registries removes them
 	}
 	n.log.Info("registrations are withdrawn: the node closes", "instances", len(ids), "grace", grace)
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	_ = n.Deregister(ctx, ids...) // a registry that is away carries it out later, or lets them expire
+	_ = n.Deregister(ctx, ids...) // a registry that is away does it later, or lets them expire
 	<-ctx.Done()
 }
 
-// Registered reports whether an instance that was given to Register is listed
-// by this process still. It is not once a release has retired its version.
+// Registered reports whether this process still lists an instance of Register. It no longer does
+// when a release has retired the instance's version.
 func (n *Node) Registered(id registry.ID) bool {
 	id.Epoch = n.owner.Epoch
 	n.mu.Lock()
@@ -109,8 +107,8 @@ func (n *Node) Registered(id registry.ID) bool {
 	return listed
 }
 
-// dismiss takes registrations of a version off that the rules have retired, and
-// reports whether there were any.
+// dismiss removes the registrations of a version that the rules have retired, and reports whether
+// there were any.
 func (n *Node) dismiss(service, version string) bool {
 	if n.rules.Log().Floor(service, version) == (rollout.Generation{}) {
 		return false
@@ -130,12 +128,11 @@ func (n *Node) dismiss(service, version string) bool {
 		version, "instances", len(ids))
 	ctx, cancel := context.WithTimeout(context.Background(), withdrawLimit)
 	defer cancel()
-	_ = n.Deregister(ctx, ids...) // registries that are away carry it out later
+	_ = n.Deregister(ctx, ids...) // registries that are away do it later
 	return true
 }
 
-// atEach does f with every registry at once. stop cancels what still runs and
-// waits for it.
+// atEach calls f for every registry concurrently. stop cancels running calls and waits for them.
 func (n *Node) atEach(ctx context.Context, f func(context.Context, registry.Registry) error) (results <-chan error,
 	stop func() error) {
 	g := run.NewGroup(ctx)

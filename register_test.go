@@ -38,7 +38,7 @@ func TestRegister(t *testing.T) {
 		if err := n.Register(t.Context(), in); err != nil {
 			t.Fatalf("with one registry there: %v", err)
 		}
-		listed(0) // asked for now
+		listed(0) // makes the node look the service up
 		listed(1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -58,8 +58,8 @@ func TestRegister(t *testing.T) {
 	})
 }
 
-// TestCloseAfterRegister: what Register has listed leaves the lists first, and Close
-// returns when callers have heard of it. A site that wants no grace has none.
+// TestCloseAfterRegister: Close first removes the registrations of Register, and returns when
+// callers have learnt of it. A site without a grace has no wait.
 func TestCloseAfterRegister(t *testing.T) {
 	for _, c := range []struct{ grace, takes time.Duration }{
 		{0, registerGrace}, {300 * time.Millisecond, 300 * time.Millisecond}, {-1, 0},

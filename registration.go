@@ -18,33 +18,32 @@ import (
 )
 
 const (
-	addressEvery  = 2 * time.Second // between two looks at the host's addresses
+	addressEvery  = 2 * time.Second // between two checks of the host's addresses
 	newsSpread    = 250 * time.Millisecond
 	withdrawLimit = 2 * time.Second
 )
 
-// registration is one service of the provider, kept listed at the address that the
-// host has now: a host that gets its address late, or another one, is listed again
-// by itself.
+// registration is one service of the provider, kept listed at the host's current address: a host
+// that gets its address late, or another one, is listed again by itself.
 type registration struct {
 	p        *provider
 	service  string
-	entries  []config.Service // of the configuration; one when it has none
+	entries  []config.Service // of the configuration; one entry if it has none
 	started  time.Time
-	remove   func()             // takes the service off the server
-	group    *run.Group         // what registers; ends before what withdraws
+	remove   func()             // removes the service from the server
+	group    *run.Group         // registers; ends before the group that withdraws
 	first    chan struct{}      // closed when a registry has listed the service
-	asked    chan struct{}      // closed when an operator asks the service to leave
+	asked    chan struct{}      // closed when an operator tells the service to leave
 	ask      sync.Once          // of asked
 	served   bool               // a call of Serve waits; guarded by the provider's mu
 	once     sync.Once          // of first
 	trouble  string             // the last reason for having no address; only keep uses it
-	saidOnly string             // the address that the log was last told is of this host only; only keep uses it
-	stands   []rollout.Standing // of the entries, as the log was last told; only keep uses it
-	stopped  func()             // gives the version's turn back; set by keep, nil before it had it
+	saidOnly string             // the last logged address that is valid on this host only; only keep uses it
+	stands   []rollout.Standing // of the entries, as last logged; only keep uses it
+	stopped  func()             // returns the version's turn; set by keep, nil before the turn
 
 	mu     sync.Mutex
-	listed []registry.Instance // what the registries were told last
+	listed []registry.Instance // the last list for the registries
 }
 
 func newOffer(p *provider, service string) (*registration, error) {
@@ -83,7 +82,7 @@ func (o *registration) keep(ctx context.Context) error {
 	if o.service != membership.NodeService {
 		stopped, err := o.p.n.turn(ctx, o.service, o.entries[0].Version)
 		if err != nil {
-			return nil // it leaves before its turn has come
+			return nil // it leaves before its turn
 		}
 		o.stopped = stopped
 	}
@@ -107,8 +106,8 @@ func (o *registration) keep(ctx context.Context) error {
 	}
 }
 
-// wait ends when the address should be looked at again, or the rules have
-// changed; the processes' own listings follow those soon, not all at once.
+// wait ends when the address should be checked again, or when the rules have changed. The
+// processes' own listings follow a change of the rules after a short random delay.
 func (o *registration) wait(ctx context.Context, changed <-chan struct{}) error {
 	again := time.NewTimer(addressEvery)
 	defer again.Stop()
@@ -125,7 +124,7 @@ func (o *registration) wait(ctx context.Context, changed <-chan struct{}) error 
 	}
 }
 
-// instances are the registrations as they should be now.
+// instances are the current registrations.
 func (o *registration) instances() ([]registry.Instance, error) {
 	var list []registry.Instance
 	if o.mayRun() != nil {
@@ -154,7 +153,7 @@ func (o *registration) instances() ([]registry.Instance, error) {
 	return list, nil
 }
 
-// say tells the log at which address the service is offered from now on.
+// say logs the new address of the service.
 func (o *registration) say(in registry.Instance, only string, at advertised, fits bool) {
 	log := o.p.n.log
 	args := []any{"service", in.Service, "version", in.Version, "addr", in.Addr(), "because", at.reason}
@@ -192,8 +191,8 @@ func (o *registration) current() []registry.Instance {
 	return o.listed
 }
 
-// list tells every registry what is offered now, when that has changed. Each
-// is told by a goroutine of its own: one that is away keeps no other waiting.
+// list sends the current list to every registry, if it has changed. Each registry has a goroutine
+// of its own, so that one that is away does not delay the others.
 func (o *registration) list(now []registry.Instance) {
 	o.mu.Lock()
 	before := o.listed
@@ -223,10 +222,10 @@ func (o *registration) list(now []registry.Instance) {
 	}
 }
 
-// shownTo leaves out what a registry has no use for: where the database
-// orders the rules, it needs not say which process has applied which. An address of this
-// host only, which the host has for want of a network, is not written to a
-// database that other hosts read when the LAN tells the processes of this host.
+// shownTo removes data that a registry does not need. If the database orders the rules, it does not
+// need the rules that each process has applied. In mode auto, an address of this host only is not
+// written to the database that other hosts read, because the LAN has it for the processes of this
+// host. A host without a network has such an address.
 func (o *registration) shownTo(s discovery.Source, list []registry.Instance) []registry.Instance {
 	if s.Name != sourceDatabase {
 		return list
@@ -259,10 +258,10 @@ func (o *registration) tell(ctx context.Context, s discovery.Source, now []regis
 	}
 }
 
-// stops has every registry list the service as leaving: it still executes what
-// comes, and is called only where there is no other instance.
+// stops makes every registry list the service as leaving: it still executes calls, but gets them
+// only while there is no other instance.
 func (o *registration) stops(ctx context.Context) {
-	_ = o.group.Stop() // from here on nothing lists the service as one that stays
+	_ = o.group.Stop() // from here on no goroutine lists the service as one that stays
 	list := slices.Clone(o.current())
 	for i := range list {
 		list[i].Leaving = true
@@ -271,9 +270,9 @@ func (o *registration) stops(ctx context.Context) {
 		func(ctx context.Context, r registry.Registry) error { return r.Register(ctx, list...) })
 }
 
-// withdraw takes the service off every list.
+// withdraw removes the service from every list.
 func (o *registration) withdraw(ctx context.Context) {
-	_ = o.group.Stop() // from here on nothing registers the service again
+	_ = o.group.Stop() // from here on no goroutine registers the service again
 	var ids []registry.ID
 	for _, in := range o.current() {
 		ids = append(ids, in.ID())
@@ -282,9 +281,8 @@ func (o *registration) withdraw(ctx context.Context) {
 		func(ctx context.Context, r registry.Registry) error { return r.Deregister(ctx, ids...) })
 }
 
-// atEach tells every registry something of n instances, and returns when they
-// have taken it, or the limit has passed: a registry that is away keeps no caller
-// here.
+// atEach calls do with every registry for n instances, and returns when all have finished, or the
+// limit has passed: a registry that is away does not block the caller.
 func (o *registration) atEach(ctx context.Context, n int, late string,
 	do func(context.Context, registry.Registry) error) {
 	if n == 0 {
@@ -304,8 +302,8 @@ func (o *registration) atEach(ctx context.Context, n int, late string,
 	_ = g.Wait()
 }
 
-// judge tells the log of this process when the rules keep calls away from a
-// version that it offers, and when they do so no more.
+// judge logs when the rules keep calls away from a version that this process offers, and when they
+// admit calls again.
 func (o *registration) judge() {
 	log := o.p.n.log
 	for i, e := range o.entries {

@@ -114,7 +114,7 @@ func TestAdvertise(t *testing.T) {
 	}
 }
 
-// TestTransitions: the log says each change once, and what it means.
+// TestTransitions: the log has each change once, with its consequence.
 func TestTransitions(t *testing.T) {
 	lost := errors.New("connection refused")
 	now := time.Unix(1000, 0)
@@ -138,8 +138,8 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-// TestMisspeltServiceIsRefused: a service that differs by a slip from the
-// configured one would run without its version.
+// TestMisspeltServiceIsRefused: a service whose name differs slightly from the configured one is
+// refused, because it would run without its version.
 func TestMisspeltServiceIsRefused(t *testing.T) {
 	n := &Node{cfg: Config{Services: []config.Service{{Name: "auth", Version: "v1"}, {Name: "mail"}}},
 		log: slog.New(slog.DiscardHandler)}

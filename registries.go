@@ -16,13 +16,13 @@ import (
 	"github.com/skerry/skerry/registry/postgres"
 )
 
-// The names of the sources, as lists, logs and tools give them.
+// The names of the sources in lists, logs and tools.
 const (
 	sourceDatabase = membership.Database
 	sourceLAN      = broadcast.Source
 )
 
-// mode is the configured mode as it works out.
+// mode is the effective mode.
 func (n *Node) mode() config.Mode {
 	if n.cfg.Mode == config.ModeAuto && n.cfg.Database.URL == "" {
 		return config.ModeBroadcast
@@ -30,9 +30,9 @@ func (n *Node) mode() config.Mode {
 	return n.cfg.Mode
 }
 
-// newSources makes the registries of the mode. In ModeAuto both run all the
-// time, so that no switch can be missed: with the database lost the LAN is
-// there already, and nodes that have no database are found.
+// newSources makes the registries of the mode. In ModeAuto both run all the time, so that no switch
+// can be missed: when the database is lost the LAN already works, and nodes without a database are
+// found.
 func (n *Node) newSources(m *membership.Membership) ([]discovery.Source, error) {
 	if n.opts.sources != nil {
 		return n.opts.sources(n.owner), nil
@@ -72,8 +72,8 @@ func (n *Node) newSources(m *membership.Membership) ([]discovery.Source, error) 
 	return list, nil
 }
 
-// lateKeys is open while the database may tell the site's key; nil where it
-// tells none to the LAN.
+// lateKeys is open while the database may still deliver the site's key; nil if it delivers none to
+// the LAN.
 func (n *Node) lateKeys() <-chan struct{} {
 	if n.mode() != config.ModeAuto || n.trust.Mode() != "" {
 		return nil
@@ -90,8 +90,7 @@ func (n *Node) sourceNames() []string {
 	return names
 }
 
-// watchDatabase says in the log, once each time, that the database is lost
-// and that it is back, and what that means.
+// watchDatabase logs each loss and each return of the database, with the consequence.
 func (n *Node) watchDatabase() {
 	for _, s := range n.sources {
 		if s.Name != sourceDatabase {
@@ -119,15 +118,15 @@ func (n *Node) watchDatabase() {
 	}
 }
 
-// transitions turns what the database registry says into sentences.
+// transitions turns the states of the database registry into sentences.
 type transitions struct {
 	mode  config.Mode
 	begun time.Time
 	known bool      // it was reached once
-	lost  time.Time // zero while it is there
+	lost  time.Time // zero while it can be reached
 }
 
-// heard returns the sentence for a change, "" when nothing has changed.
+// heard returns the sentence for a change, "" without a change.
 func (t *transitions) heard(lost error, now time.Time) (text string, args []any) {
 	switch {
 	case lost != nil && t.lost.IsZero():
@@ -150,7 +149,7 @@ func (t *transitions) heard(lost error, now time.Time) (text string, args []any)
 	return "", nil
 }
 
-// keepPeers has the LAN registry keep the addresses of its peers in a file.
+// keepPeers makes the LAN registry keep the addresses of its peers in a file.
 func (n *Node) keepPeers(c *broadcast.Config) {
 	if n.files.Path(state.Peers) == "" {
 		return

@@ -22,7 +22,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// The process that TestReusedPort kills is this test program again.
+// TestReusedPort kills a process that runs this test program.
 const (
 	victimURL   = "SKERRY_TEST_VICTIM_URL"
 	victimMode  = "SKERRY_TEST_VICTIM_MODE"
@@ -31,8 +31,7 @@ const (
 	victimPlain = "SKERRY_TEST_VICTIM_PLAIN"
 )
 
-// TestVictim offers greeter v1 until it is killed, when TestReusedPort has
-// started it.
+// TestVictim offers greeter v1 until TestReusedPort, which has started it, kills it.
 func TestVictim(t *testing.T) {
 	if os.Getenv(victimURL) == "" {
 		return // an ordinary run of the tests
@@ -61,7 +60,7 @@ func atoi(t *testing.T, s string) (n int) {
 	return n
 }
 
-// portSite is a site with dead processes that stay in the database for 90 s.
+// portSite is a site that keeps dead processes in the database for 90 s.
 func portSite(lan int, mode config.Mode, url string) Config {
 	return Config{
 		Cluster: "test", Mode: mode, StateDir: "none",
@@ -70,7 +69,7 @@ func portSite(lan int, mode config.Mode, url string) Config {
 	}
 }
 
-// serveplain serves as a stock Thrift library does, at a port of this host.
+// serveplain serves like a stock Thrift library, at a port of this host.
 func serveplain(t *testing.T, port string, g *greeter) {
 	t.Helper()
 	var socket *thrift.TServerSocket
@@ -87,16 +86,16 @@ func serveplain(t *testing.T, port string, g *greeter) {
 	t.Cleanup(func() { _ = socket.Interrupt() }) // which are the consumer's
 }
 
-// TestReusedPort kills the only instance of v1 while its lease in the database
-// goes on, and gives its port to another process. A consumer of v1 executes
-// nothing there, and its list does not call the dead entry well.
+// TestReusedPort kills the only instance of v1 while its lease in the database goes on, and gives
+// its port to another process. A consumer of v1 executes nothing there, and its list does not show
+// the dead entry as well.
 func TestReusedPort(t *testing.T) {
 	server := pgtest.Shared(t)
 	for _, mode := range []config.Mode{config.ModeDatabase, config.ModeAuto} {
 		for _, heir := range []string{"version", "cluster", "plain server", "plain by skerry"} {
 			t.Run(string(mode)+"/"+heir, func(t *testing.T) {
 				t.Parallel()
-				// The port is of those that a kernel gives to no connection, as the scenes run side by side.
+				// A kernel gives the port to no connection, because the scenes run side by side.
 				url, lan, port := server.URL(server.CreateDB(t)), lab.Port(t), fmt.Sprint(lab.Port(t))
 				plain := strings.HasPrefix(heir, "plain")
 				victim := exec.Command(os.Args[0], "-test.run=^TestVictim$")
@@ -121,14 +120,14 @@ func TestReusedPort(t *testing.T) {
 					}
 					return false
 				})
-				if plain { // what never answered is out of reach, and its servers are called
+				if plain { // a server that never answered is out of reach, and is still called
 					eventually(t, "the process of v1 answers", func() bool {
 						_, _ = greet(t.Context(), consumer)
 						return listerAnswered(consumer)
 					})
 				}
 				must(t, "kill -9", victim.Process.Kill())
-				_ = victim.Wait() // it says that it was killed
+				_ = victim.Wait() // reports that the process was killed
 
 				wrong := &greeter{name: "wrong"}
 				switch heir {
@@ -152,7 +151,7 @@ func TestReusedPort(t *testing.T) {
 					if err == nil || name != "" {
 						t.Errorf("answered by %q", name)
 					}
-					time.Sleep(100 * time.Millisecond) // as long as the questions to a suspect take
+					time.Sleep(100 * time.Millisecond) // duration of a suspect's probes
 				}
 				if n := wrong.calls.Load(); n != 0 {
 					t.Errorf("%d calls of v1 were executed by another process", n)
@@ -177,7 +176,7 @@ func listerAnswered(n *Node) bool {
 	return false
 }
 
-// TestVouchNeedsProof: only what is certain counts against a plain server.
+// TestVouchNeedsProof: only certain evidence counts against a plain server.
 func TestVouchNeedsProof(t *testing.T) {
 	n := open(t, Config{StateDir: "none"}, memorySite(&registrytest.MemoryStore{}))
 	vouch := func(announcer string) error {
@@ -197,8 +196,8 @@ func TestVouchNeedsProof(t *testing.T) {
 	}
 }
 
-// The end of a process that has answered is noticed by the connection on which it
-// did, and ends its proof without a further question.
+// The end of a process that has answered is noticed by the connection of its answer. It ends the
+// proof without a further question.
 func TestVouchNoticesTheEnd(t *testing.T) {
 	site := lanSite(t)
 	lister, n := offering(t, site, &greeter{name: "anna"}), open(t, site)

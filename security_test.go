@@ -82,7 +82,7 @@ func (a *authority) three(name string) config.TLS {
 		Key: a.write(name+".key", "EC PRIVATE KEY", der), CA: filepath.Join(a.dir, "ca.pem")}
 }
 
-// TestMutualTLS: three lines encrypt the calls and keep strangers out (D22).
+// TestMutualTLS: three lines encrypt the calls and keep strangers out.
 func TestMutualTLS(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
 	open1 := ours.three("provider")
@@ -164,7 +164,7 @@ func TestRenewedCertificates(t *testing.T) {
 		0o600); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(3 * time.Second) // in which the half-written pair is met
+	time.Sleep(3 * time.Second) // during which the half-written pair is read
 	if !shown().Equal(before) {
 		t.Error("a half-written pair is shown")
 	}

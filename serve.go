@@ -13,26 +13,24 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// tellLimit is how long callers wait to be told directly while the registries
-// are told: a registry that hangs must not hold up the news.
+// tellLimit is how long the registries are told before the callers are told directly: a registry
+// that hangs must not delay the callers.
 const tellLimit = 100 * time.Millisecond
 
-// Serve offers the service as Handle does, until ctx ends; then it leaves
-// politely and returns nil: it tells the registries and the
-// connected callers that the service is leaving, serves on for Stop.Grace as the
-// last choice, takes the service off the lists, refuses further calls unexecuted,
-// and waits up to Stop.Drain for those that still run. An error after that says
-// how many were cut off.
+// Serve offers the service as Handle does, until ctx ends; then the service leaves in order, and
+// Serve returns nil. It tells the registries and the connected callers that the service is leaving,
+// and serves on for Stop.Grace as the last choice. Then it removes the service from the lists,
+// refuses further calls unexecuted, and waits up to Stop.Drain for running calls. An error after
+// that says how many were cut off.
 //
-// When several services are served, the end of one takes only that one away, in
-// the same order; calls of it that run for longer than Stop.Drain go on, and the
-// error says how many. With the last Serve everything leaves, what Handle offers
-// too. The node can
-// call others until Close, so handlers that still run can finish.
+// When several services are served, the end of one removes only that one, in the same order. Calls
+// of it that run for longer than Stop.Drain go on, and the error says how many. With the last Serve
+// everything leaves, including the services of Handle. The node can call other processes until
+// Close, so running handlers can finish.
 func (n *Node) Serve(ctx context.Context, service string, p thrift.TProcessor) error {
 	if err := n.Handle(ctx, service, p); err != nil {
 		if ctx.Err() != nil {
-			return nil // stopped before it began
+			return nil // stopped before its begin
 		}
 		return err
 	}
@@ -49,7 +47,7 @@ func (p *provider) serve(ctx context.Context, service string) error {
 	p.mu.Unlock()
 	stop := p.n.cfg.Stop
 	if o == nil {
-		return p.leave(stop) // gone already: everything leaves
+		return p.leave(stop) // it has left already: everything leaves
 	}
 	select {
 	case <-ctx.Done():
@@ -57,7 +55,7 @@ func (p *provider) serve(ctx context.Context, service string) error {
 		stop.Grace = 0
 	case <-p.left:
 		return p.leave(stop)
-	case <-p.group.Context().Done(): // the port broke
+	case <-p.group.Context().Done(): // the port failed
 	}
 	p.mu.Lock()
 	p.serving--
@@ -72,9 +70,8 @@ func (p *provider) serve(ctx context.Context, service string) error {
 	return o.end(stop)
 }
 
-// end takes one service away while others stay, and returns when its calls have
-// been answered. Those that run for longer than the drain go on; the error says
-// how many.
+// end removes one service while others stay, and returns when its calls have been answered. Calls
+// that run for longer than the drain go on; the error says how many.
 func (o *registration) end(stop config.Stop) error {
 	log, server := o.p.n.log, o.p.server
 	log.Info("leaving", "service", o.service)
@@ -91,9 +88,9 @@ func (o *registration) end(stop config.Stop) error {
 	return err
 }
 
-// withdraw is the way off the lists: the registries list the services that stop
-// as leaving for the grace, then nothing of all. notify tells the callers each
-// time. What the registries have not done by then goes on in the group.
+// withdraw removes services from the lists. The registries list the stopping services as leaving
+// for the grace, then none of all. notify tells the callers after each step. Unfinished work of the
+// registries goes on in the returned group.
 func withdraw(stopping, all []*registration, grace time.Duration, notify func()) *run.Group {
 	if grace > 0 {
 		marking := tellRegistries((*registration).stops, stopping...)
@@ -106,15 +103,14 @@ func withdraw(stopping, all []*registration, grace time.Duration, notify func())
 	return withdrawing
 }
 
-// drainLimit bounds the calls that run when a service has left.
+// drainLimit bounds the running calls of a service that has left.
 func drainLimit(stop config.Stop) (context.Context, context.CancelFunc) {
 	late := fmt.Errorf("they ran for longer than stop.drain (%v)", stop.Drain)
 	return context.WithTimeoutCause(context.Background(), max(stop.Drain, 0), late)
 }
 
-// tellRegistries has offers tell the registries something, and returns when all
-// have done so, or when callers should wait no longer to be told directly: those
-// that are not done go on in the group.
+// tellRegistries calls what for offers, concurrently. It returns when all calls have ended, or when
+// callers must be told directly. Unfinished calls go on in the returned group.
 func tellRegistries(what func(*registration, context.Context), offers ...*registration) *run.Group {
 	telling := run.NewGroup(context.Background())
 	told := make(chan struct{}, len(offers))
@@ -136,8 +132,8 @@ func tellRegistries(what func(*registration, context.Context), offers ...*regist
 	return telling
 }
 
-// retire makes a service leave, as the end of its Serve does, when the rules
-// have retired the version that it is offered by. It reports whether it does.
+// retire makes a service leave, like the end of its Serve, if the rules have retired its version.
+// It reports whether the service leaves.
 func (p *provider) retire(service, version string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,7 +148,7 @@ func (p *provider) retire(service, version string) bool {
 			delete(p.offers, service)
 			stop := p.n.cfg.Stop
 			stop.Grace = 0
-			p.leavers.Go(func(context.Context) error { _ = o.end(stop); return nil }) // the log has said it
+			p.leavers.Go(func(context.Context) error { _ = o.end(stop); return nil }) // the log has the error
 		}
 	})
 	return true
@@ -169,7 +165,7 @@ func (p *provider) leave(stop config.Stop) error {
 		p.mu.Unlock()
 		if !silent {
 			if idle {
-				stop.Grace = 0 // no process calls one that offers nothing
+				stop.Grace = 0 // no process calls a process without services
 			}
 			p.leftErr = p.goAway(stop)
 		}
@@ -193,10 +189,10 @@ func (p *provider) goAway(stop config.Stop) error {
 	return err
 }
 
-// Retract takes a service away that Handle has offered, and leaves all else as it
-// is: it goes off the lists at once, without Stop.Grace, later calls are refused
-// unexecuted, and running ones go on. It may be offered again. It is for services
-// that this process passes on to a program that can fail by itself.
+// Retract removes a service of Handle, and leaves the others unchanged. The service leaves the
+// lists at once, without Stop.Grace, refuses later calls unexecuted, and finishes running ones. It
+// may be offered again. Retract is for services that this process forwards to a program that can
+// fail separately.
 func (n *Node) Retract(ctx context.Context, service string) {
 	p := n.offers
 	p.mu.Lock()
@@ -204,20 +200,19 @@ func (n *Node) Retract(ctx context.Context, service string) {
 	delete(p.offers, service)
 	p.mu.Unlock()
 	if o != nil {
-		_ = o.end(config.Stop{Grace: -1, Drain: -1}) // what runs goes on
+		_ = o.end(config.Stop{Grace: -1, Drain: -1}) // running calls go on
 	}
 }
 
-// Offered reports whether a service that was given to Handle is offered still. It
-// is not once a release has retired its version.
+// Offered reports whether a service of Handle is still offered. It no longer is when a release has
+// retired its version.
 func (n *Node) Offered(service string) bool {
 	n.offers.mu.Lock()
 	defer n.offers.mu.Unlock()
 	return n.offers.offers[service] != nil
 }
 
-// Leave takes everything that the node offers away politely, as Close does first:
-// off the lists, Stop.Grace, refused unexecuted, up to Stop.Drain for what runs.
-// The node can call others until Close. The error says how many calls were cut
-// off.
+// Leave makes all services of the node leave in order, like the first part of Close: off the lists,
+// Stop.Grace, further calls refused unexecuted, up to Stop.Drain for running calls. The node can
+// call other processes until Close. The error says how many calls were cut off.
 func (n *Node) Leave() error { return n.offers.leave(n.cfg.Stop) }

@@ -14,8 +14,8 @@ import (
 	"github.com/skerry/skerry/registry/registrytest"
 )
 
-// TestPoliteStop ends one of two providers under load: no call
-// fails, and soon none reaches the one that left.
+// TestPoliteStop ends one of two providers under load: no call fails, and soon none reaches the
+// stopped one.
 func TestPoliteStop(t *testing.T) {
 	site := lanSite(t)
 	anna, bert := &greeter{name: "anna"}, &greeter{name: "bert"}
@@ -55,8 +55,8 @@ func TestPoliteStop(t *testing.T) {
 	}
 }
 
-// TestDrain leaves while a call runs: the call is finished. With a drain that
-// is too short it is cut off, and Serve says so.
+// TestDrain leaves while a call runs: the call is finished. With too short a drain the call is cut
+// off, and the error of Serve says so.
 func TestDrain(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -107,9 +107,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestDrainOfOneService ends one of two services while a call of it runs: Serve
-// returns when the call is answered. With a drain that is too short it says how
-// many calls go on.
+// TestDrainOfOneService ends one of two services while a call of it runs: Serve returns when the
+// call is answered. With too short a drain its error says how many calls go on.
 func TestDrainOfOneService(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -209,9 +208,8 @@ func TestServicesShareAPort(t *testing.T) {
 	}
 }
 
-// TestNamesComeAndGo serves one processor under a second name for a while:
-// callers by the first, which know of no version, notice nothing, and
-// callers by the second find it.
+// TestNamesComeAndGo serves one processor under a second name for a while. Callers of the first
+// name, which know of no version, have no failure, and callers of the second find it.
 func TestNamesComeAndGo(t *testing.T) {
 	site := lanSite(t)
 	site.Services = []config.Service{{Name: "greeter", Version: "v2", Listen: "127.0.0.1:0"}, {Name: "greeter-legacy"}}
@@ -238,7 +236,7 @@ func TestNamesComeAndGo(t *testing.T) {
 	}
 }
 
-// TestHandleMistakes: what is wrong is said at once.
+// TestHandleMistakes: mistakes are errors at once.
 func TestHandleMistakes(t *testing.T) {
 	hub := memorySite(&registrytest.MemoryStore{})
 	config := Config{StateDir: "none", Stop: config.Stop{Grace: -1},
@@ -305,8 +303,8 @@ func (l *load) end() (calls int64, failed error) {
 	return l.calls.Load(), failed
 }
 
-// eventually waits for something that happens in another goroutine or
-// process, at most a minute: a busy machine may need that long.
+// eventually waits for a change in another goroutine or process, at most a minute: a busy machine
+// may need that long.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); {

@@ -9,15 +9,15 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Both sides keep site.calls: a caller that has it set uses site connections, and
-// with sealed a process refuses what comes in the clear, unexecuted.
+// Both sides follow site.calls. A caller with sealed uses site connections, and a process with
+// sealed refuses unencrypted calls, unexecuted.
 func TestSealedCalls(t *testing.T) {
 	for _, test := range []struct {
 		provider, consumer string
 		taken              bool
 	}{
 		{"", "", true},
-		{"", config.CallsSealed, true}, // while it is turned on, process by process
+		{"", config.CallsSealed, true}, // during a migration, process by process
 		{config.CallsPrefer, "", true},
 		{config.CallsPrefer, config.CallsPrefer, true},
 		{config.CallsSealed, config.CallsPrefer, true},

@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// TestRetiredSaysSo: the log of a process that offers a version which the
-// releases keep calls away from says so, once.
+// TestRetiredSaysSo: a process that offers a version without calls, by the rules of the releases,
+// logs it once.
 func TestRetiredSaysSo(t *testing.T) {
 	log := &transcript{}
 	n := open(t, Config{StateDir: "none"}, memorySite(&registrytest.MemoryStore{}),
@@ -28,8 +28,7 @@ func TestRetiredSaysSo(t *testing.T) {
 	}
 }
 
-// TestOwnCallsAreNotCounted: the calls between skerry's processes are no part
-// of the statistics.
+// TestOwnCallsAreNotCounted: statistics leave out the calls between skerry's processes.
 func TestOwnCallsAreNotCounted(t *testing.T) {
 	rows := []health.Row{{Key: health.Key{Service: membership.InternalService}}, {Key: health.Key{Service: "auth"}},
 		{Key: health.Key{Service: membership.NodeService}}}

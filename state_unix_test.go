@@ -19,7 +19,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// said opens a node that serves, and returns what it has logged by then.
+// said opens a node that serves, and returns its log.
 func said(t *testing.T, dir string) (n *Node, log string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -32,8 +32,8 @@ func said(t *testing.T, dir string) (n *Node, log string) {
 	return n, out.String()
 }
 
-// TestRulesOfBefore: the rules file of commit 09c6cb7 (scripts/record-before) is
-// put aside, and one line names what it is.
+// TestRulesOfBefore: the rules file of commit 09c6cb7 (scripts/record-before) is renamed, and one
+// log line names its format.
 func TestRulesOfBefore(t *testing.T) {
 	dir := t.TempDir()
 	must(t, "chmod", os.Chmod(dir, 0o700))
@@ -49,8 +49,8 @@ func TestRulesOfBefore(t *testing.T) {
 	}
 }
 
-// A directory in which another user may have planted something is named with
-// the command that mends it, and the node runs without state.
+// The log names a directory in which another user may have planted a file, with the command that
+// corrects it. The node runs without state.
 func TestUnsafeStateIsNotUsed(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "precious")
 	must(t, "file", os.WriteFile(secret, []byte("{}"), 0o600))
@@ -84,7 +84,7 @@ func TestUnsafeStateIsNotUsed(t *testing.T) {
 			t.Errorf("%s: want %q in %s", what, want, log)
 		}
 	}
-	// a planted file in a safe directory is passed over, and its target stays
+	// a planted file in a safe directory is skipped, and its target stays
 	dir := t.TempDir()
 	must(t, "chmod", os.Chmod(dir, 0o700))
 	must(t, "mkdir", os.Mkdir(filepath.Join(dir, "test"), 0o700))
@@ -99,8 +99,8 @@ func TestUnsafeStateIsNotUsed(t *testing.T) {
 	}
 }
 
-// A process without HOME and STATE_DIRECTORY has no directory of its own: it
-// keeps nothing, says so, and touches no shared one.
+// A process without HOME and STATE_DIRECTORY has no directory of its own. It keeps nothing, logs
+// that, and uses no shared directory.
 func TestNoStateInSharedDirectory(t *testing.T) {
 	shared := t.TempDir()
 	for name, value := range map[string]string{"HOME": "", "XDG_CACHE_HOME": "", "STATE_DIRECTORY": "",
@@ -154,8 +154,8 @@ func TestLogsAreQuoted(t *testing.T) {
 	}
 }
 
-// A process of a new slot begins with the rules of its neighbours, not with
-// what these have promised; Close gives the slot back.
+// A process of a new slot begins with the rules of its neighbours, but not with their promises.
+// Close frees the slot.
 func TestNeighboursStateIsBorrowed(t *testing.T) {
 	site := lanSite(t)
 	first := open(t, site)

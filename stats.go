@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/internal/state"
 )
 
-// newRecorder counts calls for the database's table while the database can be
-// reached, else for a log file.
+// newRecorder counts calls for the database's table while the database can be reached, else for a
+// log file.
 func (n *Node) newRecorder() *health.Recorder {
 	var s statSink
 	for _, source := range n.sources {
@@ -38,11 +38,10 @@ func (n *Node) newRecorder() *health.Recorder {
 	return health.NewRecorder(c)
 }
 
-// closeStats writes what was counted last. The database registry must still
-// run.
+// closeStats writes the last counts. The database registry must still run.
 func (n *Node) closeStats() error { return n.counting.Stop() }
 
-// statSink writes to the first of its sinks that takes the rows.
+// statSink writes to the first of its sinks that accepts the rows.
 type statSink []health.Sink
 
 func (s statSink) Write(ctx context.Context, rows []health.Row) error {
@@ -58,8 +57,7 @@ func (s statSink) Write(ctx context.Context, rows []health.Row) error {
 	return all
 }
 
-// ofUsers leaves out the calls by which skerry's own processes speak to each
-// other.
+// ofUsers leaves out the calls between skerry's own processes.
 func ofUsers(rows []health.Row) []health.Row {
 	return slices.DeleteFunc(slices.Clone(rows), func(r health.Row) bool { return membership.Hidden(r.Service) })
 }

@@ -8,16 +8,15 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Rollout is the process's part in releases: the rules that it has applied,
-// what it has promised, and what runs by which generation of the rules.
+// Rollout is the process's part in releases: the rules that it has applied, its promises, and the
+// work that runs by each generation of the rules.
 func (n *Node) Rollout() *participant.Agent { return n.rules }
 
-// Begin starts a trace for work that no call has caused: a job, a timer, a
-// message from elsewhere. All calls made with the returned context, and all
-// that they lead to, meet one version of each service. job names the work in
-// release status. Call end when the work is over: until then it holds back
-// the end of the versions that it may still need. In the first moments of a
-// process Begin waits until the site's rules are known; see [participant.Agent.Await].
+// Begin starts a trace for work without a causing call: a job, a timer, a message from another
+// system. All calls made with the returned context, and all further calls of their callees, meet
+// one version of each service. job names the work in release status. Call end when the work is
+// over: until then it holds back the end of the versions that it may still need. In the first
+// moments of a process Begin waits until the site's rules are known; see [participant.Agent.Await].
 func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end func()) {
 	if info := rpc.CallInfoFrom(ctx); info == nil || info.Trace == "" {
 		ctx = rpc.WithTrace(ctx, rpc.NextSpan(""), "")
@@ -27,19 +26,19 @@ func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end fu
 	return t.Context(ctx), t.End
 }
 
-// CallsOnly says that the work of ctx calls these services from here on, and
-// no others; none named: no service. Releases of services to which they don't lead
-// need not wait for it any more, be it a stream that stays open or a job that
-// goes on for hours. A call to another service fails as rpc.CallRestricted.
+// CallsOnly restricts the work of ctx to calls of these services from here on; without names, to
+// none. Releases of services that these do not call need not wait for the work any more, for
+// example a stream that stays open or a job of hours. A call to another service fails as
+// rpc.CallRestricted.
 func CallsOnly(ctx context.Context, services ...string) {
 	if t := participant.TraceFrom(ctx); t != nil {
 		t.RestrictCalls(services...)
 	}
 }
 
-// Detach gives work that outlives the request that caused it a context and a
-// trace of its own: it is not cancelled with the request, and meets the
-// versions that are in service when it begins. Call end when the work is over.
+// Detach gives work that outlives its request a context and a trace of its own. It is not cancelled
+// with the request, and meets the versions that are in service when it begins. Call end when the
+// work is over.
 func Detach(ctx context.Context) (_ context.Context, end func()) {
 	ctx = context.WithoutCancel(ctx)
 	t := participant.TraceFrom(ctx)

@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// traced is a greeter that looks at the traces of its calls.
+// traced is a greeter that records the traces of its calls.
 type traced struct {
 	greeter
 	met     rollout.Token
@@ -114,8 +114,8 @@ func TestDetachedWorkHasATraceOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestFormatsToCome: an entry of a format that this version does not know keeps
-// no process from what stands before it, whichever way it comes.
+// TestFormatsToCome: an entry of an unknown, later format does not keep a process from the entries
+// before it, from any source.
 func TestFormatsToCome(t *testing.T) {
 	n := open(t, Config{StateDir: "none"}, memorySite(&registrytest.MemoryStore{}))
 	e, err := rollout.Entry{Cluster: n.Rollout().Cluster(), Generation: rollout.Generation{N: 1},

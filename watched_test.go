@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// TestSight: a process that is asked what it sees looks for it, but adds
-// nothing to the call graph and nothing beyond a bound, whatever is asked.
+// TestSight: a process that is asked about a service looks it up, but adds nothing to the call
+// graph, and looks up only a bounded number, whatever the question.
 func TestSight(t *testing.T) {
 	hub := &registrytest.MemoryStore{}
 	offering(t, Config{Service: config.Service{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}},
