@@ -138,8 +138,8 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-// TestMisspeltServiceIsRefused: a service whose name differs slightly from the configured one is
-// refused, because it would run without its version.
+// TestMisspeltServiceIsRefused: a service is refused if its name differs slightly from the
+// configured one, because it would run without its version.
 func TestMisspeltServiceIsRefused(t *testing.T) {
 	n := &Node{cfg: Config{Services: []config.Service{{Name: "auth", Version: "v1"}, {Name: "mail"}}},
 		log: slog.New(slog.DiscardHandler)}

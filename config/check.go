@@ -27,7 +27,7 @@ func (c Config) Validate() error {
 	return p.err()
 }
 
-// check adds the errors of a configuration whose defaults are filled in.
+// check adds the errors of a configuration with filled in defaults.
 func (c Config) check(p *problems) {
 	if c.Service.Name == "" && p.lines["service"] > 0 && p.lines["service.name"] == 0 {
 		p.at("service", "a service needs a name: service: {name: auth}")

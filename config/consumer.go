@@ -45,8 +45,8 @@ type Consumer struct {
 	// Breaker refuses calls at once while most of them fail.
 	Breaker Breaker `yaml:"breaker"`
 
-	// Prefix is the service's name in the TMultiplexedProcessor of plain Thrift servers whose
-	// announcement names none: methods are called "Prefix:method".
+	// Prefix is the service's name in the TMultiplexedProcessor of plain Thrift servers, for
+	// servers without a name in their announcement: methods are called "Prefix:method".
 	Prefix string `yaml:"prefix"`
 
 	// MaxPending limits the concurrent calls to the service; more fail at once. 0 means no limit.

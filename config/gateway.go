@@ -21,7 +21,7 @@ type Gateway struct {
 	Health    string `yaml:"health" default:"/skerry-health"`
 	MaxHeader int    `yaml:"max_header" unit:"bytes" default:"64KiB"` // headers of a request or response
 
-	// BodyIdle ends a request whose body, or the client's reading of the response, makes no
+	// BodyIdle ends a request when its body, or the client's reading of the response, makes no
 	// progress. WebSocketIdle ends a WebSocket that is silent both ways. "none" for no limit.
 	BodyIdle      time.Duration `yaml:"body_idle" default:"30s"`
 	WebSocketIdle time.Duration `yaml:"websocket_idle" default:"1h"`

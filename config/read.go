@@ -8,16 +8,17 @@ import (
 	"github.com/skerry/skerry/internal/yamlfile"
 )
 
-// Read reads a configuration file and checks it. It reports all errors at once, as a [*Error] whose
-// problems have their lines: unknown keys, with the probably intended one; values of a wrong kind;
+// Read reads a configuration file and checks it. It reports all errors at once, as a [*Error] with
+// a line for each problem: unknown keys, with the probably intended one; values of a wrong kind;
 // and the errors of [Config.Validate].
 //
 // In every value ${NAME} is the value of an environment variable, which must be set, ${NAME:-text}
 // that of an optional one, and ${file:/path} the content of a file, without its final line break;
 // $${ is a plain ${. In user, password and parameters of database.url the text is percent-encoded,
-// so that it may hold any character. Nothing else is expanded, and no command is run. Durations
-// have a unit ("30s", "3m", "500ms"), or are "none" where none is allowed; sizes are bytes or have
-// a unit ("64KiB", "16MiB").
+// so that it may hold any character. Nothing else is expanded, and no command is run.
+//
+// Durations have a unit ("30s", "3m", "500ms"), or are "none" where none is allowed; sizes are
+// bytes or have a unit ("64KiB", "16MiB").
 func Read(path string) (Config, error) {
 	text, err := statedir.ReadNamed(path, maxConfig)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // in configuration files.
 type Balancer string
 
-// The balancers. The empty Balancer means TwoChoices.
+// The balancers. The empty Balancer means p2c.
 const (
 	balanceTwoChoices Balancer = "p2c"         // two by weight, the less busy one
 	balanceRoundRobin Balancer = "round-robin" // in turn, as often as the weight says
@@ -30,12 +30,12 @@ const (
 func balancers() []Balancer { return []Balancer{balanceTwoChoices, balanceRoundRobin, balanceHash} }
 
 // Options are a consumer's rules for one service. The zero value accepts every instance and
-// balances by TwoChoices.
+// balances by p2c.
 type Options struct {
 	Version   string            // only this version; "" = any
 	Zone      string            // only this zone; "" = any
 	Tags      map[string]string // only instances with all of these tags
-	Balancer  Balancer          // "" = TwoChoices
+	Balancer  Balancer          // "" = p2c
 	ZoneFirst bool              // members of Config.Zone first, the others while none of these is well
 }
 

@@ -13,10 +13,10 @@
 // when it has tried all: 1,000 calls of a service at a time, each until its context ends. Every new view wakes
 // them. Within the tier:
 //
-//   - [TwoChoices] (default): two drawn by weight, the one with fewer calls in flight for its weight.
-//   - [RoundRobin]: a smooth cycle in which each member stands as often as its weight says.
-//   - [Hash]: a ring by rpc.WithHashKey; a member that comes or goes moves its own share of the keys only. All
-//     consumers agree on the ring. A call without a key falls back to TwoChoices.
+//   - p2c (default): two drawn by weight, the one with fewer calls in flight for its weight.
+//   - round-robin: a smooth cycle in which each member stands as often as its weight says.
+//   - hash: a ring by rpc.WithHashKey; a member that comes or goes moves its own share of the keys only. All
+//     consumers agree on the ring. A call without a key falls back to p2c.
 //
 // A provider younger than Config.WarmUp, by its own start, gets a fifth of its weight, rising to all of it (the
 // ring does not move for that).

@@ -45,7 +45,7 @@ func TestMassExpiry(t *testing.T) {
 	}
 }
 
-// Members whose leases end one after another also count as many.
+// Members also count as many if their leases end one after another.
 func TestMassExpiryOneByOne(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)

@@ -137,7 +137,7 @@ func (r *ring) divide() {
 	}
 }
 
-// merge unites the old points whose slot is kept with new ones.
+// merge unites the old points of kept slots with new ones.
 func merge(old []uint64, keep []bool, added []uint64) []uint64 {
 	out := make([]uint64, 0, len(old)+len(added))
 	for _, p := range old {

@@ -118,8 +118,8 @@ func (u *union) keepFor(m *member, d time.Duration) {
 	u.ending = true
 }
 
-// expire drops members whose protection has ended. The cache scans every member for that, so expire
-// asks it only while a member is protected.
+// expire drops members at the end of their protection. The cache scans every member for that, so
+// expire asks it only while a member is protected.
 func (u *union) expire() {
 	if !u.ending {
 		return
@@ -244,8 +244,8 @@ func (u *union) forget(m *member) {
 	}
 }
 
-// inherit finds members whose address a later process has taken, as after a quick restart. A call
-// to the older member would reach the later one, with any version of the two.
+// inherit finds members that have lost their address to a later process, as after a quick restart.
+// A call to the older member would reach the later one, with any version of the two.
 func (u *union) inherit() {
 	for _, m := range u.order {
 		m.heir = nil

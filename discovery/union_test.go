@@ -288,8 +288,8 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// TestElsewhereIsNotCalled: an instance whose address is valid on another host only is shown with
-// the reason. It is not called or probed, and never becomes the heir of an address.
+// TestElsewhereIsNotCalled: an instance with an address that is valid on another host only is shown
+// with the reason. It is not called or probed, and never becomes the heir of an address.
 func TestElsewhereIsNotCalled(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		away := instance(2).Addr()

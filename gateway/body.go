@@ -118,8 +118,8 @@ const bodyStep = 1 << 10
 // restLimit is how long the server waits for the rest of a body after the response.
 const restLimit = 5 * time.Second
 
-// pacedBody ends the reading of a body whose client sends too little. Only the time counts in which
-// the handler waits for the client.
+// pacedBody ends the reading of a body when its client sends too little. Only the time counts in
+// which the handler waits for the client.
 type pacedBody struct {
 	io.ReadCloser
 	conn   *http.ResponseController

@@ -39,7 +39,7 @@ type crowd struct {
 // request keeps its place while there are older ones.
 const freshFor = time.Second
 
-// source is an address and its connections whose first request has no answer yet.
+// source is an address and its connections without an answered request.
 type source struct {
 	name  netip.Prefix
 	fresh list.List // of *client, the oldest first

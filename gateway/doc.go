@@ -48,13 +48,13 @@
 // The gateway tries a request again up to [Config].Retries times, at another instance of the same version, with
 // the same token. It does so for requests that were certainly not executed (no connection, or refused by [Join])
 // while their body is at hand: up to 64 KiB, or a larger body that is still unread. It also does so for GET,
-// HEAD, OPTIONS and TRACE without a body whose connection broke before the response. Attempts that found an
+// HEAD, OPTIONS and TRACE without a body when the connection broke before the response. Attempts that found an
 // instance gone are not counted. A time-out is never tried again. Large bodies and upgrades use connections of
 // their own, so that no connection kept for too long can break them.
 //
 // A client may close its sending side within 5 s of its request and still gets the answer, where Serve serves by
 // HTTP/1.1 without TLS. The gateway cancels the work for a client that closes later, resets its connection, or
-// reads nothing of the response. It answers a request whose body has not come at once; Serve then drops the bytes
+// reads nothing of the response. It answers a request at once if the body has not come; Serve then drops the bytes
 // that the client still sends, within limits, so that the client reads the answer.
 //
 // A request in the first moments of the process waits until the site's rules are known, for 2 s at most;

@@ -54,8 +54,8 @@ func (e *Entry) stickyKey(r *http.Request, otherwise string) string {
 	return otherwise
 }
 
-// markOf is the verifier's mark of a request: the mark of the open release, whose new versions are
-// not public yet.
+// markOf is the verifier's mark of a request: the mark of the open release, which is not public
+// yet.
 func markOf(r *http.Request, log *rollout.Log) string {
 	c, err := r.Cookie(PreviewCookie)
 	if err != nil || c.Value == "" {

@@ -77,7 +77,7 @@ func fromB3(h http.Header) string {
 	return "00-" + strings.ToLower(trace) + "-" + strings.ToLower(span) + "-" + flags
 }
 
-// foreign is the baggage without members whose names begin with drop. It is empty if the baggage is
+// foreign is the baggage without the members that begin with drop. It is empty if the baggage is
 // longer than the standard asks a receiver to pass on.
 func foreign(lines []string, drop string) string {
 	size := 0

@@ -120,7 +120,7 @@ func (c tapped) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// tap is a listener whose connections are tapped.
+// tap is a listener with tapped connections.
 type tap struct {
 	*pipes
 	w *world

@@ -62,7 +62,7 @@ func dead(n int) (all []*rpc.Endpoint) {
 	return all
 }
 
-// inGap runs a test in a world whose service has only dead instances.
+// inGap runs a test in a world with a service of dead instances only.
 func inGap(t *testing.T, instances int, h http.HandlerFunc, play func(w *world, a *arrivals), changes ...func(*world)) {
 	t.Helper()
 	var a *arrivals

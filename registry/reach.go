@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// HostTag marks an instance whose address is valid on one host only. Its value names the host. Only
-// processes of that host may connect.
+// HostTag marks an instance with an address that is valid on one host only. Its value names the
+// host. Only processes of that host may connect.
 const HostTag = "skerry.host"
 
 // HostOnly returns the reason why an address is not valid for other hosts; "" when it may be valid.

@@ -29,9 +29,11 @@ type Registry interface {
 	// goroutine at a time, until stop is called. stop waits for a running f and must not be called
 	// by f. The first call comes as soon as the registry knows the list; a registry that can't be
 	// reached calls f with Lost set. A list that was read again without a change is shown again,
-	// with a newer Read. The name AllServices watches everything, one Snapshot for each service. A
-	// Snapshot of the service AllServices itself lists nothing: it says that all the others have
-	// been shown, or that the registry is lost.
+	// with a newer Read.
+	//
+	// The name AllServices watches everything, one Snapshot for each service. A Snapshot of the
+	// service AllServices itself lists nothing: it says that all the others have been shown, or
+	// that the registry is lost.
 	Watch(service string, f func(Snapshot)) (stop func())
 }
 

@@ -7,8 +7,8 @@ import (
 	"github.com/skerry/skerry/health"
 )
 
-// Sum adds up the rows whose keys group maps to the same key, and returns the sums sorted by key; a
-// nil group keeps the keys. Counts, Sum and Max are exact. P50 is the mean of the rows' medians,
+// Sum adds up the rows of keys that group maps to the same key, and returns the sums sorted by key;
+// a nil group keeps the keys. Counts, Sum and Max are exact. P50 is the mean of the rows' medians,
 // weighted by calls. P99 is the largest P99 of the rows; the true value is not above it, except for
 // the 2 % of the histogram.
 func Sum(rows []health.Row, group func(health.Key) health.Key) []health.Row {

@@ -49,9 +49,9 @@ func (f *File) Services() []*Service {
 	return all
 }
 
-// Find chooses the service of a call. A name must be the service's own. Without one, it chooses the
-// only service of the file, or the one whose name resembles hint (its registered name), or the only
-// one that has the method.
+// Find chooses the service of a call. A name must be the service's own. Without a name, Find
+// chooses the only service of the file, or the one with a name like hint (its registered name), or
+// the only one that has the method.
 func (f *File) Find(name, hint, method string) (*Service, error) {
 	all := f.Services()
 	names := make([]string, len(all))

@@ -34,7 +34,7 @@ var crowds = []windows.WELL_KNOWN_SID_TYPE{
 	windows.WinInteractiveSid, windows.WinNetworkSid, windows.WinAnonymousSid,
 }
 
-// safe refuses a file whose access list lets a group of crowds write it, or read a secret.
+// safe refuses a file if its access list lets a group of crowds write it, or read a secret.
 func safe(path string, f *os.File, _ fs.FileInfo, what kind) error {
 	if what == harmless {
 		return nil

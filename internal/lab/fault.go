@@ -14,7 +14,7 @@ type faults struct {
 	loss    float64 // per cent
 	noGroup bool    // UDP broadcast and multicast are dropped
 	noUDP   bool    // all UDP is dropped
-	deaf    []int   // hosts whose packets are dropped
+	deaf    []int   // hosts with dropped packets
 }
 
 // Loss makes every host drop a percentage of the packets that arrive on its

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(1)
 }
 
-// sendLong returns 0 when a datagram has reached a host, whose kernel answers with a refusal.
+// sendLong returns 0 when a datagram has reached a host and the host's kernel has refused it.
 func sendLong(to string, n int) int {
 	c, err := net.Dial("udp", net.JoinHostPort(to, "9"))
 	if err != nil {

@@ -39,7 +39,7 @@ func findBin() (string, error) {
 	return filepath.Dir(path), nil
 }
 
-// fakeClock is the environment of a program whose clock is ahead of the machine's.
+// fakeClock is the environment of a program with a clock that is ahead of the machine's.
 func fakeClock(ahead time.Duration) ([]string, error) {
 	if ahead == 0 {
 		return nil, nil
@@ -110,7 +110,7 @@ func (u *unprivileged) setpriv() []string {
 	}
 }
 
-// children lists the processes whose parent is pid.
+// children lists the child processes of pid.
 func children(pid int) []int {
 	var out []int
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed

@@ -108,8 +108,8 @@ func (n *Node) configure() error {
 }
 
 // Patroni speaks the second version of etcd's protocol. By the third, Patroni of Debian 12 (3.0.2)
-// writes the primary's key without a check of its owner, so that a primary whose cable was cut may
-// take the place of its successor.
+// writes the primary's key without a check of its owner. A primary with a cut cable may then take
+// the place of its successor.
 const patroniConfig = `scope: site
 name: %[1]s
 restapi: {listen: "%[2]s:8008", connect_address: "%[2]s:8008"}

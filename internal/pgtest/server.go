@@ -316,8 +316,8 @@ func (s *Server) Promote() error {
 	return nil
 }
 
-// command is a program of PostgreSQL or, without a name, the program whose path comes first in
-// args. It runs as the unprivileged user in the server's network namespace.
+// command is a program of PostgreSQL or, without a name, the program at the path that comes first
+// in args. It runs as the unprivileged user in the server's network namespace.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	argv := args
 	if name != "" {

@@ -19,7 +19,7 @@ func Errorf(format string, args ...any) error {
 	return &quotedError{fmt.Errorf(format, wrapped(args)...)}
 }
 
-// quotedError is an error whose text is Safe.
+// quotedError is an error with a Safe text.
 type quotedError struct{ err error }
 
 func (e *quotedError) Error() string { return e.err.Error() }

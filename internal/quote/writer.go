@@ -13,7 +13,7 @@ import (
 type Writer struct {
 	mu   sync.Mutex
 	to   io.Writer
-	rest []byte // the begin of a character whose end is not written yet
+	rest []byte // the begin of an incomplete character
 	err  error  // of the first write that failed
 }
 

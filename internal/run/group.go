@@ -18,8 +18,8 @@ type Group struct {
 	closed bool // set by Wait and Stop: no goroutine may start any more
 }
 
-// NewGroup returns a group whose goroutines stop when ctx ends, when Stop is
-// called, or when one of them started by [Group.Go] fails.
+// NewGroup returns a group. Its goroutines stop when ctx ends, when Stop is called, or when one of
+// them started by [Group.Go] fails.
 func NewGroup(ctx context.Context) *Group {
 	g := &Group{}
 	g.ctx, g.cancel = context.WithCancelCause(ctx)

@@ -13,7 +13,7 @@
 // # The file of operators
 //
 // [ParseOperators] reads a part of OpenSSH's allowed_signers: one plain name a line, namespaces are named, and
-// lines whose meaning depends on a clock or an authority are refused. ssh-keygen -Y verify reads the same file.
+// lines that depend on a clock or an authority are refused. ssh-keygen -Y verify reads the same file.
 //
 // # Guarantees
 //

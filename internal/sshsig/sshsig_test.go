@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// signer is a key whose seed is one byte 32 times.
+// signer is a key with a seed of one byte 32 times.
 func signer(seed byte) (ed25519.PrivateKey, PublicKey) {
 	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
 	return private, PublicKey(private.Public().(ed25519.PublicKey))

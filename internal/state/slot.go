@@ -106,8 +106,8 @@ func (s slot) hold() (again bool, err error) {
 // path names a file of the slot.
 func (s slot) path(kind Kind) string { return s.base + string(kind) }
 
-// newest is the newest file of a kind from processes of the same name, for a process whose slot has
-// none. It is "" if there is none either.
+// newest is the newest file of a kind from processes of the same name, for a process without that
+// file in its slot. It is "" if there is none either.
 func newest(dir, name string, kind Kind) string {
 	var path string
 	var when time.Time

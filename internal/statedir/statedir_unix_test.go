@@ -236,7 +236,7 @@ func TestLock(t *testing.T) {
 	f.Close()
 }
 
-// TestRemovedLock: a lock whose file was removed no longer holds, and reports it.
+// TestRemovedLock: a lock no longer holds after its file was removed, and reports it.
 func TestRemovedLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.lock")
 	f, err := Lock(path)

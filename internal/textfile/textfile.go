@@ -28,8 +28,8 @@ func Plain(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// wide names the encoding of a text whose characters have two or four bytes. The mark shows it, or
-// the zero in the first character, because the files here begin with a letter, a sign or a space.
+// wide names the encoding of a text with characters of two or four bytes. The mark shows it, or the
+// zero in the first character, because the files here begin with a letter, a sign or a space.
 func wide(data []byte) string {
 	switch {
 	case bytes.HasPrefix(data, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(data, []byte("\x00\x00\xfe\xff")):
