@@ -40,7 +40,7 @@ type registration struct {
 	trouble  string             // the last reason for having no address; only keep uses it
 	saidOnly string             // the last logged address that is valid on this host only; only keep uses it
 	stands   []rollout.Standing // of the entries, as last logged; only keep uses it
-	stopped  func()             // returns the version's turn; set by keep, nil before the turn
+	stopped  func()             // gives the version's turn back; set by keep, nil before the turn
 
 	mu     sync.Mutex
 	listed []registry.Instance // the last list for the registries

@@ -26,7 +26,7 @@ const (
 	balanceHash       Balancer = "hash"        // by the call's hash key
 )
 
-// Balancers lists every balancer in the order of the constants.
+// balancers lists every balancer in the order of the constants.
 func balancers() []Balancer { return []Balancer{balanceTwoChoices, balanceRoundRobin, balanceHash} }
 
 // Options are a consumer's rules for one service. The zero value accepts every instance and

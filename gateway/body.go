@@ -111,8 +111,8 @@ func (s *stream) Read(p []byte) (int, error) {
 // Close does nothing: the server closes the body that it has made.
 func (s *stream) Close() error { return nil }
 
-// bodyStep is how much of a body must arrive within Config.BodyIdle of waiting. Single bytes that
-// drip in do not count as progress.
+// bodyStep is how much of a body must arrive within Config.BodyIdle, while the handler waits for
+// it. Single bytes that drip in do not count as progress.
 const bodyStep = 1 << 10
 
 // restLimit is how long the server waits for the rest of a body after the response.

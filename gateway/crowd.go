@@ -78,7 +78,7 @@ func (f *freshest) Pop() any {
 	return s
 }
 
-// client is a connection of a client.
+// client is the connection of one client.
 type client struct {
 	net.Conn
 	crowd *crowd

@@ -123,7 +123,7 @@ func TestReusedPortOfHTTP(t *testing.T) {
 				if status, text := ask(t, method, edge.URL, body); status < http.StatusInternalServerError {
 					t.Errorf("%s: %d %s", method, status, text)
 				}
-				time.Sleep(100 * time.Millisecond) // as long as the questions to a suspect take
+				time.Sleep(100 * time.Millisecond) // duration of a suspect's probes
 			}
 			if n := reached.Load(); n != 0 {
 				t.Errorf("%d requests reached another server", n)

@@ -210,7 +210,7 @@ type refused struct {
 // Unwrap gives the cause.
 func (e *refused) Unwrap() error { return e.error }
 
-// again reports whether the request is to be sent once more, and prepares it.
+// again reports whether the request must be sent once more, and prepares it.
 func (a *attempt) again(err error) bool {
 	if a.req.Context().Err() != nil || errors.Is(err, errLeft) {
 		return false

@@ -206,7 +206,7 @@ func (w *world) connect(from string) net.Conn {
 	return c
 }
 
-// answer reads the next response.
+// answerFrom reads the next response.
 func answerFrom(c net.Conn) (status int, text string) {
 	r, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

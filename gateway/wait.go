@@ -45,8 +45,9 @@ func (a *attempt) pick() (*rpc.Endpoint, error) {
 	return nil, unexecuted("%w", err)
 }
 
-// mayWait reports whether the request waits when no instance can be picked. The rules of the
-// service's switch may ask for it. An instance that is not there, or is gone, may also come back.
+// mayWait reports whether the request waits when no instance can be picked. It waits while the
+// service switches by an exclusive strategy. Otherwise it waits if the service's calls may wait,
+// the version is not retired, and no instance was tried or the last one was gone.
 func (a *attempt) mayWait(by rollout.Strategy) bool {
 	if by.Exclusive() {
 		return true

@@ -15,7 +15,7 @@ import (
 // and registry rows.
 type Protocol string
 
-// The protocols of wire.md. The empty Protocol means ProtocolSkerry.
+// The protocols. The empty Protocol means ProtocolSkerry.
 const (
 	ProtocolSkerry          Protocol = "skerry"           // THeader, many calls on one connection
 	ProtocolHeader          Protocol = "header"           // THeader in the form of stock libraries: one call at a time

@@ -13,7 +13,7 @@ import (
 type Owner struct {
 	Host  string // the host's own name, for display; at most 63 bytes
 	PID   int
-	Epoch int64 // start of the process in microseconds since 1970 by its own clock; only compared for equality and with epochs of the same host and pid
+	Epoch int64 // start by its own clock, µs since 1970; ordered only among epochs of one host and pid
 }
 
 // NewOwner names the calling process, as started now. Two calls give two owners, so a process calls

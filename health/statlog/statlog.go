@@ -33,7 +33,7 @@ type Sink struct {
 
 // Config sets up a Sink.
 type Config struct {
-	Path    string        // file; its directory is made when missing
+	Path    string        // file; its directory is made if missing
 	MaxSize int           // MiB of one file before it is rotated; 0 means 16
 	Keep    int           // number of rotated files to keep; 0 means 4
 	MaxAge  time.Duration // older files are removed; 0 means 30 days

@@ -20,8 +20,8 @@ type File struct {
 	module *compile.Module
 }
 
-// Load compiles the .thrift file at path. Includes are looked for beside the
-// including file, then under the directories of include, in order.
+// Load compiles the .thrift file at path. It searches includes beside the including file, then
+// under the directories of include, in order.
 func Load(path string, include ...string) (*File, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("read thrift file: %w", err)

@@ -47,7 +47,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// FuzzRead: arbitrary bytes of a peer end in a value or an error.
+// FuzzRead: arbitrary bytes of a peer give a value or an error.
 func FuzzRead(f *testing.F) {
 	m := method(f, "echo")
 	args, err := m.Args(

@@ -111,8 +111,8 @@ const maxPrivate = 64 << 10
 // file of operators names it.
 func ReadPrivate(path string) (string, error) { return read(path, private, maxPrivate) }
 
-// ReadPublicKey reads a .pub file. It may belong to any user: a public key
-// proves nothing.
+// ReadPublicKey reads a .pub file of any user: a public key proves nothing. It returns the key and
+// its comment.
 func ReadPublicKey(path string) (key sshsig.PublicKey, comment string, err error) {
 	text, err := read(path, harmless, maxPrivate)
 	if err != nil {

@@ -25,7 +25,7 @@ type LAN struct {
 	hosts []*Host
 }
 
-// Option changes what New makes.
+// Option is an option of New.
 type Option func(*plan)
 
 type plan struct {

@@ -199,7 +199,7 @@ func (s *Server) ready() error {
 	}
 }
 
-// Stop ends the server as "pg_ctl stop -m fast" does.
+// Stop ends the server by a fast shutdown, like "pg_ctl stop -m fast".
 func (s *Server) Stop() error { return s.end(sigFast) }
 
 // Kill is kill -9 of the postmaster.

@@ -46,7 +46,7 @@ func TestDiskThatHangs(t *testing.T) {
 	})
 }
 
-// TestDiskIsShared: jobs that come together take turns, each with its own limit.
+// TestDiskIsShared: concurrent jobs take turns, each with its own limit.
 func TestDiskIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d Disk

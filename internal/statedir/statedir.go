@@ -84,7 +84,8 @@ func checkLinks(path string) error {
 	}
 }
 
-// in opens the directory of a path for one operation on the file in it.
+// in runs do in the checked directory of a path. If a file or directory of another user is the
+// cause of a failure, the error names that user.
 func in(path string, do func(root *os.Root, name string) error) error {
 	err := at(path, do)
 	if _, unsafe := errors.AsType[*UnsafeError](err); unsafe || !errors.Is(err, fs.ErrPermission) {
@@ -101,7 +102,7 @@ func in(path string, do func(root *os.Root, name string) error) error {
 	return err
 }
 
-// at is in for a file of any user.
+// at is in without a search for the cause of a failure.
 func at(path string, do func(root *os.Root, name string) error) error {
 	root, err := open(filepath.Dir(path))
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 type Harness struct {
 	// Open returns the registry of a new process in the cluster. The suite calls Run on it.
 	Open func(t *testing.T, owner registry.Owner) registry.Registry
-	// OpenOther is Open for another cluster on the same database or wire.
+	// OpenOther is Open for another cluster in the same database or on the same network.
 	OpenOther func(t *testing.T, owner registry.Owner) registry.Registry
 
 	// Kill makes the process vanish as by kill -9. After it has returned, the end of Run must
