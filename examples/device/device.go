@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Device is a pump behind a file: the process that has it open owns it. It counts its
-// strokes. Its methods are for one goroutine.
+// Device is a pump behind a file. The process that has it open owns it. It counts its strokes. One
+// goroutine uses its methods.
 type Device struct{ file *os.File }
 
 // strokeTime is how long the pump needs to move.
@@ -20,8 +20,8 @@ const strokeTime = 4 * time.Millisecond
 // ErrOwned: another process has the device open.
 var ErrOwned = errors.New("the device is open in another process")
 
-// Open takes the device. When another process has it the device screams: it
-// writes down which process disturbed it, and the error wraps ErrOwned.
+// Open opens the device. When another process has it open, the device screams: it writes down which
+// process disturbed it, and the error wraps ErrOwned.
 func Open(path, opener string) (*Device, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -37,7 +37,7 @@ func Open(path, opener string) (*Device, error) {
 	return &Device{f}, nil
 }
 
-// Close gives the device back.
+// Close releases the device.
 func (d *Device) Close() error { return d.file.Close() }
 
 // Stroke moves the pump once and returns the number of strokes so far.
@@ -65,7 +65,7 @@ func scream(path, opener string) error {
 	return err
 }
 
-// Screams are what the device has screamed so far.
+// Screams returns the device's screams so far.
 func Screams(path string) ([]string, error) {
 	text, err := os.ReadFile(screams(path))
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(text) == 0 {

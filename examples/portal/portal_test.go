@@ -99,7 +99,7 @@ func serve(t *testing.T, s *site.Site, service string) *site.Process {
 	return p
 }
 
-// await asks until the answer reads as it should.
+// await sends requests until the answer has the text.
 func await(t *testing.T, ask func() *portalapi.PortalClient, text string) *portalapi.Answer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -167,8 +167,7 @@ func nodejs(t *testing.T, addr, want string) {
 	}
 }
 
-// pythonProvider starts the DB that is written in Python, and the keeper that
-// has it listed.
+// pythonProvider starts the DB that is written in Python, and the keeper that lists it.
 func pythonProvider(t *testing.T, s *site.Site) {
 	addr, err := site.FreeAddr()
 	if err != nil {
@@ -189,7 +188,7 @@ func pythonProvider(t *testing.T, s *site.Site) {
 	}
 }
 
-// interpreter finds what scripts/setup has installed.
+// interpreter finds a program that scripts/setup has installed.
 func interpreter(t *testing.T, path string) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join("../../.build", path))
@@ -222,7 +221,7 @@ func logs(t *testing.T, s *site.Site) {
 	}
 }
 
-// TestConfigurations: the files that the programs are shipped with are valid.
+// TestConfigurations: the shipped configuration files of the programs are valid.
 func TestConfigurations(t *testing.T) {
 	files, err := filepath.Glob("cmd/*/skerry.yaml")
 	if err != nil || len(files) != 4 {

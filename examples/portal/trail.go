@@ -14,15 +14,13 @@ type Trail struct{ Hops []*hopapi.Hop }
 
 type trailKey struct{}
 
-// WithTrail returns a context for calls that are noted in the trail, by a node
-// that was opened with the interceptor [Note].
+// WithTrail returns a context for calls that a node with the interceptor [Note] adds to the trail.
 func WithTrail(ctx context.Context) (context.Context, *Trail) {
 	trail := &Trail{}
 	return context.WithValue(ctx, trailKey{}, trail), trail
 }
 
-// Note is an interceptor that notes every answered call in the trail of its
-// context.
+// Note is an interceptor that adds every answered call to the trail of its context.
 func Note(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
 	trail, _ := ctx.Value(trailKey{}).(*Trail)
 	if trail == nil {

@@ -12,7 +12,7 @@ import (
 
 var errStatus = errors.New("exit status 1")
 
-// passes and fails are what a test says by itself, and a package of one test.
+// passes and fails are the events of a test, and of a package with one test.
 func passes(test string) []event {
 	return []event{{Action: "run", Package: "m/p", Test: test}, {Action: "pass", Package: "m/p", Test: test}}
 }
@@ -112,7 +112,7 @@ func TestRunAloneHasTheSameFlags(t *testing.T) {
 	}
 }
 
-// TestNothingRunsAgainAfterAFault: what is no matter of chance fails the lane at once.
+// TestNothingRunsAgainAfterAFault: a fault that is not a matter of chance fails the lane at once.
 func TestNothingRunsAgainAfterAFault(t *testing.T) {
 	var four [][]event
 	for n := range suspectsMost + 1 {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// runner runs "go test -json" with arguments and hands its events on. Its error
-// is that of the command: a test failed, or more than that.
+// runner runs "go test -json" with arguments and passes its events on. Its error is that of the
+// command: a test failed, or the run itself did.
 type runner func(args []string, add func(event)) error
 
 func main() {
@@ -64,7 +64,7 @@ func split(args []string) (flags, packages []string, err error) {
 	return flags, packages, nil
 }
 
-// note appends lines to a file that other lanes may be writing, too.
+// note appends lines to a file that other lanes may be writing as well.
 func note(path string, lines []string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -77,7 +77,7 @@ func note(path string, lines []string) error {
 	return err
 }
 
-// lane is one run of "go test", and what came of it.
+// lane is one run of "go test" and its result.
 type lane struct {
 	out             io.Writer
 	test            runner
@@ -109,7 +109,7 @@ func (l *lane) run() bool {
 	return ok
 }
 
-// runMeasured is run, and prints what each test binary took.
+// runMeasured is run, and prints the usage of each test binary.
 func (l *lane) runMeasured() (ok bool, err error) {
 	file, err := os.CreateTemp("", "gotest-usage-")
 	if err != nil {
@@ -156,7 +156,7 @@ func (l *lane) again(suspects []failure, first *report) bool {
 	return len(suspects) > 0
 }
 
-// alone are the arguments that run one test with the flags of the lane.
+// alone returns the arguments that run one test with the flags of the lane.
 func (l *lane) alone(f failure) (args []string) {
 	for _, a := range l.flags {
 		if !strings.HasPrefix(strings.TrimLeft(a, "-"), "run=") {

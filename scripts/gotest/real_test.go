@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestRealRuns holds what this program knows of the go command's output against
-// the go command: a module with packages that fail in every way.
+// TestRealRuns checks this program's assumptions about the go command's output against the go
+// command: a module with packages that fail in every way.
 func TestRealRuns(t *testing.T) {
 	t.Setenv("GOFLAGS", "")
 	t.Setenv("GOWORK", "off")

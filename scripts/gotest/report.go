@@ -20,7 +20,8 @@ type event struct {
 	Elapsed    float64 // seconds
 }
 
-// taken is how long a top-level test took, in seconds, with the wait for its turn where it runs beside others.
+// taken is how long a top-level test took, in seconds, with the wait for its turn beside other
+// tests.
 type taken struct {
 	failure
 	seconds float64
@@ -32,7 +33,7 @@ type failure struct{ Package, Test string }
 // report gathers events until a test or package has ended.
 type report struct {
 	out    io.Writer
-	output map[string]string // by package and test, what it has printed
+	output map[string]string // by package and test, the printed output
 	tests  map[string]int    // by package, tests that have ended
 
 	passed, failed, skipped, packages int
@@ -43,7 +44,7 @@ type report struct {
 	running   map[failure]bool    // top-level tests that have begun and not ended
 	failures  []failure           // in the order of their end
 	times     []taken             // of top-level tests that have ended
-	crashes   map[string][]string // by package, lines that say more than that a test failed
+	crashes   map[string][]string // by package, lines that report more than a failed test
 	raced     bool                // anywhere
 	worse     []string            // why nothing runs again, of packages that have ended
 	brokenOff bool                // a package did not build
@@ -80,12 +81,12 @@ func (r *report) add(e event) {
 	}
 }
 
-// crash is a line by which the test binary or the go command says that it ended
-// otherwise than by a test that failed.
+// crash matches a line by which the test binary or the go command reports another end than a failed
+// test.
 var crash = regexp.MustCompile(
 	`^(panic: |fatal error: |SIG[A-Z]+: |\*\*\* Test killed|signal: |exit status ([02-9]|1\d))`)
 
-// watch looks for what forbids to run anything again.
+// watch looks for events that forbid a second run.
 func (r *report) watch(e event) {
 	r.raced = r.raced || strings.Contains(e.Output, "WARNING: DATA RACE") ||
 		strings.Contains(e.Output, "race detected during execution")
@@ -94,7 +95,7 @@ func (r *report) watch(e event) {
 	}
 }
 
-// complaint is what t.Error and t.Log print, or a race or a panic.
+// complaint matches the output of t.Error and t.Log, of a race or a panic.
 var complaint = regexp.MustCompile(`\w+\.go:\d+: .*|WARNING: DATA RACE|panic: .*`)
 
 func (r *report) endTest(e event, key string) {
@@ -145,7 +146,7 @@ func (r *report) endPackage(e event, key string) {
 	r.packages++
 }
 
-// judge finds what is worse than a test that failed in a package that did.
+// judge finds faults worse than a failed test in a failed package.
 func (r *report) judge(name string) {
 	if lines := r.crashes[name]; len(lines) > 0 {
 		r.worse = append(r.worse, name+": "+lines[0])
@@ -160,10 +161,10 @@ func (r *report) judge(name string) {
 	}
 }
 
-// suspectsMost is how many failed tests may have failed because of the others.
+// suspectsMost is the largest number of failed tests that may have failed because of other tests.
 const suspectsMost = 3
 
-// suspects are the failed tests that are worth to be run alone, or why none is.
+// suspects returns the failed tests that should run alone, or why none should.
 func (r *report) suspects() (list []failure, why string) {
 	switch {
 	case r.raced:
@@ -182,7 +183,7 @@ func (r *report) suspects() (list []failure, why string) {
 	return r.failures, ""
 }
 
-// holds reports whether all is well: something ran, and nothing failed.
+// holds reports whether a test ran and none failed.
 func (r *report) holds(err error) bool {
 	return err == nil && r.failed == 0 && r.skipped == 0 && r.passed > 0
 }

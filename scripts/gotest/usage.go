@@ -40,7 +40,7 @@ func measureFlag(file string) (string, error) {
 func measure(file string, command []string) int {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	// The go command asks a binary that does not end for its goroutines.
+	// The go command sends a signal to a binary that does not end, to print its goroutines.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGQUIT, syscall.SIGTERM, os.Interrupt)
 	began := time.Now()
@@ -67,7 +67,7 @@ func measure(file string, command []string) int {
 	case errors.As(err, &exit) && exit.ExitCode() > 0:
 		return exit.ExitCode()
 	default:
-		fmt.Fprintln(os.Stderr, err) // "signal: killed", as the go command says it
+		fmt.Fprintln(os.Stderr, err) // "signal: killed", in the go command's words
 		return 1
 	}
 }

@@ -1,5 +1,5 @@
-// Command startup measures what a service that imports skerry weighs, and how
-// fast it starts: examples/portal/cmd/auth, on the loopback interface.
+// Command startup measures the size of a service that imports skerry, and how fast it starts:
+// examples/portal/cmd/auth, on the loopback interface.
 //
 //	go run ./scripts/startup          # 20 starts
 //	go run ./scripts/startup -n 5
@@ -20,8 +20,7 @@ import (
 
 const program = "./examples/portal/cmd/auth"
 
-// configuration is a process alone on its host: traces may begin at once when
-// the LAN was asked.
+// configuration is a process alone on its host. Traces may begin as soon as the LAN was queried.
 const configuration = `cluster: startup
 mode: broadcast
 lan: {interfaces: [lo], port: 10240}
@@ -73,7 +72,7 @@ func measure(n int) error {
 	return nil
 }
 
-// build links the program and returns its bytes.
+// build links the program and returns its size in bytes.
 func build(binary string, stripped bool) (int64, error) {
 	args := []string{"build", "-buildvcs=false", "-o", binary}
 	if stripped {
@@ -91,13 +90,13 @@ func build(binary string, stripped bool) (int64, error) {
 	return info.Size(), nil
 }
 
-// milestones are what the program's log says, in this order.
+// milestones are lines of the program's log, in this order.
 var milestones = []struct{ what, text string }{
 	{"the node is open", "node is open"},
 	{"its service is offered", "addr=127.0.0.1:"},
 }
 
-// start runs the program until it has logged all milestones, and notes when.
+// start runs the program until it has logged all milestones, and records their times.
 func start(binary, config string, times map[string][]time.Duration) error {
 	cmd := exec.Command(binary, "-config", config)
 	log, err := cmd.StderrPipe()

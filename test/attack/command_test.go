@@ -48,7 +48,7 @@ func (s *site) runs(t *testing.T, host int, args ...string) (string, error) {
 	return string(out), err
 }
 
-// operatorsFile writes what an operator's command needs: a configuration, and a key.
+// operatorsFiles writes the files of an operator's command: a configuration and a key.
 func (s *site) operatorsFiles(t *testing.T, o operator) (config, key string) {
 	t.Helper()
 	block, err := ssh.MarshalPrivateKey(o.private, o.name)
@@ -60,9 +60,8 @@ func (s *site) operatorsFiles(t *testing.T, o operator) (config, key string) {
 	return s.path("operator.yaml"), key
 }
 
-// TestReleaseSettings: what the log says, by a trusted operator's signature
-// even, runs no command at another operator's terminal; and a stranger's
-// text moves no cursor there.
+// TestReleaseSettings: text of the log, even under a trusted operator's signature, runs no command
+// at another operator's terminal. A stranger's text moves no cursor there.
 func TestReleaseSettings(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, setUps[1], "")
@@ -118,7 +117,7 @@ func harmless(t *testing.T, what, out string) {
 	}
 }
 
-// TestTerminal: a member that announces escape sequences for host and tags.
+// TestTerminal: a member announces escape sequences as host and tags.
 func TestTerminal(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, setUps[1], "")
@@ -160,8 +159,8 @@ func TestTerminal(t *testing.T) {
 	harmless(t, "the log", s.consumer.logged())
 }
 
-// TestPlantedFiles: what another user of the host has put where root runs the
-// command, or where a service would keep its state.
+// TestPlantedFiles: files of another user of the host, where root runs the command or where a
+// service would keep its state.
 func TestPlantedFiles(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
@@ -208,7 +207,7 @@ func TestPlantedFiles(t *testing.T) {
 	}
 }
 
-// TestShownConfiguration: no password and no key is printed, wherever it stands.
+// TestShownConfiguration: no password and no key is printed, in any field.
 func TestShownConfiguration(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "skerry.yaml")
@@ -231,7 +230,7 @@ func TestShownConfiguration(t *testing.T) {
 	}
 }
 
-// TestPlantedState: a state directory that another user has made, with links.
+// TestPlantedState: another user has made the state directory, with links.
 func TestPlantedState(t *testing.T) {
 	t.Parallel()
 	s := prepare(t, setUps[1], "")

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// relay forwards what comes to a listener to an address.
+// relay forwards the connections of a listener to an address.
 func (l laptop) relay(t *testing.T, ln net.Listener, to string) {
 	t.Helper()
 	go func() {
@@ -34,8 +34,8 @@ func (l laptop) relay(t *testing.T, ln net.Listener, to string) {
 	}()
 }
 
-// relayed: a site connection that a laptop leads on reaches the process that
-// was meant, unread, or none; one that it throws back does not stand.
+// relayed: a site connection through a laptop reaches only the intended process, unread. One that
+// the laptop reflects to its sender does not stand.
 func relayed(t *testing.T, s *site) {
 	meant := s.member(t).site(t)
 	other := s.laptop().listen(t, "10.77.0.3:0")
@@ -47,13 +47,13 @@ func relayed(t *testing.T, s *site) {
 	if err := tls.Client(nc, meant.Client(s.provider.owner())).HandshakeContext(t.Context()); err == nil {
 		t.Error("a connection that was led to another process stands")
 	}
-	// What a process says, thrown back, bears its own name.
+	// A process's bytes, reflected, carry its own name.
 	mirror := s.member(t)
 	mirror.owner = s.provider.owner()
 	blind := mirror.site(t).Client("")
-	blind.VerifyConnection = nil // it would refuse by itself
+	blind.VerifyConnection = nil // the client itself would refuse
 	for tries := 0; tries < 5 && s.provider.saying("connection closed", "own") == 0; tries++ {
-		time.Sleep(1100 * time.Millisecond) // one closed connection a second is said
+		time.Sleep(1100 * time.Millisecond) // one closed connection a second is logged
 		back, err := s.laptop().dial(t.Context(), s.addr("provider"))
 		must(t, err)
 		_ = back.SetDeadline(time.Now().Add(20 * time.Second))
@@ -70,7 +70,7 @@ func relayed(t *testing.T, s *site) {
 	s.provider.says(t, 60, "connection closed", "own", s.lan.Host(laptopHost).IP(0))
 }
 
-// otherCluster has the key of this site, and says to be of another cluster.
+// otherCluster has the key of this site, and claims another cluster.
 func otherCluster(t *testing.T, s *site) {
 	i := s.member(t)
 	for what, change := range map[string]func(){"another name": func() { i.cluster = "another" }} {

@@ -17,8 +17,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// withDatabase starts a site of processes that find each other by a database on
-// host 3.
+// withDatabase starts a site of processes that find each other by a database on host 3.
 func withDatabase(t *testing.T, u setUp) (*site, *pgtest.Server, string) {
 	t.Helper()
 	s := prepare(t, u, "")
@@ -31,7 +30,7 @@ func withDatabase(t *testing.T, u setUp) (*site, *pgtest.Server, string) {
 	return s, pg, db
 }
 
-// as is a connection of a user of the database.
+// as opens a connection of a user of the database.
 func as(t *testing.T, pg *pgtest.Server, db, user string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), strings.Replace(pg.SocketURL(db), "user=postgres", "user="+user, 1))
@@ -40,9 +39,8 @@ func as(t *testing.T, pg *pgtest.Server, db, user string) *pgx.Conn {
 	return conn
 }
 
-// TestDatabase: users of the site's database that are no members, and a role
-// that may write what it should not. Where the site has no files of keys, the
-// key is the database's own.
+// TestDatabase: users of the site's database that are not members, and a role with more rights than
+// it should have. When the site has no key files, the key is the database's own.
 func TestDatabase(t *testing.T) {
 	t.Parallel()
 	for _, u := range setUps {
@@ -55,7 +53,7 @@ func TestDatabase(t *testing.T) {
 	}
 }
 
-// notifies is a user that may connect, and no more.
+// notifies is a user that may only connect.
 func notifies(t *testing.T, s *site, pg *pgtest.Server, db string) {
 	conn, ctx := as(t, pg, db, pg.CreateUser(t, db)), t.Context()
 	for _, sql := range []string{
@@ -87,7 +85,7 @@ func notifies(t *testing.T, s *site, pg *pgtest.Server, db string) {
 			must(t, err)
 		}
 	}
-	// What held every writer of rules up before.
+	// Earlier versions took this lock around each write of rules.
 	_, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtextextended($1, 0))", "skerry rules "+s.cluster)
 	must(t, err)
 	for range 400 {
@@ -96,8 +94,8 @@ func notifies(t *testing.T, s *site, pg *pgtest.Server, db string) {
 	}
 }
 
-// writesRules is a user that by some mistake may write the rule log; and one
-// of a service, which may not.
+// writesRules is a user that by mistake may write the rule log, and one with the role of a service,
+// which may not.
 func writesRules(t *testing.T, s *site, pg *pgtest.Server, db string) {
 	ctx, before := t.Context(), rollout.Position{}
 	grants := strings.Split(strings.TrimSuffix(strings.TrimSpace(grant(t, "service")), ";"), ";\n")
@@ -129,7 +127,7 @@ func writesRules(t *testing.T, s *site, pg *pgtest.Server, db string) {
 		"INSERT INTO skerry_head (cluster, timeline, n, hash) VALUES ($1, 0, 1, $2) ON CONFLICT (cluster) DO UPDATE "+
 			"SET n = 1, hash = $2", s.cluster, hash)
 	must(t, err)
-	for range 200 { // a member of the site may hint as often as it likes
+	for range 200 { // a member of the site may send any number of hints
 		_, err = service.Exec(ctx, "SELECT pg_notify($1, $2)", channel, fmt.Sprintf(`{"c":%q,"g":"1"}`, s.cluster))
 		must(t, err)
 	}
@@ -144,8 +142,8 @@ func writesRules(t *testing.T, s *site, pg *pgtest.Server, db string) {
 	s.unmovedBy(t)
 }
 
-// unmovedBy fails the test when a process has applied anything: the calls of
-// the consumer would fail, as no version v9 is there.
+// unmovedBy fails the test when a process has applied an entry: the calls of the consumer would
+// fail, because no version v9 exists.
 func (s *site) unmovedBy(t *testing.T) {
 	t.Helper()
 	for _, p := range []*process{s.provider, s.consumer} {

@@ -1,20 +1,19 @@
-// Package attack makes attacks on real processes, and shows what becomes of
-// them. It holds tests alone, for Linux and root.
+// Package attack attacks real processes and checks the result. It holds only tests, for Linux and
+// root.
 //
-// A test builds a site: hosts that are network namespaces (internal/lab), a
-// provider and a consumer that calls it all the time, which are this test
-// binary started again, and a laptop on their switch, from which the test
-// itself speaks: THeader frames, TLS records, datagrams, SQL, and the internal
-// service by an rpc.Client with whatever the attacker holds. Each attack must
-// fail, the victim's log must say so a bounded number of times with the
-// attacker's address, and meanwhile no honest call may fail.
+// A test builds a site: hosts that are network namespaces (internal/lab), a provider, and a
+// consumer that calls it all the time. Both are this test binary started again. On their switch is
+// a laptop, from which the test itself sends THeader frames, TLS records, datagrams, SQL, and calls
+// of the internal service with the attacker's keys. Each attack must fail, and the victim's log
+// must report it a bounded number of times with the attacker's address. Meanwhile no honest call
+// may fail.
 //
 // # Set-ups
 //
-// TestAttacks and TestDatabase run in four: no key; files of the site's key;
-// mutual TLS with site.keys: certificates; both. All but the first name
-// operators. Without a file of keys, both processes stand on one host, as the
-// LAN is closed to others; there another program of the host, or any holder of
+// TestAttacks and TestDatabase run in four set-ups: no key; files of the site's key; mutual TLS
+// with site.keys: certificates; both. All but the first name operators. Without a key file, both
+// processes run on one host, because the LAN is closed to other hosts. There another program of the
+// host, or any holder of a certificate, counts as a member.
 // a certificate, counts as a member.
 //
 //	attack                               no key  key  mTLS  both  test
@@ -42,11 +41,10 @@
 //	passwords shown                         one               TestShownConfiguration
 //	gateway: paths, upgrades, bodies        -     x     -     -   TestGateway
 //
-// A minus says that the set-up has no such attack: without operators' keys
-// there is no proof to lack, without the site's key no site connection, and on
-// a host alone no datagram comes in. The rows of TestReleaseSettings and below
-// do not depend on the set-up.
+// A minus says that the set-up has no such attack: without operators' keys no proof is required,
+// without the site's key there is no site connection, and a host alone receives no datagram. The
+// rows from TestReleaseSettings on do not depend on the set-up.
 //
-// Not tried here: a user of the host itself where there is no key, the
-// database's superuser, and root of a host. These are members by design.
+// Not covered: a user of the host itself without a key, the database's superuser, and root of a
+// host. These are members by design.
 package attack

@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// sign is a proof of words by the operator's key.
+// sign signs a text for a purpose with the operator's key.
 func (o operator) sign(t *testing.T, purpose rollout.Purpose, text string) rollout.Proof {
 	t.Helper()
 	blob, err := sshsig.Blob(o.public, string(purpose),
@@ -20,7 +20,7 @@ func (o operator) sign(t *testing.T, purpose rollout.Purpose, text string) rollo
 	return rollout.Proof{Kind: rollout.SSHProof, Signature: blob}
 }
 
-// asks is an undertaking that the operator asks for.
+// asks returns an undertaking that the operator requests.
 func (o operator) asks(t *testing.T, verb func(rollout.Entry, string) string, e rollout.Entry, command string) []byte {
 	t.Helper()
 	return undertaking(t, command, o.sign(t, rollout.ForPromise, verb(e, command)))
@@ -33,7 +33,7 @@ func undertaking(t *testing.T, command string, proof rollout.Proof) []byte {
 	return b
 }
 
-// entry is one that sends all calls of auth to a version, behind another entry.
+// entry returns an entry that sends all calls of auth to a version, after another entry.
 func (s *site) entry(t *testing.T, after rollout.Position, version string,
 	change ...func(*rollout.Entry)) rollout.Entry {
 	t.Helper()
@@ -45,19 +45,19 @@ func (s *site) entry(t *testing.T, after rollout.Position, version string,
 		f(&e)
 	}
 	sealed, err := e.Seal()
-	if err != nil { // what no honest process can seal is sent as it is
+	if err != nil { // entries that no honest process can seal are sent unchanged
 		return e
 	}
 	return sealed
 }
 
-// signed is the entry with the operator's signature.
+// signed returns the entry with the operator's signature.
 func (o operator) signed(t *testing.T, e rollout.Entry) rollout.Entry {
 	t.Helper()
 	return e.WithProof(o.sign(t, rollout.ForRelease, e.Body()))
 }
 
-// records are entries as they travel.
+// records returns entries in their wire form.
 func records(entries ...rollout.Entry) (out [][]byte) {
 	for _, e := range entries {
 		out = append(out, e.Record().Marshal())

@@ -46,7 +46,7 @@ func (s *site) gateway(t *testing.T) (addr string, logged func() string) {
 	return fmt.Sprintf("%s:%d", s.lan.Host(1).IP(0), gatewayPort), logged
 }
 
-// asks sends a request as it stands, and returns status and body of the answer.
+// asks sends a request unchanged, and returns status and body of the answer.
 func (l laptop) asks(t *testing.T, addr, request string) (status int, body string) {
 	t.Helper()
 	nc, err := l.dial(t.Context(), addr)
@@ -109,7 +109,7 @@ func TestGateway(t *testing.T) {
 		t.Errorf("no route: %d %s", status, body)
 	}
 
-	// Bodies that come byte by byte, and connections that say nothing.
+	// Bodies that come byte by byte, and silent connections.
 	var all sync.WaitGroup
 	statuses := make(chan int, 20)
 	for range 20 {

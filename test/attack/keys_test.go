@@ -67,7 +67,7 @@ func (a *authority) issue(t *testing.T, name string) (cert, key []byte) {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
 }
 
-// client is TLS with a certificate of the authority, that trusts roots.
+// client returns TLS with a certificate of the authority, which trusts roots.
 func (a *authority) client(t *testing.T, roots *authority) *tls.Config {
 	t.Helper()
 	cert, key := a.issue(t, "evil")

@@ -31,9 +31,9 @@ const (
 	alarm    = 6
 )
 
-const lanPort = 7759 // for all; each process has some of the hundred behind it
+const lanPort = 7759 // shared; each process also has one of the hundred ports after it
 
-// lanKey seals packets: by a key of the site, or by the one of no key.
+// lanKey returns the key that seals packets: of the site, or the one without a key.
 func (s *site) lanKey(key *sitekey.Key) []byte {
 	if key != nil {
 		return key.Use("lan", s.cluster)
@@ -58,7 +58,7 @@ func (s *site) packet(key []byte, kind byte, sender string, seq uint64, body thr
 
 var openOwner = regexp.MustCompile(`node is open.* owner=(\S+)`)
 
-// owner is the process as packets name it.
+// owner is the process's name in packets.
 func (p *process) owner() string {
 	found := openOwner.FindStringSubmatch(p.logged())
 	if found == nil {
@@ -67,8 +67,7 @@ func (p *process) owner() string {
 	return found[1]
 }
 
-// everywhere sends a datagram to all hosts, and to each port that a process of
-// the host may have.
+// everywhere sends a datagram to all hosts, and to each port that a process of the host may have.
 func everywhere(pc net.PacketConn, host string, b []byte) {
 	all := []string{"10.77.0.255"}
 	if strings.HasPrefix(host, "127.") {
@@ -78,16 +77,16 @@ func everywhere(pc net.PacketConn, host string, b []byte) {
 		_, _ = pc.WriteTo(b, &net.UDPAddr{IP: net.ParseIP(ip), Port: lanPort})
 	}
 	for port := lanPort; port <= lanPort+100; port++ {
-		_, _ = pc.WriteTo(b, &net.UDPAddr{IP: net.ParseIP(host), Port: port}) // most have no process behind them
+		_, _ = pc.WriteTo(b, &net.UDPAddr{IP: net.ParseIP(host), Port: port}) // most have no process
 	}
 }
 
-// speakers are the attackers that speak on the LAN: a stranger from the laptop, and one
-// that the site takes for a member.
+// speakers are the attackers on the LAN: a stranger on the laptop, and one that the site counts as
+// a member.
 func (s *site) speakers(t *testing.T) map[string]struct {
 	pc   net.PacketConn
 	key  []byte
-	host string // of the consumer, as seen from there
+	host string // of the consumer, as seen from the attacker
 } {
 	t.Helper()
 	type speaker = struct {
@@ -109,13 +108,13 @@ func (s *site) speakers(t *testing.T) map[string]struct {
 	return all
 }
 
-// falseWords says goodbye, and raises alarm, in the provider's name, by all
-// numbers that may matter.
+// falseWords sends goodbyes and suspicions in the provider's name, with all sequence numbers that
+// may matter.
 func falseWords(t *testing.T, s *site) {
 	owner := s.provider.owner()
 	parts := strings.Split(owner, "/")
 	var pid int32
-	_, _ = fmt.Sscan(parts[1], &pid) // an alarm about another process is no worse
+	_, _ = fmt.Sscan(parts[1], &pid) // a suspicion of another process does no more harm
 	for name, by := range s.speakers(t) {
 		for _, seq := range []uint64{1, 1 << 20, 1<<62 - 1, 1 << 62, 1<<64 - 1, uint64(time.Now().UnixMicro())} {
 			everywhere(by.pc, by.host, s.packet(by.key, goodbye, owner, seq, &wire.Goodbye{Everything: new(true)}))
@@ -140,8 +139,8 @@ func falseWords(t *testing.T, s *site) {
 	}
 }
 
-// fakeProviders are whole processes of skerry that offer auth without the
-// site's key, with a weight that would draw all calls.
+// fakeProviders are whole processes of skerry that offer auth without the site's key, with a weight
+// that would draw all calls.
 func fakeProviders(t *testing.T, s *site) {
 	for name, lines := range map[string]string{"open-rogue": "site: {keys: none}\n",
 		"other-rogue": fmt.Sprintf("site: {keys: [%q]}\n", s.path("other.key"))} {
@@ -157,8 +156,7 @@ func fakeProviders(t *testing.T, s *site) {
 	}
 }
 
-// plainMember announces, by a member's word, a process at a port that speaks
-// in the clear and has newer rules.
+// plainMember announces, as a member, a process at a port without encryption that has newer rules.
 func plainMember(t *testing.T, s *site) {
 	at, host := s.on(0), "127.0.0.1"
 	by := s.speakers(t)["member"]
@@ -191,7 +189,7 @@ func plainMember(t *testing.T, s *site) {
 	listing := &wire.Listing{Complete: new(true),
 		Registrations: []*wire.Registration{{Name: "skerry.node", Host: host, Port: number,
 			Weight: new(int32(-1)), Tags: map[string]string{"rules": "4000 x", "skerry.host": at.mark(t)}}}}
-	// The member proves itself: it answers the probes that come to its socket.
+	// The member proves itself by answering the probes to its socket.
 	go func() {
 		b := make([]byte, 2048)
 		for {
@@ -225,7 +223,7 @@ func plainMember(t *testing.T, s *site) {
 	}
 }
 
-// probeOf is the nonce of a probe, or of a query.
+// probeOf returns the nonce of a probe or of a query.
 func probeOf(b []byte) (nonce int64, ok bool) {
 	if len(b) < 7+32 || string(b[:4]) != "skry" || b[5] != 5 && b[5] != query {
 		return 0, false
@@ -246,7 +244,7 @@ func probeOf(b []byte) (nonce int64, ok bool) {
 	return q.Nonce, err == nil
 }
 
-// amplified counts what comes back to an address that answers nothing.
+// amplified counts the bytes to an address that answers nothing.
 func amplified(t *testing.T, s *site) {
 	pc := s.laptop().udp(t, "10.77.0.3:0")
 	got := make(chan int, 1)
@@ -279,8 +277,8 @@ func amplified(t *testing.T, s *site) {
 	}
 }
 
-// floodAndReplay: while a member makes up a thousand processes a second, a new
-// provider is found; when it has left, a recording does not bring it back.
+// floodAndReplay: while a member announces a thousand made-up processes a second, a new provider is
+// found. When it has left, a recording does not bring it back.
 func floodAndReplay(t *testing.T, s *site) {
 	pc, key := s.laptop().udp(t, "10.77.0.3:0"), s.lanKey(&s.key)
 	ear := s.laptop().udp(t, fmt.Sprintf("0.0.0.0:%d", lanPort))
@@ -338,7 +336,7 @@ func floodAndReplay(t *testing.T, s *site) {
 		for _, b := range recorded[:min(len(recorded), 500)] {
 			everywhere(pc, s.lan.Host(1).IP(0), b)
 		}
-		for _, b := range recorded { // what the second provider said is among the last
+		for _, b := range recorded { // the second provider's packets are among the last
 			if bytes.Contains(b, []byte(second.owner())) {
 				everywhere(pc, s.lan.Host(1).IP(0), b)
 			}

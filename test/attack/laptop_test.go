@@ -22,8 +22,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// laptop is the machine that an attacker sits at: a network namespace from
-// which the test itself speaks.
+// laptop is the attacker's machine: a network namespace from which the test itself sends.
 type laptop struct {
 	t         *testing.T
 	namespace string
@@ -48,7 +47,7 @@ func (l laptop) inside(f func() error) error {
 	}
 	defer func() {
 		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
-			panic(err) // the thread would go on in the wrong network
+			panic(err) // the thread would continue in the wrong network
 		}
 	}()
 	return f()
@@ -72,8 +71,7 @@ func (l laptop) listen(t *testing.T, addr string) net.Listener {
 	return ln
 }
 
-// mark names the host as its own processes do, for addresses that only they can
-// use.
+// mark names the host as its own processes do, for addresses that only they can use.
 func (l laptop) mark(t *testing.T) string {
 	t.Helper()
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -83,7 +81,7 @@ func (l laptop) mark(t *testing.T) string {
 	return fmt.Sprintf("%.8s.%s", boot, strings.Trim(network, "net:[]"))
 }
 
-// udp is a socket for datagrams, of broadcast too.
+// udp returns a socket for datagrams, including broadcast.
 func (l laptop) udp(t *testing.T, addr string) net.PacketConn {
 	t.Helper()
 	var pc net.PacketConn
@@ -92,18 +90,18 @@ func (l laptop) udp(t *testing.T, addr string) net.PacketConn {
 	return pc
 }
 
-// identity is what an attacker has got hold of.
+// identity is what an attacker holds.
 type identity struct {
 	name    string
 	laptop  laptop
 	cluster string
-	owner   string       // the process that it says to be
-	cert    *tls.Config  // of the site's authority, or of another one; nil: it speaks in the clear
+	owner   string       // the process that it claims to be
+	cert    *tls.Config  // of the site's authority, or of another one; nil: no TLS
 	key     *sitekey.Key // of the site, or of another one; nil: none
-	member  bool         // a process of the site has to take it for one
+	member  bool         // a process of the site must count it as a member
 }
 
-// client is a client of one process, as this identity.
+// client returns a client of one process with this identity.
 func (i identity) client(t *testing.T, addr, service string) *rpc.Client {
 	t.Helper()
 	cfg := rpc.ClientConfig{
@@ -121,7 +119,7 @@ func (i identity) client(t *testing.T, addr, service string) *rpc.Client {
 	return c
 }
 
-// site is its part in site connections.
+// site is the identity's part in site connections.
 func (i identity) site(t *testing.T) *sitetls.Site {
 	t.Helper()
 	seed := i.key.Use("site", i.cluster)
@@ -131,7 +129,7 @@ func (i identity) site(t *testing.T) *sitetls.Site {
 	return s
 }
 
-// internal is skerry.internal of a process.
+// internal returns a client of skerry.internal of a process.
 func (i identity) internal(t *testing.T, addr string) *wire.InternalClient {
 	t.Helper()
 	s, err := i.client(t, addr, "skerry.internal").Service("skerry.internal",

@@ -28,7 +28,7 @@ import (
 const (
 	envRole   = "SKERRY_ATTACK_ROLE" // provider or consumer; unset: this is the test itself
 	envConfig = "SKERRY_ATTACK_YAML" // path of the configuration file
-	envName   = "SKERRY_ATTACK_NAME" // what it answers with
+	envName   = "SKERRY_ATTACK_NAME" // the name in its answers
 )
 
 func TestMain(m *testing.M) {
@@ -59,7 +59,7 @@ func (l *lines) print(format string, args ...any) {
 	l.w.Flush()
 }
 
-// auth answers with the name of its process, after as long as the token says.
+// auth answers with the name of its process, after the delay in the token.
 type auth struct{ name string }
 
 // GetToken is authapi.Auth.
@@ -90,8 +90,8 @@ func provide(ctx context.Context, out *lines) error {
 	return node.Serve(ctx, "auth", authapi.NewAuthProcessor(auth{os.Getenv(envName)}))
 }
 
-// web lists an HTTP server as an instance of web, until SIGTERM. It answers
-// with what it was asked, and with the fields that it was told.
+// web lists an HTTP server as an instance of web, until SIGTERM. It answers with the request and
+// its header fields.
 func web(ctx context.Context, out *lines) error {
 	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))
 	if err != nil {
@@ -145,8 +145,8 @@ func consume(ctx context.Context, out *lines) error {
 	return nil
 }
 
-// call is one trace with one call, which outlives the process's context: a
-// consumer that is stopped has no failed call for that.
+// call is one trace with one call, which outlives the process's context. A consumer that is stopped
+// thus has no failed call.
 func call(node *skerry.Node, client *authapi.AuthClient, out *lines) {
 	ctx, end := node.Begin(context.Background(), "attack test")
 	defer end()
@@ -158,7 +158,7 @@ func call(node *skerry.Node, client *authapi.AuthClient, out *lines) {
 	out.print("call %s ok", who)
 }
 
-// watch prints the list of auth when it has changed.
+// watch prints the list of auth after each change.
 func watch(ctx context.Context, node *skerry.Node, out *lines) {
 	for last := "nothing"; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 		var names []string

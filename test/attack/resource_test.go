@@ -52,7 +52,7 @@ func (s *site) visit(t *testing.T, calls int) {
 	}
 }
 
-// wire makes a raw connection, by TLS where the set-up has it and with says so.
+// wire makes a raw connection, with TLS when the set-up has it and with is given.
 func (s *site) wire(t *testing.T, addr string, with *tls.Config) (net.Conn, error) {
 	t.Helper()
 	nc, err := s.laptop().dial(t.Context(), addr)
@@ -71,7 +71,7 @@ func (s *site) wire(t *testing.T, addr string, with *tls.Config) (net.Conn, erro
 	return shaken, nil
 }
 
-// evil is the certificate that the laptop has got hold of, where there are any.
+// evil is the certificate that the laptop holds, in set-ups with certificates.
 func (s *site) evil(t *testing.T) *tls.Config {
 	t.Helper()
 	if !s.tls {
@@ -80,8 +80,8 @@ func (s *site) evil(t *testing.T) *tls.Config {
 	return s.ca.client(t, s.ca)
 }
 
-// occupy keeps connections of the laptop on which only first was sent; those
-// that are closed are made again, until stop.
+// occupy keeps connections of the laptop on which only first was sent. It replaces closed ones
+// until stop.
 func (s *site) occupy(t *testing.T, addr string, conns int, with *tls.Config, first []byte) (stop func() (made int64)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -108,7 +108,7 @@ func (s *site) occupy(t *testing.T, addr string, conns int, with *tls.Config, fi
 	return func() int64 { cancel(); all.Wait(); return made.Load() }
 }
 
-// loris takes as many connections as there may be, with two bytes on each.
+// loris takes as many connections as are allowed, with two bytes on each.
 func loris(t *testing.T, s *site) {
 	stop := s.occupy(t, s.addr("provider"), connections+40, s.evil(t), []byte{0, 0})
 	time.Sleep(2 * time.Second)
@@ -121,7 +121,7 @@ func loris(t *testing.T, s *site) {
 	s.provider.says(t, 60, "connection closed", "made room", s.lan.Host(laptopHost).IP(0))
 }
 
-// tlsStall begins handshakes, and lets them stand.
+// tlsStall begins handshakes and does not continue them.
 func tlsStall(t *testing.T, s *site) {
 	stop := s.occupy(t, s.addr("provider"), 2*connections, nil, []byte{0x16, 3, 1})
 	time.Sleep(2 * time.Second)
@@ -132,8 +132,7 @@ func tlsStall(t *testing.T, s *site) {
 	s.provider.says(t, 90, "connection closed", s.lan.Host(laptopHost).IP(0))
 }
 
-// frame is a call in THeader's framing, of the compact protocol; info are
-// pairs of header fields.
+// frame is a call in THeader's framing, in the compact protocol. info are pairs of header fields.
 func frame(seq uint32, zip bool, info []string, body []byte) []byte {
 	head := []byte{2, 0} // compact, no transforms
 	if zip {
@@ -167,15 +166,15 @@ func message(method string, argument []byte) []byte {
 	return append(b, 0)
 }
 
-// bomb is a list of so many empty texts.
+// bomb is a list of so many empty strings.
 func bomb(elements int) []byte {
 	b := append([]byte{0x19, 0xf8}, binary.AppendUvarint(nil, uint64(elements))...)
 	return append(b, make([]byte, elements)...)
 }
 
-// listBomb sends frames of some kilobytes that hold millions of elements. What
-// the framework's own service takes is inflated never; what users send is, on
-// the account of all requests.
+// listBomb sends frames of some kilobytes that hold millions of elements. Frames for the
+// framework's own service are never inflated. Those of users are, within the account of all
+// requests.
 func listBomb(t *testing.T, s *site) {
 	const elements = 16_700_000
 	zipped := frame(1, true, []string{"sk-s", "skerry.internal"}, message("bring", bomb(elements)))
@@ -189,7 +188,7 @@ func listBomb(t *testing.T, s *site) {
 func (s *site) bombard(t *testing.T, mostGrown, conns int, frames ...[]byte) {
 	t.Helper()
 	before := s.provider.memory("VmRSS")
-	// VmHWM begins anew
+	// resets VmHWM
 	must(t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.provider.cmd.Process.Pid), []byte("5"), 0))
 	var all sync.WaitGroup
 	for _, b := range frames {
@@ -218,7 +217,7 @@ func (s *site) bombard(t *testing.T, mostGrown, conns int, frames ...[]byte) {
 	}
 }
 
-// manyCallers calls under names that never end.
+// manyCallers calls under ever new names.
 func manyCallers(t *testing.T, s *site) {
 	before := s.provider.memory("VmRSS")
 	nc, err := s.wire(t, s.addr("provider"), s.evil(t))
@@ -272,7 +271,7 @@ func manyCallers(t *testing.T, s *site) {
 	}
 }
 
-// waiters ask the framework's own service for as long as it may take.
+// waiters call the framework's own service with the longest allowed wait.
 func waiters(t *testing.T, s *site) {
 	var all sync.WaitGroup
 	var refused, answered atomic.Int64

@@ -14,7 +14,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// replayedEntries: genuine entries, brought by a stranger at other times and places.
+// replayedEntries: a stranger brings genuine entries at other times and places.
 func replayedEntries(t *testing.T, s *site) {
 	first := s.step(t, "v1")
 	second := s.li.signed(t, s.entry(t, first.Position(), "v1"))
@@ -49,7 +49,7 @@ func replayedEntries(t *testing.T, s *site) {
 	s.unmoved(t, first.Position())
 }
 
-// hugeRounds: numbers that another process chose move no number of this one far.
+// hugeRounds: numbers of another process move no number of this one far.
 func hugeRounds(t *testing.T, s *site) {
 	c, ctx := s.member(t).internal(t, s.addr("provider")), t.Context()
 	for _, round := range []int64{-1, -1 << 63} {
@@ -119,13 +119,13 @@ func ghosts(t *testing.T, s *site) {
 	s.provider.says(t, 2, "was refused", "what=introduce")
 }
 
-// survivesRestart kills the whole site and starts it again on what it has kept.
+// survivesRestart kills the whole site and starts it again from its state.
 func survivesRestart(t *testing.T, s *site) {
 	at := s.tip(t, "provider")
 	if s.operators() {
 		at = s.step(t, "v1").Position()
 	}
-	time.Sleep(100 * time.Millisecond) // the rules are kept right after they count
+	time.Sleep(100 * time.Millisecond) // the rules are saved right after they are applied
 	if s.operators() {
 		s.provider.stop(syscall.SIGKILL)
 		file := keptRules(t, s)
@@ -148,8 +148,8 @@ func survivesRestart(t *testing.T, s *site) {
 	}
 }
 
-// removedOperator: a key that is taken out of the file adds nothing any more;
-// what it has signed before stays.
+// removedOperator: a key that is removed from the file adds no entry any more. Entries that it
+// signed before stay.
 func removedOperator(t *testing.T, s *site) {
 	past := s.mo.signed(t, s.entry(t, s.tip(t, "provider"), "v1"))
 	c := s.member(t).internal(t, s.addr("provider"))
@@ -157,7 +157,7 @@ func removedOperator(t *testing.T, s *site) {
 	must(t, err)
 	s.trustOperators(s.li)
 	now := past
-	lab.Eventually(t, 20*time.Second, func() bool { // the file is looked at every 5 s
+	lab.Eventually(t, 20*time.Second, func() bool { // the file is read every 5 s
 		e := s.mo.signed(t, s.entry(t, now.Position(), "v1"))
 		if _, err := c.Bring(t.Context(), records(e)); err != nil {
 			rulesRefused(t, "the entry of a removed operator", err, "unproven")

@@ -14,12 +14,12 @@ import (
 
 const strangerOwner = "laptop/666/1"
 
-// stranger is the laptop without anything.
+// stranger is the laptop without any key.
 func (s *site) stranger() identity {
 	return identity{name: "stranger", laptop: s.laptop(), cluster: s.cluster, owner: strangerOwner}
 }
 
-// outsiders are all that are no members of the site.
+// outsiders are all identities that are not members of the site.
 func (s *site) outsiders(t *testing.T) []identity {
 	t.Helper()
 	all := []identity{s.stranger()}
@@ -42,8 +42,8 @@ func (s *site) outsiders(t *testing.T) []identity {
 	return all
 }
 
-// member is what the set-up takes for a process of the site: a key, a
-// certificate, or, without both, another program of the host.
+// member is an identity that the set-up counts as a process of the site: a key, a certificate, or,
+// without both, another program of the host.
 func (s *site) member(t *testing.T) identity {
 	t.Helper()
 	m := s.stranger()
@@ -59,7 +59,7 @@ func (s *site) member(t *testing.T) identity {
 	return m
 }
 
-// reaches reports whether an outsider gets as far as a call.
+// reaches reports whether an outsider's connection can carry a call.
 func (s *site) reaches(i identity) bool {
 	return i.key == nil && i.name != "other authority" && (!s.tls || i.cert != nil)
 }
@@ -89,8 +89,8 @@ func (s *site) unmoved(t *testing.T, at rollout.Position) {
 	}
 }
 
-// step brings an honest entry, by a stranger where it is signed: the bearer of
-// an entry does not matter.
+// step brings an honest entry, from a stranger when it is signed, because the bearer of an entry
+// does not matter.
 func (s *site) step(t *testing.T, version string) rollout.Entry {
 	t.Helper()
 	e := s.li.signed(t, s.entry(t, s.tip(t, "provider"), version))
@@ -132,15 +132,15 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// attack is one kind, made on a site in which calls go on.
+// attack is one kind of attack, made on a site with running calls.
 type attack struct {
 	name  string
 	fits  func(setUp) bool // nil: every set-up
 	make  func(*testing.T, *site)
-	heavy bool // it takes the processor: one at a time
+	heavy bool // it loads the processor: one at a time
 }
 
-// heavy is held by an attack that would harm the other sites of this machine.
+// heavy is held by an attack that would slow the other sites of this machine.
 var heavy sync.Mutex
 
 func withKeys(u setUp) bool      { return u.keys }
@@ -176,7 +176,7 @@ var restarts = []attack{
 	{"an entry of a removed operator", withOperators, removedOperator, false},
 }
 
-// strangerSteers calls everything that is for members.
+// strangerSteers calls every method for members.
 func strangerSteers(t *testing.T, s *site) {
 	before := s.tip(t, "provider")
 	e := s.entry(t, before, "v9")
@@ -229,8 +229,8 @@ func strangerSteers(t *testing.T, s *site) {
 	}
 }
 
-// unprovenEntries brings, over the open method, entries that no operator has
-// signed, and such as are signed for something else.
+// unprovenEntries brings, over the open method, entries that no operator has signed, and entries
+// signed for another purpose.
 func unprovenEntries(t *testing.T, s *site) {
 	before := s.tip(t, "provider")
 	mallory := newOperator(t, "mallory")
@@ -264,7 +264,7 @@ func unprovenEntries(t *testing.T, s *site) {
 	for _, process := range []string{"provider", "consumer"} {
 		for _, i := range append(s.outsiders(t), s.member(t)) {
 			if !i.member && !s.reaches(i) || i.member && !s.operators() {
-				continue // it gets no connection; or it may: other programs of the host are members
+				continue // it gets no connection, or it may: other programs of the host are members
 			}
 			for what, r := range bad {
 				if _, err := i.internal(t, s.addr(process)).Bring(t.Context(), r); err == nil {
@@ -294,7 +294,7 @@ func unprovenEntries(t *testing.T, s *site) {
 	}
 }
 
-// memberSteers is a broken process of the site, which is no operator.
+// memberSteers is a broken process of the site without an operator's key.
 func memberSteers(t *testing.T, s *site) {
 	before, i := s.tip(t, "provider"), s.member(t)
 	e := s.entry(t, before, "v9")
@@ -344,7 +344,7 @@ func promiseCommitted(t *testing.T, s *site) {
 	}
 }
 
-// abandonedByAnother: what one command asked for, another one can't take back.
+// abandonedByAnother: one command can't take back what another one requested.
 func abandonedByAnother(t *testing.T, s *site) {
 	e := s.entry(t, s.tip(t, "provider"), "v1", func(e *rollout.Entry) { e.Step = "abandon" })
 	c, ctx := s.member(t).internal(t, s.addr("provider")), t.Context()

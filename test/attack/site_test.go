@@ -21,18 +21,18 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
-// setUp is what a site proves itself by.
+// setUp is the kind of proof at a site.
 type setUp struct {
 	name string
 	keys bool // files of the site's key
 	tls  bool // mutual TLS; without keys certificates prove membership
 }
 
-// setUps are the four in which every attack is made that fits.
+// setUps are the four in which every applicable attack is made.
 var setUps = []setUp{{"no key", false, false}, {"key", true, false}, {"mutual TLS", false, true}, {"both", true, true}}
 
-// operators reports whether operators' keys are named: where there is no key at
-// all, nothing could be told apart.
+// operators reports whether operators' keys are named. Without any key, operators could not be
+// distinguished.
 func (u setUp) operators() bool { return u.keys || u.tls }
 
 const (
@@ -44,9 +44,8 @@ const (
 	connections  = 160 // limits.connections of every process
 )
 
-// site is a provider, a consumer that calls it all the time, and a laptop on
-// their switch. A key reaches from host to host; without one, both processes
-// stand on one host.
+// site is a provider, a consumer that calls it all the time, and a laptop on their switch. With a
+// key the two processes run on two hosts, else on one.
 type site struct {
 	setUp
 	t       *testing.T
@@ -157,7 +156,7 @@ type process struct {
 	lists  []string
 }
 
-// start starts this binary in a role on a host; how are further lines.
+// start starts this binary in a role on a host. how are further lines of its configuration.
 func (s *site) start(name, role string, host int, how ...string) *process {
 	s.t.Helper()
 	service := map[string]string{
@@ -235,7 +234,7 @@ func (p *process) over() bool {
 	}
 }
 
-// end is the cleanup: the log of a failed test is shown.
+// end is the cleanup: it shows the log of a failed test.
 func (p *process) end() {
 	if !p.over() {
 		_ = p.cmd.Process.Kill()
@@ -278,7 +277,7 @@ func (p *process) memory(line string) (kib int) {
 	return kib
 }
 
-// saying is how many lines of the log hold all the phrases.
+// saying returns how many lines of the log hold all the phrases.
 func (p *process) saying(phrases ...string) (n int) {
 	for line := range strings.Lines(p.logged()) {
 		all := true
@@ -304,7 +303,7 @@ func (p *process) says(t *testing.T, most int, phrases ...string) {
 	}
 }
 
-// seen is how many calls went well, the failed ones, and the list of now.
+// seen returns the number of answered calls, the failed ones, and the present list.
 func (p *process) seen() (answered int, failed []string, list string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -321,8 +320,8 @@ func (s *site) warm() {
 	s.await("calls go on", func() bool { n, _, _ := s.consumer.seen(); return n >= before+5 })
 }
 
-// unharmed runs an attack: meanwhile no honest call fails, the list holds the
-// provider alone, and calls go on after it.
+// unharmed runs an attack. Meanwhile no honest call fails, the list holds only the provider, and
+// calls continue after it.
 func (s *site) unharmed(t *testing.T, attack func(t *testing.T)) {
 	t.Helper()
 	before, failedBefore, _ := s.consumer.seen()

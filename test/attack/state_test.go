@@ -28,7 +28,7 @@ func keptRules(t *testing.T, s *site) string {
 	return found[0]
 }
 
-// forge puts an entry without proof behind those that a process has kept.
+// forge appends an entry without proof to those that a process has saved.
 func forge(t *testing.T, s *site, file string, at rollout.Position) {
 	t.Helper()
 	b, err := os.ReadFile(file)

@@ -18,7 +18,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// holdLines bound what traces of strangers may hold up.
+// holdLines bound how long traces of strangers may delay a drain.
 const (
 	outsideHold = 4 * time.Second
 	holdLines   = "rollout: {outside_hold: 4s}\n"
@@ -41,8 +41,8 @@ func callWith(nc net.Conn, seq uint32, token rollout.Token, hold string, patienc
 	return string(answer), err
 }
 
-// strangersTokens: calls of strangers with tokens of an old generation do not
-// hold a drain for longer than they may, and tokens that no log has are refused.
+// strangersTokens: calls of strangers with tokens of an old generation delay a drain only within
+// bounds, and tokens that no log has are refused.
 func strangersTokens(t *testing.T, s *site) {
 	first := s.step(t, "v1")
 	mark := func(e rollout.Entry) uint32 {
@@ -108,7 +108,7 @@ func strangersTokens(t *testing.T, s *site) {
 		b, err := c.Report(t.Context(), round, second.Generation.String(), 0)
 		must(t, err)
 		mustJSON(t, b, &r)
-		round = int64(r.Round) + 1 // others may have counted far on
+		round = int64(r.Round) + 1 // other commands may have counted far
 		held := 0
 		for _, h := range r.Inflight {
 			if h.Outside && h.From != "" {
@@ -135,7 +135,7 @@ func strangersTokens(t *testing.T, s *site) {
 	}
 }
 
-// manyFarTokens: calls with tokens far ahead make no storm of questions.
+// manyFarTokens: calls with tokens far ahead cause few questions.
 func manyFarTokens(t *testing.T, s *site) {
 	nc, err := s.wire(t, s.addr("provider"), s.evil(t))
 	must(t, err)

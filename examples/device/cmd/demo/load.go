@@ -32,10 +32,10 @@ type load struct {
 	failed  []error
 	mixed   int           // requests that met two versions
 	met     string        // version of the last answer
-	slowest time.Duration // request since the last look
+	slowest time.Duration // slowest request since the last reading
 }
 
-// newLoad calls until the first answer, and then for ever.
+// newLoad calls until the first answer, then sends requests until it is closed.
 func newLoad(ctx context.Context, s *site) (*load, error) {
 	config, err := s.config("caller", "")
 	if err != nil {
@@ -116,7 +116,7 @@ func (l *load) note(versions [2]string, took time.Duration, err error) {
 	l.met = versions[1]
 }
 
-// seen is what callers have noticed since the last look.
+// seen is what callers observed since the last reading.
 type seen struct {
 	answers, mixed int
 	failed         []error
@@ -131,7 +131,7 @@ func (l *load) look() seen {
 	return s
 }
 
-// latest is the version that answered last.
+// latest returns the version that answered last.
 func (l *load) latest() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,10 +1,10 @@
-// Demo releases a service that owns a device, on this machine, in about half a
-// minute: pump v1 to v2 by the strategy blocking, v2 to v3 by waiting, with the
-// skerry release command and under load; then v1 to v2 once more as people do
-// it without releases. The device screams when it is opened twice.
+// Demo releases a service that owns a device, on this machine, in about half a minute. It releases
+// pump v1 to v2 by the strategy blocking and v2 to v3 by waiting, with the skerry release command
+// and under load. It then replaces v1 by v2 without a release. The device screams when it is opened
+// twice.
 //
-// It ends with a summary of promises and measurements. The exit status is 0
-// only when every promise was kept.
+// It ends with a summary of promises and measurements. The exit status is 0 only when every promise
+// was kept.
 package main
 
 import (

@@ -53,8 +53,8 @@ func perform(ctx context.Context, bin, dir string, out io.Writer, act func(conte
 	return act(ctx, s, l)
 }
 
-// releases brings out v2, then v3. v2 is started by hand, when the command
-// says so; v3 stands ready before it may begin, as a supervisor does it.
+// releases releases v2, then v3. v2 is started by hand when the command says so. v3 is started
+// before it may begin, as a supervisor does.
 func releases(ctx context.Context, s *site, l *load) ([]line, error) {
 	s.say("Pump v1 runs and owns the device; %d callers move it. v2 comes by the strategy blocking.", callers)
 	byHand := func(said string) error {
@@ -108,7 +108,7 @@ func bringOut(ctx context.Context, s *site, l *load, version string, how []strin
 	return s.judge(how[1]+", to "+version, l.look())
 }
 
-// judge holds a release against what is promised.
+// judge compares the observations of a release with the promises.
 func (s *site) judge(title string, saw seen) ([]line, error) {
 	screams, err := device.Screams(s.device())
 	text := fmt.Sprintf("%d of %d failed, %d met two versions", len(saw.failed), saw.answers+len(saw.failed), saw.mixed)
@@ -123,8 +123,7 @@ func (s *site) judge(title string, saw seen) ([]line, error) {
 	}, err
 }
 
-// restart starts v2, again whenever it ends, as a supervisor does, and then
-// stops v1.
+// restart starts v2, repeatedly after it ends, as a supervisor does. It then stops v1.
 func restart(ctx context.Context, s *site, l *load) ([]line, error) {
 	time.Sleep(lull)
 	old := s.running[0]
@@ -155,10 +154,10 @@ func restart(ctx context.Context, s *site, l *load) ([]line, error) {
 	return []line{{"plain restart: it goes wrong, and that can be seen", text, len(screams) > 0}}, err
 }
 
-// restartEvery is how long a supervisor looks at what it has started.
+// restartEvery is the interval at which a supervisor checks its process.
 const restartEvery = time.Second
 
-// summary prints what was promised and what was measured.
+// summary prints promises and measurements.
 func summary(out io.Writer, lines []line) bool {
 	fmt.Fprint(out, "\nSummary\n")
 	all := true

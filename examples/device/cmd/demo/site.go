@@ -51,8 +51,7 @@ func (s *site) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n",
 // device is the path of the file that stands for the device.
 func (s *site) device() string { return filepath.Join(s.dir, "pump.device") }
 
-// config writes a configuration file; version is of the pump, "" for processes that
-// only call it.
+// config writes a configuration file. version is the pump's, "" for processes that only call it.
 func (s *site) config(name, version string) (string, error) {
 	text := fmt.Sprintf("cluster: %s\nmode: broadcast\nlan: {interfaces: [127.0.0.0/8], port: %d}\nstate_dir: %q\n",
 		s.cluster, s.port, filepath.Join(s.dir, name+".state"))
@@ -85,12 +84,12 @@ func (s *site) start(version string) (*process, error) {
 	s.running = append(s.running, p)
 	s.reapers.Go(func() {
 		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended is in its log
+		_ = p.cmd.Wait() // its log has the exit status
 	})
 	return p, nil
 }
 
-// says waits until a pump has said certain words, and returns their line.
+// says waits until a pump has logged words, and returns their line.
 func (s *site) says(ctx context.Context, version, words string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
@@ -126,7 +125,7 @@ func (p *process) ended(within time.Duration) bool {
 	}
 }
 
-// close stops what still runs, politely, and after five seconds not.
+// close stops running processes politely, and kills them after five seconds.
 func (s *site) close() {
 	for _, p := range s.running {
 		p.stop()
@@ -140,8 +139,7 @@ func (s *site) close() {
 	s.reapers.Wait()
 }
 
-// release gives the operator's command and shows what it says; hear is given
-// each line, as a person reads it.
+// release runs the operator's command and shows its output. hear gets each line.
 func (s *site) release(ctx context.Context, hear func(line string) error, args ...string) error {
 	config, err := s.config("operator", "")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Pump owns the pump: it opens the device when it is its version's turn, and
-// closes it before the next version's.
+// Pump owns the pump. It opens the device when its version's turn comes, and closes it before the
+// next version's turn.
 package main
 
 import (

@@ -22,7 +22,7 @@ import (
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 )
 
-// secret stands for what a real site would keep in a file of its own.
+// secret stands for the content of a file at a real site.
 const secret = "open sesame"
 
 func main() {
@@ -49,8 +49,8 @@ func run(ctx context.Context, cfg string) error {
 	return node.Serve(ctx, "auth", authapi.NewAuthProcessor(guard{told.Service.Version}))
 }
 
-// guard's tokens read USER.EXPIRY.SIGNATURE. Each version signs in its own
-// way and knows no other: a request that met two of them would be denied.
+// guard issues tokens of the form USER.EXPIRY.SIGNATURE. Each version signs in its own way and
+// accepts no other, so a request that met two versions would be denied.
 type guard struct{ version string }
 
 func (g guard) GetToken(ctx context.Context, user, password string) (*authapi.Token, error) {

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	callers = 8                     // users that ask at the same time
+	callers = 8                     // users with a request at the same time
 	pause   = 40 * time.Millisecond // of each, between two requests: 200 requests a second together
 )
 
@@ -82,8 +82,8 @@ func mixed(hops []*hopapi.Hop) bool {
 	return false
 }
 
-// answered is a call that a trail tells of. It is counted at the moment when
-// the whole request had its answer, some milliseconds later than it ended.
+// answered returns a call from a trail. It is counted when the whole request had its answer, some
+// milliseconds after the call ended.
 func answered(ended time.Time, hop *hopapi.Hop) call {
 	return call{
 		service:  hop.Callee,
@@ -95,7 +95,7 @@ func answered(ended time.Time, hop *hopapi.Hop) call {
 	}
 }
 
-// failed is the one call that made a request fail, wherever it was.
+// failed returns the one call that made a request fail.
 func failed(ended time.Time, err error) []call {
 	var up *procapi.Upstream
 	if !errors.As(portal.Upstream(err), &up) {

@@ -1,15 +1,13 @@
-// Demo shows what skerry promises, on this machine, in a bit more than a minute
-// and with no database: it starts the four services of the portal as separate
-// processes that find each other by broadcast, sends them requests, kills one
-// of two Auth processes, starts another, stops one politely, and measures
-// what the callers notice. Then it brings out new versions of two services,
-// first by a plain restart, and then by skerry release.
+// Demo measures what skerry promises, on this machine, in a bit more than a minute and without a
+// database. It starts the four services of the portal as separate processes that find each other by
+// broadcast, and sends them requests. It kills one of two Auth processes, starts another, stops one
+// politely, and measures the effect on callers. It then releases new versions of two services,
+// first by a plain restart and then by skerry release.
 //
 // It ends with a summary of promises and measurements. The exit status is 0
 // only when every promise was kept.
 //
-// The play is data: scenes.go lists the scenes, each with what happens and
-// what it promises.
+// scenes.go lists the scenes, each with its action and its promises.
 package main
 
 import (
@@ -58,8 +56,8 @@ func run(ctx context.Context, bin string, out *os.File) (kept bool, err error) {
 	return kept, os.RemoveAll(dir)
 }
 
-// playAll plays every act at a site of its own, and prints what was promised
-// and what was measured. It reports whether every promise was kept.
+// playAll plays every act at a site of its own, and prints promises and measurements. It reports
+// whether every promise was kept.
 func playAll(ctx context.Context, bin, dir string, out *screen) (kept bool, err error) {
 	var results []result
 	for i, a := range acts {

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	frame      = 250 * time.Millisecond // between two pictures of the table
+	frame      = 250 * time.Millisecond // between two updates of the table
 	firstLimit = 15 * time.Second       // for the first answer, on a busy machine
 )
 
-// perform starts the cast and the load of an act and plays its scenes.
+// perform starts the processes and the load of an act and plays its scenes.
 func perform(ctx context.Context, s *site.Site, out *screen, a act) ([]result, error) {
 	began := time.Now()
 	for _, line := range a.opening {
@@ -66,8 +66,8 @@ func openNode(ctx context.Context, s *site.Site) (*skerry.Node, error) {
 	return skerry.OpenFile(ctx, path, skerry.WithLogger(logger), skerry.WithClientInterceptors(portal.Note))
 }
 
-// firstAnswer asks until all services have found each other. What fails
-// before that is not counted: no bound holds yet.
+// firstAnswer sends requests until all services have found each other. Failures before that do not
+// count, because no bound holds yet.
 func firstAnswer(ctx context.Context, l *load) error {
 	ctx, cancel := context.WithTimeout(ctx, firstLimit)
 	defer cancel()

@@ -7,23 +7,22 @@ import (
 	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
-// startMargin is what a new process is given, on top of what is promised, to
-// be loaded and to open its port: the clock runs from the moment at which the
-// demo asks the system to start it.
+// startMargin is added to a promise for loading a new process and opening its port. The time counts
+// from the moment at which the demo asks the system to start it.
 const startMargin = 500 * time.Millisecond
 
-// answerMargin is what a call may end later than it was answered: the demo
-// hears of it when the request that it belongs to has its own answer.
+// answerMargin is how much later than its answer a call may be counted: the demo sees the call when
+// its whole request has its answer.
 const answerMargin = 200 * time.Millisecond
 
-// observation is what was seen in one scene.
+// observation is the result of one scene.
 type observation struct {
 	began time.Time
 	calls []call // all that ended in the scene
 	find  func(name string) *site.Process
 }
 
-// promise is something that must hold in a scene. keep measures and judges.
+// promise is a condition of a scene. keep measures and judges it.
 type promise struct {
 	text string
 	keep func(observation) (measured string, kept bool)
@@ -36,8 +35,8 @@ func noCallFails() promise {
 	}}
 }
 
-// requestsBreak is what a restart without a release does: it is no promise of
-// skerry's but the measure of what a release is for.
+// requestsBreak shows the effect of a restart without a release. Skerry promises nothing here; the
+// scene measures the value of a release.
 func requestsBreak() promise {
 	return promise{"requests that meet both versions break: this is what releases are for",
 		func(o observation) (string, bool) {
@@ -63,7 +62,7 @@ func nothingIsMixed(after time.Duration) promise {
 	}}
 }
 
-// noRequestIsMixed is what a release promises.
+// noRequestIsMixed is the promise of a release.
 func noRequestIsMixed() promise {
 	return promise{"no request fails, and none meets two versions", func(o observation) (string, bool) {
 		broke, mixed, all := requests(o.calls)
@@ -75,7 +74,7 @@ func noRequestIsMixed() promise {
 	}}
 }
 
-// firstFailure is what went wrong first.
+// firstFailure returns the first failure.
 func firstFailure(calls []call) string {
 	for _, c := range calls {
 		if c.failure != "" {
@@ -145,8 +144,8 @@ func avoided(name string, limit time.Duration) promise {
 	}}
 }
 
-// onlySentCallsFail: a call fails only when it was on its way to the process,
-// so that it can't be known whether it was executed. All others go elsewhere.
+// onlySentCallsFail: a call fails only when it had been sent to the process, so that its execution
+// is unknown. All other calls go elsewhere.
 func onlySentCallsFail(name string) promise {
 	text := fmt.Sprintf("no call fails but those that %s was working on", name)
 	return promise{text, func(o observation) (string, bool) {
@@ -208,7 +207,7 @@ func ended(name string) promise {
 	}}
 }
 
-// othersServed guards against keeping a promise by answering no call.
+// othersServed checks that the promise was not kept by answering no call.
 func othersServed(o observation, gone *site.Process) bool {
 	for _, c := range o.calls {
 		if c.service == gone.Service && c.instance != gone.Addr && c.failure == "" {
@@ -218,7 +217,7 @@ func othersServed(o observation, gone *site.Process) bool {
 	return false
 }
 
-// ms is a duration as the demo prints it.
+// ms formats a duration for the demo's output.
 func ms(d time.Duration) string {
 	switch {
 	case d < 10*time.Millisecond:

@@ -44,8 +44,8 @@ func command(s *site.Site, args ...string) ([]byte, error) {
 	return out, err
 }
 
-// preview is a verifier's request: it must meet the version of Auth and Proc
-// that all other requests do not meet yet.
+// preview is a verifier's request: it must meet the version of Auth and Proc that other requests do
+// not meet yet.
 func preview(version string) func(*site.Site) error {
 	return func(s *site.Site) error {
 		out, err := command(s, "status", "--json")
@@ -72,7 +72,7 @@ func preview(version string) func(*site.Site) error {
 	}
 }
 
-// verify asks until the verifier's node knows the rules and the version.
+// verify sends requests until the verifier's node knows the rules and the version.
 func verify(ctx context.Context, node *skerry.Node, mark, version string) error {
 	ask := skerry.Stub(node, "portal", portalapi.NewPortalClient)
 	for {

@@ -8,20 +8,20 @@ import (
 	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
-// scene is one step of the play: something happens, the load goes on for a
-// while, and what the callers noticed is held against what is promised.
+// scene is one step of the demo: an action, a while of load, and promises about the effect on
+// callers.
 type scene struct {
 	title    string
-	act      func(*site.Site) error // what happens; nil: nothing
+	act      func(*site.Site) error // the action; nil: none
 	lasts    time.Duration
 	breaks   bool // on purpose: skerry promises nothing here
 	promises []promise
 }
 
-// act is a part of the play, at a site of its own.
+// act is a part of the demo, at a site of its own.
 type act struct {
 	opening []string
-	cast    []role // processes that run when the curtain rises
+	cast    []role // processes that run at its start
 	scenes  []scene
 }
 
@@ -176,8 +176,7 @@ func all(acts ...func(*site.Site) error) func(*site.Site) error {
 	}
 }
 
-// restart is what a service manager does: the next process is started when the
-// one before it has ended.
+// restart acts as a service manager: it starts the next process when the one before it has ended.
 func restart(old, next, service, version string) func(*site.Site) error {
 	return func(s *site.Site) error {
 		if err := stop(old)(s); err != nil {

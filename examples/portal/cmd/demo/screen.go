@@ -11,15 +11,15 @@ import (
 	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
-// row is one instance as the table shows it.
+// row is one instance in the table.
 type row struct {
 	name, service, version string
 	state                  site.State
 	rate                   int // calls in the last second
-	numbers                    // of all calls since the start, but the percentiles of the last second
+	numbers                    // of all calls since the start, except the percentiles, which are of the last second
 }
 
-// table is the picture of a moment.
+// table returns the rows at a moment.
 func table(s *site.Site, seen *tally, now time.Time) []row {
 	all := seen.between(time.Time{}, now)
 	recent := seen.between(now.Add(-time.Second), now)
@@ -40,8 +40,8 @@ func table(s *site.Site, seen *tally, now time.Time) []row {
 	return rows
 }
 
-// screen prints the play: on a terminal a table that is refreshed in place
-// under the text, otherwise plain lines.
+// screen prints the demo: on a terminal a table that is refreshed in place under the text,
+// otherwise plain lines.
 type screen struct {
 	w     io.Writer
 	live  bool
@@ -62,7 +62,7 @@ func (s *screen) say(format string, args ...any) {
 	fmt.Fprintf(s.w, "%5.1f s  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// show draws the table; only a terminal shows every picture.
+// show draws the table. Only a terminal shows every update.
 func (s *screen) show(rows []row) {
 	if !s.live {
 		return
@@ -73,7 +73,7 @@ func (s *screen) show(rows []row) {
 	fmt.Fprint(s.w, text)
 }
 
-// endScene leaves the last picture of a scene standing.
+// endScene leaves the last table of a scene on the screen.
 func (s *screen) endScene(rows []row) {
 	s.erase()
 	fmt.Fprint(s.w, format(rows))
@@ -101,8 +101,7 @@ func format(rows []row) string {
 	return b.String()
 }
 
-// summary prints what was promised and what was measured, and reports whether
-// everything was kept.
+// summary prints promises and measurements, and reports whether all promises were kept.
 func (s *screen) summary(results []result) bool {
 	fmt.Fprint(s.w, "\nSummary\n")
 	kept, calls, failures, broken := true, 0, 0, 0

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// call is one call anywhere in the site, as its caller saw it.
+// call is one call anywhere in the site, as seen by its caller.
 type call struct {
 	service  string
 	instance string // host:port; "" when none was chosen
 	ended    time.Time
 	took     time.Duration
 	version  string // that answered
-	mixed    bool   // of a call to Portal: what it led to met two versions of a service, or old and new together
-	attempts int    // instances tried; more than 1 means that others were tried in vain
+	mixed    bool   // of a call to Portal: its calls met two versions of a service, or an old and a new service
+	attempts int    // instances tried; more than 1 after failed attempts
 	failure  string // "" = answered; otherwise why not
-	sent     bool   // of a failed call: it had left, so that it can't be told whether it was executed
+	sent     bool   // of a failed call: it was sent, so its execution is unknown
 }
 
 // tally gathers calls from all the load's goroutines.
 type tally struct {
 	mu    sync.Mutex
-	calls []call // in the order in which they were heard of
+	calls []call // in the order in which they were added
 }
 
 func (t *tally) add(calls ...call) {
@@ -44,7 +44,7 @@ func (t *tally) between(from, to time.Time) []call {
 	return in
 }
 
-// numbers is what the table shows of a set of calls.
+// numbers are the columns of the table for a set of calls.
 type numbers struct {
 	calls, failures int
 	p50, p99        time.Duration
@@ -66,7 +66,7 @@ func count(calls []call) numbers {
 	return n
 }
 
-// percentile of sorted durations; 0 of none.
+// percentile of sorted durations; 0 when there are none.
 func percentile(sorted []time.Duration, p int) time.Duration {
 	if len(sorted) == 0 {
 		return 0

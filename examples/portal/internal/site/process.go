@@ -10,7 +10,7 @@ import (
 // Process is a program that runs, or has run, at a site.
 type Process struct {
 	Name             string
-	Service, Version string // "" when it is none of the portal's services
+	Service, Version string // "" for programs other than the portal's services
 	Addr             string // host:port that it serves
 
 	cmd  *exec.Cmd
@@ -22,17 +22,17 @@ type Process struct {
 	ended time.Time // when
 }
 
-// State is what has been done to a process.
+// State is the state of a process.
 type State string
 
-// The states, as people read them.
+// The states, in words.
 const (
 	Starting State = "starting"
 	Serving  State = "serving"
 	Killed   State = "killed"
 	Stopping State = "stopping"
 	Stopped  State = "stopped"
-	Left     State = "left" // by itself, with status 0: its version has gone
+	Left     State = "left" // by itself, with status 0, when its version was released away
 	Died     State = "died" // by itself, with another status
 )
 
@@ -71,8 +71,7 @@ func (p *Process) set(to State) {
 	p.state = to
 }
 
-// Answered says that a call to the process was answered: a starting one then
-// is serving.
+// Answered records that a call to the process was answered, so a starting process is serving.
 func (p *Process) Answered() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,8 +90,7 @@ func (p *Process) State() State {
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Ended tells when and how the process ended: nil for status 0. The time is
-// zero while it runs.
+// Ended returns when and how the process ended: nil for status 0. The time is zero while it runs.
 func (p *Process) Ended() (time.Time, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -26,9 +26,8 @@ type Site struct {
 	reapers   sync.WaitGroup
 }
 
-// New makes a site without processes. The programs are in bin; what processes
-// are told and what they say goes into dir. Without the URL of a database the
-// site is in broadcast mode.
+// New makes a site without processes. The programs are in bin; configurations and logs go into dir.
+// Without the URL of a database the site is in broadcast mode.
 func New(bin, dir, database string) (*Site, error) {
 	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -47,15 +46,15 @@ func New(bin, dir, database string) (*Site, error) {
 // Cluster is the site's name.
 func (s *Site) Cluster() string { return s.cluster }
 
-// LogPath is where a process writes what it has to say.
+// LogPath is the path of a process's log.
 func (s *Site) LogPath(name string) string { return filepath.Join(s.dir, name+".log") }
 
 // Config writes the configuration file of a consumer and returns its path.
 func (s *Site) Config(name string) (string, error) { return s.config(name, "", "", "") }
 
-// config writes the configuration file of a process. Beside the name of the
-// cluster a real one needs none of it: everything has a default. This one
-// keeps the processes on this machine, and on ports of their own.
+// config writes the configuration file of a process. A real one needs only the name of the cluster,
+// because everything else has a default. This one keeps the processes on this machine and on their
+// own ports.
 func (s *Site) config(name, service, version, addr string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster: %s\n", s.cluster)
@@ -77,8 +76,7 @@ func (s *Site) config(name, service, version, addr string) (string, error) {
 	return path, os.WriteFile(path, []byte(b.String()), 0o600)
 }
 
-// Serve starts a process of one of the portal's services. Its name is for
-// people: auth-3.
+// Serve starts a process of one of the portal's services. Its name is for readers, like auth-3.
 func (s *Site) Serve(name, service, version string) (*Process, error) {
 	addr, err := FreeAddr()
 	if err != nil {
@@ -92,7 +90,7 @@ func (s *Site) Serve(name, service, version string) (*Process, error) {
 	return p, s.start(p, filepath.Join(s.bin, service), "-config", config)
 }
 
-// Program is the path of a program that stands beside those of the site.
+// Program is the path of a program in the site's directory of programs.
 func (s *Site) Program(name string) string { return filepath.Join(s.bin, name) }
 
 // Run starts any other program at the site.
@@ -120,7 +118,7 @@ func (s *Site) start(p *Process, program string, args ...string) error {
 	return nil
 }
 
-// Processes are those that were started, in order, ended ones included.
+// Processes returns the started processes in order, including ended ones.
 func (s *Site) Processes() []*Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +135,7 @@ func (s *Site) Find(name string) *Process {
 	return nil
 }
 
-// Close stops what still runs: politely, and after five seconds not.
+// Close stops running processes politely, and kills them after five seconds.
 func (s *Site) Close() {
 	all := s.Processes()
 	for _, p := range all {
@@ -160,9 +158,8 @@ func (s *Site) Close() {
 	s.reapers.Wait()
 }
 
-// FreeAddr is an address of this machine, host:port, without a listener. Its
-// port is below those that systems give to sockets that ask for none, so that
-// no program takes it by chance before a process listens there.
+// FreeAddr returns an address of this machine, host:port, without a listener. Its port is below the
+// ephemeral ports, so that no program gets it by chance before a process listens there.
 func FreeAddr() (string, error) {
 	const first, many = 20_000, 10_000
 	var err error
