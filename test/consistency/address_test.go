@@ -12,15 +12,14 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// by reports whether a span ran in a process of that name.
+// by reports whether a span ran in a process with that name.
 func (n note) by(name string) bool { return strings.HasPrefix(n.ID, name+"#") }
 
-// TestAddressOfADeadHost: a host dies with all of its processes, unseen, and
-// another machine has its address and ports within seconds, while the dead
-// processes' leases go on for 90 s. There run another version, a process of another
-// cluster, and a plain server in place of an announced one. None of them executes
-// a call that the callers of the old host make, also when a firewall there hides
-// that the announcer is gone.
+// TestAddressOfADeadHost: a host dies with all of its processes, undetected. Within seconds another
+// machine has its address and ports, while the dead processes' leases run for 90 s. There run
+// another version, a process of another cluster, and a plain server in place of an announced one.
+// None of them executes a call of the old host's callers, also when a firewall there hides that the
+// announcer is gone.
 func TestAddressOfADeadHost(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -71,7 +70,7 @@ stats: {interval: none}
 		})
 	}
 
-	s.lan.Host(died).Cut() // before its processes end, so that nothing tells of that
+	s.lan.Host(died).Cut() // before its processes end, so that no packet shows it
 	announcer.Kill()
 	for _, p := range dies {
 		p.Kill()
@@ -84,7 +83,7 @@ stats: {interval: none}
 				"add rule inet wall in ip daddr "+s.lan.Host(died).IP(0)+" tcp dport != 7001-7003 drop")
 	}
 	next.Run("ip", "addr", "add", s.lan.Host(died).IP(0)+"/24", "dev", "eth0")
-	s.lan.Host(callers).Run("ip", "neigh", "flush", "dev", "eth0") // as a gratuitous ARP of the new host does
+	s.lan.Host(callers).Run("ip", "neigh", "flush", "dev", "eth0") // like a gratuitous ARP of the new host
 	provider(later, "wrong-auth", "auth", "v2")
 	cluster := s.cluster
 	s.cluster = "another"

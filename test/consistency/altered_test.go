@@ -14,10 +14,9 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// TestAlteredRules: while processes are down, the rules that they keep are
-// altered, and stay valid JSON: a version in them, a step left out, the last
-// step's signature. The processes put them aside, say so, learn the rules again
-// from others, and no request notices.
+// TestAlteredRules: while processes are down, the rules that they keep are altered and stay valid
+// JSON: a version in them, a missing step, the last step's signature. The processes put them aside,
+// log it, and learn the rules again from others. No request is affected.
 func TestAlteredRules(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 3, onTheLAN)
@@ -85,7 +84,7 @@ func TestAlteredRules(t *testing.T) {
 	}
 }
 
-// kept are the files of a state directory with an ending.
+// kept returns the files of a state directory with an ending.
 func (s *site) kept(state, ending string) []string {
 	s.t.Helper()
 	files, err := filepath.Glob(filepath.Join(s.dir, state+"-state", "*", "*"+ending))

@@ -30,7 +30,7 @@ type note struct {
 	Token   string        `json:"token,omitempty"`
 	Applied string        `json:"applied,omitempty"`
 	Log     string        `json:"log,omitempty"`  // hash of the entry of Applied
-	Code    string        `json:"code,omitempty"` // "" when it went well
+	Code    string        `json:"code,omitempty"` // "" for success
 	Text    string        `json:"text,omitempty"`
 	Key     string        `json:"key,omitempty"`
 	PID     int           `json:"pid,omitempty"` // of the process that is ready
@@ -40,12 +40,12 @@ type note struct {
 // The kinds of notes.
 const (
 	ready   = "ready"   // the process is there
-	left    = "left"    // it has ended in peace
-	began   = "began"   // an errand is being done
-	ended   = "ended"   // it was done, or has failed
-	refused = "refused" // a call was not executed, for reasons of the release
+	left    = "left"    // it has ended without an error
+	began   = "began"   // a plan has begun
+	ended   = "ended"   // it has ended or failed
+	refused = "refused" // a call was not executed because of the release
 	asked   = "asked"   // a user's request is over
-	counted = "counted" // orphans of a process that leaves, in Text
+	counted = "counted" // orphans of a leaving process, in Text
 	fatal   = "fatal"
 )
 
@@ -68,14 +68,14 @@ type lines struct {
 func (l *lines) note(n note) {
 	text, err := json.Marshal(n)
 	if err != nil {
-		panic(err) // a note holds nothing that can't be written
+		panic(err) // every note can be encoded
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, _ = l.w.Write(append(text, '\n')) // without a reader the test is over
 }
 
-// book is what the processes of a site have written so far.
+// book holds the notes of the processes of a site.
 type book struct {
 	mu       sync.Mutex
 	notes    map[string][]note // all but ended, by kind
@@ -125,17 +125,17 @@ func (b *book) of(kind string, keep func(note) bool) []note {
 	return out
 }
 
-// count is how many notes of a kind there are for which keep holds.
+// count returns how many notes of a kind there are for which keep holds.
 func (b *book) count(kind string, keep func(note) bool) int { return len(b.of(kind, keep)) }
 
-// over is when the process's lines ended, zero while it runs.
+// over returns when the process's lines ended, zero while it runs.
 func (b *book) over(name string) time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.finished[name]
 }
 
-// open are the spans that have begun and not ended.
+// open returns the spans that have begun and not ended.
 func (b *book) open() (ids []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -152,7 +152,7 @@ func met(service, version string) func(note) bool {
 	return func(n note) bool { return n.Service == service && n.Version == version }
 }
 
-// spans are what the checker judges.
+// spans returns the spans for the checker.
 func (b *book) spans(faulted func(note) bool) ([]rollouttest.Span, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -163,7 +163,7 @@ func (b *book) spans(faulted func(note) bool) ([]rollouttest.Span, error) {
 	var out []rollouttest.Span
 	for _, n := range slices.Concat(b.notes[began], b.notes[refused]) {
 		end, over := b.ends[n.ID]
-		minted := "" // until its first call was executed, the token of an entry may have been replaced
+		minted := "" // before its first executed call, the token of an entry may have been replaced
 		if n.Entry && over {
 			minted, n.Token = end.Applied, end.Token
 		} else if t := tokens[n.ID]; n.Entry && t != "" && t != n.Token {

@@ -10,13 +10,12 @@ import (
 
 // The schedules of processes that die.
 
-// lost are the ways in which a request may fail when its processes die.
+// lost are the codes of requests that may fail when their processes die.
 var lost = []string{"connection_lost", "unreachable", "deadline_exceeded", "no_instance"}
 
-// TestCrashes kills -9, in one release of auth: a receiver that has accepted
-// messages and not said so yet (A7), a sender with messages on their way
-// (A8), and a root with children that run on and call auth later (A9). Then the
-// drain waits for what is left of them.
+// TestCrashes kills -9, in one release of auth: a receiver with accepted but unacknowledged
+// messages (A7), a sender with messages under way (A8), and a root with children that continue and
+// call auth later (A9). The drain then waits for the remaining children.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)
@@ -56,10 +55,9 @@ func TestCrashes(t *testing.T) {
 	t.Logf("auth met in %s", v.versions("auth"))
 }
 
-// TestVersionDies: all instances of a version die, once those of the new one
-// while a release is rolled back (A20), once the last of the old one while it
-// is drained (A21). Requests that have begun with it fail and meet no other
-// version; those that begin later are served.
+// TestVersionDies: all instances of a version die: once those of the new one during a rollback
+// (A20), once the last of the old one during its drain (A21). Requests that have begun with it fail
+// and meet no other version. Later ones are served.
 func TestVersionDies(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)

@@ -34,8 +34,8 @@ func onDatabase(t *testing.T, hosts int, mode string, o pgtest.Options) (*site, 
 	return s, d
 }
 
-// by are the lines of a configuration with a database. Leases are shorter than
-// by default, so that they end within a scene.
+// by returns the lines of a configuration with a database. Leases are shorter than by default, so
+// that they end within a scene.
 func by(mode, url string) string {
 	return fmt.Sprintf("mode: %s\nlan: {key: %s}\ndatabase: {url: %q, heartbeat: 2s, expiry: 6s, poll: 2s}\n%s", mode,
 		lab.SiteKey, url, everywhere)
@@ -57,7 +57,7 @@ func (d *database) await(service, version string) {
 	})
 }
 
-// outage is a way to lose a database, and to have it back.
+// outage is a way to lose a database and to get it back.
 type outage struct {
 	name       string
 	away, back func(*pgtest.Server) error
@@ -77,7 +77,7 @@ func (d *database) without(o outage, f func()) {
 	must(d.site.t, o.back(d.Server))
 }
 
-// frozen tries a step while the database is away: nothing is done.
+// frozen tries a step while the database is away, which must do nothing.
 func (s *site) frozen(args ...string) {
 	s.t.Helper()
 	said, err := s.operator(0, append([]string{"--timeout", "500ms"}, args...)...).done()
@@ -86,7 +86,7 @@ func (s *site) frozen(args ...string) {
 	}
 }
 
-// more waits for so many further requests that began after now.
+// more waits for so many requests that began after now.
 func (s *site) more(requests int) {
 	s.t.Helper()
 	begin := time.Now()
@@ -95,7 +95,7 @@ func (s *site) more(requests int) {
 	})
 }
 
-// rows reads the newest generation that is stored and how many there are.
+// rows returns the newest stored generation and the number of rows.
 func (d *database) rows() (n int, newest int) {
 	d.site.t.Helper()
 	ctx, cancel := context.WithTimeout(d.site.t.Context(), 10*time.Second)

@@ -22,13 +22,13 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// The schedules in which skerry itself changes its version. They are the longest,
-// so the name of this file has them begin early.
+// The schedules in which skerry itself changes its version. They are the longest. The name of this
+// file makes them begin early.
 
-// TestUpgradeAndDowngrade: in the middle of a release, while a quarter of the
-// users meets the new version, every process is started again with a binary
-// from the future, and operators of both take steps. A second release begins
-// there, and goes on while every process goes back to the present binary.
+// TestUpgradeAndDowngrade: in the middle of a release, while a quarter of the users meets the new
+// version, every process is restarted with a binary of the future, and operators of both versions
+// take steps. A second release begins there, and continues while every process returns to the
+// present binary.
 func TestUpgradeAndDowngrade(t *testing.T) {
 	t.Parallel()
 	t.Run("LAN", func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestUpgradeAndDowngrade(t *testing.T) {
 
 func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 	present, next := s.binaries, ofTheFuture(t)
-	// on a busy machine callers hear late of processes that leave
+	// on a busy machine callers learn late of processes that leave
 	s.lines = strings.Replace(s.lines, "grace: 500ms", "grace: 1s", 1)
 	fleet := s.portals(0, 1)
 	add := func(host int, name, service, version string) {
@@ -104,16 +104,15 @@ func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 	s.release("clean")
 	fleet = slices.DeleteFunc(fleet, func(p *process) bool { return p.Service == "proc" && p.Version == "v1" })
 	s.binaries = next
-	fleet = s.renew(fleet[1:], fleet[:1]) // reads what the present has kept of it
+	fleet = s.renew(fleet[1:], fleet[:1]) // reads the state that the present binary has kept
 	s.binaries = present
 	s.judge(1000)
 	s.keptAlike(fleet, db)
 }
 
-// TestNeedsOfTheFuture: an operator of the future takes a step that some
-// processes are too old for. It is refused, and names them. Written all the
-// same, they go on by the rules before it, say so, and calls that take the new
-// rules are refused there, until they are upgraded.
+// TestNeedsOfTheFuture: an operator of the future takes a step that needs more than some processes
+// know. The step is refused and names them. When it is written nevertheless, they continue by the
+// rules before it and log it. They refuse calls under the new rules until they are upgraded.
 func TestNeedsOfTheFuture(t *testing.T) {
 	t.Parallel()
 	t.Run("LAN", func(t *testing.T) {
@@ -217,7 +216,7 @@ func needsOfTheFuture(t *testing.T, s *site, db *database) {
 		len(old), refused, v.failed, v.versions("auth"))
 }
 
-// stands begins a ramp and leaves it at a share, which it waits to see in use.
+// stands begins a ramp, leaves it at a share, and waits until the share is in use.
 func (s *site) stands(service, version, percent string) {
 	s.t.Helper()
 	before := s.log()
@@ -235,8 +234,8 @@ func (s *site) stands(service, version, percent string) {
 	o.Kill()
 }
 
-// renew starts processes again, one after the other, by the site's binaries of
-// now and with the state that they had; rest are those that it leaves alone.
+// renew restarts processes one after the other, with the site's present binaries and their earlier
+// state. rest are the processes that it leaves alone.
 func (s *site) renew(rest, old []*process) (all []*process) {
 	s.t.Helper()
 	all = slices.Clone(rest)
@@ -248,17 +247,17 @@ func (s *site) renew(rest, old []*process) (all []*process) {
 		s.await(again.Name+" works", func() bool {
 			return s.book.count(began, func(n note) bool { return strings.HasPrefix(n.ID, again.Name+"#") }) > 40
 		})
-		pause(s.t.Context(), time.Second) // that the other callers know of it, too
+		pause(s.t.Context(), time.Second) // until the other callers know it as well
 		all = append(all, started)
 	}
 	return all
 }
 
-// firstName names the first of the processes that had the same state.
+// firstName returns the first name of the processes that had the same state.
 func firstName(p *process) string { return strings.TrimRight(p.Name, "+") }
 
-// keptAlike wants all processes, and the database, to keep the same bytes of
-// every entry, with what only the future knows of them.
+// keptAlike checks that all processes, and the database, keep the same bytes of every entry,
+// including the fields that only the future knows.
 func (s *site) keptAlike(fleet []*process, db *database) {
 	s.t.Helper()
 	var want []rollout.Record
@@ -301,7 +300,7 @@ func (s *site) keptAlike(fleet []*process, db *database) {
 
 func sameRecord(a, b rollout.Record) bool { return a.Body == b.Body && len(a.Proofs) == len(b.Proofs) }
 
-// kept is the log in the state directory of the process.
+// kept returns the log in the state directory of the process.
 func (p *process) kept() []rollout.Record {
 	p.site.t.Helper()
 	var files []string
@@ -341,7 +340,7 @@ func (d *database) query(sql string) (list []string) {
 	return list
 }
 
-// records are the entries that the database keeps.
+// records returns the entries that the database keeps.
 func (d *database) records() (list []rollout.Record) {
 	d.site.t.Helper()
 	for _, text := range d.query("SELECT encode(record, 'hex') FROM skerry_rule ORDER BY timeline, n") {
@@ -354,8 +353,8 @@ func (d *database) records() (list []rollout.Record) {
 	return list
 }
 
-// schemaStays runs the SQL of a version of skerry on the tables of a later one,
-// which changes nothing.
+// schemaStays runs the SQL of one version of skerry on the tables of a later one, which must change
+// nothing.
 func (d *database) schemaStays(tool string) {
 	s := d.site
 	s.t.Helper()

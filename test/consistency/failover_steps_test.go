@@ -14,10 +14,10 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// TestFailOverInEveryStep: in each step of a release of two services the primary
-// changes while the operator's command runs: by hand, or as its host dies, which
-// returns before the next step. Every step is done in the end, once; none that
-// was committed is lost, no call fails, and no request meets two versions.
+// TestFailOverInEveryStep: in each step of a release of two services, the primary changes while the
+// operator's command runs, by hand or because its host dies. The host returns before the next step.
+// Every step is done once in the end. No committed step is lost, no call fails, and no request
+// meets two versions.
 func TestFailOverInEveryStep(t *testing.T) {
 	t.Parallel()
 	for _, c := range changes[:2] {
@@ -43,9 +43,8 @@ func TestFailOverInEveryStep(t *testing.T) {
 	}
 }
 
-// through gives a step to an operator, has the primary change once the command
-// has said a phrase, or at some moment of it, and repeats the step until it is
-// done. least is how many entries it adds at least.
+// through gives a step to an operator, changes the primary after a phrase of the command or at a
+// random moment, and repeats the step until it is done. It adds at least so many entries.
 func (f *failover) through(c change, least int, phrase string, step ...string) {
 	f.t.Helper()
 	before := len(f.log())
@@ -68,7 +67,7 @@ func (f *failover) through(c change, least int, phrase string, step ...string) {
 		f.t.Logf("%v while the primary changed: %s", step, strings.TrimSpace(said))
 		pause(f.t.Context(), time.Second)
 		if step[0] == "start" && f.opened(before) || step[0] == "ship" && len(f.log()) > before {
-			break // it had been done, and its answer was lost
+			break // it was done before, and its answer was lost
 		}
 		said, err = f.operator(0, step...).done()
 	}
@@ -83,7 +82,7 @@ func (f *failover) through(c change, least int, phrase string, step ...string) {
 	f.db.AwaitWhole(f.t)
 }
 
-// opened reports whether a release was opened behind some entries.
+// opened reports whether a release was opened after some entries.
 func (f *failover) opened(before int) bool {
 	f.t.Helper()
 	return slices.ContainsFunc(f.log()[before:], func(e rollout.Entry) bool {
@@ -91,7 +90,7 @@ func (f *failover) opened(before int) bool {
 	})
 }
 
-// chance is drawn from a seed, which the test prints.
+// chance is a random source by a seed, which the test prints.
 func (f *failover) chance() *rand.Rand {
 	if f.draw == nil {
 		seed, err := strconv.ParseUint(os.Getenv("SKERRY_SEED"), 10, 64)
@@ -104,11 +103,10 @@ func (f *failover) chance() *rand.Rand {
 	return f.draw
 }
 
-// TestFailOverLosesSteps: without a synchronous standby the primary commits a
-// step that no standby has, and its host dies. The processes go by that step;
-// every command says that the database lacks it, and does nothing, until an
-// operator adopts it. The old primary returns and brings nothing back. No call
-// fails all the while, and no request meets two versions.
+// TestFailOverLosesSteps: without a synchronous standby the primary commits a step that no standby
+// has, and its host dies. The processes have applied that step. Every command reports that the
+// database lacks it, and does nothing, until an operator adopts it. The old primary returns and
+// restores nothing. No call fails meanwhile, and no request meets two versions.
 func TestFailOverLosesSteps(t *testing.T) {
 	t.Parallel()
 	f := onPatroni(t, 4, false)
@@ -132,7 +130,7 @@ func TestFailOverLosesSteps(t *testing.T) {
 	if n := len(f.stored(primary)); n != committed-1 {
 		t.Fatalf("the new primary has %d steps of %d: the scene proves nothing", n, committed)
 	}
-	f.serve(2, "auth-2b", "auth", "v2") // begins with what the database has
+	f.serve(2, "auth-2b", "auth", "v2") // begins with the database's log
 	for _, step := range []string{"commit", "rollback", "clean"} {
 		if said, err := f.operator(0, step).done(); err == nil || !strings.Contains(said, "adopt") {
 			t.Errorf("%s of a log that has lost a step: %v\n%s", step, err, said)
@@ -159,7 +157,7 @@ func TestFailOverLosesSteps(t *testing.T) {
 	}
 }
 
-// logged reports whether a process has written something into its log.
+// logged reports whether a process has logged a text.
 func (f *failover) logged(name, text string) bool {
 	f.t.Helper()
 	for _, p := range f.members {
@@ -172,8 +170,8 @@ func (f *failover) logged(name, text string) bool {
 	return false
 }
 
-// alone lets nothing that a node writes reach the others; etcd and the
-// processes of the site notice nothing.
+// alone keeps the writes of a node from the others. etcd and the processes of the site are not
+// affected.
 func (f *failover) alone(node int) {
 	f.t.Helper()
 	rules := "add table netdev alone; add chain netdev alone in { type filter hook ingress device eth0 priority " +

@@ -17,17 +17,18 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// The scenes of a database on three hosts under Patroni: its primary changes
-// while requests and releases go on. scripts/test plays them apart from the
-// schedules, as each waits for its cluster most of the time.
+// The scenes of a database on three hosts under Patroni: its primary changes while requests and
+// releases continue. scripts/test plays them apart from the schedules, because each mostly waits
+// for its cluster.
 
-// reconnects is the longest time from there being a new primary until every
-// process has a session with it: a pause of 5 s, 3 s for a host of the URL that is
+// reconnects is the longest time from a new primary until every process has a session with it: a
+// pause of 5 s, 3 s for a dead host of the URL, and more than as much again for a machine that runs
+// all of it.
 // dead, and more than as much again for a machine that does all of it at once.
 const reconnects = 20 * time.Second
 
-// failover is a site in database mode at the default intervals. Its last
-// three hosts are a cluster under Patroni.
+// failover is a site in database mode at the default intervals. Its last three hosts are a cluster
+// under Patroni.
 type failover struct {
 	*site
 	db    *pgtest.Cluster
@@ -54,8 +55,8 @@ func onPatroni(t *testing.T, hosts int, synchronous bool) *failover {
 	return f
 }
 
-// begin is two services in their first version, two entries, users and jobs, with
-// less load than that of a schedule: these scenes take minutes.
+// begin starts two services in their first version, two entries, users and jobs. The load is below
+// that of a schedule, because these scenes take minutes.
 func (f *failover) begin(first *database) {
 	f.t.Helper()
 	f.portals(0, 1)
@@ -94,7 +95,7 @@ func (f *failover) connected(node int) time.Duration {
 	return time.Since(begun)
 }
 
-// sessions are the names that processes of the site go by at a node.
+// sessions returns the names of the site's processes with a session at a node.
 func (f *failover) sessions(node int) (names string, err error) {
 	ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Second)
 	defer cancel()
@@ -108,8 +109,8 @@ func (f *failover) sessions(node int) (names string, err error) {
 	return names, err
 }
 
-// change is a way in which the primary changes. It returns the new one, how
-// long it took until there was one, and what brings the old one back.
+// change is a way in which the primary changes. It returns the new primary, the time until there
+// was one, and a function that brings the old one back.
 type change struct {
 	name string
 	make func(*failover) (primary int, took time.Duration, back func())
@@ -122,7 +123,7 @@ var changes = []change{
 	}},
 	{"its host dies", func(f *failover) (int, time.Duration, func()) {
 		old := f.primary()
-		f.host(old).Cut() // a dead host says nothing more, not even that its connections have ended
+		f.host(old).Cut() // a dead host sends nothing more, not even the end of its connections
 		f.db.Kill(f.t, old)
 		primary, took := f.db.AwaitPrimary(f.t, old)
 		return primary, took, func() { f.host(old).Heal(); f.db.Return(f.t, old) }
@@ -144,7 +145,7 @@ func (f *failover) primary() int {
 	return node
 }
 
-// did notes the newest step as one that was committed.
+// did records the newest step as committed.
 func (f *failover) did() {
 	f.t.Helper()
 	entries := f.log()
@@ -182,10 +183,9 @@ func (f *failover) holds(node int) {
 	}
 }
 
-// TestFailOver: the primary hands over, its host dies, its cable is cut, each
-// under load; then the old one is back and follows. No call fails; every process
-// finds the new primary, one among them with a URL that does not ask for it; a new
-// instance is called through it.
+// TestFailOver: the primary hands over, its host dies, or its cable is cut, each under load. Then
+// the old one returns and follows. No call fails. Every process finds the new primary, also one
+// with a URL that does not ask for it. A new instance is called through it.
 func TestFailOver(t *testing.T) {
 	t.Parallel()
 	f := onPatroni(t, 4, true)

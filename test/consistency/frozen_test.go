@@ -14,7 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// instances are how many of a service the database lists.
+// instances returns how many instances of a service the database lists.
 func (d *database) instances(service string) (n int) {
 	d.site.t.Helper()
 	ctx, cancel := context.WithTimeout(d.site.t.Context(), 40*time.Second)
@@ -27,10 +27,9 @@ func (d *database) instances(service string) (n int) {
 	return n
 }
 
-// TestFrozenProvider: a provider hangs in database mode, for longer than its
-// lease. It leaves the lists, and costs its callers the calls that they had with
-// it, of idempotent methods none. When it goes on it is listed and called again;
-// when it was asked to leave meanwhile, it leaves.
+// TestFrozenProvider: a provider freezes in database mode for longer than its lease. It leaves the
+// lists. Its callers lose the calls under way, but none of an idempotent method. After it thaws it
+// is listed and called again, or, when it was asked to leave meanwhile, it leaves.
 func TestFrozenProvider(t *testing.T) {
 	t.Parallel()
 	const workers = 4
@@ -46,7 +45,7 @@ func TestFrozenProvider(t *testing.T) {
 			return strings.HasPrefix(n.Trace, of+"/") && (n.Code == "") == ok
 		})
 	}
-	called := func(what string) { // by both, some more times
+	called := func(what string) { // by both callers, some more times
 		t.Helper()
 		before := served("auth-1")
 		s.await("auth-1 is called "+what, func() bool { return served("auth-1") > before+50 })

@@ -12,23 +12,22 @@ import (
 	"testing"
 )
 
-// envFuture tells a command of the future what is special about its step.
+// envFuture gives a command of the future the special case of its step.
 const envFuture = "SKERRY_FUTURE"
 
-// What envFuture may hold.
+// The values of envFuture.
 const (
-	needing = "needs"  // its entry needs what the present does not know
-	forcing = "forced" // likewise, and it asks no process whether it knows that
+	needing = "needs"  // its entry needs a feature that the present does not know
+	forcing = "forced" // the same, and it asks no process whether it knows that
 )
 
-// future is this tree as a later version may have it: everything that may grow
-// by the rules of docs/protocol.md has grown. Each text is there once, unless
-// it is to be replaced wherever it is.
+// future is this tree as a later version may have it: everything that may grow by the rules of
+// docs/protocol.md has grown. Each old text occurs once, unless it is replaced everywhere.
 var future = []struct {
 	file, old, new string
 	everywhere     bool
 }{
-	// Entries, their parts and what stands around them have a field more, and there is a need more.
+	// Entries, their parts and their envelopes have a further field, and there is a further need.
 	{file: "rollout/entry.go", old: `var KnownNeeds = []string{}`, new: `var KnownNeeds = []string{"future-1"}
 
 func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
@@ -71,7 +70,7 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 		new: "type Undertaking struct {\n	Weather string `json:\"weather\"`\n"},
 	{file: "member.go", old: `tags := map[string]string{`, new: `tags := map[string]string{"weather": "fine", `},
 
-	// An operator can be made to break the rule that all are asked first.
+	// An operator can be made to break the rule that every process is asked first.
 	{file: "rollout/operator/controller.go", old: `	if len(e.Needs) == 0 {`,
 		new: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
 	{file: "rollout/operator/controller.go", old: `	"fmt"`, new: `	"fmt"
@@ -85,7 +84,7 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{file: "rollout/operator/ballot.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
 
-	// Every struct of packets and internal calls has a field more.
+	// Every struct of packets and internal calls has a further field.
 	{file: "internal/wire/skerry.go", everywhere: true,
 		old: `	if err := oprot.WriteFieldStop(ctx); err != nil {`,
 		new: `	if err := oprot.WriteFieldBegin(ctx, "weather", thrift.STRING, 1000); err != nil {
@@ -96,7 +95,7 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	}
 	if err := oprot.WriteFieldStop(ctx); err != nil {`},
 
-	// A header more in every call and in every hello, and a part more there.
+	// Every call and every hello has a further header, and hellos a further part.
 	{file: "rpc/headers.go", old: `	pair(keyCaller, caller)
 `, new: `	pair(keyCaller, caller)
 	pair("sk-weather", "fine")
@@ -113,7 +112,7 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{file: "rpc/greeting.go", old: `offers:  c.s.routes.offers(theirs.offers, c.s.also),`,
 		new: `offers:  append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"}),`},
 
-	// Tables of a version more, which programs that know the present one can use.
+	// Tables of the next version, which programs that know the present one can use.
 	{file: "registry/postgres/schema.go", old: `const SchemaVersion = 5`, new: `const SchemaVersion = 6`},
 	{file: "registry/postgres/schema.sql",
 		old: `INSERT INTO skerry_schema (version, needs) VALUES (5, 4) ON CONFLICT DO NOTHING;`,
@@ -166,8 +165,8 @@ func overlay(dir string) (path string, err error) {
 	return path, os.WriteFile(path, list, 0o600)
 }
 
-// TestFutureHasItsPlace says at once, without a scene, that a change of the
-// tree has taken the place of one of the future.
+// TestFutureHasItsPlace shows at once, without a scene, that a change of the tree has removed a
+// text that future replaces.
 func TestFutureHasItsPlace(t *testing.T) {
 	t.Parallel()
 	_, err := overlay(t.TempDir())
@@ -176,11 +175,11 @@ func TestFutureHasItsPlace(t *testing.T) {
 
 // binaries are the programs of one version of skerry.
 type binaries struct {
-	roles string // this test, which plays the parts
+	roles string // this test, which plays the roles
 	tool  string // the operator's command
 }
 
-// ofThePresent are this test and the command of this tree.
+// ofThePresent returns this test and the command of this tree.
 func ofThePresent(t *testing.T) binaries {
 	t.Helper()
 	self, err := os.Executable()

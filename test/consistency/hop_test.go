@@ -19,7 +19,7 @@ import (
 	"github.com/skerry/skerry/test/consistency/hop"
 )
 
-// agent does errands in the name of one service.
+// agent carries out plans as one service.
 type agent struct {
 	part
 	process string
@@ -27,7 +27,7 @@ type agent struct {
 	out     *lines
 	spans   atomic.Int64
 
-	mu    sync.Mutex // orders the beginnings of spans with what is applied then
+	mu    sync.Mutex // orders the beginnings of spans with the applied entries
 	stubs map[string]func() *hop.HopClient
 }
 
@@ -50,7 +50,7 @@ func (a *agent) Post(ctx context.Context, text string) error {
 	return nil
 }
 
-// do does an errand of which a call has told.
+// do carries out the plan of a call.
 func (a *agent) do(ctx context.Context, text string, entry bool) *hop.Failed {
 	var e errand
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
@@ -62,7 +62,7 @@ func (a *agent) do(ctx context.Context, text string, entry bool) *hop.Failed {
 	return failed
 }
 
-// begin notes that an errand is being done.
+// begin notes that a plan has begun.
 func (a *agent) begin(ctx context.Context, e errand, entry bool) string {
 	id := fmt.Sprintf("%s#%d", a.Name, a.spans.Add(1))
 	a.mu.Lock()
@@ -74,7 +74,7 @@ func (a *agent) begin(ctx context.Context, e errand, entry bool) string {
 	return id
 }
 
-// end notes the end of a span, and the token that its calls had in the end.
+// end notes the end of a span, and the last token of its calls.
 func (a *agent) end(ctx context.Context, id string, failed *hop.Failed) {
 	n := note{Kind: ended, ID: id, Token: tokenOf(ctx), Applied: a.node.Rollout().Log().Last().String(), At: time.Now()}
 	if failed != nil {
@@ -90,7 +90,7 @@ func tokenOf(ctx context.Context) string {
 	return ""
 }
 
-// work does what a plan says.
+// work carries out a plan.
 func (a *agent) work(ctx context.Context, trace, span string, p plan) *hop.Failed {
 	if p.Stubborn {
 		ctx = context.WithoutCancel(ctx)
@@ -102,7 +102,7 @@ func (a *agent) work(ctx context.Context, trace, span string, p plan) *hop.Faile
 		}
 		pause(ctx, 20*time.Millisecond)
 	}
-	if p.Forgets { // what it calls knows nothing of the trace
+	if p.Forgets { // its callees know nothing of the trace
 		ctx, trace, span = context.Background(), trace+"~"+span, ""
 	}
 	failures := make([]*hop.Failed, len(p.Calls))
@@ -144,7 +144,7 @@ func (a *agent) call(ctx context.Context, trace, span string, p plan) *hop.Faile
 		return nil
 	}
 	failed := failure(err)
-	if refusals[failed.Code] != nil && !errors.As(err, new(*hop.Failed)) { // by the callee's process or for want of one
+	if refusals[failed.Code] != nil && !errors.As(err, new(*hop.Failed)) { // by its process, or without one
 		a.out.note(note{Kind: refused, Trace: trace, Parent: span, Service: p.To, Process: a.process,
 			Token: tokenOf(ctx), Code: failed.Code, Text: failed.Reason, At: time.Now()})
 	}
@@ -154,7 +154,7 @@ func (a *agent) call(ctx context.Context, trace, span string, p plan) *hop.Faile
 	return failed
 }
 
-// failure is why a call failed, in the words of the first process that noticed.
+// failure returns why a call failed, as reported by the first process that detected it.
 func failure(err error) *hop.Failed {
 	if failed, ok := errors.AsType[*hop.Failed](err); ok {
 		return failed

@@ -10,12 +10,11 @@ import (
 	"github.com/skerry/skerry/rollout/rollouttest"
 )
 
-// The schedules of answers that get lost and of messages that come late.
+// The schedules of lost answers and late messages.
 
-// TestLostAnswers: relays in front of auth and proc break connections in place
-// of answers, while a release of both is committed: what was executed by the
-// old version is executed again, and must be so by the old version (A3). The
-// operator's answers get lost, too.
+// TestLostAnswers: relays in front of auth and proc break connections instead of passing answers,
+// while a release of both is committed. Calls that the old version executed are executed again, and
+// must be by the old version (A3). The operator loses answers as well.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, "mode: broadcast\nlan: {key: "+lab.SiteKey+"}\n"+repeating)
@@ -68,12 +67,12 @@ func (s *site) insist(step ...string) {
 			return
 		}
 		s.t.Logf("%s", said)
-		_, _ = s.operator(0, "refresh").done() // the next try tells
+		_, _ = s.operator(0, "refresh").done() // the next try shows it
 	}
 	s.t.Fatalf("%v: it does not succeed", step)
 }
 
-// twice counts the executions beyond the first of what one span asked one service for.
+// twice counts repeated executions of one span's call to one service.
 func (v verdict) twice() (n int) {
 	calls := map[[2]string]int{}
 	for _, span := range v.history.Spans {
@@ -87,13 +86,12 @@ func (v verdict) twice() (n int) {
 	return n
 }
 
-// planned is how often a span of TestLostAnswers calls a service at most.
+// planned is how often a span of TestLostAnswers may call a service.
 var planned = map[string]int{"auth": 2, "proc": 2}
 
-// TestLateMessages: while the old version is drained, calls run on that were
-// given up (A4), messages are still on their way when their trace's root is
-// long over (A5), and chains of messages hop from process to process (A6). All
-// end at the old version, which must be there.
+// TestLateMessages: while the old version is drained, calls continue that their callers gave up
+// (A4), messages are still under way when their trace's root has long ended (A5), and chains of
+// messages go from process to process (A6). All end at the old version, which must be there.
 func TestLateMessages(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)

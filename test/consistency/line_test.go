@@ -14,9 +14,9 @@ import (
 	"github.com/skerry/skerry/internal/lab"
 )
 
-// TestSlowLine: processes start on a host behind a line on which each frame
-// takes 200 ms each way, so that they hear of the site's rules only when traces
-// have begun there. No request meets what the rules do not say.
+// TestSlowLine: processes start on a host behind a line that takes 200 ms each way for each frame.
+// They learn the site's rules only after traces have begun there. No request meets a version
+// against the rules.
 func TestSlowLine(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 3, onTheLAN)
@@ -48,7 +48,7 @@ func TestSlowLine(t *testing.T) {
 	}
 }
 
-// logged is the first line of a process's log that holds a phrase.
+// logged returns the first line of a process's log with a phrase.
 func (p *process) logged(phrase string) string {
 	text, err := os.ReadFile(p.log)
 	must(p.site.t, err)
@@ -79,7 +79,7 @@ func TestDoctorNamesTheNarrowPath(t *testing.T) {
 	}
 }
 
-// doctor is what skerry doctor says on a host.
+// doctor returns the output of skerry doctor on a host.
 func (s *site) doctor(host int) string {
 	s.t.Helper()
 	c := s.on(host, s.tool, "--config", s.configure("doctor-"+hostName(host), how{}), "doctor")

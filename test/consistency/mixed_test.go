@@ -10,9 +10,8 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// TestMixedModes: processes that see database and LAN release together with
-// such as see the LAN only; the database is lost in the middle. An operator that
-// sees the LAN only may not write a second log.
+// TestMixedModes: processes with database and LAN release together with processes on the LAN only,
+// and the database is lost in the middle. An operator on the LAN only may not write a second log.
 func TestMixedModes(t *testing.T) {
 	t.Parallel()
 	s, db := onDatabase(t, 4, "auto", pgtest.Options{})
@@ -46,8 +45,8 @@ func TestMixedModes(t *testing.T) {
 	s.judge(1000)
 }
 
-// TestReleaseThroughPooler: PgBouncer in transaction mode stands before the
-// database, so that no notification arrives.
+// TestReleaseThroughPooler: PgBouncer in transaction mode stands before the database, so no
+// notification arrives.
 func TestReleaseThroughPooler(t *testing.T) {
 	t.Parallel()
 	s, db := onDatabase(t, 4, "database", pgtest.Options{})
@@ -63,8 +62,8 @@ func TestReleaseThroughPooler(t *testing.T) {
 	s.judge(1000)
 }
 
-// TestDatabaseClockJumps is A25: between the steps of a release the database
-// comes back with a clock that is an hour ahead, then one an hour behind.
+// TestDatabaseClockJumps is A25: between the steps of a release the database restarts with a clock
+// that is an hour ahead, then with one an hour behind.
 func TestDatabaseClockJumps(t *testing.T) {
 	t.Parallel()
 	s, db := onDatabase(t, 4, "database", pgtest.Options{})

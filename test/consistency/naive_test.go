@@ -10,9 +10,9 @@ import (
 	"github.com/skerry/skerry/rollout/rollouttest"
 )
 
-// TestPlainRestartIsCaught brings new versions out as people do without a
-// release: the new ones are started beside the old ones, and these stopped.
-// No request fails, and the checker must notice that requests met both.
+// TestPlainRestartIsCaught updates versions without a release: it starts the new instances beside
+// the old ones, and stops these. No request fails, and the checker must detect that requests met
+// both versions.
 func TestPlainRestartIsCaught(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)
@@ -53,7 +53,7 @@ func TestPlainRestartIsCaught(t *testing.T) {
 	}
 }
 
-// service is of what C1 speaks.
+// service returns the service of a C1 finding.
 func service(f rollouttest.Finding) string {
 	_, rest, _ := strings.Cut(f.Text, " met ")
 	name, _, _ := strings.Cut(rest, " ")

@@ -47,7 +47,7 @@ type buildError struct {
 
 func (e *buildError) Error() string { return "build skerry: " + e.err.Error() + "\n" + e.out }
 
-// operator is a "skerry release" that runs.
+// operator is a running "skerry release".
 type operator struct {
 	*lab.Process
 	site *site
@@ -55,7 +55,7 @@ type operator struct {
 
 	mu   sync.Mutex
 	text strings.Builder
-	end  chan struct{} // closed when everything that it said was read
+	end  chan struct{} // closed when all of its output was read
 }
 
 // operator begins a step of a release on a host.
@@ -90,13 +90,13 @@ func (o *operator) said() string {
 	return o.text.String()
 }
 
-// hears waits until the operator is told a phrase, or the step is over.
+// hears waits until the command prints a phrase, or ends.
 func (o *operator) hears(phrase string) {
 	o.site.t.Helper()
 	o.site.await(o.args+" says "+phrase, func() bool { return strings.Contains(o.said(), phrase) || o.over() })
 }
 
-// says waits until the operator is told a phrase.
+// says waits until the command prints a phrase.
 func (o *operator) says(phrase string) {
 	o.site.t.Helper()
 	o.hears(phrase)
@@ -123,7 +123,7 @@ func (o *operator) done() (said string, err error) {
 	return o.said(), err
 }
 
-// must waits for the end of the step, and wants it to have gone well.
+// must waits for the end of the step, which must succeed.
 func (o *operator) must() string {
 	o.site.t.Helper()
 	said, err := o.done()
@@ -142,7 +142,7 @@ func (s *site) open(by string) {
 	s.release("start", "--by", by, "--reason", "a test")
 }
 
-// ship ships the new version of a service, of which some instances run.
+// ship releases the new version of a service with running instances.
 func (s *site) ship(service, version string) {
 	s.t.Helper()
 	s.release("ship", service, "--version", version)

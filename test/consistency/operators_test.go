@@ -11,12 +11,12 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// The schedules of operators: several at once, and such as die.
+// The schedules of several operators at once, and of operators that die.
 
-// TestPartition: the network falls into two halves, with every service and an
-// operator in each. Both commit. Neither half can know of the other, so
-// neither does, until one operator says that the other half is dead; it is not,
-// and learns what was committed when the network is whole again (A15).
+// TestPartition: the network is cut into two halves, each with every service and an operator. Both
+// operators try to commit. Neither half can know the other's state, so neither commits until one
+// operator declares the other half dead. That half is alive, and learns the commit when the network
+// is whole again (A15).
 func TestPartition(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)
@@ -72,8 +72,8 @@ func TestPartition(t *testing.T) {
 	}
 }
 
-// TestOperatorsAtOnce: two operators do every step at the same time. One of
-// them succeeds, and the others are told why.
+// TestOperatorsAtOnce: two operators do every step at the same time. One of them succeeds, and the
+// other gets the reason.
 func TestOperatorsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)
@@ -106,9 +106,9 @@ func TestOperatorsAtOnce(t *testing.T) {
 	s.judge(1000)
 }
 
-// TestOperatorsDie: operators are killed -9 at moments spread over every step
-// of a release, once for certain after all have promised a commit and before
-// any has it. The next operator goes on.
+// TestOperatorsDie: operators are killed -9 at moments spread over every step of a release, once
+// with certainty after all processes have promised a commit and before one has it. The next
+// operator continues.
 func TestOperatorsDie(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)
@@ -117,7 +117,7 @@ func TestOperatorsDie(t *testing.T) {
 	s.serve(2, "auth-1", "auth", "v1")
 	s.serve(3, "proc-1", "proc", "v1")
 	s.users(1, "users", part{Plans: []plan{call("portal", call("auth"), call("proc", call("auth")))}}, 1)
-	// Each try dies a little later after it has said a phrase.
+	// Each attempt dies a little later after its phrase.
 	die := func(phrase string, pauses []time.Duration, args ...string) {
 		t.Helper()
 		for _, p := range pauses {
@@ -161,7 +161,7 @@ func TestOperatorsDie(t *testing.T) {
 	s.judge(1000)
 }
 
-// newest is the release that the log ends with.
+// newest returns the release at the end of the log.
 func newest(entries []rollout.Entry) (r rollout.Release) {
 	for _, e := range entries {
 		if e.Session != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// TestDatabaseLostAtEveryStep is A14: a release of two services, before each
-// step of which the database is lost, in one of three ways. Without it nothing
-// is done, and with it the step is; not one request notices.
+// TestDatabaseLostAtEveryStep is A14: before each step of a release of two services the database is
+// lost, in one of three ways. Without it no step is done, and with it each is. No request is
+// affected.
 func TestDatabaseLostAtEveryStep(t *testing.T) {
 	t.Parallel()
 	for _, o := range outages {
@@ -37,8 +37,8 @@ func TestDatabaseLostAtEveryStep(t *testing.T) {
 	}
 }
 
-// begin is two services in their first version, two entries, users that send
-// requests through both, and jobs that go on while versions switch.
+// begin starts two services in their first version, two entries, users that send requests through
+// both, and jobs that continue while versions switch.
 func (d *database) begin() {
 	s := d.site
 	s.t.Helper()

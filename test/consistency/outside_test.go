@@ -13,10 +13,10 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// The schedules of what comes from outside of the protocol.
+// The schedules of input from outside the protocol.
 
-// shares is the rest of C10: while a share of the keys meets a version, it is
-// the share that the rules say, within five standard deviations.
+// shares checks the rest of C10: the share of keys that meet a version is the share in the rules,
+// within five standard deviations.
 func (v verdict) shares(t *testing.T, service string) {
 	t.Helper()
 	type split struct {
@@ -53,9 +53,8 @@ func (v verdict) shares(t *testing.T, service string) {
 	}
 }
 
-// TestLostContext: a service makes calls with a context of its own (A22).
-// In a strict site they are refused, and nothing of them is executed; in a
-// site that migrates they are traces of their own, and counted.
+// TestLostContext: a service makes calls with a context of its own (A22). A strict site refuses
+// them without executing anything. In a migrating site they are counted traces of their own.
 func TestLostContext(t *testing.T) {
 	t.Parallel()
 	t.Run("strict", func(t *testing.T) {
@@ -78,7 +77,7 @@ func TestLostContext(t *testing.T) {
 		lost := 0
 		for _, f := range v.history.Check() {
 			if f.Rule == "C3" {
-				lost++ // as it should be told
+				lost++ // its caller gets the refusal
 				continue
 			}
 			t.Errorf("%v", f)
@@ -92,7 +91,7 @@ func TestLostContext(t *testing.T) {
 	})
 }
 
-// forgetful is a site of which one service loses contexts.
+// forgetful is a site with one service that loses contexts.
 func forgetful(t *testing.T, lines string) *site {
 	s := newSite(t, 3, lines)
 	s.portals(1)
@@ -118,10 +117,9 @@ func (s *site) releaseAuth() {
 	pause(s.t.Context(), time.Second)
 }
 
-// TestForgedTokens: users send tokens of their own making, of generations
-// that are far ahead, long gone, of another timeline, and of another log (A23).
-// Their requests are refused, or served by one snapshot; no other request
-// notices.
+// TestForgedTokens: users send made-up tokens of generations that are far ahead or long gone, of
+// another timeline, and of another log (A23). Their requests are refused, or served by one
+// snapshot. No other request is affected.
 func TestForgedTokens(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 3, onTheLAN)
@@ -154,7 +152,7 @@ func TestForgedTokens(t *testing.T) {
 	s.release("commit")
 	pause(t.Context(), time.Second)
 	for _, f := range forgers {
-		if f.Name == "forger-gone" { // while it goes on, it holds the old version
+		if f.Name == "forger-gone" { // while it runs, it holds the old version
 			f.stop()
 		}
 	}
@@ -184,7 +182,7 @@ func TestForgedTokens(t *testing.T) {
 	}
 }
 
-// codes counts how the requests of some users ended, "" for well.
+// codes counts the outcomes of the requests of some users, "" for success.
 func (v verdict) codes(s *site, users string) map[string]int {
 	out := map[string]int{}
 	for _, n := range s.book.of(asked, named(users)) {
@@ -193,10 +191,9 @@ func (v verdict) codes(s *site, users string) map[string]int {
 	return out
 }
 
-// TestClocks: on two hosts, processes live by monotonic clocks that are an hour
-// and five hours ahead of their neighbours' (A25). One of them hangs in the
-// middle of requests; a neighbour that sees its start by another clock must not
-// take it for dead.
+// TestClocks: on two hosts, processes have monotonic clocks that are an hour and five hours ahead
+// of their neighbours' (A25). One of them freezes in the middle of requests. A neighbour that sees
+// its start by another clock must not count it as dead.
 func TestClocks(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)
@@ -239,9 +236,9 @@ func TestClocks(t *testing.T) {
 	s.judge(1000)
 }
 
-// TestPlainHop: in the middle of a request stands a server of Apache Thrift
-// that knows no tokens (A26). It calls back by an entry, and begins a trace of
-// its own there; before and behind it everything is consistent.
+// TestPlainHop: in the middle of a request is a server of Apache Thrift without tokens (A26). It
+// calls back through an entry, and begins a trace of its own there. Before and after it everything
+// is consistent.
 func TestPlainHop(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)

@@ -12,8 +12,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// over ends the time in which requests may fail, when those have ended that had
-// begun by the log that ended.
+// over ends the time in which requests may fail, after those have ended that had begun by the ended
+// log.
 func (p *parted) over(after time.Duration) {
 	p.t.Helper()
 	pause(p.t.Context(), after)
@@ -25,8 +25,8 @@ func (p *parted) over(after time.Duration) {
 	p.more(200)
 }
 
-// twoPrimaries is a site with two primaries and two logs, after its network has
-// become whole again.
+// twoPrimaries returns a site with two primaries and two logs, after its network has become whole
+// again.
 func twoPrimaries(t *testing.T) (*parted, [2][]rollout.Entry) {
 	t.Helper()
 	s, db := onDatabase(t, 5, "auto", pgtest.Options{})
@@ -58,7 +58,7 @@ func twoPrimaries(t *testing.T) (*parted, [2][]rollout.Entry) {
 	return p, logs
 }
 
-// logs are those of both halves.
+// logs returns those of both halves.
 func (p *parted) logs() (out [2][]rollout.Entry) {
 	p.t.Helper()
 	for i, h := range p.halves {
@@ -67,9 +67,8 @@ func (p *parted) logs() (out [2][]rollout.Entry) {
 	return out
 }
 
-// renew restarts processes of the second half while there are two logs: one
-// goes on with the rules that it had, one comes with an older state, and one
-// with none.
+// renew restarts processes of the second half while there are two logs: one with its rules, one
+// with an older state, and one with none.
 func (p *parted) renew() {
 	p.t.Helper()
 	h := p.halves[1]

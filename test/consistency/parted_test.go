@@ -10,28 +10,27 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// The schedules of rule logs that part: two operators commit where neither can
-// see the other. No request may meet two versions, whatever it calls.
+// The schedules of rule logs that part: two operators commit without a view of each other. No
+// request may meet two versions, whatever it calls.
 
-// parted is a site with a network that fell into two halves, each with all services,
-// an operator, users and a database of its own, or none.
+// parted is a site with a network that was cut into two halves, each with all services, an
+// operator, users and its own database, or none.
 type parted struct {
 	*site
 	halves [2]half
 	healed time.Time
-	whole  time.Time // when one of the logs went on alone
+	whole  time.Time // when one of the logs became the only one
 }
 
-// half is one side of a parted site. What runs there has the half's letter at
-// the end of its name.
+// half is one side of a parted site. The names of its processes end with its letter.
 type half struct {
 	letter string
 	hosts  []int // the operator's first, then that of the entry
 	lines  string
 }
 
-// partedSite is a site that has begun a release of auth and proc, of which a
-// share of 30 % is committed.
+// partedSite is a site with an open release of auth and proc, of which a share of 30 % is
+// committed.
 func partedSite(s *site, halves [2]half) *parted {
 	s.t.Helper()
 	p := &parted{site: s, halves: halves}
@@ -39,7 +38,7 @@ func partedSite(s *site, halves [2]half) *parted {
 		s.serve(h.hosts[0], "portal-"+h.letter, "portal", "v1", how{entry: true})
 		p.version(h, "auth", "v1")
 		p.version(h, "proc", "v1")
-		p.version(h, "only"+h.letter, "v1") // in this half alone: the other one's calls cross the seam
+		p.version(h, "only"+h.letter, "v1") // in this half alone: the other one's calls cross the cut
 	}
 	for i, h := range halves {
 		far := "only" + halves[1-i].letter
@@ -76,7 +75,7 @@ func partedSite(s *site, halves [2]half) *parted {
 	return p
 }
 
-// ofUsers are the notes of the requests of one source.
+// ofUsers selects the notes of the requests of one source.
 func ofUsers(name string) func(note) bool {
 	return func(n note) bool { return strings.HasPrefix(n.Trace, name+"/") }
 }
@@ -87,7 +86,7 @@ func (p *parted) version(h half, service, version string, special ...how) *proce
 	return p.serve(h.hosts[1], service+"-"+version+"-"+h.letter, service, version, special...)
 }
 
-// by gives a step to the operator of one half, which takes the other for dead.
+// by gives a step to the operator of one half, which declares the other half dead.
 func (p *parted) by(i int, args ...string) {
 	p.t.Helper()
 	mine, other := p.halves[i], p.halves[1-i]
@@ -97,7 +96,7 @@ func (p *parted) by(i int, args ...string) {
 	p.as(mine, func() { p.insistOn(mine.hosts[0], args...) })
 }
 
-// as does something with the configuration of a half.
+// as runs do with the configuration of a half.
 func (p *parted) as(h half, do func()) {
 	usual := p.lines
 	if h.lines != "" {
@@ -107,7 +106,7 @@ func (p *parted) as(h half, do func()) {
 	do()
 }
 
-// heals ends the partition, and waits until calls have crossed the seam.
+// heals ends the partition, and waits until calls have crossed the cut.
 func (p *parted) heals() {
 	p.t.Helper()
 	p.healed = time.Now()
@@ -123,13 +122,13 @@ func (p *parted) heals() {
 	})
 }
 
-// sideOf is the half of a span's process.
+// sideOf returns the half of a span's process.
 func sideOf(span string) string {
 	name, _, _ := strings.Cut(span, "#")
 	return name[strings.LastIndex(name, "-")+1:]
 }
 
-// shown checks what an operator sees of two logs, and that no step is done.
+// shown checks that an operator sees two logs, and that no step is done.
 func (p *parted) shown(logs [2][]rollout.Entry) {
 	p.t.Helper()
 	status, err := p.operator(0, "status").done()
@@ -172,8 +171,8 @@ func (p *parted) shown(logs [2][]rollout.Entry) {
 	}
 }
 
-// adopts lets the log of one half go on while requests run, and waits until
-// calls cross the seam again.
+// adopts makes the log of one half the only one while requests run, and waits until calls cross the
+// cut again.
 func (p *parted) adopts(log []rollout.Entry, args ...string) {
 	p.t.Helper()
 	p.insistOn(0, append([]string{"adopt", "--keep", log[len(log)-1].Hash()[:10]}, args...)...)
@@ -200,8 +199,8 @@ func (p *parted) crossed(from, to time.Time) (fromA, fromB int) {
 	return fromA, fromB
 }
 
-// goesOn brings out one release more over both halves, and judges it all.
-// ended is the log that does not go on.
+// goesOn does one more release over both halves, and judges everything. ended is the log that was
+// ended.
 func (p *parted) goesOn(ended []rollout.Entry) verdict {
 	p.t.Helper()
 	if newest(p.log()).State != rollout.Stopped {
@@ -227,8 +226,8 @@ func (p *parted) goesOn(ended []rollout.Entry) verdict {
 	return v
 }
 
-// unexecuted checks that no call was executed that was refused: the users' plans
-// call no service twice from one span.
+// unexecuted checks that no refused call was executed: the users' plans call no service twice from
+// one span.
 func (p *parted) unexecuted() {
 	p.t.Helper()
 	executed := map[[2]string]bool{}
@@ -247,7 +246,7 @@ func (p *parted) unexecuted() {
 	}
 }
 
-// numbers says what became of the requests, and that the scene proves something.
+// numbers logs the outcomes of the requests, and checks that there were enough of them.
 func (p *parted) numbers(v verdict) {
 	p.t.Helper()
 	mixed := 0
@@ -280,11 +279,10 @@ func (p *parted) numbers(v verdict) {
 	}
 }
 
-// TestTwoPrimaries: the primary of the database is cut off with half of the
-// site, and the standby of the other half promoted. One operator commits on
-// one, another rolls back on the other; then the network is whole again. Calls
-// across the seam are refused, unexecuted, until an operator adopts one of the
-// logs: the one in the database of that operator, or the other one.
+// TestTwoPrimaries: the primary of the database is cut off with half of the site, and the standby
+// of the other half is promoted. One operator commits on one, another rolls back on the other. Then
+// the network is whole again. Calls across the cut are refused without execution until an operator
+// adopts one of the logs: the one in that operator's database, or the other one.
 func TestTwoPrimaries(t *testing.T) {
 	t.Parallel()
 	t.Run("its own log is kept", func(t *testing.T) {
@@ -309,16 +307,15 @@ func TestTwoPrimaries(t *testing.T) {
 	})
 }
 
-// TestHalvesOfTheLAN: the LAN falls into two halves, and each operator takes the
-// other half for dead. One commits; the other rolls back, ends the release, and
-// brings out a service of which the first log never speaks. When the halves
-// meet, calls across the seam are refused until one log is adopted. A process
-// of the log that ends hangs from its first own step until then.
+// TestHalvesOfTheLAN: the LAN is cut into two halves, and each operator declares the other half
+// dead. One commits. The other rolls back, ends the release, and releases a service that the first
+// log never names. When the halves meet, calls across the cut are refused until one log is adopted.
+// A process of the log that ends is frozen from its first own step until then.
 func TestHalvesOfTheLAN(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 5, onTheLAN)
 	p := partedSite(s, [2]half{{letter: "a", hosts: []int{0, 1}}, {letter: "b", hosts: []int{2, 3, 4}}})
-	for _, h := range p.halves { // after the release began, so no rule speaks of it
+	for _, h := range p.halves { // the release began before, so no rule names it
 		p.version(h, "gate", "v1")
 		s.users(h.hosts[1], "gate-users-"+h.letter, part{Workers: 2, Plans: []plan{
 			call("portal", call("gate"), call("auth").rested(50*time.Millisecond), call("proc", call("gate"))),

@@ -15,7 +15,7 @@ import (
 	"github.com/skerry/skerry/test/consistency/hop"
 )
 
-// plain serves hop as any program of Apache Thrift does.
+// plain serves hop like any program of Apache Thrift.
 func plain(ctx context.Context, p part, out *lines) error {
 	l, err := thrift.NewTServerSocket(p.Listen)
 	if err != nil {
@@ -41,12 +41,12 @@ func (s *stranger) Visit(ctx context.Context, text string) error {
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
 		return &hop.Failed{Code: "errand", Reason: err.Error()}
 	}
-	if s.Service != "" { // else the checker is told nothing of it
+	if s.Service != "" { // else the checker does not see it
 		s.out.note(note{Kind: began, ID: fmt.Sprint(s.Name, "#", s.calls.Add(1)), Trace: e.Trace, Service: s.Service,
 			Version: s.Version, At: time.Now()})
 	}
 	for _, p := range e.Plan.Calls {
-		// It hands nothing on: what it calls knows no more of the trace.
+		// It passes nothing on: its callees know no more of the trace.
 		if err := s.call(ctx, errand{Trace: e.Trace + "~" + s.Name, Plan: p}); err != nil {
 			return &hop.Failed{Code: "legacy", Reason: err.Error()}
 		}

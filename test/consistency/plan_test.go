@@ -9,29 +9,28 @@ import (
 	"time"
 )
 
-// plan is what one call asks its callee to do: to wait, to make calls, to wait
-// again, and to answer.
+// plan is the task of a callee: to wait, to make calls, to wait again, and to answer.
 type plan struct {
 	To       string        `json:"to"`
 	Hold     time.Duration `json:"hold,omitempty"` // before its calls
 	Calls    []plan        `json:"calls,omitempty"`
 	AtOnce   bool          `json:"atOnce,omitempty"` // its calls are made side by side
 	Rest     time.Duration `json:"rest,omitempty"`   // after its calls
-	Until    string        `json:"until,omitempty"`  // it waits, before its calls, until there is a file at this path
-	OneWay   bool          `json:"oneWay,omitempty"` // it is sent, and no caller waits for it
+	Until    string        `json:"until,omitempty"`  // before its calls, it waits until this file exists
+	OneWay   bool          `json:"oneWay,omitempty"` // it is sent one-way, without a waiting caller
 	Patience time.Duration `json:"patience,omitempty"`
-	Stubborn bool          `json:"stubborn,omitempty"` // it goes on when its caller has given up
+	Stubborn bool          `json:"stubborn,omitempty"` // it continues after its caller has given up
 	Forgets  bool          `json:"forgets,omitempty"`  // its calls don't belong to the trace
-	Optional bool          `json:"optional,omitempty"` // its caller goes on when it has failed
+	Optional bool          `json:"optional,omitempty"` // its caller continues when it has failed
 }
 
-// call is a plan to visit a service, which then makes its calls in order.
+// call returns a plan that visits a service, which then makes its calls in order.
 func call(to string, calls ...plan) plan { return plan{To: to, Calls: calls} }
 
-// atOnce is a call that makes its own calls side by side.
+// atOnce returns a call with calls of its own side by side.
 func atOnce(to string, calls ...plan) plan { return plan{To: to, Calls: calls, AtOnce: true} }
 
-// post is a one-way call.
+// post returns a one-way call.
 func post(to string, calls ...plan) plan { return plan{To: to, Calls: calls, OneWay: true} }
 
 // held makes the callee wait before its calls.
@@ -43,17 +42,16 @@ func (p plan) until(g gate) plan { p.Until = string(g); return p }
 // rested makes the callee wait after its calls.
 func (p plan) rested(d time.Duration) plan { p.Rest = d; return p }
 
-// given up is a call that its caller waits for so long only, and goes on without;
-// the callee goes on, too.
+// givenUp returns a call that its caller gives up after so long, while the callee continues.
 func (p plan) givenUp(after time.Duration) plan {
 	p.Patience, p.Stubborn, p.Optional = after, true, true
 	return p
 }
 
-// waitedFor is a call with a caller that waits so long for the answer.
+// waitedFor returns a call with a caller that waits so long for the answer.
 func (p plan) waitedFor(d time.Duration) plan { p.Patience = d; return p }
 
-// stubborn goes on when its caller is gone.
+// stubborn continues after its caller has gone.
 func (p plan) stubborn() plan { p.Stubborn = true; return p }
 
 // forgets calls outside of the trace.
@@ -68,15 +66,15 @@ func chain(hold time.Duration, services ...string) plan {
 	return p
 }
 
-// gate is the path of a file: once it exists, a wait ends.
+// gate is the path of a file that ends a wait when it exists.
 type gate string
 
-// gate is closed yet.
+// gate returns a closed gate.
 func (s *site) gate(name string) gate { return gate(filepath.Join(s.dir, name+".open")) }
 
 func (s *site) opens(g gate) { s.t.Helper(); must(s.t, os.WriteFile(string(g), nil, 0o600)) }
 
-// errand is a plan on its way.
+// errand is a plan with its trace and its sender.
 type errand struct {
 	Trace  string `json:"trace"`
 	Parent string `json:"parent,omitempty"` // span that sent it; "" for users

@@ -14,11 +14,10 @@ import (
 	"time"
 )
 
-// relay passes connections on to a process, as its lines of input say:
-// "calls DURATION" and "answers DURATION" delay what goes there and back, "of
-// ADDRESS" for connections from that host only, "lose N" breaks the connection
-// in place of every Nth piece that goes back.
-// What is on its way arrives, even when its sender is dead meanwhile.
+// relay passes connections on to a process, and obeys lines of input. "calls DURATION" and "answers
+// DURATION" delay bytes to and from the process, "of ADDRESS" only for connections from that host.
+// "lose N" breaks the connection instead of passing every Nth answer. Bytes under way arrive even
+// when their sender has died meanwhile.
 func relay(ctx context.Context, p part, out *lines) error {
 	l, err := net.Listen("tcp", p.Listen)
 	if err != nil {
@@ -37,7 +36,7 @@ func relay(ctx context.Context, p part, out *lines) error {
 	}
 }
 
-// ways are what a relay does at the moment.
+// ways are the present settings of a relay.
 type ways struct {
 	calls, answers atomic.Int64 // delays
 	lose, passed   atomic.Int64
@@ -72,7 +71,7 @@ func (w *ways) carry(from net.Conn, target string) {
 		return
 	}
 	cut := func() {
-		from.(*net.TCPConn).SetLinger(0) // the other side is reset
+		from.(*net.TCPConn).SetLinger(0) // resets the other side
 		from.Close()
 		to.Close()
 	}
@@ -81,7 +80,7 @@ func (w *ways) carry(from net.Conn, target string) {
 	w.pass(host, from, to, &w.answers, cut)
 }
 
-// piece is what was read at once, and when it may go on.
+// piece is the bytes of one read, with the time at which they may go on.
 type piece struct {
 	bytes []byte
 	due   time.Time
@@ -120,7 +119,7 @@ func (w *ways) pass(host string, to, from net.Conn, delay *atomic.Int64, cut fun
 	}
 }
 
-// does tells a relay what to do.
+// does sends orders to a relay.
 func (p *process) does(orders string) {
 	p.site.t.Helper()
 	_, err := io.WriteString(p.Stdin, orders+"\n")

@@ -10,10 +10,10 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// TestRestoredDatabase is A16: the database's disk is put back to where it was
-// before the switch. The processes go by the rules that they have applied; no
-// step is possible until an operator adopts these, on a new timeline; a process
-// that starts meanwhile with the older rules meets no request that it may not.
+// TestRestoredDatabase is A16: the database's disk returns to its state before the switch. The
+// processes continue by the rules that they have applied. No step is possible until an operator
+// adopts these rules on a new timeline. A process that starts meanwhile with the older rules meets
+// no request that it may not.
 func TestRestoredDatabase(t *testing.T) {
 	t.Parallel()
 	s, db := onDatabase(t, 4, "database", pgtest.Options{})
@@ -47,10 +47,9 @@ func TestRestoredDatabase(t *testing.T) {
 	}
 }
 
-// TestSleeperAndLatecomer: in database mode, a process hangs for longer than
-// its lease with a trace open (A10), and one comes back, while versions are
-// drained, with the rules that it had before the switch, while the database is
-// away (A12). Neither is forgotten.
+// TestSleeperAndLatecomer: in database mode, a process with an open trace freezes for longer than
+// its lease (A10). While versions are drained and the database is away, another process returns
+// with its rules from before the switch (A12). Neither is forgotten.
 func TestSleeperAndLatecomer(t *testing.T) {
 	t.Parallel()
 	s, db := onDatabase(t, 4, "database", pgtest.Options{})

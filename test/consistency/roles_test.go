@@ -21,10 +21,10 @@ import (
 	"github.com/skerry/skerry/test/consistency/hop"
 )
 
-// envPart holds the part that a process plays; unset, this is the test itself.
+// envPart holds the role of a process; unset, this is the test itself.
 const envPart = "SKERRY_PART"
 
-// part is what a process is started to be.
+// part is the role of a process.
 type part struct {
 	Role    string   `json:"role"`
 	Name    string   `json:"name"`
@@ -37,8 +37,8 @@ type part struct {
 	Plans   []plan        `json:"plans,omitempty"` // one request after the other
 	Workers int           `json:"workers,omitempty"`
 	Pause   time.Duration `json:"pause,omitempty"` // of a worker between two requests
-	Doors   []string      `json:"doors,omitempty"` // host:port of the entries that users know
-	Keys    int           `json:"keys,omitempty"`  // sticky keys that they take turns with; 0: none
+	Doors   []string      `json:"doors,omitempty"` // host:port of the entries for users
+	Keys    int           `json:"keys,omitempty"`  // sticky keys in turn; 0: none
 	Baggage string        `json:"baggage,omitempty"`
 
 	// Of a relay.
@@ -57,7 +57,7 @@ var roles = map[string]func(context.Context, part, *lines) error{
 func TestMain(m *testing.M) {
 	text := os.Getenv(envPart)
 	if text == "" {
-		rollout.KnownNeeds = append(rollout.KnownNeeds, "future-1") // so that this process can judge its log
+		rollout.KnownNeeds = append(rollout.KnownNeeds, "future-1") // lets this process judge its log
 		pgtest.MainParallel(m, 8)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -75,7 +75,7 @@ func TestMain(m *testing.M) {
 	out.note(note{Kind: left, At: time.Now()})
 }
 
-// serve offers a service until SIGTERM, or until its version has gone.
+// serve serves a service until SIGTERM, or until its version has ended.
 func serve(ctx context.Context, p part, out *lines) error {
 	node, err := skerry.OpenFile(ctx, p.Config)
 	if err != nil {
@@ -89,8 +89,8 @@ func serve(ctx context.Context, p part, out *lines) error {
 	return err
 }
 
-// use is people outside: they know the addresses of some entries, and nothing
-// of releases. Each request is finished.
+// use plays users outside the site, which know the addresses of some entries and nothing of
+// releases. Each request is finished.
 func use(ctx context.Context, p part, out *lines) error {
 	var doors []*rpc.Endpoint
 	for _, addr := range p.Doors {
@@ -112,7 +112,7 @@ func use(ctx context.Context, p part, out *lines) error {
 			baggage = rpc.BaggageKey + "=" + key
 		}
 		if p.Baggage != "" {
-			parent = "outside" // it brings a token, none is made for it
+			parent = "outside" // it brings a token, so none is made for it
 		}
 		if baggage != "" {
 			ctx = rpc.WithBaggage(ctx, baggage)
@@ -145,7 +145,7 @@ func work(ctx context.Context, p part, out *lines) error {
 	return nil
 }
 
-// repeat makes requests until ctx ends, and notes what became of each.
+// repeat makes requests until ctx ends, and notes the outcome of each.
 func (p part) repeat(ctx context.Context, out *lines, request func(trace, key string, do plan) error) {
 	var number atomic.Int64
 	var all sync.WaitGroup

@@ -12,11 +12,10 @@ import (
 
 // The schedules in which processes know different rules.
 
-// TestCallersWithOldRules: two hosts hear neither the operator nor any packet
-// of the LAN, while a ramp changes the rules everywhere else. One learns them
-// only from calls (A13). Siblings of one trace reach two replicas of auth
-// through callers there and elsewhere (A1, A2), some call themselves and in
-// circles (A27). The other host is an entry and learns nothing: it begins
+// TestCallersWithOldRules: two hosts receive neither the operator's calls nor packets of the LAN,
+// while a ramp changes the rules everywhere else. One learns them only from calls (A13). Siblings
+// of one trace reach two replicas of auth through callers there and elsewhere (A1, A2), and some
+// call themselves and in circles (A27). The other host is an entry and learns nothing: it begins
 // traces by old rules for users that are further elsewhere (A28).
 func TestCallersWithOldRules(t *testing.T) {
 	t.Parallel()
@@ -58,7 +57,7 @@ func TestCallersWithOldRules(t *testing.T) {
 	}
 }
 
-// generations counts the generations that spans of a process have begun with.
+// generations counts the generations at the start of a process's spans.
 func (v verdict) generations(name string) int {
 	seen := map[rollout.Generation]bool{}
 	for _, span := range v.history.Spans {
@@ -69,10 +68,9 @@ func (v verdict) generations(name string) int {
 	return len(seen)
 }
 
-// sticky is C10: while the share of a new version grows, no key goes back from
-// it, whichever root it comes in by. It returns how many keys have met the new
-// version, and how often one met another version after that by the clock,
-// through a root that went by older rules.
+// sticky checks C10: while the share of a new version grows, no key returns to the old one, through
+// any root. It returns how many keys have met the new version, and how often one met another
+// version after that by the clock, through a root with older rules.
 func (v verdict) sticky(t *testing.T, s *site, service, version string) (ahead, behind int) {
 	t.Helper()
 	keys := map[string]string{} // by trace

@@ -10,12 +10,11 @@ import (
 
 // The schedules of processes that are silent, late, or never ready.
 
-// TestSilentIsNotDead: a root hangs for longer than any process keeps it on a list
-// (A10). It holds the commit back, and after that the drain, with requests
-// under way that need the old version; when it goes on, so do they. Meanwhile
-// a root comes back with the rules that it had on disk (A12), a trace that
-// never ends is named, and its process killed (A24), and two operators clean at
-// once, and one of them is killed in the middle of a round (A11).
+// TestSilentIsNotDead: a root freezes for longer than any process keeps it on a list (A10). It
+// delays the commit, and then the drain, with requests under way that need the old version. When it
+// thaws, they continue. Meanwhile a root returns with the rules on its disk (A12). An endless trace
+// is named, and its process killed (A24). Two operators clean at once, and one of them is killed
+// during a round (A11).
 func TestSilentIsNotDead(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, strings.Replace(onTheLAN, "lan: {", "lan: {announce: 2s, ", 1))
@@ -68,7 +67,7 @@ func TestSilentIsNotDead(t *testing.T) {
 	endless.Kill()
 	third := s.operator(0, "clean")
 	second.must()
-	_, _ = third.done() // it may find that the release is over
+	_, _ = third.done() // it may find the release ended
 	over()
 	pause(t.Context(), time.Second)
 	late.stop()

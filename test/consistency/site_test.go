@@ -19,11 +19,11 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// onTheLAN are the lines of a site's configuration without a database.
+// onTheLAN are the lines of a configuration without a database.
 const onTheLAN = "mode: broadcast\nlan: {key: " + lab.SiteKey + "}\n" + everywhere
 
-// everywhere are the lines of every site: no step fails because the machine is
-// slow, and every call must belong to a trace.
+// everywhere are the lines of every site: no step fails on a slow machine, and every call must
+// belong to a trace.
 const (
 	everywhere = "consumers: {\"*\": {timeout: 30s, wait: 3s, breaker: {off: true}}}\n" + alike
 	repeating  = "consumers: {\"*\": {timeout: 30s, wait: 3s, breaker: {off: true}, retries: 3, idempotent: " +
@@ -41,7 +41,7 @@ func migrating(lines string) string { return strings.Replace(lines, "strict", "m
 // doorPort is the port of the entries; every other process takes a free one.
 const doorPort = 7000
 
-// site is a LAN with processes on its hosts, and what they have written.
+// site is a LAN with processes on its hosts, and their notes.
 type site struct {
 	t        *testing.T
 	lan      *lab.LAN
@@ -53,7 +53,7 @@ type site struct {
 	env      []string // of operators' commands, beside this process's own
 	faults   []*fault
 	members  []*process
-	others   [][]rollout.Entry // logs that had parted from the one that goes on
+	others   [][]rollout.Entry // parted logs that ended
 }
 
 var sites atomic.Int64
@@ -70,8 +70,8 @@ func newSite(t *testing.T, hosts int, lines string) *site {
 	return s
 }
 
-// inMemory is a directory that no disk is behind: a hundred processes that
-// keep what they promise would wait for each other at the one of this machine.
+// inMemory returns a directory without a disk, because a hundred processes that save promises would
+// wait for this machine's disk.
 func inMemory(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "skerry-consistency-")
@@ -88,10 +88,10 @@ type process struct {
 	host int
 	how  how
 	pid  int
-	log  string // path of what it wrote to stderr
+	log  string // path of its stderr
 }
 
-// how says what is special about a process.
+// how is the special setting of a process.
 type how struct {
 	state string   // name of the process that it inherits the state directory of; "" = its own
 	lines string   // in place of the site's
@@ -201,7 +201,7 @@ func (s *site) start(host int, p part, h how) *process {
 	return started
 }
 
-// on is a command on a host, under the host's name.
+// on returns a command on a host, under the host's name.
 func (s *site) on(host int, command ...string) *exec.Cmd {
 	naming := `echo "$0" >/proc/sys/kernel/hostname && exec "$@"`
 	return s.lan.Host(host).Command("unshare", append([]string{"--uts", "sh", "-c", naming, hostName(host)},
@@ -212,10 +212,10 @@ func hostName(host int) string { return fmt.Sprint("host", host) }
 
 func named(name string) func(note) bool { return func(n note) bool { return n.Process == name } }
 
-// id is how an operator names the process.
+// id returns the process's name in an operator's commands.
 func (p *process) id() string { return fmt.Sprintf("%s/%d", hostName(p.host), p.pid) }
 
-// Signal and Kill are of the process itself, not of a command around it.
+// Signal and Kill act on the process itself, not on a command around it.
 func (p *process) Signal(s syscall.Signal) error { return syscall.Kill(p.pid, s) }
 
 func (p *process) Kill() {
@@ -223,7 +223,7 @@ func (p *process) Kill() {
 	p.Process.Kill()
 }
 
-// freeze stops the process as if its machine hung; thaw lets it go on.
+// freeze stops the process as if its machine hung; thaw continues it.
 func (p *process) freeze() { p.site.t.Helper(); must(p.site.t, p.Signal(syscall.SIGSTOP)) }
 func (p *process) thaw()   { p.site.t.Helper(); must(p.site.t, p.Signal(syscall.SIGCONT)) }
 
@@ -243,7 +243,7 @@ func (p *process) gone() {
 	p.site.await("the last lines of "+p.Name, func() bool { return !p.site.book.over(p.Name).IsZero() })
 }
 
-// explain shows the log of a failed test.
+// explain shows the process's log after a failed test.
 func (p *process) explain() {
 	if !p.site.t.Failed() {
 		return
@@ -256,7 +256,7 @@ func (p *process) explain() {
 	p.site.t.Logf("log of %s:\n%s", p.Name, strings.Join(all[max(0, len(all)-25):], "\n"))
 }
 
-// await waits until ok holds: a minute, as machines may be slow.
+// await waits until ok holds, at most a minute, for slow machines.
 func (s *site) await(what string, ok func() bool) {
 	s.t.Helper()
 	lab.Eventually(s.t, time.Minute, ok, func() string { return what })

@@ -49,9 +49,8 @@ func TestReleaseOfTwo(t *testing.T) {
 	}
 }
 
-// TestOneReleaseAfterTheOther: a request is older than the switch of auth and
-// than that of proc (A17). It holds the first release, which no release can pass:
-// the second can't be opened before.
+// TestOneReleaseAfterTheOther: a request is older than the switch of auth and than that of proc
+// (A17). It delays the first release. No release can pass it: the second can't be opened before.
 func TestOneReleaseAfterTheOther(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)

@@ -13,10 +13,10 @@ import (
 	"github.com/skerry/skerry/rollout/rollouttest"
 )
 
-// fault is a time in which requests may fail, in these ways only.
+// fault is a time in which requests may fail, only with these codes.
 type fault struct {
 	from, to time.Time // to is zero while it lasts
-	of       string    // users that may see failed requests; "" = all
+	of       string    // users with requests that may fail; "" = all
 	codes    []string
 }
 
@@ -24,7 +24,7 @@ type fault struct {
 // ends it. A request that was under way then may fail, too.
 func (s *site) fault(codes ...string) (over func()) { s.t.Helper(); return s.faultOf("", codes...) }
 
-// faultOf is a fault that only some users may notice.
+// faultOf is a fault that affects only some users.
 func (s *site) faultOf(users string, codes ...string) (over func()) {
 	f := &fault{from: time.Now(), of: users, codes: codes}
 	s.faults = append(s.faults, f)
@@ -38,15 +38,14 @@ func (s *site) explained(trace string, from, to time.Time, code string) bool {
 	})
 }
 
-// verdict is what came out of a site.
+// verdict is the result of a site.
 type verdict struct {
 	history  rollouttest.History
 	requests int
 	failed   int // with a fault as its reason
 }
 
-// judge stops the load when so many requests were made at least, reads the log,
-// and lets the checker judge.
+// judge stops the load after so many requests, reads the log, and runs the checker.
 func (s *site) judge(requests int) verdict {
 	s.t.Helper()
 	s.await(fmt.Sprintf("there are %d requests", requests), func() bool { return s.book.count(asked, nil) >= requests })
@@ -75,7 +74,7 @@ func (s *site) judge(requests int) verdict {
 	return v
 }
 
-// quiet stops users and jobs, and waits until nothing runs any more.
+// quiet stops users and jobs, and waits until no call runs.
 func (s *site) quiet() {
 	s.t.Helper()
 	for _, p := range s.members {
@@ -91,7 +90,7 @@ func (s *site) quiet() {
 	})
 }
 
-// history puts together what the checker wants to know.
+// history builds the checker's input.
 func (s *site) history(entries []rollout.Entry) verdict {
 	s.t.Helper()
 	requests := map[string]note{} // by trace
@@ -119,7 +118,7 @@ func (s *site) history(entries []rollout.Entry) verdict {
 		failed: s.book.count(asked, func(n note) bool { return n.Code != "" })}
 }
 
-// stopped is when the last process of a version had ended, zero while one runs.
+// stopped returns when the last process of a version ended, zero while one runs.
 func (s *site) stopped(service, version string) (last time.Time) {
 	for _, p := range s.members {
 		if p.Service != service || p.Version != version || p.Role != "hop" {
@@ -136,8 +135,8 @@ func (s *site) stopped(service, version string) (last time.Time) {
 	return last
 }
 
-// freshRoots is the other half of C4: a root that begins a trace reads the
-// newest rules that its process is known to have applied before.
+// freshRoots checks the other half of C4: a root that begins a trace reads the newest rules that
+// its process is known to have applied before.
 func (s *site) freshRoots(h rollouttest.History) {
 	s.t.Helper()
 	requested := map[string]time.Time{}
@@ -169,7 +168,7 @@ func (s *site) freshRoots(h rollouttest.History) {
 	}
 }
 
-// versions are the versions of a service that traces have met, and how many.
+// versions returns the versions of a service that traces have met, with their numbers.
 func (v verdict) versions(service string) string {
 	count := map[string]int{}
 	for _, span := range v.history.Spans {
@@ -180,7 +179,7 @@ func (v verdict) versions(service string) string {
 	return fmt.Sprint(count)
 }
 
-// entry is the last entry of a step.
+// entry returns the last entry of a step.
 func (v verdict) entry(step string) (e rollout.Entry) {
 	for _, o := range v.history.Entries {
 		if strings.HasPrefix(o.Step, step) {

@@ -13,9 +13,8 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// TestOperatorsOnOneDatabase: two operators do every step at the same time;
-// then operators are killed between any two statements of a step, while the
-// database makes them wait there.
+// TestOperatorsOnOneDatabase: two operators do every step at the same time. Then operators are
+// killed between any two statements of a step, while the database makes them wait there.
 func TestOperatorsOnOneDatabase(t *testing.T) {
 	t.Parallel()
 	s, db := onDatabase(t, 4, "database", pgtest.Options{})
@@ -59,7 +58,7 @@ func (s *site) both(args ...string) {
 	}
 }
 
-// done does a step unless a killed operator has.
+// done does a step unless a killed operator has done it.
 func (s *site) done(args ...string) {
 	s.t.Helper()
 	if said, err := s.operator(0, args...).done(); err != nil {

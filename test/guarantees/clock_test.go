@@ -17,17 +17,16 @@ import (
 // The scenes of a database at its default intervals: expiry by its own clock,
 // and life without notifications.
 
-// leaseEnds is 90 s after the last heartbeat, and one read later every process
-// knows; a second is for the machine.
+// leaseEnds is 90 s after the last heartbeat. Every process knows it one read later, with a second
+// for the machine.
 const (
 	leaseEnds = 90 * time.Second
 	oneRead   = 30 * time.Second
 	slack     = time.Second
 )
 
-// TestKilledProviderLeavesEveryList: no process has a connection to it, so that
-// only the lease can tell, and the clocks of database and nodes are an hour
-// apart.
+// TestKilledProviderLeavesEveryList: no process has a connection to it, so only the lease shows its
+// end. The clocks of database and nodes are an hour apart.
 func TestKilledProviderLeavesEveryList(t *testing.T) {
 	t.Parallel()
 	for name, ahead := range map[string]time.Duration{"nodes an hour late": time.Hour,
@@ -47,7 +46,7 @@ func TestKilledProviderLeavesEveryList(t *testing.T) {
 				eventually(t, setUp, w+" lists all", func() bool {
 					return s.journal.shows(w, "dies", "stays", "stays-too")
 				})
-				time.Sleep(3 * time.Second) // their reads fall on different moments
+				time.Sleep(3 * time.Second) // their reads come at different times
 			}
 			died := victim.kill()
 			clock, age := leaseOf(t, s, pg.SocketURL(db))
@@ -60,8 +59,8 @@ func TestKilledProviderLeavesEveryList(t *testing.T) {
 	}
 }
 
-// expire waits until every process has dropped the dead provider, the lease of which
-// lives for another while.
+// expire waits until every process has dropped the dead provider, with a lease that lives for so
+// much longer.
 func (s *site) expire(watchers []string, died time.Time, lives time.Duration) {
 	t := s.t
 	t.Helper()
@@ -88,7 +87,7 @@ func (s *site) expire(watchers []string, died time.Time, lives time.Duration) {
 	}
 }
 
-// leaseOf is the database's time, and the age by it of the lease of "dies".
+// leaseOf returns the database's time, and by it the age of the lease of "dies".
 func leaseOf(t *testing.T, s *site, url string) (clock time.Time, age time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -103,8 +102,8 @@ func leaseOf(t *testing.T, s *site, url string) (clock time.Time, age time.Durat
 	return clock, time.Duration(seconds * float64(time.Second))
 }
 
-// TestNewInstanceWithoutNotifications: behind a pooler that shares sessions
-// notifications are lost and polling remains.
+// TestNewInstanceWithoutNotifications: behind a pooler that shares sessions notifications are lost,
+// and polling remains.
 func TestNewInstanceWithoutNotifications(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Own(t, pgtest.Options{})
@@ -117,7 +116,7 @@ func TestNewInstanceWithoutNotifications(t *testing.T) {
 		eventually(t, oneRead+slack, c+" is answered by the first provider", func() bool {
 			return !s.journal.firstAnswerTo(c, "first").IsZero()
 		})
-		time.Sleep(time.Second) // their reads fall on different moments
+		time.Sleep(time.Second) // their reads come at different times
 	}
 	begin := time.Now()
 	s.provider("second", how{})

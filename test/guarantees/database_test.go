@@ -29,8 +29,8 @@ var (
 // back is the bound for all rows after the return: 35 s at the default pace.
 func (p pace) back() time.Duration { return p.heartbeat + 5*time.Second }
 
-// verdict is when leases that look old have been judged after the return: the
-// database has settled, and a process has read since.
+// verdict is when leases that look old have been judged after the return: the database has settled,
+// and a process has read since.
 func (p pace) verdict() time.Duration { return p.heartbeat*4/3 + p.heartbeat + 5*time.Second }
 
 // lines are the configuration of a process in a mode.
@@ -83,8 +83,7 @@ func TestDatabaseOutageAtDefaultIntervals(t *testing.T) {
 	newOutageScene(t, pg, defaults, "lo").play(pg.Kill, pg.Start)
 }
 
-// outageScene is a site in mode auto, one caller and one watcher of which
-// know the database only.
+// outageScene is a site in mode auto with one caller and one watcher that use only the database.
 type outageScene struct {
 	*site
 	pace
@@ -110,18 +109,18 @@ func (sc *outageScene) play(away, back func() error) {
 	sc.warm("one", "two")
 	eventually(t, setUp, "two rows in the registry", func() bool { return sc.lists(2) })
 	eventually(t, setUp, "they are listed", func() bool { return j.shows("without-lan", "one", "two") })
-	time.Sleep(2 * time.Second) // the caller, which has the LAN, has read the database too
+	time.Sleep(2 * time.Second) // the caller, which has the LAN, has then read the database as well
 
 	begin := time.Now()
 	must(t, away())
-	sc.duringOutage(caller, time.Now()) // freezing a server takes a while on a busy machine
+	sc.duringOutage(caller, time.Now()) // freezing a server takes time on a busy machine
 	returned := time.Now()
 	must(t, back())
 	sc.afterReturn(returned)
 	noFailures(t, j, begin, time.Now())
 }
 
-// duringOutage is what must hold while the database is away.
+// duringOutage checks the bounds while the database is away.
 func (sc *outageScene) duringOutage(caller *process, gone time.Time) {
 	t := sc.t
 	t.Helper()
@@ -139,7 +138,7 @@ func (sc *outageScene) duringOutage(caller *process, gone time.Time) {
 	time.Sleep(time.Until(gone.Add(sc.outage)))
 }
 
-// afterReturn is what must hold once it is back.
+// afterReturn checks the bounds after its return.
 func (sc *outageScene) afterReturn(returned time.Time) {
 	t := sc.t
 	t.Helper()
@@ -199,8 +198,7 @@ func TestDatabaseRestartFailsNoCall(t *testing.T) {
 const listedSQL = "SELECT host || ':' || port FROM skerry_service_registry WHERE cluster = $1 AND service = 'echo' " +
 	"AND alive"
 
-// listed are the addresses of echo with a lease that is alive by the database's
-// clock.
+// listed returns the addresses of echo with a lease that is alive by the database's clock.
 func (s *site) listed(url string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -216,7 +214,7 @@ func (s *site) listed(url string) ([]string, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// lists reports whether the database can be asked and lists n instances.
+// lists reports whether the database answers and lists n instances.
 func (s *site) lists(n int) bool {
 	list, err := s.list()
 	return err == nil && len(list) == n

@@ -22,9 +22,9 @@ func newLANSite(t *testing.T, hosts int, extra string) (*site, *lab.LAN) {
 	return s, l
 }
 
-// TestNewInstanceOnTheLAN: with loss no bound holds for every single consumer,
-// as connecting takes packets too; it holds for the first call and for two
-// thirds of the consumers, and all follow.
+// TestNewInstanceOnTheLAN: with loss no bound holds for every single consumer, because connecting
+// takes packets as well. The bound holds for the first call and for two thirds of the consumers.
+// All others follow.
 func TestNewInstanceOnTheLAN(t *testing.T) {
 	for _, tc := range []struct {
 		loss  float64
@@ -64,8 +64,7 @@ func TestNewInstanceOnTheLAN(t *testing.T) {
 	}
 }
 
-// cutHost pulls the cable of a provider's host and measures how long callers
-// go on calling it.
+// cutHost pulls the cable of a provider's host and measures how long callers continue to call it.
 func cutHost(t *testing.T, s *site, l *lab.LAN) {
 	s.provider("stays", how{host: 0})
 	s.provider("cut", how{host: 1})

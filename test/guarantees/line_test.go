@@ -10,16 +10,16 @@ import (
 	"github.com/skerry/skerry/internal/lab"
 )
 
-// The scenes of networks that are bad.
+// The scenes of bad networks.
 
-// narrowLine passes what a tunnel in a tunnel would. Hosts believe in 1,500.
+// narrowLine is the packet size of a tunnel in a tunnel. Hosts assume 1,500.
 const narrowLine = 1400
 
 const idempotent = "\nconsumers: {echo: {idempotent: [who]}}"
 
-// TestNarrowPath: large packets to one of two providers begin to vanish, and
-// neither host is told. Calls go to the other one; when there is no other, they
-// arrive in small packets; and both serve when the path is as it was.
+// TestNarrowPath: large packets to one of two providers begin to vanish, and neither host learns
+// it. Calls go to the other one. When there is no other, they arrive in small packets. Both serve
+// after the repair of the path.
 func TestNarrowPath(t *testing.T) {
 	t.Parallel()
 	s, l := newLANSite(t, 3, onTheLAN)
@@ -34,14 +34,14 @@ func TestNarrowPath(t *testing.T) {
 	cut := time.Now()
 	far.Line(lab.Line{Most: narrowLine})
 	time.Sleep(20 * time.Second)
-	known := cut.Add(4 * time.Second) // until the first silence has been noticed
+	known := cut.Add(4 * time.Second) // until the first silence has been detected
 	early := s.journal.failures(cut.Add(-time.Second), known)
 	for _, r := range early {
 		if r.caller == "patient" {
 			t.Errorf("an idempotent call failed: %s", r.text)
 		}
 	}
-	if most := 4 * 3; len(early) > most { // its callers, and the seconds in which they may try
+	if most := 4 * 3; len(early) > most { // its callers, times the seconds in which they may try
 		t.Errorf("%d calls failed at first, want at most %d", len(early), most)
 	}
 	late, slow := s.journal.failures(known, time.Now()), 0
@@ -53,7 +53,7 @@ func TestNarrowPath(t *testing.T) {
 		if !r.failed() && r.who == "far" {
 			t.Fatalf("far was called %v after the path to it had become narrow", r.start.Sub(cut))
 		}
-		if r.took > 400*time.Millisecond { // half of the time of a call, by which it leaves a silent instance
+		if r.took > 400*time.Millisecond { // half of a call's time, after which it leaves a silent instance
 			slow++
 		}
 	}
@@ -79,8 +79,8 @@ func TestNarrowPath(t *testing.T) {
 	})
 }
 
-// TestLongListOverANarrowPath: what does not fit in a packet of the LAN is
-// fetched over TCP. Where full packets vanish it comes all the same.
+// TestLongListOverANarrowPath: a list that does not fit in a packet of the LAN is fetched over TCP,
+// also where full packets vanish.
 func TestLongListOverANarrowPath(t *testing.T) {
 	t.Parallel()
 	s, l := newLANSite(t, 2, onTheLAN)
@@ -106,9 +106,8 @@ func TestLongListOverANarrowPath(t *testing.T) {
 	}
 }
 
-// TestBadLine: calls over a line that loses and delays packets, both ways, with
-// the time that calls have by default, and with more for methods that are
-// idempotent. The bounds are shares of some hundred calls.
+// TestBadLine: calls over a line that loses and delays packets both ways, with the default timeout,
+// and with a longer one for idempotent methods. The bounds are shares of some hundred calls.
 func TestBadLine(t *testing.T) {
 	t.Parallel()
 	s, l := newLANSite(t, 3, onTheLAN)
@@ -146,8 +145,8 @@ func TestBadLine(t *testing.T) {
 	}
 }
 
-// TestOneWayPath: one of two providers hears nothing of the callers' host, which
-// hears it. Calls go to the other one.
+// TestOneWayPath: one of two providers receives nothing of the callers' host, which receives its
+// packets. Calls go to the other one.
 func TestOneWayPath(t *testing.T) {
 	t.Parallel()
 	s, l := newLANSite(t, 3, onTheLAN)

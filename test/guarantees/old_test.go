@@ -21,10 +21,9 @@ INSERT INTO skerry_instance SELECT cluster, service, version, '127.0.0.' || 2 + 
 	FROM (SELECT * FROM skerry_instance WHERE service = 'echo' AND gone = 0 LIMIT 1) l, generate_series(1, %[1]d) n;
 COMMIT`
 
-// TestOldRowsFailNoCall: two providers stand beside rows of processes that are
-// dead: a hundred thousand with leases that ended an hour ago, and ten of twelve in a
-// backup that is restored. Callers that were there before and those that come
-// now call the living only.
+// TestOldRowsFailNoCall: two providers stand beside rows of dead processes: a hundred thousand with
+// leases that ended an hour ago, and ten of twelve in a restored backup. Earlier and new callers
+// call only the living ones.
 func TestOldRowsFailNoCall(t *testing.T) {
 	t.Parallel()
 	for name, bring := range map[string]func(t *testing.T, pg *pgtest.Server, db string){
@@ -61,7 +60,7 @@ func TestOldRowsFailNoCall(t *testing.T) {
 				first = other
 			}
 			for _, r := range s.journal.failures(begin, time.Now()) {
-				if r.caller != "late" || r.start.After(first) { // before that it may wait for its first list too long
+				if r.caller != "late" || r.start.After(first) { // before that it may wait too long for its first list
 					t.Errorf("failed call of %s %v after the start: %s %s", r.caller, r.start.Sub(begin),
 						r.code, r.text)
 				}

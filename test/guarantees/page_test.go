@@ -15,8 +15,8 @@ import (
 
 const pagePath = "../../docs/guarantees.md"
 
-// namedTest is how the page names a test: `registry/postgres.TestClean`, the
-// root package as `skerry.TestFloors`, a subtest behind a slash.
+// namedTest matches a test in the page: `registry/postgres.TestClean`, the root package as
+// `skerry.TestFloors`, a subtest after a slash.
 var namedTest = regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)[A-Za-z0-9_]+)(/[^`]+)?`")
 
 // TestPage keeps docs/guarantees.md equal to the code: every test that it
@@ -46,7 +46,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// testsOf are the names of a package's tests.
+// testsOf returns the names of a package's tests.
 func testsOf(t *testing.T, pkg string) map[string]bool {
 	t.Helper()
 	dir := filepath.Join("../..", filepath.FromSlash(pkg))

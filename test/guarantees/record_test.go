@@ -21,13 +21,13 @@ type record struct {
 	took     time.Duration
 	who      string // name of the provider that answered; for a failed call the instance, or "-"
 	code     string // "ok" or the rpc.Code
-	executed string // 0 may have been, 1 not, 2 was executed: only for failed calls
+	executed string // 0 unknown, 1 not, 2 was executed: only for failed calls
 	text     string
 }
 
 func (r record) failed() bool { return r.code != "ok" }
 
-// journal is what the consumers of a test have written so far.
+// journal holds the lines of a test's consumers so far.
 type journal struct {
 	mu      sync.Mutex
 	records []record
@@ -36,7 +36,7 @@ type journal struct {
 	fatal   []string
 }
 
-// listing is what a consumer's list had become.
+// listing is a state of a consumer's list.
 type listing struct {
 	at    time.Time
 	names []string // of providers; with a * those that no live source lists
@@ -120,7 +120,7 @@ func by(name string) func(record) bool {
 	return func(r record) bool { return !r.failed() && r.who == name }
 }
 
-// firstAnswer is when the first call that name answered had ended, zero if there is none.
+// firstAnswer returns the end of the first call that name answered, or zero.
 func (j *journal) firstAnswer(name string) time.Time { return j.firstAnswerTo("", name) }
 
 // firstAnswerTo is the same for the calls of one consumer; "" means any.
@@ -134,7 +134,7 @@ func (j *journal) firstAnswerTo(caller, name string) time.Time {
 	return first
 }
 
-// lastAnswer is when the last call that name answered had begun, zero if there is none.
+// lastAnswer returns the begin of the last call that name answered, or zero.
 func (j *journal) lastAnswer(name string) time.Time {
 	calls := j.calls(by(name))
 	if len(calls) == 0 {
@@ -143,14 +143,14 @@ func (j *journal) lastAnswer(name string) time.Time {
 	return calls[len(calls)-1].start
 }
 
-// at is when a process said an event, zero if it has not.
+// at returns when a process reported an event, or zero.
 func (j *journal) at(name, event string) time.Time {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.events[name+" "+event]
 }
 
-// listings are all lists that a consumer has had, in order.
+// listings returns all states of a consumer's list, in order.
 func (j *journal) listings(consumer string) []listing {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -164,8 +164,8 @@ func (j *journal) shows(consumer string, names ...string) bool {
 	return len(all) > 0 && slices.Equal(all[len(all)-1].names, names)
 }
 
-// unlisted is when a consumer's list was first without a name that it had
-// before, as stale or not; zero if it never was.
+// unlisted returns when a name that was listed before, as stale or not, first left a consumer's
+// list, or zero.
 func (j *journal) unlisted(consumer, name string) time.Time {
 	had := false
 	for _, l := range j.listings(consumer) {
@@ -184,8 +184,8 @@ func (j *journal) fatals() []string {
 	return slices.Clone(j.fatal)
 }
 
-// setUp is how long a scene may take until it can begin. That is no promise:
-// many begin at once, with dozens of processes on one machine.
+// setUp bounds the preparation of a scene. It is not a promise: many scenes begin at once, with
+// dozens of processes on one machine.
 const setUp = 30 * time.Second
 
 // eventually waits until ok holds and fails the test with what after limit.

@@ -29,7 +29,7 @@ import (
 const (
 	envRole    = "SKERRY_ROLE"    // provider, consumer, stranger, web or edge; unset: this is the test itself
 	envConfig  = "SKERRY_YAML"    // path of the configuration file
-	envName    = "SKERRY_NAME"    // what a provider answers with
+	envName    = "SKERRY_NAME"    // the name in a provider's answers
 	envWorkers = "SKERRY_WORKERS" // a consumer's concurrent callers
 	envPause   = "SKERRY_PAUSE"   // a caller's pause between calls
 	envHold    = "SKERRY_HOLD"    // milliseconds for which the provider holds a call
@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 func sayHeld(asked <-chan os.Signal) {
 	for range asked {
 		runtime.GC()
-		runtime.GC() // also what pools hold
+		runtime.GC() // includes memory in pools
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		fmt.Fprintf(os.Stderr, "held %d KiB\n", (m.HeapAlloc+m.StackInuse)>>10)
@@ -112,8 +112,7 @@ func provide(ctx context.Context, out *lines) error {
 	return err
 }
 
-// listMore has a provider list instances at ports without a listener, so that its
-// list is long.
+// listMore makes a provider list instances at ports without a listener, so that its list is long.
 func listMore(ctx context.Context, node *skerry.Node) error {
 	more, err := strconv.Atoi(os.Getenv(envMore))
 	if err != nil {
@@ -176,8 +175,8 @@ func consume(ctx context.Context, out *lines) error {
 	return nil
 }
 
-// watch prints the list of echo whenever it has changed. The star marks what
-// is known from the disk or a lost source only.
+// watch prints the list of echo after each change. The star marks instances that only the disk or a
+// lost source lists.
 func watch(ctx context.Context, node *skerry.Node, out *lines) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -200,8 +199,8 @@ func watch(ctx context.Context, node *skerry.Node, out *lines) {
 	}
 }
 
-// oneCall does not end with the process's context: a call that was begun is
-// finished, so that a stopped consumer is never counted as a failed call.
+// oneCall does not end with the process's context. A call that was begun is finished, so a stopped
+// consumer has no failed call.
 func oneCall(ctx context.Context, client *echo.EchoClient, hold int32, out *lines) {
 	start := time.Now()
 	who, err := client.Who(ctx, hold)

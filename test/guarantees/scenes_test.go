@@ -16,11 +16,11 @@ import (
 const (
 	onTheLAN   = "mode: broadcast\nlan: {key: " + lab.SiteKey + "}"
 	onLoopback = "mode: broadcast\nlan: {interfaces: [lo], key: " + lab.SiteKey + "}"
-	noFloor    = "\nmemory: {floor: none}" // so that a heap that grows has a cause
+	noFloor    = "\nmemory: {floor: none}" // so that a growing heap has a cause
 )
 
-// inBothModes plays a scene four times. The hosts are four, and the shared
-// database is reached from them by its Unix socket.
+// inBothModes plays a scene four times, on one machine and on four hosts. The hosts reach the
+// shared database by its Unix socket.
 func inBothModes(t *testing.T, scene func(t *testing.T, s *site)) {
 	for _, m := range []struct {
 		name string
@@ -49,7 +49,7 @@ func inBothModes(t *testing.T, scene func(t *testing.T, s *site)) {
 	}
 }
 
-// warm waits until a consumer is answered by all of the providers.
+// warm waits until all of the providers have answered a consumer.
 func (s *site) warm(names ...string) {
 	s.t.Helper()
 	for _, name := range names {
@@ -106,7 +106,7 @@ func TestKilledInstanceIsAvoided(t *testing.T) {
 		begin := time.Now()
 		time.Sleep(200 * time.Millisecond)
 		killed := victim.kill()
-		victim.wait(10 * time.Second) // the kernel takes its time on a busy machine
+		victim.wait(10 * time.Second) // the kernel is slow on a busy machine
 		died := time.Now()
 		dying := died.Sub(killed)
 		time.Sleep(3 * time.Second)

@@ -12,14 +12,13 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// What a service of few instances promises: one that is restarted, and two of
-// which one's host dies.
+// The promises for a service of few instances: of one that restarts, and of two when the host of
+// one dies.
 
-// patient are the rules of a consumer with calls that may wait for a restart, and
-// may be sent again.
+// patient are the rules of a consumer with calls that may wait for a restart and may be sent again.
 const patient = `consumers: {echo: {timeout: 6s, idempotent: ["*"]}}`
 
-// plainly are the rules of one with calls that may wait, and are sent once.
+// plainly are the rules of a consumer with calls that may wait and are sent once.
 const plainly = `consumers: {echo: {timeout: 6s}}`
 
 // inEveryMode plays a scene on one machine in each of the three modes.
@@ -37,9 +36,8 @@ func inEveryMode(t *testing.T, scene func(t *testing.T, s *site)) {
 	}
 }
 
-// TestSingleInstanceRestart: a service with one instance is stopped politely
-// and started again, and is killed and started again. Calls wait for the next
-// one within their deadline.
+// TestSingleInstanceRestart: the only instance of a service is stopped politely and started again,
+// and is killed and started again. Calls wait for the next one within their deadline.
 func TestSingleInstanceRestart(t *testing.T) {
 	t.Parallel()
 	inEveryMode(t, func(t *testing.T, s *site) {
@@ -78,8 +76,7 @@ func TestSingleInstanceRestart(t *testing.T) {
 	})
 }
 
-// restart starts a provider after a while and waits until both callers are
-// answered by it.
+// restart starts a provider after a while and waits until it has answered both callers.
 func (s *site) restart(name string, gap time.Duration) *process {
 	s.t.Helper()
 	time.Sleep(gap)
@@ -93,8 +90,8 @@ func (s *site) restart(name string, gap time.Duration) *process {
 	return p
 }
 
-// longest is how long the slowest call of a caller that began in [from, to)
-// took; "" means any caller.
+// longest returns the time of the slowest call of a caller that began in [from, to); "" means any
+// caller.
 func longest(j *journal, caller string, from, to time.Time) (most time.Duration) {
 	its := func(r record) bool { return caller == "" || r.caller == caller }
 	for _, r := range j.calls(func(r record) bool { return its(r) && !r.start.Before(from) && r.start.Before(to) }) {
@@ -103,9 +100,8 @@ func longest(j *journal, caller string, from, to time.Time) (most time.Duration)
 	return most.Round(time.Millisecond)
 }
 
-// TestDeadHostFailsNoIdempotentCall: one of two instances is cut off with its
-// host. A call that had been sent there is sent again in time when it may be,
-// and else fails as one that may have been executed.
+// TestDeadHostFailsNoIdempotentCall: one of two instances is cut off with its host. An idempotent
+// call that had been sent there is sent again in time. Any other one fails as possibly executed.
 func TestDeadHostFailsNoIdempotentCall(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"broadcast", "database"} {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// site is what a test builds: processes, and the journal they write.
+// site holds the processes of a test, and their journal.
 type site struct {
 	t       *testing.T
 	dir     string
@@ -55,10 +55,10 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended and its lines are read
-	log  string        // path of what it wrote to stderr
+	log  string        // path of its stderr
 }
 
-// how says what is special about a process.
+// how is the special setting of a process.
 type how struct {
 	host    int
 	site    string        // lines in place of the site's
@@ -145,7 +145,7 @@ func (p *process) over() bool {
 // kill is kill -9; it returns the instant before.
 func (p *process) kill() time.Time { return p.signal(syscall.SIGKILL) }
 
-// stop asks politely; wait waits for the end.
+// stop stops politely; wait waits for the end.
 func (p *process) stop() time.Time { return p.signal(syscall.SIGTERM) }
 
 func (p *process) signal(sig syscall.Signal) time.Time {
@@ -178,7 +178,7 @@ func (p *process) end() {
 	p.t.Logf("log of %s:\n%s", p.name, tail(p.logged(), 40))
 }
 
-// logged is what the process has written to stderr so far.
+// logged returns the process's stderr so far.
 func (p *process) logged() string {
 	b, err := os.ReadFile(p.log)
 	if err != nil {
@@ -190,9 +190,8 @@ func (p *process) logged() string {
 // said reports whether a process has logged a phrase.
 func (p *process) said(phrase string) bool { return strings.Contains(p.logged(), phrase) }
 
-// held is the memory that the process needs, in KiB, without what it could give
-// back: how much more it takes from the system depends on when the collector
-// gets to run, and on the race detector.
+// held is the memory that the process needs, in KiB, without memory that it could give back. The
+// memory beyond that depends on the collector's schedule and on the race detector.
 func (p *process) held() int {
 	p.t.Helper()
 	said := func() []string { return heldLine.FindAllString(p.logged(), -1) }

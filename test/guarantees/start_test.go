@@ -12,10 +12,10 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// The scenes of processes that start where something is missing.
+// The scenes of processes that start without a source.
 
-// TestStartWithoutDatabase: provider and consumer start while the database is
-// down, with no LAN to help, and find each other when it returns.
+// TestStartWithoutDatabase: provider and consumer start without LAN while the database is down, and
+// find each other when it returns.
 func TestStartWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Own(t, pgtest.Options{})
@@ -42,8 +42,8 @@ func TestStartWithoutDatabase(t *testing.T) {
 	noFailures(t, s.journal, s.journal.firstAnswer("patient"), time.Now())
 }
 
-// TestColdStartFromDisk: a consumer starts while every source is down and
-// calls the instances that it knew before.
+// TestColdStartFromDisk: a consumer starts while every source is down, and calls the instances that
+// it knew before.
 func TestColdStartFromDisk(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Own(t, pgtest.Options{})
@@ -78,9 +78,8 @@ func TestColdStartFromDisk(t *testing.T) {
 	noFailures(t, s.journal, begin, time.Now())
 }
 
-// TestMixedModes: the nodes of a site have ended up in different modes, one of
-// them without a way to the database. Those in mode auto see all, the
-// others all that share a registry with them.
+// TestMixedModes: the nodes of a site have different modes, and one of them can't reach the
+// database. Those in mode auto see all, and the others see all that share a registry with them.
 func TestMixedModes(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Shared(t)

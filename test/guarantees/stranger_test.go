@@ -20,7 +20,7 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// The scenes of processes that do not belong to the site.
+// The scenes of processes outside the site.
 
 const (
 	mostGrowth  = 8 << 10 // KiB that hostile input may cost a process
@@ -30,8 +30,8 @@ const (
 	envRecord   = "SKERRY_RECORD" // a stranger's path: it floods once the file is there
 )
 
-// TestTwoClustersAreNotMixed runs two clusters side by side, on one wire and
-// in one table; each must be answered by its own provider only.
+// TestTwoClustersAreNotMixed runs two clusters side by side, on one network and in one table. Only
+// its own provider may answer each.
 func TestTwoClustersAreNotMixed(t *testing.T) {
 	lines := map[string]func(t *testing.T) string{
 		"one wire": func(*testing.T) string { return onLoopback },
@@ -68,10 +68,9 @@ func TestTwoClustersAreNotMixed(t *testing.T) {
 	}
 }
 
-// TestStrangersOnTheWire: on one host a provider with another key, on another
-// one an attacker that records, forges, replays, and floods with ten thousand
-// packets a second. Meanwhile calls go on, memory is bounded, and no instance
-// comes back from the dead.
+// TestStrangersOnTheWire: one host has a provider with another key. Another has an attacker that
+// records, forges, replays, and floods with ten thousand packets a second. Meanwhile calls
+// continue, memory is bounded, and no dead instance returns.
 func TestStrangersOnTheWire(t *testing.T) {
 	s, _ := newLANSite(t, 5, onTheLAN+noFloor)
 	trigger := s.dir + "/flood"
@@ -119,7 +118,7 @@ func TestStrangersOnTheWire(t *testing.T) {
 	}
 }
 
-// annoy records what the wire carries until it is told to flood.
+// annoy records packets until the test orders a flood.
 func annoy(ctx context.Context, out *lines) error {
 	reuse := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) {
@@ -155,8 +154,8 @@ func annoy(ctx context.Context, out *lines) error {
 	return nil
 }
 
-// flood sends, in each run by the same chance, noise, noise with a true beginning, forgeries of what was
-// recorded, and the recording.
+// flood sends noise, noise with a valid beginning, forgeries of the recorded packets, and the
+// recording. Each run uses the same seed.
 func flood(pc net.PacketConn, tape [][]byte) error {
 	all := &net.UDPAddr{IP: net.IPv4(10, 77, 0, 255), Port: lanPort}
 	noise := rand.NewChaCha8([32]byte{1})
@@ -189,8 +188,8 @@ func flood(pc net.PacketConn, tape [][]byte) error {
 
 var offeredAt = regexp.MustCompile(`service=echo version=\S* addr=(\S+)`)
 
-// TestHostileFrame: messages of 12 bytes that announce 2 GiB, on 300
-// connections to a server that is being called.
+// TestHostileFrame: messages of 12 bytes that announce 2 GiB, on 300 connections to a server with
+// running calls.
 func TestHostileFrame(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, onLoopback+noFloor)
@@ -231,7 +230,7 @@ func TestHostileFrame(t *testing.T) {
 		}
 	}
 	time.Sleep(2 * time.Second)
-	peak := server.held() // what has come holds its memory for as long as more may come
+	peak := server.held() // received bytes hold memory while more may come
 	t.Logf("%d KiB before, %d KiB at most", before, peak)
 	if peak-before > mostGrowth {
 		t.Errorf("the server grew by %d KiB", peak-before)

@@ -20,8 +20,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// provideWeb serves HTTP as the service web until SIGTERM: it leaves the lists
-// first, and its port a second later.
+// provideWeb serves HTTP as the service web until SIGTERM. It leaves the lists first, and closes
+// its port a second later.
 func provideWeb(ctx context.Context, out *lines) error {
 	node, err := skerry.OpenFile(context.WithoutCancel(ctx), os.Getenv(envConfig))
 	if err != nil {
@@ -53,14 +53,14 @@ func provideWeb(ctx context.Context, out *lines) error {
 	if err := node.Close(); err != nil {
 		return err
 	}
-	time.Sleep(time.Second) // until every gateway has heard of it
+	time.Sleep(time.Second) // until every gateway knows it
 	err = server.Shutdown(context.Background())
 	out.print("left %d", time.Now().UnixNano())
 	return err
 }
 
-// runEdge is a gateway, and users that ask it all the time: some by GET, some by
-// POST of a small and some of a large body, some for a Thrift service.
+// runEdge is a gateway with users that send requests all the time: some by GET, some by POST of a
+// small and some of a large body, some for a Thrift service.
 func runEdge(ctx context.Context, out *lines) error {
 	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))
 	if err != nil {
@@ -96,7 +96,7 @@ func runEdge(ctx context.Context, out *lines) error {
 	return edge.Serve(ctx, l)
 }
 
-// askEdge makes one request; what it answers is a call of the journal.
+// askEdge makes one request, and writes its outcome to the journal as a call.
 func askEdge(url, method, kind, body string, out *lines) {
 	begin := time.Now()
 	r, err := http.NewRequest(method, url, strings.NewReader(body))
@@ -121,10 +121,9 @@ func askEdge(url, method, kind, body string, out *lines) {
 	out.print("call %d %d %s %s 0 %q", begin.UnixNano(), time.Since(begin), who, code, text)
 }
 
-// TestSingleInstanceRestartBehindTheGateway: an HTTP service and a Thrift
-// service of one instance each are stopped politely and started again, and
-// killed and started again, under load of a gateway's users. Requests wait for
-// the next instance.
+// TestSingleInstanceRestartBehindTheGateway: an HTTP service and a Thrift service of one instance
+// each are stopped politely and restarted, and killed and restarted, under load of a gateway's
+// users. Requests wait for the next instance.
 func TestSingleInstanceRestartBehindTheGateway(t *testing.T) {
 	t.Parallel()
 	inEveryMode(t, func(t *testing.T, s *site) {

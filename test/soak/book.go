@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// book is what was heard in the run.
+// book is the record of the run.
 type book struct {
 	mu      sync.Mutex
 	met     map[string]map[string]string // by trace and service, the version
@@ -32,7 +32,7 @@ type failure struct {
 	begun, ended time.Time
 }
 
-// use is what a process takes of its machine.
+// use is the resources that a process takes of its machine.
 type use struct{ goroutines, heapKiB, files int }
 
 type suffered struct {
@@ -69,7 +69,7 @@ func (b *book) answered(caller string) int {
 	return b.done[caller]
 }
 
-// hear takes a line of a process.
+// hear parses a line of a process.
 func (b *book) hear(process, kind, rest string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -105,7 +105,7 @@ func (b *book) hear(process, kind, rest string) {
 	}
 }
 
-// meet notes which version a request met. b.mu is held.
+// meet records the version that a request met. b.mu is held.
 func (b *book) meet(trace, service, version string) {
 	if b.met == nil {
 		b.met = map[string]map[string]string{}
@@ -133,8 +133,8 @@ func (b *book) mix(format string, args ...any) {
 	b.found = append(b.found, text)
 }
 
-// settle forgets a request some time after its end: spans of it may be heard
-// later, as each process has a pipe of its own.
+// settle forgets a request some time after its end. Lines of its spans may come later, because each
+// process has its own pipe.
 func (b *book) settle(trace string) {
 	time.AfterFunc(2*time.Minute, func() {
 		b.mu.Lock()
@@ -143,7 +143,7 @@ func (b *book) settle(trace string) {
 	})
 }
 
-// judge says what the run has found, and prints its figures.
+// judge returns the findings of the run, and prints its figures.
 func (s *site) judge() []string {
 	b := &s.book
 	b.mu.Lock()
@@ -176,8 +176,7 @@ func (s *site) judge() []string {
 	return b.found
 }
 
-// around are the faults that were there when a request failed, or shortly
-// before. b.mu is held.
+// around returns the faults at the time of a failed request, or shortly before. b.mu is held.
 func (b *book) around(f failure) string {
 	var there []string
 	for _, s := range b.faults {
@@ -191,8 +190,8 @@ func (b *book) around(f failure) string {
 	return strings.Join(there, "; ")
 }
 
-// level compares what a process used in the last quarter of its life with what
-// it used in the second one. b.mu is held.
+// level compares a process's resources in the last quarter of its life with those in the second
+// one. b.mu is held.
 func (b *book) level(process string) {
 	all := b.uses[process]
 	quarter := len(all) / 4

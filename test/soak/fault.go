@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// fault is something that goes wrong, and is mended some time later.
+// fault is a fault with its repair some time later.
 type fault struct {
 	At      time.Duration // since the begin
 	For     time.Duration
@@ -46,8 +46,7 @@ var processFaults = map[string]mends{
 	"hiccough": {(*site).freeze, (*site).thaw, 500 * time.Millisecond},
 }
 
-// freeze stops a process; thaw lets the same one go on, whichever version is in
-// use by then.
+// freeze stops a process; thaw continues the same one, whichever version is in use by then.
 func (s *site) freeze(f fault) {
 	p := s.at(f)
 	s.mu.Lock()
@@ -86,7 +85,7 @@ func ofHost(begin, end func(*lab.Host), most time.Duration) mends {
 	return mends{func(s *site, f fault) { begin(s.host(f)) }, func(s *site, f fault) { end(s.host(f)) }, most}
 }
 
-// host is where a fault is; that of the database has one, too.
+// host returns the host of a fault, including the database's.
 func (s *site) host(f fault) *lab.Host {
 	if f.Host < 0 {
 		return s.lan.Host(baseHost)
@@ -122,8 +121,8 @@ const (
 	dbQuiet = 30 * time.Second
 )
 
-// schedule draws faults that fill a time. Those of providers follow each
-// other, those of the database go beside them.
+// schedule draws faults for a length of time. Those of providers follow each other, and those of
+// the database run beside them.
 func schedule(r *rand.Rand, length time.Duration) (plan []fault) {
 	draw := func(kinds map[string]mends) (string, time.Duration) {
 		names := sortedKeys(kinds)

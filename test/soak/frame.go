@@ -9,15 +9,15 @@ import (
 	"sync/atomic"
 )
 
-// frame is what internal/lab needs of its user.
+// frame is what internal/lab requires of its user.
 type frame struct {
 	cleanups []func()
-	ends     atomic.Bool // what stops now is stopped by the run itself
+	ends     atomic.Bool // processes that stop now are stopped by the run itself
 }
 
 func (f *frame) over() bool { return f.ends.Load() }
 
-// broken is why the site itself could not be made or steered.
+// broken is why the site itself could not be made or controlled.
 type broken string
 
 func (f *frame) Helper()          {}
@@ -34,7 +34,7 @@ func (f *frame) must(err error) {
 	}
 }
 
-// end removes what was made, whatever happened.
+// end removes the site in any case.
 func (f *frame) end(status *int) {
 	f.ends.Store(true)
 	if why := recover(); why != nil {

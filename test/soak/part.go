@@ -16,11 +16,11 @@ import (
 	"github.com/skerry/skerry/test/consistency/hop"
 )
 
-// envPart holds what a process of the site is to be; unset, this is the run.
+// envPart holds the role of a process; unset, this is the run.
 const envPart = "SKERRY_SOAK_PART"
 
-// part is what a process is started to be: a provider of a service, which calls
-// others, or a caller, which begins requests at Rate in a second.
+// part is the role of a process: a provider of a service, which calls others, or a caller, which
+// begins Rate requests a second.
 type part struct {
 	Name    string
 	Config  string
@@ -37,7 +37,7 @@ func say(words ...any) {
 	line := fmt.Sprintln(words...)
 	out.Lock()
 	defer out.Unlock()
-	_, _ = os.Stdout.WriteString(line) // the run has gone: so will this process
+	_, _ = os.Stdout.WriteString(line) // the run has ended, and so will this process
 }
 
 func (p part) run(ctx context.Context) error {
@@ -59,7 +59,7 @@ func (p part) run(ctx context.Context) error {
 	return nil
 }
 
-// measure tells now and then what the process uses.
+// measure reports the resources of the process at intervals.
 func (p part) measure(ctx context.Context) {
 	for ctx.Err() == nil {
 		runtime.GC()
@@ -71,7 +71,7 @@ func (p part) measure(ctx context.Context) {
 	}
 }
 
-// worker does the errands of one process.
+// worker makes the calls of one process.
 type worker struct {
 	part
 	stubs map[string]*hop.HopClient

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// releases makes one release of auth and proc after the other, until it is
-// stopped: most are committed, some by a growing share, some are taken back.
+// releases makes one release of auth and proc after the other until it is stopped. Most are
+// committed, some by a growing share, and some are rolled back.
 func (s *site) releases(stop <-chan struct{}) {
 	r := rand.New(rand.NewPCG(s.seed, 2))
 	for v := 2; ; v++ {
@@ -61,7 +61,7 @@ func (s *site) versionOf(service string) int {
 	return s.version[service]
 }
 
-// retire expects the end of all processes of a version, which clean brings.
+// retire expects the end of all processes of a version after clean.
 func (s *site) retire(version int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +76,7 @@ func (s *site) retire(version int) {
 	}
 }
 
-// release does one step, as often as faults make it necessary.
+// release does one step, repeatedly while faults prevent it.
 func (s *site) release(args ...string) {
 	for begun := time.Now(); ; time.Sleep(2 * time.Second) {
 		c := s.on(baseHost, append([]string{s.tool, "--config", s.configure(part{Name: "operator"}, baseHost),
@@ -100,8 +100,7 @@ func (s *site) release(args ...string) {
 	}
 }
 
-// done reports whether a refusal says that the step before, which seemed to
-// fail, was taken.
+// done reports whether a refusal says that the step before, which seemed to fail, was done.
 func done(step, said string) bool {
 	switch step {
 	case "start":

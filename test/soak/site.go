@@ -32,8 +32,8 @@ var (
 	released = []string{"auth", "proc"} // by each release, together
 )
 
-// patience is how long a step of the run itself may take: an operator's
-// command, repeated while faults hinder it, the start or the end of a process.
+// patience bounds a step of the run itself: an operator's command, repeated while faults prevent
+// it, or the start or end of a process.
 const patience = 4 * time.Minute
 
 // site is the site under test.
@@ -61,7 +61,7 @@ type process struct {
 	*lab.Process
 	host     int
 	pid      int
-	expected bool          // its end was brought about
+	expected bool          // the run caused its end
 	gone     chan struct{} // closed at its end
 }
 
@@ -96,7 +96,7 @@ func newSite(t *frame, seed uint64, keep bool) *site {
 	return s
 }
 
-// begin starts all processes, and waits until requests are answered.
+// begin starts all processes, and waits for the first answered requests.
 func (s *site) begin() {
 	s.began = time.Now()
 	for host := range providers {
@@ -132,7 +132,7 @@ func (s *site) suffer(plan []fault, length time.Duration) {
 			time.Sleep(f.For)
 			f.mends().end(s, f)
 		})
-		if f.Host >= 0 { // the database's go beside
+		if f.Host >= 0 { // the database's run beside them
 			faults.Wait()
 		}
 	}
@@ -203,7 +203,7 @@ func (s *site) start(host int, p part) {
 	s.mu.Unlock()
 }
 
-// listen reads what a process says until it ends.
+// listen reads a process's lines until it ends.
 func (s *site) listen(p *process, r io.ReadCloser, ready chan<- int) {
 	defer r.Close()
 	for in := bufio.NewScanner(r); in.Scan(); {
@@ -257,14 +257,14 @@ func (s *site) configure(p part, host int) string {
 	return path
 }
 
-// on is a command on a host, under the host's name.
+// on returns a command on a host, under the host's name.
 func (s *site) on(host int, command ...string) *exec.Cmd {
 	naming := `echo "$0" >/proc/sys/kernel/hostname && exec "$@"`
 	return s.lan.Host(host).Command("unshare", append([]string{"--uts", "sh", "-c", naming, fmt.Sprint("host", host)},
 		command...)...)
 }
 
-// await waits for what the run needs.
+// await waits for a condition of the run.
 func (s *site) await(what string, ok func() bool) {
 	for begun := time.Now(); !ok(); time.Sleep(50 * time.Millisecond) {
 		if time.Since(begun) > patience {
@@ -273,13 +273,13 @@ func (s *site) await(what string, ok func() bool) {
 	}
 }
 
-// at is the process that a fault befalls: of the version that is in use.
+// at returns the process of a fault, in the version that is in use.
 func (s *site) at(f fault) *process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.up[place(f.Host, f.Service, fmt.Sprint("v", s.version[f.Service]))]
 	if p == nil {
-		return &process{} // its version is on its way out: nothing befalls it
+		return &process{} // its version is leaving, so the fault has no effect
 	}
 	return p
 }
@@ -301,8 +301,8 @@ func (p *process) end(sig syscall.Signal) {
 	p.signal(sig)
 }
 
-// again starts the process that a fault has ended, unless a release has taken
-// its version away meanwhile.
+// again restarts the process that a fault has ended, unless a release has removed its version
+// meanwhile.
 func (s *site) again(f fault) {
 	s.mu.Lock()
 	var ended *process
