@@ -20,17 +20,16 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// What one call may allocate with everything on: token, trace, deadline,
-// breaker, statistics. Generated code has its part in it: 7 of a caller's
-// (arguments, result, message, map, and the frame that its strings are in)
-// and 7 of a server's.
+// Bounds of the allocations of one call with token, trace, deadline, breaker and statistics.
+// Generated code makes 7 of a caller's (arguments, result, message, map, and the frame of its
+// strings) and 7 of a server's.
 const (
 	clientAllocs = 8
 	serverAllocs = 8
 )
 
-// TestAllocations holds both sides to exact ceilings over real connections.
-// Each has a peer that takes no memory.
+// TestAllocations checks exact bounds of both sides over real connections. Each has a peer that
+// allocates nothing.
 func TestAllocations(t *testing.T) {
 	if raceDetector {
 		t.Log("under the race detector pools drop what they are given; only the calls are checked")
@@ -76,7 +75,7 @@ func allocsOfClient(t *testing.T, agent *participant.Agent) {
 }
 
 func checkAllocs(t *testing.T, ceiling float64, call func()) {
-	for range 200 { // pools, and what is made once
+	for range 200 { // fills pools and caches
 		call()
 	}
 	if n := testing.AllocsPerRun(2000, call); n > ceiling && !raceDetector {
@@ -86,7 +85,7 @@ func checkAllocs(t *testing.T, ceiling float64, call func()) {
 	}
 }
 
-// parrot serves one connection: it answers pings, and every call alike.
+// parrot serves one connection: it answers pings, and gives every call the same answer.
 func parrot(l net.Listener) {
 	nc, err := l.Accept()
 	if err != nil {
@@ -131,7 +130,7 @@ func allocBody(kind thrift.TMessageType, s thrift.TStruct) []byte {
 	return w.Bytes()
 }
 
-// allocHandler builds its answer, as a service would.
+// allocHandler builds its answer like a service.
 type allocHandler struct{ handler }
 
 func (*allocHandler) Echo(_ context.Context, m *echo.Message) (*echo.Message, error) {

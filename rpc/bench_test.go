@@ -16,8 +16,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// BenchmarkCall is an echo over loopback with everything on: headers, trace,
-// deadline, breaker, statistics on both sides.
+// BenchmarkCall is an echo over loopback with all features: headers, trace, deadline, breaker,
+// statistics on both sides.
 func BenchmarkCall(b *testing.B) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -79,8 +79,8 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// BenchmarkTokens is what a call pays for releases while none is under way:
-// the difference between its halves, both of one hop of a chain.
+// BenchmarkTokens measures the cost of tokens while no release is under way: the difference between
+// its halves, both of one hop of a chain.
 func BenchmarkTokens(b *testing.B) {
 	for _, on := range []bool{false, true} {
 		b.Run(fmt.Sprintf("on=%v", on), func(b *testing.B) {

@@ -20,7 +20,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// Memory is taken for what has come, not for what was announced.
+// Memory is taken for received bytes, not for announced ones.
 func TestAnnouncedFramesTakeNoMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -51,9 +51,8 @@ func TestAnnouncedFramesTakeNoMemory(t *testing.T) {
 	})
 }
 
-// Ten thousand idle clients cost about 100 MiB, their own ends included,
-// whatever they have done before: what they have used is given back. Those
-// that stop within a message cost little more.
+// Ten thousand idle clients cost about 100 MiB, including their own ends, because used memory is
+// given back. Clients that stop within a message cost little more.
 func TestIdleConnectionsAreCheap(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{})
 	ping := appendControl(nil, controlPing, 5, 0)
@@ -80,8 +79,8 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 	}
 }
 
-// All connections together hold no more than the server allows, when no
-// client reads; a client that reads is served as ever.
+// All connections together hold no more than the server allows while no client reads. A client that
+// reads is served as before.
 func TestManyPeersThatNeverRead(t *testing.T) {
 	const limit, peers = 2 << 20, 60
 	s := serve(t, ServerConfig{Sizes: Sizes{Replies: limit}}, &handler{name: "a"})
@@ -105,7 +104,7 @@ func TestManyPeersThatNeverRead(t *testing.T) {
 		})
 	}
 	sending.Wait()
-	if used := s.replies.Used(); used > 2*limit+peers*int64(len(request)) { // each may have been about to add one
+	if used := s.replies.Used(); used > 2*limit+peers*int64(len(request)) { // each may be adding one
 		t.Errorf("%d bytes wait, the limit is %d", used, limit)
 	}
 	if who, err := call().Who(t.Context()); err != nil || who != "a" {
@@ -117,8 +116,8 @@ func TestManyPeersThatNeverRead(t *testing.T) {
 	}
 }
 
-// Large calls are refused while others hold the memory that they may hold, and
-// pieces of them count too.
+// Large calls are refused while other calls hold the allowed memory. Received parts of large calls
+// count as well.
 func TestLargeCallsAreBounded(t *testing.T) {
 	h := &handler{name: "a", notes: make(chan string)}
 	s := serve(t, ServerConfig{Sizes: Sizes{Requests: 1 << 20}}, h)
@@ -140,7 +139,7 @@ func TestLargeCallsAreBounded(t *testing.T) {
 		s.addr,
 		append(binary.BigEndian.AppendUint32(nil, 8<<20), bytes.Repeat([]byte{0x0f, 0xff, 0, 0}, 50_000)...),
 	)
-	wantClosed(t, begun) // its piece would be more than twice the limit
+	wantClosed(t, begun) // its part would exceed twice the limit
 	for range 2 {
 		<-h.notes
 	}
@@ -155,7 +154,7 @@ func TestLargeCallsAreBounded(t *testing.T) {
 	<-h.notes
 }
 
-// Connections above the limit are closed, and when others end there is room.
+// Connections above the limit are closed, and later ones find room after others have ended.
 func TestMaxConns(t *testing.T) {
 	s := serve(t, ServerConfig{MaxConns: 2}, &handler{})
 	ping := appendControl(nil, controlPing, 5, 0)
@@ -178,7 +177,7 @@ func TestMaxConns(t *testing.T) {
 	}
 }
 
-// A client that sends and never reads is held back, then cut off.
+// A client that sends and never reads is delayed, then cut off.
 func TestPeerThatNeverReads(t *testing.T) {
 	s := serve(t, ServerConfig{Sizes: Sizes{Queue: 4 << 20}}, &handler{})
 	nc, err := net.Dial("tcp", s.addr)
@@ -189,8 +188,8 @@ func TestPeerThatNeverReads(t *testing.T) {
 	neverRead(t, nc)
 }
 
-// neverRead sends calls until the server takes no more, and sees that it has
-// not taken more than it may hold.
+// neverRead sends calls until the server takes no more, and checks that the server holds no more
+// than its limit.
 func neverRead(t *testing.T, nc net.Conn) {
 	t.Helper()
 	w := flat.NewWriter(flat.Binary, 1<<20)

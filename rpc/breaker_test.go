@@ -142,7 +142,7 @@ func TestBreakerManyCallsKeepTheRatio(t *testing.T) {
 	}
 }
 
-// Whatever runs at once: it opens once, and one trial goes in a second.
+// Under concurrency the breaker opens once, and lets one trial through each second.
 func TestBreakerConcurrently(t *testing.T) {
 	b := newBreaker(Breaker{})
 	var opens, closes, trials atomic.Int64

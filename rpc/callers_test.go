@@ -21,7 +21,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// as is a frame that calls echo.who, or note with a text, as caller.
+// as returns a frame that calls echo.who, or note with a text, as caller.
 func as(t testing.TB, seq int32, caller, text string) []byte {
 	t.Helper()
 	w := flat.NewWriter(flat.Binary, 1<<24)
@@ -69,7 +69,7 @@ func callerNames(prefix string, n int) (names []string) {
 	return names
 }
 
-// counted is how many calls the recorder has counted by caller.
+// countedBy returns how many calls the recorder has counted by caller.
 func countedBy(r *health.Recorder) map[string]int64 {
 	calls := map[string]int64{}
 	for _, row := range r.Rows() {
@@ -103,7 +103,7 @@ func TestCallerNamesAreChecked(t *testing.T) {
 	}
 }
 
-// An address has 64 names while it is connected; listed ones do not count.
+// An address has 64 names while it is connected. Listed names do not count.
 func TestCallersOfOneAddress(t *testing.T) {
 	r := health.NewRecorder(health.Config{})
 	listed := func(name string) bool { return strings.HasPrefix(name, "listed") }
@@ -112,7 +112,7 @@ func TestCallersOfOneAddress(t *testing.T) {
 	callAs(t, first, callerNames("a", 50)...)
 	callAs(t, second, callerNames("b", 50)...)
 	callAs(t, second, callerNames("listed", 100)...)
-	callAs(t, second, "a7", "a7", "b49", "b49") // known, and without room
+	callAs(t, second, "a7", "a7", "b49", "b49") // known names, and names without room
 	calls := countedBy(r)
 	if calls["?"] != 36+2 || calls["a7"] != 3 || calls["b13"] != 1 || calls["b14"] != 0 || calls["listed99"] != 1 ||
 		len(calls) != 64+100+1 {
@@ -183,8 +183,8 @@ func TestAddressOf(t *testing.T) {
 	}
 }
 
-// Calls under ever new names, each with a large payload, leave no memory
-// behind: neither a name nor a method keeps its frame.
+// Calls under ever new names, each with a large payload, leave no memory behind: neither a name nor
+// a method keeps its frame.
 func TestNamesKeepNoFrames(t *testing.T) {
 	h := &handler{}
 	r := health.NewRecorder(health.Config{})
@@ -228,8 +228,8 @@ type bare struct{ thrift.TProcessor }
 
 func (bare) ProcessorMap() map[string]thrift.TProcessorFunction { return nil }
 
-// Of a processor that lists no methods so many are counted apart, by names
-// that are names.
+// For a processor that lists no methods, a bounded number is counted separately, only under valid
+// names.
 func TestLearnedMethodsAreBounded(t *testing.T) {
 	v := &served{anyAdmission: &admission{}}
 	for i := range 1000 {
@@ -251,7 +251,7 @@ func TestLearnedMethodsAreBounded(t *testing.T) {
 	}
 }
 
-// The name of a method is bounded before it is used for anything.
+// The name of a method is bounded before any use.
 func TestLongMethodNames(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{})
 	name := strings.Repeat("\x00", 8<<20)
@@ -259,7 +259,7 @@ func TestLongMethodNames(t *testing.T) {
 	message = append(append(message, name...), 0, 0, 0, 1, 0)
 	frame := append(binary.BigEndian.AppendUint32(nil, uint32(len(message))), message...)
 	took := memtest.Allocated(func() { wantClosed(t, send(t, s.addr, frame)) })
-	if took > 20<<20 { // the frame, as it comes
+	if took > 20<<20 { // the received frame
 		t.Errorf("%d bytes were taken", took)
 	}
 	nothingHeld(t, s)
@@ -282,7 +282,7 @@ func TestKindsOfCallsAreBounded(t *testing.T) {
 	}
 }
 
-// Numbers that the other side chose stay within what can be counted on.
+// Numbers of the other side stay within the range of the counters.
 func TestHostileNumbers(t *testing.T) {
 	for _, tt := range []struct {
 		attempt, deadline string
@@ -325,7 +325,7 @@ func TestHostileNumbers(t *testing.T) {
 	}
 }
 
-// A server's text for an error is bounded before it is kept, and keeps no frame.
+// A server's error text is bounded before it is kept, and keeps no frame.
 func TestTextsOfErrorsAreBounded(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{})
 	if _, err := s.Handle("loads", "v1", echo.NewLoadsProcessor(&loads{})); err != nil {

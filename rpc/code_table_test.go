@@ -44,8 +44,8 @@ func TestTraits(t *testing.T) {
 	}
 }
 
-// TestRefusalCodes: each error by which the rules refuse a call has one code,
-// and a call with such a code was never executed.
+// TestRefusalCodes: each error by which the rules refuse a call has one code, and a call with such
+// a code was never executed.
 func TestRefusalCodes(t *testing.T) {
 	refusals := 0
 	for c := range Code(codes) {
@@ -69,7 +69,7 @@ func TestRefusalCodes(t *testing.T) {
 	}
 }
 
-// row is the line of docs/codes.md for a code, without what it means.
+// row returns the line of docs/codes.md for a code, without its meaning.
 func row(c Code) string {
 	tr := c.traits()
 	executed := "as the error says"
@@ -101,7 +101,7 @@ func row(c Code) string {
 	)
 }
 
-// docs/codes.md shows the table as it is.
+// docs/codes.md equals the table.
 func TestDocsOfCodes(t *testing.T) {
 	page, err := os.ReadFile("../docs/codes.md")
 	if err != nil {
@@ -118,7 +118,7 @@ func TestDocsOfCodes(t *testing.T) {
 	}
 }
 
-// outcomes are what a recorder has counted of calls of echo, by method.
+// outcomes returns the recorder's counts of calls of echo, by method.
 func outcomes(r *health.Recorder) map[string][len(health.Row{}.Outcomes)]int64 {
 	all := map[string][len(health.Row{}.Outcomes)]int64{}
 	r.Visit(func(row health.Row, _ func(time.Duration) int64) {
@@ -131,7 +131,7 @@ func outcomes(r *health.Recorder) map[string][len(health.Row{}.Outcomes)]int64 {
 	return all
 }
 
-// sole fails the test unless a method's calls all ended as o.
+// sole fails the test unless all calls of a method ended as o.
 func sole(t *testing.T, what string, r *health.Recorder, method string, o health.Outcome) {
 	t.Helper()
 	var want [len(health.Row{}.Outcomes)]int64
@@ -139,7 +139,7 @@ func sole(t *testing.T, what string, r *health.Recorder, method string, o health
 	eventually(t, what+" is counted as "+o.String(), func() bool { return outcomes(r)[method] == want })
 }
 
-// Both sides count a refusal by each code as the table says, whichever side refuses.
+// Both sides count a refusal by its code's row, whichever side refuses.
 func TestRefusalsAreCounted(t *testing.T) {
 	for c := range Code(codes) {
 		t.Run(c.String(), func(t *testing.T) {
@@ -193,7 +193,7 @@ type failing struct {
 
 func (f *failing) Note(context.Context, string) error { return f.err }
 
-// A handler's error is a failure, also where no caller is told.
+// A handler's error is a failure, also when no caller receives it.
 func TestOneWayErrorsAreFailures(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error
@@ -235,7 +235,7 @@ func TestOneWayErrorsAreFailures(t *testing.T) {
 	})
 }
 
-// An interceptor that does nothing is no answer.
+// An interceptor that does nothing gives no answer.
 func TestNoAnswerIsAFailure(t *testing.T) {
 	served := health.NewRecorder(health.Config{})
 	s := serve(t, ServerConfig{Health: served, Interceptors: []ServerInterceptor{
@@ -246,8 +246,7 @@ func TestNoAnswerIsAFailure(t *testing.T) {
 	sole(t, "it", served, "who", health.Internal)
 }
 
-// A version that lacks a method which callers still call counts that itself:
-// a stock client counts nothing.
+// A version counts calls of a method that it lacks, because a stock client counts nothing.
 func TestMissingMethodsAreCounted(t *testing.T) {
 	served := health.NewRecorder(health.Config{})
 	s := serve(t, ServerConfig{Health: served}, &handler{})

@@ -18,7 +18,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// comesFrom is a memory connection with an address.
+// comesFrom is a memory connection with a source address.
 type comesFrom struct {
 	net.Conn
 	addr *net.TCPAddr
@@ -49,8 +49,7 @@ func answers(nc net.Conn) error {
 	return err
 }
 
-// closedNow reports whether the other end has closed a connection on which
-// nothing is to come.
+// closedNow reports whether the other end has closed a connection without unread bytes.
 func closedNow(nc net.Conn) bool {
 	_ = nc.SetReadDeadline(time.Now().Add(time.Millisecond))
 	_, err := nc.Read(make([]byte, 1))
@@ -58,8 +57,8 @@ func closedNow(nc net.Conn) bool {
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// A crowd of honest clients behind one address, some of which have not spoken
-// yet, goes on while another address opens as many connections as it can.
+// Many honest clients behind one address, some of them silent so far, continue while another
+// address opens as many connections as it can.
 func TestCrowdBesideLoris(t *testing.T) {
 	for name, first := range map[string]string{"that are silent": "", "that begin a message": "\x80\x01"} {
 		t.Run(name, func(t *testing.T) {
@@ -111,8 +110,7 @@ func TestCrowdBesideLoris(t *testing.T) {
 	}
 }
 
-// One address that completes a message on each of its connections can't keep
-// all others out either.
+// One address that completes a message on each of its connections can't keep all others out.
 func TestFullOfOneAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -139,7 +137,7 @@ func TestFullOfOneAddress(t *testing.T) {
 	})
 }
 
-// Handshakes that don't go on take no place of others, and end.
+// Handshakes that do not continue take no place of others, and end.
 func TestStalledHandshakes(t *testing.T) {
 	ca, pool := authority(t)
 	cert := ca(t, "127.0.0.1")

@@ -18,8 +18,8 @@ func beside(t *testing.T, s *testServer, service string, p thrift.TProcessor) (r
 	return remove
 }
 
-// A service that leaves while its process stays refuses its calls as one that is
-// stopping, so that a call tries all that are listed, whatever retries says.
+// A service that leaves while its process stays refuses its calls like a stopping server, so a call
+// tries all listed instances, whatever Retries is.
 func TestCallsOfADepartedServiceGoOn(t *testing.T) {
 	var all []*Endpoint
 	left := &handler{}
@@ -51,8 +51,8 @@ func TestCallsOfADepartedServiceGoOn(t *testing.T) {
 	}
 }
 
-// A call that names no service never goes to another service than before,
-// because the one that it meant has left.
+// A call without a service name never goes to another service than before after the intended one
+// has left.
 func TestPlainCallsOfADepartedService(t *testing.T) {
 	first := &handler{name: "first"}
 	s := serve(t, ServerConfig{}, first)
@@ -82,7 +82,7 @@ func TestPlainCallsOfADepartedService(t *testing.T) {
 	}
 }
 
-// What has left is forgotten after a while, and at most departedMost at a time.
+// Departed services are forgotten after a while, and at most departedMost are remembered.
 func TestDepartedServicesAreForgotten(t *testing.T) {
 	var r routes
 	p := echo.NewEchoProcessor(&handler{})

@@ -20,8 +20,7 @@ func (greeter) Echo(_ context.Context, m *echo.Message) (*echo.Message, error) {
 	return &echo.Message{Text: "hello " + m.Text}, nil
 }
 
-// One thrift.TClient serves all goroutines; each call has a generated client
-// of its own.
+// One thrift.TClient serves all goroutines. Each call has a generated client of its own.
 func Example() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

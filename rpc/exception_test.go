@@ -9,8 +9,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/flat"
 )
 
-// writeLater writes an exception of a version that knows more fields, one of them in the
-// place of the text.
+// writeLater writes an exception of a later version with more fields, one of them in the place of
+// the text.
 func writeLater(ctx context.Context, w thrift.TProtocol, elements int) error {
 	errs := []error{w.WriteStructBegin(ctx, "")}
 	for _, id := range []int16{1, 7} {
@@ -25,7 +25,7 @@ func writeLater(ctx context.Context, w thrift.TProtocol, elements int) error {
 	return errors.Join(errs...)
 }
 
-// What an exception holds besides its text and kind takes nothing.
+// The fields of an exception besides its text and kind take no memory.
 func TestExceptionOfLaterVersion(t *testing.T) {
 	for _, p := range []flat.Protocol{flat.Binary, flat.Compact} {
 		w := flat.NewWriter(p, 8<<20)

@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/health"
 )
 
-// watcher remembers what it was told.
+// watcher records its calls.
 type watcher struct {
 	mu                sync.Mutex
 	down, up, leaving []string
@@ -46,7 +46,7 @@ func (w *watcher) counts() (down, up, leaving int) {
 	return len(w.down), len(w.up), len(w.leaving)
 }
 
-// first is a Resolver that gives the endpoints in their order, each once.
+// first is a Resolver that returns the endpoints in their order, each once.
 type first []*Endpoint
 
 func (f first) Resolve(string) Picker { return f }
@@ -71,8 +71,7 @@ func nowhere(t *testing.T) *Endpoint {
 	return &Endpoint{ID: "nowhere", Service: "echo", Addr: l.Addr().String()}
 }
 
-// silent is an endpoint that takes connections and says nothing, as a frozen
-// process does.
+// silent is an endpoint that accepts connections and sends nothing, like a frozen process.
 func silent(t *testing.T) *Endpoint {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -110,7 +109,7 @@ func TestTimeoutAndCancel(t *testing.T) {
 	eventually(t, "no call is left on the server", func() bool { return s.Stats().Running == 0 })
 }
 
-// The deadline travels and shrinks; trace, baggage and caller travel too.
+// The deadline travels and shrinks; trace, baggage and caller travel with the call.
 func TestMetadataTravels(t *testing.T) {
 	var inner, outer CallInfo
 	back := serve(t, ServerConfig{}, &handler{seen: func(ctx context.Context) { inner = *CallInfoFrom(ctx) }})
@@ -177,8 +176,8 @@ func TestUnreachableGoesElsewhere(t *testing.T) {
 	wantCode(t, err, NoInstance, NotExecuted)
 }
 
-// A process that has put the service down, as one of several, or got the port
-// of one that died, refuses; another instance serves.
+// A process that has removed the service, or got the port of a dead one, refuses. Another instance
+// serves.
 func TestUnknownServiceGoesElsewhere(t *testing.T) {
 	gone, err := NewServer(ServerConfig{})
 	if err != nil {
@@ -202,8 +201,8 @@ func TestUnknownServiceGoesElsewhere(t *testing.T) {
 	wantCode(t, err, UnknownService, NotExecuted)
 }
 
-// A killed server fails the calls that were sent, at once, and no client sends
-// them again unless they are idempotent. The watcher is told without traffic.
+// A killed server fails the sent calls at once, and no client sends them again unless they are
+// idempotent. The watcher learns it without traffic.
 func TestKill(t *testing.T) {
 	w := &watcher{}
 	s, other := serve(t, ServerConfig{}, &handler{name: "a"}), serve(t, ServerConfig{}, &handler{name: "b"})
@@ -233,7 +232,7 @@ func TestKill(t *testing.T) {
 
 func TestIdempotentIsSentAgain(t *testing.T) {
 	var cut atomic.Bool
-	var kill atomic.Pointer[func()] // the handler may still be at it when its caller has given up
+	var kill atomic.Pointer[func()] // the handler may still run after its caller has given up
 	h := &handler{name: "a"}
 	h.seen = func(context.Context) {
 		if cut.CompareAndSwap(true, false) {
@@ -279,8 +278,7 @@ func TestIdempotentIsSentAgain(t *testing.T) {
 	}
 }
 
-// proxy puts a proxy in front of the endpoint; kill breaks it and all that
-// goes through it.
+// proxy puts a proxy in front of the endpoint. kill breaks it with all of its connections.
 func proxy(t *testing.T, e *Endpoint) (kill func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

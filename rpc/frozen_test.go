@@ -42,8 +42,8 @@ func (l *memoryListener) dial(ctx context.Context, _ string) (net.Conn, error) {
 	}
 }
 
-// freezer is a connection with another end that can freeze: nothing comes any more,
-// and what is sent disappears.
+// freezer is a connection whose other end can freeze: no bytes come any more, and sent bytes
+// disappear.
 type freezer struct {
 	net.Conn
 	frozen *atomic.Bool
@@ -72,8 +72,8 @@ func (f *freezer) Close() error {
 	return f.Conn.Close()
 }
 
-// A host that vanishes is found by its silence in about two seconds, while
-// calls are tried, whether they wait that long or give up sooner.
+// A vanished host is detected by its silence in about two seconds while calls are tried, whether
+// they wait that long or give up sooner.
 func TestFrozenPeer(t *testing.T) {
 	for name, timeout := range map[string]time.Duration{"long calls": time.Minute,
 		"short calls": 100 * time.Millisecond, "shorter than a sweep": time.Millisecond} {
@@ -123,7 +123,7 @@ func testFrozen(t *testing.T, timeout time.Duration) {
 	}
 }
 
-// A slow handler is no dead peer: the connection answers pings meanwhile.
+// A slow handler does not count as a dead peer: the connection answers pings meanwhile.
 func TestSlowHandlerIsNoFrozenPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -140,8 +140,7 @@ func TestSlowHandlerIsNoFrozenPeer(t *testing.T) {
 	})
 }
 
-// Check finds out about an endpoint again, and a retired endpoint's
-// connections go.
+// Check examines an endpoint again, and the connections of a retired endpoint are closed.
 func TestCheckAndRetire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()

@@ -127,8 +127,8 @@ func TestStatisticsOfBothSides(t *testing.T) {
 	}
 }
 
-// Retries of a chain's later callers would multiply: only the first retries
-// what costs the servers work.
+// Retries of a chain's later callers would multiply: only the first caller retries failures that
+// cost the servers work.
 func TestNoRetryOfARetry(t *testing.T) {
 	s := serve(t, ServerConfig{Interceptors: []ServerInterceptor{
 		func(context.Context, *CallInfo, func(context.Context) error) error {
@@ -151,7 +151,7 @@ func TestNoRetryOfARetry(t *testing.T) {
 	}
 }
 
-// counting notes the attempts for which an endpoint was picked.
+// counting records the attempts for which an endpoint was picked.
 type counting struct {
 	Resolver
 	attempts *[]int
@@ -230,7 +230,7 @@ func TestMutualTLS(t *testing.T) {
 	wantCode(t, err, Unreachable, NotExecuted)
 }
 
-// authority is a certificate authority of its own.
+// authority is a certificate authority of the test.
 func authority(t *testing.T) (issue func(*testing.T, string) tls.Certificate, pool *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

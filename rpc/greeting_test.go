@@ -11,8 +11,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// A port that another process has taken over, or that serves another version
-// now, executes nothing that was meant for the listed one.
+// A port with another process, or with another version now, executes no call for the listed one.
 func TestAnotherProcessAnswers(t *testing.T) {
 	for _, test := range []struct {
 		name       string
@@ -87,7 +86,7 @@ func TestAnotherProcessAnswers(t *testing.T) {
 	}
 }
 
-// A version that changes under a standing connection is noticed at the callee.
+// The callee detects a version that changes under a standing connection.
 func TestVersionChangesUnderAConnection(t *testing.T) {
 	h := &handler{}
 	s := serve(t, ServerConfig{}, h)
@@ -113,7 +112,7 @@ func TestVersionChangesUnderAConnection(t *testing.T) {
 	if err := call(&Endpoint{ID: "2", Service: "other", Addr: s.addr}); err != nil {
 		t.Errorf("a caller that means no version: %v", err)
 	}
-	// A service that came after the connection is there for it.
+	// A service that was added after the connection can be called on it.
 	added := &handler{}
 	if _, err := s.Handle("added", "v7", echo.NewEchoProcessor(added)); err != nil {
 		t.Fatal(err)
@@ -175,7 +174,7 @@ func FuzzGreeting(f *testing.F) {
 	})
 }
 
-// What differs in any part of two greetings is signed differently.
+// Greetings that differ in any part have different signatures.
 func TestProofsCoverEverything(t *testing.T) {
 	base := func() (c, s greeting) {
 		return greeting{nonce: strings.Repeat("c", 16), owner: "a", cluster: "x"},

@@ -15,8 +15,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// TestHalfClosedConnections: a stock client that sends its calls and closes its
-// sending side reads all replies, quick, slow and large, and then the end.
+// TestHalfClosedConnections: a stock client that sends its calls and closes its sending side reads
+// all replies (quick, slow and large) and then the end.
 func TestHalfClosedConnections(t *testing.T) {
 	h := &handler{name: "a", notes: make(chan string, 10)}
 	s := serve(t, ServerConfig{}, h)
@@ -100,9 +100,9 @@ func unordered(t *testing.T, nc net.Conn, seq int32, millis int64) {
 	}
 }
 
-// TestClosedConnectionsEndTheirCalls: when a client closes its connection soon
-// behind its calls, the first reply that it does not take cancels the others;
-// when later, the end does. That of a skerry client does so at once.
+// TestClosedConnectionsEndTheirCalls: when a client closes its connection soon after its calls, the
+// first unread reply cancels the others. When it closes later, the end itself does. For a skerry
+// client the end does so at once.
 func TestClosedConnectionsEndTheirCalls(t *testing.T) {
 	for name, c := range map[string]struct {
 		closes, ends time.Duration // after the calls
@@ -150,8 +150,8 @@ func TestClosedConnectionsEndTheirCalls(t *testing.T) {
 	}
 }
 
-// TestResetConnectionsEndTheirCalls: a client that resets its connection is
-// gone, and its call is cancelled at once.
+// TestResetConnectionsEndTheirCalls: a client that resets its connection has gone, and its call is
+// cancelled at once.
 func TestResetConnectionsEndTheirCalls(t *testing.T) {
 	h := &handler{}
 	s := serve(t, ServerConfig{}, h)

@@ -16,8 +16,8 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// A server takes another one's place on a Unix socket under load: no call is
-// lost and none is executed twice.
+// A server takes another one's place on a Unix socket under load: no call is lost and none is
+// executed twice.
 func TestHandoverLosesNoCall(t *testing.T) {
 	var executed atomic.Int64
 	s := serve(t, ServerConfig{}, &handler{name: "a", seen: func(context.Context) { executed.Add(1) }})
@@ -59,7 +59,7 @@ func TestHandoverLosesNoCall(t *testing.T) {
 	t.Logf("%d calls over 20 takeovers", calls.Load())
 }
 
-// takeOver serves at path in place of what has served there.
+// takeOver serves at path in place of the earlier server.
 func takeOver(t *testing.T, to thrift.TClient, path string, n int) *relay {
 	t.Helper()
 	own := fmt.Sprint(path, ".", n)
@@ -71,8 +71,8 @@ func takeOver(t *testing.T, to thrift.TClient, path string, n int) *relay {
 	return r
 }
 
-// callOnce makes calls on a connection until it ends: all of them, or one. What
-// fails with EPIPE was not executed, and is called again on another connection.
+// callOnce makes calls on a connection until it ends: all of them, or one. A call that fails with
+// EPIPE was not executed, and is made again on another connection.
 func callOnce(path string, many bool, stop *atomic.Bool, calls *atomic.Int64) error {
 	nc, err := net.Dial("unix", path)
 	if err != nil {

@@ -53,7 +53,7 @@ func frames(t testing.TB) map[string][]byte {
 	return all
 }
 
-// quietLog collects what a server logs.
+// quietLog collects a server's log.
 type quietLog struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -128,8 +128,8 @@ func TestBadBytes(t *testing.T) {
 	}
 }
 
-// Anything may come on a connection: the server neither crashes nor hangs nor
-// answers with what is no frame.
+// With any bytes on a connection, the server neither crashes nor hangs, and answers only with
+// frames.
 func FuzzServerConn(f *testing.F) {
 	for _, b := range frames(f) {
 		f.Add(b)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestIdleEvents: every goroutine that waits for an end is woken by it, at once.
+// TestIdleEvents: an end wakes every waiting goroutine at once.
 func TestIdleEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var e idleEvents

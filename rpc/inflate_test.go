@@ -29,7 +29,7 @@ func deflate(t testing.TB, payload []byte) []byte {
 	return z.Bytes()
 }
 
-// zippedFrame is a call with a compressed payload; service "" is not named.
+// zippedFrame is a call with a compressed payload; with service "" it has no service name.
 func zippedFrame(t testing.TB, service, method string, p flat.Protocol, args []byte) []byte {
 	t.Helper()
 	w := flat.NewWriter(p, 1<<10)
@@ -55,8 +55,8 @@ func zippedFrame(t testing.TB, service, method string, p flat.Protocol, args []b
 	return frame
 }
 
-// Compressed calls of the framework's own services are refused: before they
-// are inflated, where the header names the service.
+// Compressed calls of the framework's own services are refused, before inflation when the header
+// names the service.
 func TestInternalServiceIsNotCompressed(t *testing.T) {
 	s, _, _ := serveLoads(t, ServerConfig{}, &loads{})
 	if _, err := s.HandleInternal("skerry.internal", "", echo.NewEchoProcessor(&handler{name: "inside"})); err != nil {
@@ -77,7 +77,7 @@ func TestInternalServiceIsNotCompressed(t *testing.T) {
 	nothingHeld(t, s)
 }
 
-// What is inflated counts with all other large messages.
+// Inflated bytes count with all other large messages.
 func TestInflatedBytesAreBounded(t *testing.T) {
 	l := &loads{hold: make(chan struct{}), read: make(chan struct{}, 8)}
 	s, _, _ := serveLoads(t, ServerConfig{Sizes: Sizes{Requests: 3 << 20}}, l)
@@ -91,7 +91,7 @@ func TestInflatedBytesAreBounded(t *testing.T) {
 		t.Errorf("%d bytes are counted for an inflated call of 1 MiB", used)
 	}
 	s.requests.Add(4 << 20)
-	wantClosed(t, send(t, s.addr, bomb)) // it would be more than twice the limit
+	wantClosed(t, send(t, s.addr, bomb)) // it would exceed twice the limit
 	if now := s.requests.Used(); now != used+4<<20 {
 		t.Errorf("%d bytes are counted after a call that was not inflated, %d before", now, used+4<<20)
 	}
@@ -100,7 +100,7 @@ func TestInflatedBytesAreBounded(t *testing.T) {
 	nothingHeld(t, s)
 }
 
-// The framework's own services keep what they read: it is a copy.
+// The framework's own services keep copies of the strings that they read.
 func TestInternalStringsAreCopies(t *testing.T) {
 	message := written(t, flat.Binary, &echo.EchoNoteArgs{Text: "a name"})
 	for service, copied := range map[string]bool{"echo": false, "skerry.internal": true} {

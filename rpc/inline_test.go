@@ -59,8 +59,8 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// The first call of a method that blocks is run by the reader. Others on the
-// connection hardly notice, and its cancellation is heard.
+// The reader runs the first call of a method that blocks. Other calls on the connection are hardly
+// delayed, and its cancellation is read.
 func TestABlockedReaderIsRelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -95,8 +95,8 @@ func TestABlockedReaderIsRelieved(t *testing.T) {
 	})
 }
 
-// While calls come one by one the watch looks less often, and again as before
-// once one has waited behind another.
+// While calls come one by one the watchdog looks less often, and as before once a call has waited
+// behind another.
 func TestTheWatchLooksLessOftenForALoneCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -128,8 +128,8 @@ func TestTheWatchLooksLessOftenForALoneCaller(t *testing.T) {
 	})
 }
 
-// Quick and slow handlers, cancellations and time-outs on one connection:
-// every answer belongs to its call, and nothing is left behind.
+// Quick and slow handlers, cancellations and time-outs on one connection: every answer belongs to
+// its call, and no state is left behind.
 func TestHandOverUnderStress(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{name: "a"})
 	c := client(t, ClientConfig{}, s.endpoint())
@@ -179,14 +179,14 @@ func TestHandOverUnderStress(t *testing.T) {
 	t.Logf("%d calls", done.Load())
 }
 
-// A connection that was busy and rests holds its large buffer at most.
+// A connection that was busy and is idle holds at most its large buffer.
 func TestConnectionsThatRestAreCheap(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{})
 	call := frames(t)["header-binary"]
 	const n = 500
 	before := memtest.Held()
 	for range n {
-		nc := send(t, s.addr, bytes.Repeat(call, 40)) // so many that the large buffer is used
+		nc := send(t, s.addr, bytes.Repeat(call, 40)) // enough to use the large buffer
 		for answers := 0; answers < 40; answers++ {
 			head := make([]byte, 4)
 			if _, err := io.ReadFull(nc, head); err != nil {
@@ -205,7 +205,7 @@ func TestConnectionsThatRestAreCheap(t *testing.T) {
 	}
 }
 
-// A TLS client that sends and never reads is held back like any other.
+// A TLS client that sends and never reads is delayed like any other.
 func TestTLSPeerThatNeverReads(t *testing.T) {
 	ca, pool := authority(t)
 	s := serve(
@@ -224,8 +224,8 @@ func TestTLSPeerThatNeverReads(t *testing.T) {
 	neverRead(t, nc)
 }
 
-// A lone caller that reads for itself ends in time, whatever comes, and the
-// next one finds the connection in order.
+// A lone caller that reads for itself ends in time, whatever comes, and the next one finds the
+// connection in order.
 func TestALoneCallerEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -238,7 +238,7 @@ func TestALoneCallerEndsInTime(t *testing.T) {
 			ServiceOptions{Timeout: 100 * time.Millisecond, Retries: new(0), Breaker: Breaker{Off: true}},
 		)
 		lone := func() {
-			for range 2 * soloReplies { // until the resident has left reading to us
+			for range 2 * soloReplies { // until the resident has left reading to the caller
 				if who, err := call().Who(context.Background()); err != nil || who != "a" {
 					t.Fatal(who, err)
 				}
@@ -247,7 +247,7 @@ func TestALoneCallerEndsInTime(t *testing.T) {
 		lone()
 		begin := time.Now()
 		_, err := call().Sleep(context.Background(), 1000)
-		if CodeOf(err) != DeadlineExceeded { // by the caller's clock or, in the same moment, the server's word
+		if CodeOf(err) != DeadlineExceeded { // by the caller's clock, or by the server's answer in the same moment
 			t.Error(err)
 		}
 		if took := time.Since(begin); took < 100*time.Millisecond || took > 100*time.Millisecond+2*sweepPeriod {

@@ -13,10 +13,10 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// An internal service has room of its own, beside users' calls.
+// Limits of internal services, beside those of users' calls.
 const (
 	internalCalls    = 64      // at a time
-	internalOutside  = 16      // of those, of peers that are no members
+	internalOutside  = 16      // of those, by peers that are not members
 	internalOfOne    = 4       // of those, of one process or address
 	internalRequest  = 1 << 20 // bytes
 	logInternalEvery = time.Minute
@@ -32,11 +32,10 @@ var (
 	)
 )
 
-// HandleInternal serves one of the framework's own services. Its methods are
-// for members of the site only (PeerInfo.Member); those in open are for all. A
-// call that is not allowed is refused before its arguments are read, as
-// NotMember. At most 64 calls of internal services run at a time, 4 of one
-// peer, and none of them counts in MaxCalls.
+// HandleInternal serves one of the framework's own services. Its methods are for members of the
+// site (PeerInfo.Member); those in open are for all peers. A call without the right is refused as
+// NotMember before its arguments are read. At most 64 calls of internal services run at a time, 4
+// of one peer. They do not count in MaxCalls.
 func (s *Server) HandleInternal(
 	service, version string,
 	p thrift.TProcessor,
@@ -45,7 +44,7 @@ func (s *Server) HandleInternal(
 	return s.handle(&served{name: service, version: version, processor: p, internal: true, open: open})
 }
 
-// member says why a peer is no member of the site, nil when it is one.
+// member returns why a peer is not a member of the site, nil when it is one.
 func (s *Server) member(p PeerInfo) error {
 	switch {
 	case p.Site:
@@ -58,12 +57,12 @@ func (s *Server) member(p PeerInfo) error {
 	return errNoMember
 }
 
-// oldMethods are those of internal services that no process since 0.2 calls.
+// oldMethods are methods of internal services that processes before 0.2 call.
 var oldMethods = []string{"rulesSince", "learnRules"}
 
 var errOlder = errors.New("a process of skerry before 0.2, of which nothing is obeyed: bring it to this release")
 
-// refuseOlder refuses a call of a process that shares nothing with this release.
+// refuseOlder refuses a call of a process before 0.2, which shares nothing with this release.
 func (r *serverCall) refuseOlder(why error) error {
 	s := r.conn.s
 	s.older.Add(1)
@@ -80,7 +79,7 @@ func (r *serverCall) refuseOlder(why error) error {
 	return why
 }
 
-// admitInternal lets a call of an internal service run, or refuses it.
+// admitInternal admits a call of an internal service, or refuses it.
 func (r *serverCall) admitInternal() {
 	c, s := r.conn, r.conn.s
 	if code, err := r.barredInternal(); err != nil {
@@ -106,7 +105,7 @@ func (r *serverCall) admitInternal() {
 	}
 }
 
-// barredInternal says why the peer may not make the call of an internal service.
+// barredInternal returns why the peer may not make the call of an internal service.
 func (r *serverCall) barredInternal() (Code, error) {
 	s, called := r.conn.s, r.served.name+"."+r.info.Method
 	if slices.Contains(oldMethods, r.info.Method) {
@@ -124,7 +123,7 @@ func (r *serverCall) barredInternal() (Code, error) {
 	return Unknown, nil
 }
 
-// logOutsider counts and logs a call that is for members of the site.
+// logOutsider counts and logs a call for members by another peer.
 func (r *serverCall) logOutsider(why error) {
 	s := r.conn.s
 	s.outsiders.Add(1)
@@ -136,8 +135,8 @@ func (r *serverCall) logOutsider(why error) {
 		"service", r.served.name, "method", r.info.Method, "peer", r.conn.peer, "reason", why, "unreported", kept)
 }
 
-// internalKey is one peer: its process where that is proven, else a member's
-// connection, else the address of a stranger.
+// internalKey identifies a peer: its process if that is proven, else a member's connection, else
+// the address of a stranger.
 type internalKey struct {
 	owner string
 	addr  netip.AddrPort
@@ -191,7 +190,7 @@ func (m *internalLimit) acquire(k internalKey, outside bool) error {
 	return nil
 }
 
-// running is how many there are.
+// running returns the number of calls under way.
 func (m *internalLimit) running() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// An internal service has places of its own: neither side takes the other's.
+// An internal service has places of its own. Neither it nor users take the other's.
 func TestRoomOfInternalServices(t *testing.T) {
 	h := &handler{}
 	s := guarded(t, ServerConfig{MaxCalls: 2, Site: siteOf(t, ownerB, 1), Identity: identityOf(ownerB, 1)}, h)
@@ -39,7 +39,7 @@ func TestRoomOfInternalServices(t *testing.T) {
 	}
 	eventually(t, "the places are free", func() bool { return s.internal.running() == 0 })
 
-	// The other way round: users take all their places.
+	// The reverse: users take all their places.
 	ctx, cancel = context.WithCancel(t.Context())
 	defer cancel()
 	for range 2 {

@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// stock is how the stock library speaks one of our protocols.
+// stock is the stock library's form of one protocol.
 type stock struct {
 	protocol  string
 	transport thrift.TTransportFactory
@@ -112,8 +112,7 @@ func TestStockServers(t *testing.T) {
 	}
 }
 
-// wantPlainTimeout checks that a connection with a call that timed out is not used
-// again.
+// wantPlainTimeout checks that a connection with a timed-out call is not used again.
 func wantPlainTimeout(t *testing.T, c *Client) {
 	t.Helper()
 	call := stub(t, c, ServiceOptions{Timeout: 30 * time.Millisecond})
@@ -127,7 +126,7 @@ func wantPlainTimeout(t *testing.T, c *Client) {
 	}
 }
 
-// exercise makes calls that every pair of peers must get right.
+// exercise makes the calls that every pair of peers must support.
 func exercise(t *testing.T, call func() *echo.EchoClient, h *handler) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

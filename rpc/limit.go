@@ -8,12 +8,12 @@ import (
 	"github.com/skerry/skerry/internal/number"
 )
 
-// Limit bounds calls. What is over it is refused at once, before it is
-// executed; nothing waits in a queue.
+// Limit bounds calls. A call over the limit is refused at once, before it is executed. Calls do not
+// queue.
 type Limit struct {
 	Pending int     // calls at a time; 0 means no limit
 	Rate    float64 // calls a second; 0 means no limit
-	Burst   int     // calls that may come at once, over a rate; 0 means a tenth of a second's worth, at least 1
+	Burst   int     // calls that may come at once over a rate; 0 means the calls of 100 ms, at least 1
 }
 
 // Limits are the limits of a service and of single methods of it. A call
@@ -23,15 +23,14 @@ type Limits struct {
 	Methods map[string]Limit
 }
 
-// limiter holds the calls of one service to its Limits. It takes no lock and
-// no memory for a call, and is safe for concurrent use. A nil limiter lets
-// everything pass.
+// limiter enforces the Limits of one service. It takes no lock and no memory for a call, and is
+// safe for concurrent use. A nil limiter admits every call.
 type limiter struct {
 	service *rateGate
 	methods map[string]*rateGate
 }
 
-// newLimiter returns nil for limits that limit nothing.
+// newLimiter returns nil for limits without a bound.
 func newLimiter(service string, l Limits) *limiter {
 	r := &limiter{service: newRateGate(service, l.Limit), methods: map[string]*rateGate{}}
 	for name, m := range l.Methods {
@@ -45,9 +44,8 @@ func newLimiter(service string, l Limits) *limiter {
 	return r
 }
 
-// acquire lets a call pass, or says which limit it is over. now is in
-// nanoseconds, of any clock that never goes back. The permit must be given
-// back by done when the call has ended.
+// acquire admits a call, or returns the exceeded limit. now is in nanoseconds of any clock that
+// never goes back. The caller returns the permit by done when the call has ended.
 func (l *limiter) acquire(method string, now int64) (permit, error) {
 	if l == nil {
 		return permit{}, nil
@@ -76,12 +74,12 @@ type rateGate struct {
 	pending atomic.Int64
 	most    int64 // pending; 0 = any
 
-	// A rate is kept by the moment up to which it is used: each call moves it
-	// on by interval, and must not move it further ahead than ahead.
+	// A rate is kept as the moment up to which it is used. Each call advances it by interval, to at
+	// most ahead after now.
 	used            atomic.Int64
 	interval, ahead int64
 
-	// Made once: refusing must be cheap.
+	// Made once, so that refusing is cheap.
 	errPending, errRate error
 }
 
@@ -139,7 +137,7 @@ func (g *rateGate) leave() {
 	}
 }
 
-// undo takes an entry back, also from the rate: the call did not happen.
+// undo takes an entry back, including its part of the rate, because the call did not happen.
 func (g *rateGate) undo() {
 	if g != nil {
 		g.pending.Add(-1)

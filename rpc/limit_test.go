@@ -81,7 +81,7 @@ func TestLimitRate(t *testing.T) {
 	}
 }
 
-// Calls that come evenly pass at the rate, whatever the burst.
+// Evenly spaced calls pass at the rate, whatever the burst.
 func TestLimitEvenRate(t *testing.T) {
 	l := newLimiter("auth", Limits{Limit: Limit{Rate: 100, Burst: 1}})
 	passed := 0

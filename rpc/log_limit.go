@@ -13,10 +13,9 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// logLimit bounds log lines about peers: in any period at most one for each
-// reason and source address, and maxSources for a reason. So neither a noisy peer nor
-// a frequent reason hides another one. A line says how many lines of its reason
-// were suppressed before it.
+// logLimit bounds log lines about peers: in each period at most one for each reason and source
+// address, and maxSources for a reason. A noisy peer or a frequent reason therefore hides no other.
+// A line has the number of suppressed lines of its reason before it.
 type logLimit struct {
 	every time.Duration
 
@@ -24,18 +23,18 @@ type logLimit struct {
 	reasons map[string]*logReason // by reason, of which there are few
 }
 
-// logReason is what was said for one reason.
+// logReason is the state of one reason.
 type logReason struct {
 	until      time.Time // when the period ends
 	said       []netip.Addr
 	suppressed int
 }
 
-// maxSources is for how many addresses a reason is said in one period.
+// maxSources is the number of addresses that are logged for a reason in one period.
 const maxSources = 3
 
-// allow reports whether a line may be written. The reason is one of a few
-// constants: nothing that a peer sends.
+// allow reports whether a line may be written. The reason is one of a few constants, and never text
+// of a peer.
 func (c *logLimit) allow(now time.Time, reason string, source netip.Addr) (ok bool, kept int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,8 +64,8 @@ var (
 	errTrust     = errors.New("the keys of the site have changed")
 )
 
-// closeReasons are the reasons for which a server closes connections, as their log
-// lines are bounded by; the first one that fits is taken.
+// closeReasons are the reasons for closing connections that bound their log lines. The first one
+// that fits is taken.
 var closeReasons = []error{
 	errMadeRoom,
 	errFull,
@@ -83,7 +82,7 @@ var closeReasons = []error{
 	os.ErrDeadlineExceeded,
 }
 
-// closeReason is the reason of why.
+// closeReason returns the reason of why.
 func closeReason(why error) string {
 	for _, reason := range closeReasons {
 		if errors.Is(why, reason) {

@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// A peer that is noisy hides neither another peer nor another reason, and all
-// together write a bounded number of lines.
+// A noisy peer hides neither another peer nor another reason, and all together write a bounded
+// number of lines.
 func TestComplaintsAreBounded(t *testing.T) {
 	c := logLimit{every: time.Second}
 	now := time.Now()
@@ -39,7 +39,7 @@ func TestComplaintsAreBounded(t *testing.T) {
 	if say("malformed", other) || say("made room", noisy) {
 		t.Error("they are said twice")
 	}
-	for i := range 1000 { // of many addresses
+	for i := range 1000 { // from many addresses
 		say("malformed", netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
 	}
 	if lines != 1+maxSources {
@@ -77,7 +77,7 @@ func TestClosingReasons(t *testing.T) {
 	}
 }
 
-// timeoutOf is the error of a read that takes too long.
+// timeoutOf returns the error of a read that times out.
 func timeoutOf(t *testing.T) error {
 	t.Helper()
 	a, b := net.Pipe()
@@ -88,7 +88,7 @@ func timeoutOf(t *testing.T) error {
 	return err
 }
 
-// A server with a log that is full of one reason says the next one all the same.
+// A server with a log full of one reason still logs the next one.
 func TestNoisyPeerHidesNoReason(t *testing.T) {
 	log := &quietLog{}
 	s := serve(

@@ -10,15 +10,14 @@ import (
 	"github.com/skerry/skerry/rpc/internal/flat"
 )
 
-// loginMethod is what a client of another language calls first on a connection,
-// where a server serves by HandleUnknown: skerry.login(1: string token, 2: bool
-// unordered). It returns nothing.
+// loginMethod is the first call of a client of another language on a connection to a server with
+// HandleUnknown: skerry.login(1: string token, 2: bool unordered). It returns nothing.
 const loginMethod = "skerry.login"
 
 var errNoLogin = errors.New("the first call of a connection must be " + loginMethod + " with this port's token")
 
-// login serves the call of loginMethod, or refuses another one that comes before.
-// After a refusal the connection is closed.
+// login serves the call of loginMethod, or refuses another call that comes before it. After a
+// refusal the connection is closed.
 func (r *serverCall) login() {
 	c := r.conn
 	token, unordered, err := "", false, errNoLogin

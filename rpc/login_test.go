@@ -64,8 +64,7 @@ func TestLoginComesFirst(t *testing.T) {
 	}
 }
 
-// Calls of one plain connection run side by side when its client says so, and
-// else in order.
+// Calls of one plain connection run side by side when its client allows that, else in order.
 func TestUnorderedCallsRunSideBySide(t *testing.T) {
 	for _, how := range []string{"ordered", "by login", "by configuration"} {
 		s := serve(t, ServerConfig{}, &handler{})

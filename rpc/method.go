@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	maxMethodName = 1 << 10 // bytes of the name that a message begins with, the service's included
-	maxLearned    = 256     // methods that are counted apart of a processor that lists none
+	maxMethodName = 1 << 10 // bytes of the name at the beginning of a message, including the service's
+	maxLearned    = 256     // methods that are counted separately for a processor that lists none
 )
 
-// method is one method of a service that is served. Its name is the
-// processor's own string, so that keeping it keeps no message.
+// method is one method of a served service. Its name is the processor's own string, so keeping it
+// keeps no message.
 type method struct {
 	name      string
-	admission *admission  // nil: tokens mean nothing
+	admission *admission  // nil: tokens are ignored
 	shape     *flat.Shape // of its arguments; nil = not known
-	silent    atomic.Bool // it was seen to answer nothing
+	silent    atomic.Bool // it was seen to send no answer
 }
 
-// methodsOf are the methods that a processor lists.
+// methodsOf returns the methods that a processor lists.
 func methodsOf(p thrift.TProcessor) map[string]*method {
 	methods := map[string]*method{}
 	for name, f := range p.ProcessorMap() {
@@ -33,11 +33,11 @@ func methodsOf(p thrift.TProcessor) map[string]*method {
 	return methods
 }
 
-// learned are the methods of a processor that lists none, by their calls.
+// learned holds the methods of a processor that lists none, by their calls.
 type learned struct {
 	mu    sync.Mutex
 	known map[string]*method
-	rest  method // all that find no room
+	rest  method // for all methods beyond the limit
 }
 
 func (l *learned) find(name string, door *admission) *method {
@@ -58,7 +58,7 @@ func (l *learned) find(name string, door *admission) *method {
 	return m
 }
 
-// method finds a method; nil is one that the processor does not have.
+// method returns a method, or nil when the processor does not have it.
 func (s *served) method(name string) *method {
 	if len(s.methods) == 0 {
 		return s.learned.find(name, s.anyAdmission)

@@ -39,8 +39,8 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
-// A plain client at an entry of a version to which the rules send no request is
-// told apart from those of a method that is no entry.
+// A refused plain client at an entry of a version without a share is distinguished from one at a
+// method that is not an entry.
 func TestPlainClientAtAnEntryOfAnotherVersion(t *testing.T) {
 	s := newSite(t)
 	s.commit(map[string]rollout.Rule{"portal": {Version: "v1"}}, nil)
@@ -59,8 +59,8 @@ func TestPlainClientAtAnEntryOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// TestCallsOfBeforeAreNamed: a token of commit 09c6cb7, as a process of then
-// has sent it (generation 3, seed 77), executes nothing, and is counted.
+// TestCallsOfBeforeAreNamed: a token of commit 09c6cb7, as a process of then has sent it
+// (generation 3, seed 77), executes nothing, and is counted.
 func TestCallsOfBeforeAreNamed(t *testing.T) {
 	log := &quietLog{}
 	agent, _ := participant.New(participant.Config{Process: "h/1/a", Cluster: "site"})

@@ -8,19 +8,18 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// Try notes that an attempt of the call goes to e: Tried knows it from then
-// on, and balancers count it as pending until done is called. The client's own
-// calls do so by themselves; this is for callers that speak another protocol
-// to the endpoints that a Picker gives them.
+// Try records that an attempt of the call goes to e. Tried then reports it, and balancers count it
+// as pending until done is called. The client's own calls do this themselves. Try is for callers
+// that use another protocol with the endpoints of a Picker.
 func (c *Call) Try(e *Endpoint) (done func()) {
 	c.tried = append(c.tried, e)
 	e.pending.Add(1)
 	return func() { e.pending.Add(-1) }
 }
 
-// Dial makes a connection to an endpoint for a caller that speaks another
-// protocol: with TLS when the endpoint has it, within ConnectTimeout. The
-// watcher is told what comes of it; the connection is the caller's.
+// Dial makes a connection to an endpoint for a caller with another protocol: with TLS when the
+// endpoint has it, within ConnectTimeout. The watcher receives the result. The caller owns the
+// connection.
 func (c *Client) Dial(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	limited, cancel := transport.WithOpenDeadline(ctx, c.cfg.ConnectTimeout)
 	defer cancel()
@@ -29,7 +28,7 @@ func (c *Client) Dial(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	case err == nil:
 		c.watch.Up(e)
 		return nc, nil
-	case ctx.Err() == nil: // otherwise the caller had no time
+	case ctx.Err() == nil: // otherwise the caller's time was over
 		c.watch.Down(e, true, err)
 	}
 	return nil, fmt.Errorf("connect to %s: %w", e.Addr, err)

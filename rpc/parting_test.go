@@ -8,8 +8,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Two logs that have parted exchange rules every 5 s, and are said once a
-// minute, each pair.
+// Two logs that have parted exchange rules every 5 s. Each pair is logged once a minute.
 func TestPartingIsSaidOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p forkLog

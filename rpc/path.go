@@ -7,11 +7,12 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// Path is what passes between this host and an endpoint, in bytes of an IP packet.
+// Path is the size of packets that pass between this host and an endpoint, in bytes of an IP
+// packet.
 type Path struct {
-	All    bool // full packets come across, both ways
-	Full   int  // the largest that this end sends, as far as it knows; 0 = the system does not say
-	Passes int  // without All: the largest that comes across, both ways; 0 = less than 576, or not measured
+	All    bool // full packets pass both ways
+	Full   int  // the largest that this end sends; 0 = the system does not report it
+	Passes int  // without All: the largest that passes both ways; 0 = less than 576, or not measured
 }
 
 const (
@@ -19,10 +20,9 @@ const (
 	ipv6Heads = 60
 )
 
-// Path measures what passes to an endpoint of skerry and back, by pings on
-// connections of their own. It takes a second for each of the ten steps of a
-// search when full packets do not pass. An error says that there is no
-// connection at all.
+// Path measures the packets that pass to an endpoint of skerry and back, by pings on connections of
+// their own. When full packets do not pass, the search has ten steps of a second each. An error
+// says that there is no connection at all.
 func (c *Client) Path(ctx context.Context, e *Endpoint) (Path, error) {
 	p := c.pool(e)
 	heads, path := ipv4Heads, Path{}
@@ -51,8 +51,8 @@ func (c *Client) Path(ctx context.Context, e *Endpoint) (Path, error) {
 	return path, nil
 }
 
-// passesIn reports whether full segments of a size come across: a lost packet is
-// no verdict, so a second try may show it.
+// passesIn reports whether full segments of a size pass. A second attempt follows a failure,
+// because a lost packet decides nothing.
 func (p *connPool) passesIn(ctx context.Context, segment int, path *Path) (passes bool, err error) {
 	for range 2 {
 		l, err := p.attempt(transport.WithSegment(ctx, segment), 0)

@@ -12,15 +12,14 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// Some paths lose every large packet and tell neither end, as behind a switch
-// or tunnel with a smaller MTU than the hosts believe. A connection stands
-// there, small messages pass, and the first large one stops it for good: TCP
-// keeps the order. So a connection that has died of silence is believed again
-// only when packets as large as the path should take have passed both ways.
+// Some paths lose every large packet without telling either end, for example behind a switch or
+// tunnel with a smaller MTU than the hosts assume. A connection stands there and small messages
+// pass. The first large one blocks it for good, because TCP keeps the order. After a connection has
+// died of silence, the endpoint therefore counts as good only when packets of the path's full size
+// have passed both ways.
 
-// ErrSilent is what Watcher.Down is told when a connection gave no sign of life
-// any more. A new connection, or a small reply, does not mend that; Client.Check
-// does.
+// ErrSilent is the error of Watcher.Down for a connection without a sign of life. Only Client.Check
+// repairs this state; a new connection or a small reply does not.
 var ErrSilent = errors.New("no sign of life")
 
 const (
@@ -28,15 +27,14 @@ const (
 	narrowSegment = 536      // that every path takes (RFC 9293, 3.7.1)
 )
 
-// pathWidth holds what connections have shown of the path to an endpoint.
+// pathWidth is the knowledge of an endpoint's path from its connections.
 type pathWidth struct {
-	doubted atomic.Bool  // one has died of silence, and no full packets have passed since
+	doubted atomic.Bool  // a connection has died of silence, and no full packets have passed since
 	segment atomic.Int32 // bytes of the TCP segments of new connections; 0 = as the kernel chooses
-	said    atomic.Bool  // the log has it that full packets do not pass
+	said    atomic.Bool  // the log says that full packets do not pass
 }
 
-// noteSilence learns from the end of a connection, and returns the error for the
-// watcher.
+// noteSilence records the end of a connection, and returns the error for the watcher.
 func (p *connPool) noteSilence(why error) error {
 	switch {
 	case errors.Is(why, ErrSilent):
@@ -53,8 +51,8 @@ func (p *connPool) noteSilence(why error) error {
 	return why
 }
 
-// probeFull finds out whether full packets pass, on a connection of its own: it
-// would never be used again if they do not.
+// probeFull finds out whether full packets pass, on a connection of its own, which is useless
+// afterwards when they do not.
 func (p *connPool) probeFull(ctx context.Context) error {
 	l, err := p.attempt(ctx, 0)
 	if err != nil {
@@ -72,14 +70,14 @@ func (p *connPool) probeFull(ctx context.Context) error {
 	return p.fullLost(size, err)
 }
 
-// fullPassed notes that full packets pass.
+// fullPassed records that full packets pass.
 func (p *connPool) fullPassed() {
 	p.path.doubted.Store(false)
 	p.path.said.Store(false)
 	p.setSegment(0)
 }
 
-// fullLost notes that small packets pass, and that full ones had no answer.
+// fullLost records that small packets pass, and that full ones got no answer.
 func (p *connPool) fullLost(size int, err error) error {
 	p.setSegment(narrowSegment)
 	if !p.path.said.Swap(true) {
@@ -93,8 +91,8 @@ func (p *connPool) fullLost(size int, err error) error {
 		size, err, p.ep.Addr)
 }
 
-// setSegment has new connections use TCP segments of so many bytes; 0 = as the
-// kernel chooses. Those that stand get no new calls.
+// setSegment makes new connections use TCP segments of so many bytes; 0 = as the kernel chooses.
+// Standing connections get no new calls.
 func (p *connPool) setSegment(segment int32) {
 	if p.path.segment.Swap(segment) == segment {
 		return
@@ -110,7 +108,7 @@ func (p *connPool) setSegment(segment int32) {
 	}
 }
 
-// retire ends a connection that gets no new calls when its last one is over.
+// retire closes a connection that gets no new calls after its last call.
 func (l *clientConn) retire(ctx context.Context) {
 	tick := time.NewTicker(tidyPeriod)
 	defer tick.Stop()
@@ -124,7 +122,7 @@ func (l *clientConn) retire(ctx context.Context) {
 	l.fail(errUnused)
 }
 
-// askPadded asks the other end by full packets, and has it answer by as many.
+// askPadded pings the other end by full packets, and requests an answer of the same size.
 func (l *clientConn) askPadded(ctx context.Context) (size int, err error) {
 	size = min(2*transport.SegmentSize(l.nc), padMost)
 	ctx, cancel := context.WithTimeout(ctx, l.pool.c.cfg.ConnectTimeout)
@@ -133,7 +131,7 @@ func (l *clientConn) askPadded(ctx context.Context) (size int, err error) {
 	return size, err
 }
 
-// appendPadded writes a control frame with so many bytes of padding behind dst.
+// appendPadded appends to dst a control frame with so many bytes of padding.
 func appendPadded(dst []byte, kind string, seq int32, size int) []byte {
 	return appendPair(dst, kind, seq, keyPad, strings.Repeat(".", min(size, padMost)))
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// narrowEnd is one end of a connection over a path on which large packets
-// vanish: what is written behind the first large message never arrives.
+// narrowEnd is one end of a connection over a path that loses large packets. Bytes after the first
+// large message never arrive.
 type narrowEnd struct {
 	net.Conn
 	narrow *atomic.Bool
@@ -32,7 +32,7 @@ func (n *narrowEnd) Write(p []byte) (int, error) {
 	return n.Conn.Write(p)
 }
 
-// Close is not noticed at the other end where data before it is missing.
+// Close does not reach the other end when data before it is missing.
 func (n *narrowEnd) Close() error {
 	if !n.stuck.Load() {
 		return n.Conn.Close()
@@ -54,8 +54,8 @@ func (l *memoryListener) narrow(out, back *atomic.Bool) func(context.Context, st
 	}
 }
 
-// TestNarrowPathIsNoPath: where large packets vanish, in either direction, a
-// connection that has died of it is not believed again because small ones pass.
+// TestNarrowPathIsNoPath: where large packets vanish, in either direction, an endpoint whose
+// connection has died of it is not trusted again because small packets pass.
 func TestNarrowPathIsNoPath(t *testing.T) {
 	for _, way := range []string{"requests", "replies"} {
 		t.Run(way, func(t *testing.T) {
@@ -94,7 +94,7 @@ func testNarrow(t *testing.T, way string) {
 	if !errors.Is(w.cause(), ErrSilent) {
 		t.Fatalf("told: %v, want %v", w.cause(), ErrSilent)
 	}
-	for range 2 { // no answer to a small packet settles it
+	for range 2 { // no answer to a small packet restores the trust
 		if err := c.Check(t.Context(), e); err == nil || !strings.Contains(err.Error(), "small packets pass") {
 			t.Fatalf("check: %v", err)
 		}
@@ -109,13 +109,13 @@ func testNarrow(t *testing.T, way string) {
 	if err := errors.Join(c.Check(t.Context(), e), large()); err != nil {
 		t.Fatalf("the path is as it was: %v", err)
 	}
-	time.Sleep(2 * time.Minute) // what is stuck ends
+	time.Sleep(2 * time.Minute) // until blocked connections end
 	if n := s.Stats().Connections; n != 1 {
 		t.Errorf("%d connections, want 1", n)
 	}
 }
 
-// TestNarrowPathToAPlainServer: the same, of a server that knows no ping.
+// TestNarrowPathToAPlainServer: the same with a server without pings.
 func TestNarrowPathToAPlainServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out, back atomic.Bool
@@ -132,7 +132,7 @@ func TestNarrowPathToAPlainServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, way := range []*atomic.Bool{&out, &back} {
-			time.Sleep(3 * time.Second) // this server closes a connection on which it was asked
+			time.Sleep(3 * time.Second) // this server closes a connection after a ping
 			way.Store(true)
 			wantCode(t, large(), DeadlineExceeded, MaybeExecuted)
 			for range 2 {
@@ -144,12 +144,12 @@ func TestNarrowPathToAPlainServer(t *testing.T) {
 			if err := errors.Join(c.Check(t.Context(), e), large()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(2 * time.Minute) // what is stuck ends
+			time.Sleep(2 * time.Minute) // until blocked connections end
 		}
 	})
 }
 
-// lastDown keeps the last reason for which a connection ended.
+// lastDown keeps the reason of the last ended connection.
 type lastDown struct {
 	watcher
 	last atomic.Pointer[error]

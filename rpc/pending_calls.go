@@ -8,8 +8,8 @@ import (
 )
 
 // A call on a shared connection waits in a pendingCall. Its sequence number is
-// generation<<indexBits | index: a late reply to an earlier user of the place has
-// another generation and finds no call.
+// generation<<indexBits | index. A late reply to an earlier user of the place has another
+// generation and finds no call.
 const (
 	indexBits   = 14
 	indexMask   = 1<<indexBits - 1
@@ -17,10 +17,9 @@ const (
 	firstPage   = 4 // slots of the first page; each one doubles their number
 )
 
-// pendingCall is where one call waits. The goroutine that turns state from the
-// call's sequence number to 0 owns the outcome: the reader with a reply, the
-// sweeper with a time-out, the connection with its end, or the caller that gives
-// up.
+// pendingCall is the place of one waiting call. The goroutine that changes state from the call's
+// sequence number to 0 owns the outcome: the reader with a reply, the sweeper with a time-out, the
+// connection with its end, or the caller that gives up.
 type pendingCall struct {
 	state    atomic.Int32
 	deadline atomic.Int64  // a time.Duration on the client's clock; 0 = none
@@ -35,20 +34,19 @@ type pendingCall struct {
 	generation int32 // guarded by slots.mu
 }
 
-// pendingCalls is the table of a connection. Finding the call of a reply takes no
-// lock.
+// pendingCalls is the table of a connection. Finding the call of a reply takes no lock.
 type pendingCalls struct {
 	pages [indexBits - 1]atomic.Pointer[[]pendingCall]
 	size  atomic.Int32 // slots that exist
 
 	waiting atomic.Int32 // calls without an outcome
-	most    atomic.Int32 // of them at once, since the sweeper looked
+	most    atomic.Int32 // largest number of them at once, since the last sweep
 
 	mu     sync.Mutex
 	unused []*pendingCall
 }
 
-// add returns a place and the sequence number for a call, nil when all are taken.
+// add returns a place and the sequence number for a call, or nil when all are taken.
 func (t *pendingCalls) add(deadline time.Duration) (s *pendingCall, seq int32) {
 	t.mu.Lock()
 	if n := len(t.unused); n > 0 {
@@ -87,7 +85,7 @@ func (t *pendingCalls) extend() *pendingCall {
 	return s
 }
 
-// place is where an index lies: its page, and its position there.
+// place returns the page of an index, and its position there.
 func place(index int32) (page int, at int32) {
 	if page = bits.Len32(uint32(index / firstPage)); page > 0 {
 		index -= firstPage << (page - 1)
@@ -100,7 +98,7 @@ func (t *pendingCalls) slot(index int32) *pendingCall {
 	return &(*t.pages[page].Load())[at]
 }
 
-// free takes a place back when its caller has the outcome.
+// free takes a place back after its caller has the outcome.
 func (t *pendingCalls) free(s *pendingCall) {
 	t.mu.Lock()
 	t.unused = append(t.unused, s)
@@ -131,8 +129,8 @@ func (t *pendingCalls) at(seq int32) *pendingCall {
 	return t.slot(index)
 }
 
-// resolve gives the call with this sequence number its outcome. It reports
-// false when no caller waits for it any more.
+// resolve gives the call with this sequence number its outcome. It reports false when no caller
+// waits for it.
 func (t *pendingCalls) resolve(seq int32, frame string, err error) bool {
 	s := t.at(seq)
 	if s == nil || !t.claim(s, seq) {

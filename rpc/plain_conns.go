@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// A plain Thrift server gives a thread to each connection, and has few of them:
-// what a client keeps without need is missing to other clients.
+// A plain Thrift server gives a thread to each connection, and has few of them. Connections that a
+// client keeps without need take threads from other clients.
 const (
-	plainIdle = time.Second // that a connection is kept between calls; it is closed within another second
-	plainLife = time.Second // of a connection, after which the next caller's turn comes, be it another process
-	idleConns = 4           // connections that are kept between calls, when the server's concurrency is not known
+	plainIdle = time.Second // between calls; closed within another second
+	plainLife = time.Second // of a connection; then the next caller's turn comes, in any process
+	idleConns = 4           // kept between calls when the server's concurrency is unknown
 )
 
 var errPoolFull = errors.New("each connection of the server's pool has a call")
 
-// plainConns is the connections to a plain Thrift server: one for each call at a
-// time. The peer's mutex guards it.
+// plainConns holds the connections to a plain Thrift server, each for one call at a time. The
+// peer's mutex guards it.
 type plainConns struct {
-	most  int                // that stand at a time; 0 = no limit
-	keep  int                // of them between calls
-	used  int                // that stand or are being made
+	most  int                // standing at a time; 0 = no limit
+	keep  int                // of them, between calls
+	used  int                // that stand or are opening
 	own   Pool               // of a server that no other client calls
 	idle  []*clientConn      // between calls, the one that was used last at the end
 	queue []chan *clientConn // calls that wait for one, first come first
@@ -88,8 +88,8 @@ func (p *connPool) acquirePlain(ctx context.Context, patience time.Duration) (*c
 	return nil, ctx.Err()
 }
 
-// endedUnread reports whether the server has closed a connection between two calls,
-// where no goroutine reads it. What comes then, unasked, ends it, too.
+// endedUnread reports whether the server has closed a connection between two calls, while no
+// goroutine reads it. Unrequested bytes also end it.
 func (l *clientConn) endedUnread() bool {
 	if !l.role.CompareAndSwap(readByNone, readByCaller) {
 		return !l.alive()
@@ -111,21 +111,21 @@ func (p *connPool) openPlain(ctx context.Context, patience time.Duration) (*clie
 	return l, err
 }
 
-// release gives a connection back.
+// release returns a connection to the pool.
 func (p *connPool) release(l *clientConn) {
 	if !p.dialect.shared {
 		p.releasePlain(l)
 	}
 }
 
-// releasePlain passes a connection on to the call that has waited longest, keeps it,
-// or closes it. nil is the place of one that has ended.
+// releasePlain passes a connection on to the call that has waited longest, keeps it, or closes it.
+// nil is the place of an ended connection.
 func (p *connPool) releasePlain(l *clientConn) {
 	if l != nil {
 		if l.alive() && p.keep(l) {
 			return
 		}
-		l.fail(errUnused) // before its place is another's
+		l.fail(errUnused) // before its place is reused
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -162,7 +162,7 @@ func (q *plainConns) passOn(l *clientConn) {
 	turn <- l
 }
 
-// newest takes the idle connection that was used last.
+// newest takes the most recently used idle connection.
 func (q *plainConns) newest() *clientConn {
 	for n := len(q.idle); n > 0; n = len(q.idle) {
 		l := q.idle[n-1]
@@ -175,7 +175,7 @@ func (q *plainConns) newest() *clientConn {
 	return nil
 }
 
-// remove takes a connection out that has ended between calls.
+// remove removes a connection that has ended between calls.
 func (q *plainConns) remove(l *clientConn) {
 	if i := slices.Index(q.idle, l); i >= 0 {
 		q.idle = slices.Delete(q.idle, i, i+1)

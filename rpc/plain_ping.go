@@ -14,12 +14,12 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// unknownMethod is what a plain server is asked for: it answers that it has no
-// such method, and so shows that it is awake. A frozen process, or one
-// without a free thread, accepts connections as well.
+// unknownMethod is the method of a ping to a plain server. The answer that there is no such method
+// shows that the server is awake. A frozen process, or one without a free thread, accepts
+// connections as well.
 const unknownMethod = "skerry_check"
 
-// pingPlain asks a plain Thrift or HTTP server for a sign of life.
+// pingPlain pings a plain Thrift or HTTP server.
 func (p *connPool) pingPlain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*p.c.cfg.ConnectTimeout)
 	defer cancel()
@@ -32,8 +32,8 @@ func (p *connPool) pingPlain(ctx context.Context) error {
 	return p.pingPlainMethod(ctx, unknownMethod)
 }
 
-// pingPlainFull asks a plain server, of which a call has got no answer in time, by
-// full packets: most answer with the method's name.
+// pingPlainFull pings by full packets a plain server that has not answered a call in time. Most
+// answer with the method's name.
 func (p *connPool) pingPlainFull(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, p.c.cfg.ConnectTimeout)
 	defer cancel()
@@ -49,13 +49,13 @@ func (p *connPool) pingPlainFull(ctx context.Context) error {
 	return p.fullLost(size, err)
 }
 
-// pingPlainMethod asks a plain Thrift server. Closing the connection upon the
-// question is a sign of life as well.
+// pingPlainMethod pings a plain Thrift server. Closing the connection in answer is a sign of life
+// as well.
 func (p *connPool) pingPlainMethod(ctx context.Context, method string) error {
 	var l *clientConn
 	if method == unknownMethod {
 		p.mu.Lock()
-		l = p.plain.newest() // a server with a single thread may have it with this client
+		l = p.plain.newest() // a server with a single thread may have it for this client
 		p.mu.Unlock()
 	}
 	if l != nil {
@@ -95,8 +95,8 @@ func (p *connPool) pingPlainMethod(ctx context.Context, method string) error {
 	return unanswered(p.ep.Addr, err)
 }
 
-// pingHTTP asks an HTTP server, by the one request that RFC 9110 (9.3.7) has for
-// it. Whatever it answers shows that it is awake.
+// pingHTTP pings an HTTP server by the request that RFC 9110 (9.3.7) has for it. Any answer shows
+// that it is awake.
 func (p *connPool) pingHTTP(ctx context.Context) error {
 	nc, err := p.c.dialNet(ctx, p.ep)
 	if err != nil {

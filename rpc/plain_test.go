@@ -18,8 +18,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// plainServer is a stock server with a pool of threads, as other languages
-// have it: a thread has a connection until that ends.
+// plainServer is a stock server with a pool of threads, as in other languages: each connection has
+// a thread until it ends.
 type plainServer struct {
 	processor thrift.TProcessor
 	threads   chan struct{}
@@ -66,8 +66,8 @@ func plainEndpoint(addr string) *Endpoint {
 	return &Endpoint{ID: addr, Service: "echo", Addr: addr, Protocol: "framed-binary"}
 }
 
-// Connections to a plain server that no call uses are few, and are given back
-// within two seconds.
+// Few connections to a plain server are kept without a call, and they are closed within two
+// seconds.
 func TestPlainConnectionsAreGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -98,8 +98,8 @@ func TestPlainConnectionsAreGivenBack(t *testing.T) {
 	})
 }
 
-// Two consumers with 16 callers each share a server of 8 threads without a
-// failed call, and what asks for a sign of life gets one.
+// Two consumers with 16 callers each share a server of 8 threads without a failed call, and pings
+// are answered.
 func TestPlainServerWithFewThreads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const threads = 8
@@ -146,8 +146,8 @@ func TestPlainServerWithFewThreads(t *testing.T) {
 	})
 }
 
-// A call that waits for a connection gives up by its deadline, unexecuted, and
-// leaves no place taken.
+// A call that waits for a connection gives up by its deadline, unexecuted, and leaves no place
+// taken.
 func TestWaitForAPlainConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -172,8 +172,8 @@ func TestWaitForAPlainConnection(t *testing.T) {
 	})
 }
 
-// A server that accepts connections and answers nothing does not count as
-// answering; one that answers anything does.
+// A server that accepts connections and answers nothing does not count as answering. Any answer
+// counts.
 func TestCheckOfForeignServers(t *testing.T) {
 	for _, c := range []struct {
 		name, protocol string
@@ -231,8 +231,8 @@ func TestCheckOfForeignServers(t *testing.T) {
 	})
 }
 
-// Stock servers behind TMultiplexedProcessor are called by the prefix that the
-// endpoint, or else the consumer, names.
+// Calls to stock servers behind TMultiplexedProcessor carry the prefix of the endpoint, or else of
+// the consumer.
 func TestMultiplexedServers(t *testing.T) {
 	for _, k := range stocks() {
 		t.Run(k.protocol, func(t *testing.T) {
@@ -267,7 +267,7 @@ func TestMultiplexedServers(t *testing.T) {
 	}
 }
 
-// Attempts at servers of several prefixes each send their own.
+// Each attempt sends the prefix of its own server.
 func TestPrefixOfEachAttempt(t *testing.T) {
 	var mu sync.Mutex
 	var names []string

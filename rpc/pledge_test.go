@@ -7,8 +7,8 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// A trace that has gone on for too long after a release is refused on both
-// sides; one that has made no call yet begins anew, unseen.
+// A trace that has run for too long after a release is refused on both sides. One without a call
+// begins anew, unseen.
 func TestWhatHasExpiredIsRefused(t *testing.T) {
 	s := newSite(t)
 	s.commit(v1, nil)
@@ -45,12 +45,12 @@ func TestWhatWasForswornIsRefused(t *testing.T) {
 	if err := caller.call(ctx, "auth"); err != nil {
 		t.Fatal(err)
 	}
-	participant.TraceFrom(ctx).RestrictCalls("db", "mail") // of both, db
+	participant.TraceFrom(ctx).RestrictCalls("db", "mail") // of the two, the process calls db
 	wantCode(t, caller.call(ctx, "auth"), CallRestricted, NotExecuted)
 	wantCode(t, caller.call(ctx, "mail"), CallRestricted, NotExecuted)
 }
 
-// A process that makes a client is known to call its service before it does.
+// A process that makes a client counts as a caller of its service before its first call.
 func TestClientsMakeTheCallGraph(t *testing.T) {
 	s := newSite(t)
 	portal := s.start("portal", "v1")

@@ -13,39 +13,37 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// Raw is the arguments or the result of a call as they stand in its message,
-// for programs that pass calls on without their IDL. It is one whole struct of
-// the binary or the compact protocol; where it is written in the other one, its
-// values are copied by the types that stand in it. The zero value is the
-// empty struct. Give one to thrift.TClient.Call for arguments or result; a
+// Raw holds the arguments or the result of a call in encoded form, for programs that pass calls on
+// without their IDL. It is one whole struct of the binary or the compact protocol. When it is
+// written in the other one, its values are converted by their types in the message. The zero value
+// is the empty struct. Pass one to thrift.TClient.Call as arguments or result; a [RawHandler] gets
+// and returns them.
 // [RawHandler] gets and returns them.
 type Raw struct {
-	// Context goes with arguments to a server of another library: as
-	// "ctx=CONTEXT;" in front of the method's name where Named is set, and as the
-	// info header skerry-context where the server speaks THeader. A handler of
-	// HandleUnknown gets what its caller has sent in either way.
+	// Context accompanies arguments to a server of another library: as "ctx=CONTEXT;" in front of
+	// the method's name when Named is set, and as the info header skerry-context when the server
+	// uses THeader. A handler of HandleUnknown gets the caller's context of either form.
 	Context string
 	Named   bool
 
-	// Behind is a method without arguments that is called behind a one-way call
-	// to a server of another library, on the same connection: the call ends
-	// when that is answered, as most servers do when the handler has ended. "" =
-	// the call ends when it is sent.
+	// Behind is a method without arguments that is called after a one-way call to a server of
+	// another library, on the same connection. The call then ends with the answer to Behind, which
+	// most servers send after the first handler has ended. "" = the call ends when it is sent.
 	Behind string
 
 	encoding flat.Protocol
 	whole    string // "" = the empty struct
 }
 
-// What a call carries in place of a header, for peers that are none of skerry's.
+// Substitutes for a header, for peers other than skerry's.
 const (
 	contextPrefix = "ctx="
 	contextEnd    = ";"
 	keyContext    = "skerry-context"
 )
 
-// Read takes the struct that comes next. It is for protocols of this package's
-// messages only, those that servers and clients give.
+// Read reads the next struct. It works only with the protocols of this package's servers and
+// clients.
 func (r *Raw) Read(_ context.Context, p thrift.TProtocol) (err error) {
 	in, ok := p.(flat.Reader)
 	if !ok {
@@ -77,15 +75,14 @@ func (r *Raw) Write(ctx context.Context, p thrift.TProtocol) error {
 	return flat.Copy(p, in)
 }
 
-// Exception reports whether a result holds an exception that the IDL declares:
-// its first field is then not the success, which has number 0.
+// Exception reports whether a result holds a declared exception: its first field is then not number
+// 0, the success.
 func (r *Raw) Exception() bool { return declared(r.encoding, r.whole) }
 
-// RawHandler serves calls of any method. It is a thrift.TProcessor, for
-// [Server.Handle] and [Server.HandleUnknown], that works on servers of this
-// package only. The result of a one-way call is not sent. An *Error is sent to
-// the caller with its Code and its Executed, as if this server had met it; any
-// other error as HandlerFailed.
+// RawHandler serves calls of any method. It is a thrift.TProcessor for [Server.Handle] and
+// [Server.HandleUnknown] that works only on servers of this package. The result of a one-way call
+// is not sent. An *Error is sent to the caller with its Code and its Executed, like an error of
+// this server; any other error is sent as HandlerFailed.
 type RawHandler func(ctx context.Context, info *CallInfo, args *Raw) (*Raw, error)
 
 // Process is thrift.TProcessor's; a [Server] does not call it.
@@ -93,16 +90,15 @@ func (f RawHandler) Process(context.Context, thrift.TProtocol, thrift.TProtocol)
 	return false, thrift.WrapTException(errors.New("rpc: a RawHandler is served by an rpc.Server only"))
 }
 
-// ProcessorMap is thrift.TProcessor's: the methods are not known.
+// ProcessorMap is thrift.TProcessor's. It returns nil, because the methods are unknown.
 func (f RawHandler) ProcessorMap() map[string]thrift.TProcessorFunction { return nil }
 
 // AddToProcessorMap is thrift.TProcessor's.
 func (f RawHandler) AddToProcessorMap(string, thrift.TProcessorFunction) {}
 
-// HandleUnknown serves the calls of every service that is not served here by
-// name, but for the framework's own ("skerry.…"). A message's name may then
-// be "ctx=CONTEXT;service:method" in any protocol. CallInfo.Service is "" where
-// the caller names no service. It is called before Serve.
+// HandleUnknown serves the calls of every service without a handler of its own here, except the
+// framework's ("skerry.…"). The name in a message may then be "ctx=CONTEXT;service:method" in any
+// protocol. CallInfo.Service is "" when the caller names no service. Call it before Serve.
 func (s *Server) HandleUnknown(h RawHandler) {
 	s.unknown = &served{processor: h}
 }
@@ -139,9 +135,9 @@ func (h *handlerRun) raw(ctx context.Context, handler RawHandler) error {
 	return nil
 }
 
-// passOn answers with the error of a RawHandler.
+// passOn sends the error of a RawHandler.
 func (r *serverCall) passOn(h *handlerRun, e *Error) health.Outcome {
-	if h.started && r.info.OneWay { // its caller has been told that the call was accepted
+	if h.started && r.info.OneWay { // its caller has the acceptance already
 		return e.Code.Outcome()
 	}
 	executed := e.Executed
@@ -149,7 +145,7 @@ func (r *serverCall) passOn(h *handlerRun, e *Error) health.Outcome {
 		executed = NotExecuted
 	}
 	code := e.Code
-	if code == Unknown { // no code would say that the framework answers
+	if code == Unknown { // without a code the caller would not see that the framework answers
 		code = HandlerFailed
 	}
 	return r.exception(code, executed, errors.Join(e.Err))
@@ -171,14 +167,14 @@ func splitContext(name string) (text, rest string) {
 	return text, rest
 }
 
-// contextOf keeps the caller's context where a token means nothing.
+// contextOf stores the caller's context when tokens are ignored.
 func (r *serverCall) contextOf(h *theader.Header) {
 	if r.conn.s.unknown != nil {
 		r.info.token = h.Get(keyContext)
 	}
 }
 
-// context is what the caller has sent in place of a token.
+// context returns the context that the caller has sent instead of a token.
 func (r *serverCall) context() string {
 	if text, _ := splitContext(r.name); text != "" {
 		return text
@@ -186,8 +182,7 @@ func (r *serverCall) context() string {
 	return r.info.token
 }
 
-// calledAs is the name of the call's method on the wire, for a server that is
-// called by plain Thrift.
+// calledAs returns the call's method name on the wire, for a plain Thrift server.
 func (c *Call) calledAs(prefix string) string {
 	name := multiplexed(prefix, c.Method)
 	if raw, ok := c.Args.(*Raw); ok && raw.Named && raw.Context != "" {
@@ -196,7 +191,7 @@ func (c *Call) calledAs(prefix string) string {
 	return name
 }
 
-// follow makes the call that is sent behind a one-way one.
+// follow writes the call that is sent after a one-way one.
 func (a *attempt) follow(d dialect, m *outgoing) error {
 	raw, ok := a.call.Args.(*Raw)
 	if !ok || raw.Behind == "" || !m.oneWay || d.shared {
@@ -221,8 +216,8 @@ func (a *attempt) follow(d dialect, m *outgoing) error {
 	return nil
 }
 
-// lastReply reports whether a reply to a one-way call and the call behind it is
-// the last that comes. A server that has answered both sends another one.
+// lastReply reports whether a reply to a one-way call and the call after it is the last one. A
+// server that has answered both sends another.
 func (a *attempt) lastReply(l *clientConn, frame string) bool {
 	raw, ok := a.call.Args.(*Raw)
 	if !ok || l.dialect.header {
@@ -232,8 +227,8 @@ func (a *attempt) lastReply(l *clientConn, frame string) bool {
 	return err == nil && name == raw.Behind
 }
 
-// routeUnknown is route with HandleUnknown. A service in the message's name goes
-// before the header's.
+// routeUnknown is route with HandleUnknown. A service in the message's name takes precedence over
+// the header's.
 func (c *serverConn) routeUnknown(info *CallInfo, name string) (*served, *method, string, error) {
 	_, name = splitContext(name)
 	if prefix, rest, ok := strings.Cut(name, thrift.MULTIPLEXED_SEPARATOR); ok {
@@ -247,14 +242,14 @@ func (c *serverConn) routeUnknown(info *CallInfo, name string) (*served, *method
 	}
 	v := c.s.unknown
 	kind := v.method(name)
-	info.Service = strings.Clone(info.Service) // names may be kept, and are no reason to keep the message
+	info.Service = strings.Clone(info.Service) // names may be kept, and must not keep the message
 	if kind.name == name {
 		return v, kind, kind.name, nil
 	}
-	return v, kind, strings.Clone(name), nil // it has found no room
+	return v, kind, strings.Clone(name), nil // the table has no room for it
 }
 
-// RawOf is a struct as it stands in a message of the binary protocol.
+// RawOf encodes a struct in the binary protocol.
 func RawOf(s thrift.TStruct) (*Raw, error) {
 	w := flat.NewWriter(flat.Binary, theader.DefaultFrame)
 	defer w.Free()

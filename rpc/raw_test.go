@@ -87,7 +87,7 @@ func dialUnix(t testing.TB, k stock, path string) (in, out thrift.TProtocol) {
 	return in, out
 }
 
-// serveStock is a stock server that speaks one protocol.
+// serveStock serves h by a stock server with one protocol.
 func serveStock(t *testing.T, k stock, h *handler) *Endpoint {
 	t.Helper()
 	sock, err := thrift.NewTServerSocket("127.0.0.1:0")
@@ -104,8 +104,7 @@ func serveStock(t *testing.T, k stock, h *handler) *Endpoint {
 	return &Endpoint{ID: "stock", Service: "echo", Addr: sock.Addr().String(), Protocol: k.protocol}
 }
 
-// Stock clients of every protocol call stock servers of every protocol through
-// a relay that knows no IDL.
+// Stock clients of every protocol call stock servers of every protocol through a relay without IDL.
 func TestRawCallsPassBetweenAllProtocols(t *testing.T) {
 	for _, server := range stocks() {
 		h := &handler{name: "stock"}
@@ -142,7 +141,7 @@ func passes(t *testing.T, c *echo.EchoClient) {
 			t.Fatalf("Echo %d: %v, %v", i, m, err)
 		}
 	}
-	large := make([]byte, 5<<20) // which no compression makes small
+	large := make([]byte, 5<<20) // incompressible
 	rand.NewChaCha8([32]byte{}).Read(large)
 	if m, err := c.Echo(ctx, &echo.Message{Text: string(large)}); err != nil || m.Text != string(large) {
 		t.Fatalf("5 MiB: %v", err)
@@ -168,11 +167,11 @@ func plainMessage(name string, kind thrift.TMessageType, seq int32, fields ...by
 	return append([]byte{0, 0, 0, byte(len(b))}, b...)
 }
 
-// meant is what a handler of HandleUnknown sees.
+// meant is what a handler of HandleUnknown receives.
 type meant struct{ Service, Method, Context string }
 
-// A reply bears the bare name and the caller's number, whatever stood in front
-// of the method's name. What stood there is the handler's to see.
+// A reply carries the bare name and the caller's number, whatever prefix the method's name had. The
+// handler receives the prefix.
 func TestContextStandsBeforeTheName(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{name: "a"})
 	to, err := client(t, ClientConfig{}, s.endpoint()).Service("echo", ServiceOptions{})
@@ -216,7 +215,7 @@ func TestContextStandsBeforeTheName(t *testing.T) {
 	}
 }
 
-// The framework's own services are no matter of a relay.
+// A relay does not serve the framework's own services.
 func TestRelayKnowsNoInternalService(t *testing.T) {
 	r := serveRelay(t, ServerConfig{}, nil, socketPath(t))
 	in, out := dialUnix(t, stocks()[0], r.path)
@@ -272,7 +271,7 @@ func readFull(nc net.Conn, b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// The call behind a one-way call ends it when the handler has ended.
+// The call after a one-way call ends it when the handler has ended.
 func TestCallBehindAOneWayCall(t *testing.T) {
 	for _, k := range stocks() {
 		t.Run(k.protocol, func(t *testing.T) {
@@ -306,7 +305,7 @@ func TestCallBehindAOneWayCall(t *testing.T) {
 	}
 }
 
-// rawOf is a struct as it stands in a message.
+// rawOf returns a struct in its encoded form.
 func rawOf(t *testing.T, s thrift.TStruct) *Raw {
 	t.Helper()
 	m := &thrift.TMemoryBuffer{Buffer: &bytes.Buffer{}}
@@ -316,8 +315,7 @@ func rawOf(t *testing.T, s thrift.TStruct) *Raw {
 	return &Raw{whole: m.String()}
 }
 
-// A pool of its own keeps all connections to a plain server, and refuses calls
-// for which it has none.
+// A pool of its own keeps all connections to a plain server, and refuses calls beyond them.
 func TestOwnPoolIsKept(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

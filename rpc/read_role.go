@@ -9,33 +9,33 @@ import (
 	"time"
 )
 
-// The reader of a connection.
+// The values of the role of reading a connection.
 const (
 	readByNone int32 = iota
 	readByReader
 	readByCaller
 )
 
-// soloReplies is how many replies must come one by one, with no other call
-// waiting, before the resident leaves reading to the callers.
+// soloReplies is the number of replies that must come one by one, with no other call waiting,
+// before the resident leaves reading to the callers.
 const soloReplies = 4
 
-// readRole says which goroutine reads a connection. A caller that finds no reader
-// reads for itself, and for others that come meanwhile, so a lone call wakes no
-// other goroutine. When it has its reply and others still wait, the connection's
-// own goroutine goes on. The same happens when no call has come for a while:
-// what a server says without a question must be read as well.
+// readRole determines which goroutine reads a connection. A caller that finds no reader reads for
+// itself, and for calls that come meanwhile, so a lone call wakes no other goroutine. When it has
+// its reply and other calls wait, the connection's own goroutine, the resident, goes on. The
+// resident also reads when no call has come for a while, because the server may send control
+// frames.
 type readRole struct {
 	role   atomic.Int32
-	wake   chan struct{} // rung when the resident has been given the role
-	nudged atomic.Bool   // a reader's deadline has been set only to wake it
+	wake   chan struct{} // signalled when the resident gets the role
+	nudged atomic.Bool   // a deadline was set only to wake the reader
 
 	mu  sync.Mutex
 	seq int32           // of the reading caller's call; 0 = none
-	ctx context.Context // of that call; nil = can't end
+	ctx context.Context // of that call; nil = it can't end
 }
 
-// runReader is the connection's own goroutine.
+// runReader is the resident, the connection's own goroutine.
 func (l *clientConn) runReader() {
 	for range l.wake {
 		for solo, batch := 0, 0; l.role.Load() == readByReader; {
@@ -59,8 +59,7 @@ func (l *clientConn) runReader() {
 	}
 }
 
-// readOne reads and hands on one message. It reports false when the connection has
-// ended.
+// readOne reads one message and dispatches it. It reports false when the connection has ended.
 func (l *clientConn) readOne() bool {
 	frame, err := l.dialect.read(l.in)
 	switch {
@@ -78,8 +77,8 @@ func (l *clientConn) readOne() bool {
 	return true
 }
 
-// awaitReply waits for a call's outcome, and reads for it when no goroutine does. An
-// error means that the caller has given up.
+// awaitReply waits for a call's outcome, and reads for it when no goroutine does. An error means
+// that the caller has given up.
 func (l *clientConn) awaitReply(ctx context.Context, s *pendingCall, seq int32) error {
 	if l.role.Load() == readByNone && l.role.CompareAndSwap(readByNone, readByCaller) {
 		l.readFor(ctx, s, seq)
@@ -105,26 +104,26 @@ func (l *clientConn) setReadFor(seq int32, ctx context.Context) {
 	l.readRole.mu.Unlock()
 }
 
-// yieldRole gives up the role, to the resident if calls wait.
+// yieldRole gives up the role, in favour of the resident if calls wait.
 func (l *clientConn) yieldRole() {
 	l.role.Store(readByNone)
 	if l.pending.waiting.Load() > 0 || !l.alive() {
 		l.wakeReader()
 	}
-	l.pool.c.sweeper.rouse() // which summons when no call comes
+	l.pool.c.sweeper.rouse() // the sweeper wakes the resident when no call comes
 }
 
-// wakeReader has the connection's own goroutine read if no other one does.
+// wakeReader makes the resident read if no goroutine does.
 func (l *clientConn) wakeReader() {
 	if l.role.CompareAndSwap(readByNone, readByReader) {
 		select {
 		case l.wake <- struct{}{}:
-		default: // it has not heard the last one yet
+		default: // the last signal is still unread
 		}
 	}
 }
 
-// wakeIdleCaller wakes a caller that reads although its own call is over.
+// wakeIdleCaller wakes a caller that still reads after its own call has ended.
 func (l *clientConn) wakeIdleCaller() {
 	r := &l.readRole
 	r.mu.Lock()

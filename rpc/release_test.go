@@ -16,8 +16,8 @@ import (
 
 // mutant switches off one rule of the protocol.
 type mutant struct {
-	guard bool // callees execute whatever comes
-	fetch bool // a process that lacks rules goes by its own newest ones
+	guard bool // callees execute every call
+	fetch bool // a process that lacks rules uses its own newest ones
 }
 
 // releaseRun is a release of auth and proc over real connections, under load.
@@ -116,8 +116,7 @@ func (r *releaseRun) request(root *process, seed uint64) {
 	}
 }
 
-// step commits a step of the release; processes learn of it sooner or later,
-// by calls or at the end of the pause.
+// step commits a step of the release. Processes learn it by calls, or at the end of the pause.
 func (r *releaseRun) step(rules map[string]rollout.Rule, retire ...rollout.Retirement) {
 	first := r.roots
 	if r.rng.IntN(2) == 0 {
@@ -134,7 +133,7 @@ func (r *releaseRun) step(rules map[string]rollout.Rule, retire ...rollout.Retir
 	r.tell(r.all...)
 }
 
-// play carries the release through, and back again when back is set.
+// play runs the release to its end, and back again when back is set.
 func (r *releaseRun) play(back bool) {
 	ctx, stop := context.WithCancel(r.t.Context())
 	var wg sync.WaitGroup
@@ -171,9 +170,9 @@ func (r *releaseRun) play(back bool) {
 	r.stop(rel)
 }
 
-// mislabel lists an instance of v2 as v1 too, as a list that has not yet seen
-// that another version was started at the same address. Callers notice that on
-// a new connection, so those of mutants don't say which version they mean.
+// mislabel also lists an instance of v2 as v1, like a list from before another version was started
+// at the same address. Callers detect that on a new connection, so mutants do not send the version
+// that they mean.
 func (r *releaseRun) mislabel(p *process) {
 	if r.mutant.guard {
 		r.mu.Lock()
@@ -192,7 +191,7 @@ func (r *releaseRun) must(err error) {
 	}
 }
 
-// drain asks all processes in rounds until no process can need what goes.
+// drain asks all processes in rounds until none can need the old version.
 func (r *releaseRun) drain(rel rollout.Release) {
 	var members []string
 	var drains []*rollout.Drain
@@ -239,7 +238,7 @@ func (r *releaseRun) drain(rel rollout.Release) {
 	}
 }
 
-// stop ends the version that goes.
+// stop ends the old version.
 func (r *releaseRun) stop(rel rollout.Release) {
 	for _, m := range rel.Modules {
 		for _, p := range r.all {

@@ -7,9 +7,8 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// Retries run at most this many at a time, for each service: a share of the
-// calls in flight, and a few when there are hardly any. They are
-// what keeps a failing service from being called twice as often.
+// Retries at a time are bounded for each service: a share of the calls in flight, and a few when
+// there are hardly any. The bound keeps a failing service from getting twice the calls.
 const (
 	retryPercent = 20
 	retryMin     = 3
@@ -25,9 +24,8 @@ type retryBudget struct {
 func (b *retryBudget) begin() { b.calls.Add(1) }
 func (b *retryBudget) end()   { b.calls.Add(-1) }
 
-// acquire reports whether one of the calls in flight may be tried again. When it
-// may, the caller gives the permission back by give, once, after its last
-// attempt or before it asks for another.
+// acquire reports whether one of the calls in flight may be tried again. The caller then returns
+// the permit by give, once, after its last attempt or before it asks for another.
 func (b *retryBudget) acquire() bool {
 	if b.retries.Add(1) > max(retryMin, b.calls.Load()*retryPercent/100) {
 		b.retries.Add(-1)
@@ -44,9 +42,9 @@ const (
 	lastPause  = 200 * time.Millisecond
 )
 
-// retryPause is how long to wait before a retry, 1 for the first, so that
-// callers that failed together do not come back together. A call that went
-// nowhere may go to another node without any pause.
+// retryPause returns the wait before a retry (1 for the first), so that callers that failed
+// together do not return together. A call that was never sent may go to another node without a
+// pause.
 func retryPause(retry int) time.Duration {
 	pause := firstPause
 	for i := 1; i < retry && pause < lastPause; i++ {

@@ -24,8 +24,8 @@ func together(calls ...func() error) error {
 	return errors.Join(errs...)
 }
 
-// portal's request goes to auth and proc at once, and from these to db; audit
-// is told one way.
+// portalSite is a site where portal's request goes to auth and proc at once, and from these to db.
+// audit gets a one-way call.
 func portalSite(t *testing.T) *site {
 	s := newSite(t)
 	s.program["portal"] = func(ctx context.Context, p *process) error {
@@ -95,13 +95,13 @@ func TestTheWrongVersionNeverExecutes(t *testing.T) {
 	s := newSite(t)
 	s.commit(v1, nil)
 	caller, other := s.caller("caller"), s.start("auth", "v2")
-	other.ep.Version = "v1" // the list is behind: another version was started there
+	other.ep.Version = "v1" // the list is outdated: another version was started there
 	ctx, end := caller.begin(t.Context(), 1)
 	defer end()
 	if e := wantCode(t, caller.call(ctx, "auth"), Unreachable, NotExecuted); !errors.Is(e, ErrOther) {
 		t.Errorf("got %v, want ErrOther", e)
 	}
-	// Where the caller does not say which version it means, the callee decides.
+	// When the caller does not send the version that it means, the callee decides.
 	s.unlist(func(e *Endpoint) bool { return e == other.ep })
 	s.blind["auth/v1"] = []*Endpoint{{ID: "blind", Service: "auth", Addr: other.ep.Addr}}
 	wantCode(t, caller.call(ctx, "auth"), WrongVersion, NotExecuted)
@@ -128,7 +128,7 @@ func TestNeverAnotherVersionInstead(t *testing.T) {
 	}
 }
 
-// A trace from before a service's first rule stays with the version of then.
+// A trace from before a service's first rule stays with the version of that time.
 func TestATokenOlderThanTheFirstRule(t *testing.T) {
 	s := newSite(t)
 	caller, old := s.caller("caller"), s.start("auth", "v1")
@@ -178,7 +178,7 @@ func TestBlockingWaitsForTheNewVersion(t *testing.T) {
 	s.check()
 }
 
-// Servers that know nothing of tokens are called as before.
+// Servers without tokens are called as before.
 func TestPlainServersBehind(t *testing.T) {
 	s := newSite(t)
 	s.commit(v1, nil)
@@ -222,8 +222,8 @@ func TestRetriesCarryTheSameToken(t *testing.T) {
 	s.check()
 }
 
-// A call that no caller waits for any more may yet be executed: until its
-// deadline the caller's process reports its generation.
+// A call without a waiting caller may yet be executed. Until its deadline the caller's process
+// reports its generation.
 func TestWhatMayStillRunIsHeld(t *testing.T) {
 	s := newSite(t)
 	s.commit(v1, nil)
@@ -251,7 +251,7 @@ func TestWhatMayStillRunIsHeld(t *testing.T) {
 	}
 }
 
-// While no release is under way a call pays 24 bytes and no memory for tokens.
+// While no release is under way, tokens cost a call 24 bytes and no memory.
 func TestTokensAreCheap(t *testing.T) {
 	token := rollout.Token{Generation: rollout.Generation{N: 5000}, Entry: 7, Seed: rollout.SeedOf("x")}
 	call := &Call{Service: "auth"}

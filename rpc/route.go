@@ -14,8 +14,8 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// internalPrefix begins the names of the framework's own services. A plain
-// client that names no service never means one of them while there is another.
+// internalPrefix begins the names of the framework's own services. A plain client without a service
+// name never gets one of them while the server has another service.
 const internalPrefix = "skerry."
 
 // served is one service of a server.
@@ -24,25 +24,24 @@ type served struct {
 	processor     thrift.TProcessor
 	methods       map[string]*method
 	learned       learned    // when methods is empty
-	missing       method     // what calls of methods are counted as that it does not have
-	anyAdmission  *admission // of what is learned; nil: tokens mean nothing
-	internal      bool       // for members of the site, but for open
+	missing       method     // for the statistics of unknown methods
+	anyAdmission  *admission // of learned methods; nil: tokens are ignored
+	internal      bool       // for members of the site, except for the methods in open
 	open          []string   // methods
 }
 
-// A service that was taken out is remembered for as long as callers may list it
-// here still: their calls are refused as those of a server that leaves, and no
-// other service gets them.
+// A removed service is remembered while callers may still list it here. Their calls are refused
+// like those of a leaving server, and no other service gets them.
 const (
 	departedFor  = 10 * time.Minute
 	departedMost = 256
 )
 
-// departed is a service that is not served here any more.
+// departed is a service that is no longer served here.
 type departed struct {
 	at      time.Time
-	methods map[string]bool // by which a caller that names no service could mean it
-	any     bool            // its methods are not known: by each that no other service has
+	methods map[string]bool // methods by which a caller without a service name could mean it
+	any     bool            // its methods are unknown: any that no other service has
 }
 
 // routes finds the service of a call. Readers take no lock.
@@ -51,10 +50,10 @@ type routes struct {
 	table atomic.Pointer[routeTable]
 }
 
-// routeTable does not change.
+// routeTable is immutable.
 type routeTable struct {
 	byName map[string]*served
-	left   map[string]departed // of names that are not in byName
+	left   map[string]departed // of names that byName lacks
 }
 
 func (r *routes) load() *routeTable {
@@ -64,7 +63,7 @@ func (r *routes) load() *routeTable {
 	return &routeTable{}
 }
 
-// add lists a service and returns what takes it out again.
+// add lists a service and returns the function that removes it.
 func (r *routes) add(s *served) (remove func(), err error) {
 	switch {
 	case s.name == "" || strings.Contains(s.name, thrift.MULTIPLEXED_SEPARATOR):
@@ -107,8 +106,7 @@ func (r *routes) change(edit func(*routeTable)) {
 
 func (d departed) over() bool { return time.Since(d.at) >= departedFor }
 
-// depart takes a service out. One that is served under another name, too, leaves
-// its callers there.
+// depart removes a service. When it is also served under another name, its callers move there.
 func (t *routeTable) depart(s *served) {
 	delete(t.byName, s.name)
 	d := departed{at: time.Now(), methods: map[string]bool{}}
@@ -144,10 +142,9 @@ var (
 	errDeparted  = errors.New("the service has left this process")
 )
 
-// find returns the service of a call and the method's own name. service is
-// what the info header says; without one, name may be Thrift's multiplexed
-// "service:method"; else it is the service that alone has such a method, or
-// the only service.
+// find returns the service of a call and the method's own name. service comes from the info header.
+// Without it, name may be Thrift's multiplexed "service:method". Otherwise the service is the only
+// one with such a method, or the only one.
 func (r *routes) find(service, name string) (*served, string, error) {
 	t := r.load()
 	if service == "" {
@@ -167,16 +164,16 @@ func (r *routes) find(service, name string) (*served, string, error) {
 	return nil, name, fmt.Errorf("%w: %q; served are %v", errNoService, service, slices.Sorted(maps.Keys(t.byName)))
 }
 
-// lastRoute is where the latest call of a connection went: nearly always the
-// next one goes there, too.
+// lastRoute is the route of a connection's latest call, which the next one nearly always takes as
+// well.
 type lastRoute struct {
 	table  *routeTable // as it was then: a change replaces it
 	served *served
 	kind   *method
 }
 
-// route finds the service and the method of a call, and the method's own name;
-// a nil method is one that the service does not have. Only the reader calls it.
+// route returns the service and the method of a call, and the method's own name. method is nil when
+// the service does not have it. Only the reader calls it.
 func (c *serverConn) route(info *CallInfo, name string) (*served, *method, string, error) {
 	service := info.Service
 	if c.s.unknown != nil {
@@ -191,7 +188,7 @@ func (c *serverConn) route(info *CallInfo, name string) (*served, *method, strin
 		return nil, nil, name, err
 	}
 	kind := v.method(name)
-	if kind != nil && len(v.methods) > 0 { // what is learned may find no room of its own
+	if kind != nil && len(v.methods) > 0 { // learned methods may get no place of their own
 		*last = lastRoute{table, v, kind}
 	}
 	return v, kind, name, nil
@@ -210,7 +207,7 @@ func (t *routeTable) guess(method string) (*served, error) {
 		}
 	}
 	for name, d := range t.left {
-		if (d.methods[method] || d.any && len(having) == 0) && !d.over() { // another service's is not what is meant
+		if (d.methods[method] || d.any && len(having) == 0) && !d.over() { // the call does not mean another service
 			return nil, fmt.Errorf("%w: %q, which may be meant by %q", errDeparted, name, method)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// pushAgainAfter is how long a call waits when too many others push rules to its
-// callee. Each further exchange waits a multiple.
+// pushAgainAfter is the wait of a call when too many others push rules to its callee. Each further
+// exchange waits a multiple.
 const pushAgainAfter = 20 * time.Millisecond
 
 // RuleExchange moves entries of the rule log between this process and the
@@ -38,9 +38,9 @@ var errNoExchange = errors.New("this client exchanges no rules (ClientConfig.Rul
 func (noRules) Pull(context.Context, *Endpoint, rollout.Generation) error { return errNoExchange }
 func (noRules) Push(context.Context, *Endpoint, rollout.Generation) error { return errNoExchange }
 
-// theirGeneration is the callee's newest, zero when it has not said.
+// theirGeneration returns the callee's newest generation, or zero when it has not sent it.
 func (a *attempt) theirGeneration() rollout.Generation {
-	g, _ := rollout.ParseGeneration(a.theirs) // what can't be read is as good as nothing
+	g, _ := rollout.ParseGeneration(a.theirs) // an unreadable one counts as none
 	return g
 }
 
@@ -53,8 +53,8 @@ func (a *attempt) stale() bool {
 	return a.s.c.cfg.Rollout.Log().Last().Before(a.call.routing.token.Generation)
 }
 
-// updateCallee pushes the rules that the callee lacks. The callee may have a log
-// that has parted from the one here, with fewer entries.
+// updateCallee pushes the rules that the callee lacks. The callee's log may have parted from this
+// one, and may have fewer entries.
 func (a *attempt) updateCallee(err error) (bool, error) {
 	their, unread := a.callee()
 	if unread != nil {
@@ -75,7 +75,7 @@ func (a *attempt) updateCallee(err error) (bool, error) {
 	return true, err
 }
 
-// callee is the end of the rule log of the process that has refused the call.
+// callee returns the end of the rule log of the process that has refused the call.
 func (a *attempt) callee() (rollout.Position, error) {
 	theirs, err := rollout.ParseGeneration(a.theirs)
 	return rollout.Position{Generation: theirs, Hash: a.theirLog}, err
@@ -90,7 +90,7 @@ func (a *attempt) forked(their rollout.Position) error {
 	)
 }
 
-// noteFork notes and logs that the callee's log is not the one here.
+// noteFork records and logs that the callee's log differs from this one.
 func (a *attempt) noteFork(their rollout.Position) {
 	tip := a.s.c.cfg.Rollout.Log().Tip()
 	if !a.s.c.forks.note(tip, their) {
@@ -103,17 +103,17 @@ func (a *attempt) noteFork(their rollout.Position) {
 	)
 }
 
-// pushRules sends the callee the rules that it lacks. This process has them: its own
-// caller has pushed them here before. The call then goes there again.
+// pushRules sends the callee the rules that it lacks, and the call goes there again. This process
+// has the rules, because its own caller has pushed them here before.
 func (a *attempt) pushRules(their rollout.Position) error {
 	err := a.s.c.exchanges.share(a.ctx, "bring "+a.ep.Addr, func() error {
 		err := a.s.c.rules.Push(a.ctx, a.ep, their.Generation)
 		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
-			err = a.s.c.rules.Push(a.ctx, a.ep, rollout.Generation{}) // its log may be one that a newer entry ends
+			err = a.s.c.rules.Push(a.ctx, a.ep, rollout.Generation{}) // a newer entry here may end the callee's log
 		}
 		return err
 	})
-	if CodeOf(err) == Overloaded { // others bring it the same entries now
+	if CodeOf(err) == Overloaded { // other callers are pushing the same entries
 		err = run.Sleep(a.ctx, time.Duration(a.call.routing.exchanges)*pushAgainAfter)
 	}
 	if err == nil {
@@ -122,7 +122,7 @@ func (a *attempt) pushRules(their rollout.Position) error {
 	return err
 }
 
-// pushAllRules is pushRules for a callee with a log that is not a part of the one here.
+// pushAllRules is pushRules for a callee with a log that is not a prefix of this one.
 func (a *attempt) pushAllRules() error {
 	err := a.s.c.rules.Push(a.ctx, a.ep, rollout.Generation{})
 	if err == nil {
@@ -143,15 +143,14 @@ func (a *attempt) pullRules(from *Endpoint, to rollout.Generation) error {
 	return nil
 }
 
-// reconcileLogs is for a token that the callee's log, or the caller's own, does not
-// hold: the logs have parted, or the token is damaged. One side may lack the entry
-// that joins them again, so the side with more entries gives them to the other. It
-// reports whether the call is worth making again: the callee has this log now, or
-// the trace has executed nothing and reads the newest rules.
+// reconcileLogs handles a token that the callee's log, or the caller's own, does not hold: the logs
+// have parted, or the token is damaged. One side may lack the entry that joins them again, so the
+// side with more entries sends them to the other. It reports whether the call should be made again:
+// the callee has this log now, or the trace has executed nothing and reads the newest rules.
 func (a *attempt) reconcileLogs() bool {
 	agent, p := a.s.c.cfg.Rollout, &a.call.routing
 	their, err := a.callee()
-	// Where this log holds all of the callee's, the token is damaged.
+	// When this log holds all of the callee's, the token is damaged.
 	if a.ep == nil || err != nil || agent.HasEntry(their) || a.s.c.forks.known(agent.Log().Tip(), their) {
 		return p.trace.Refresh(a.ctx, p.token)
 	}
@@ -166,8 +165,8 @@ func (a *attempt) reconcileLogs() bool {
 	return p.trace.Refresh(a.ctx, p.token)
 }
 
-// exchanges lets one of the calls that meet the same process with other rules
-// exchange rules with it, while the others wait for the result.
+// exchanges lets one of the calls that meet a process with other rules exchange rules with it,
+// while the other calls wait for the result.
 type exchanges struct {
 	mu sync.Mutex
 	of map[string]*exchange
@@ -176,7 +175,7 @@ type exchanges struct {
 type exchange struct {
 	done    chan struct{}
 	err     error
-	expired bool // err is that of its own call, which has ended
+	expired bool // err comes from the end of that call itself
 }
 
 func (x *exchanges) share(ctx context.Context, key string, do func() error) error {
@@ -211,8 +210,7 @@ func (x *exchanges) share(ctx context.Context, key string, do func() error) erro
 	return e.err
 }
 
-// pullFromAny asks any instance of the service for newer rules, whatever its
-// version.
+// pullFromAny pulls newer rules from any instance of the service, whatever its version.
 func (a *attempt) pullFromAny() bool {
 	ep, err := a.s.picker().Pick(a.ctx, &Call{Service: a.s.name, Method: a.call.Method})
 	if err == nil {

@@ -31,8 +31,8 @@ func TestAStaleCalleeIsToldTheRules(t *testing.T) {
 	s.check()
 }
 
-// TestManyCallsMeetAStaleCallee: the internal service of the callee takes few
-// calls of one peer at a time, and no call fails for that.
+// TestManyCallsMeetAStaleCallee: the callee's internal service takes few calls of one peer at a
+// time, and no call fails because of that.
 func TestManyCallsMeetAStaleCallee(t *testing.T) {
 	for _, test := range []struct{ callers, calls int }{{1, 32}, {3 * internalOfOne, 4}} {
 		s := newSite(t)
@@ -44,8 +44,8 @@ func TestManyCallsMeetAStaleCallee(t *testing.T) {
 		auth := s.start("auth", "v2")
 		s.start("auth", "v1")
 		s.commit(v2, nil, callers...)
-		// The first entries are taken when every call has been refused, and
-		// every caller too many in vain.
+		// The first entries are taken after every call has been refused, and after every caller
+		// beyond the limit has failed once.
 		all := test.callers * test.calls
 		refused := int64(all + max(0, test.callers-internalOfOne))
 		s.bringing = func(p *process) {
@@ -69,8 +69,8 @@ func TestManyCallsMeetAStaleCallee(t *testing.T) {
 	}
 }
 
-// TestOneExchangeForAll: one call exchanges rules, the others take what comes of
-// it; when that call ends early, another one goes on.
+// TestOneExchangeForAll: one call exchanges rules, and the others use its result. When that call
+// ends early, another one continues.
 func TestOneExchangeForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var x exchanges
@@ -140,9 +140,9 @@ func TestARetiredRootStartsOverUnseen(t *testing.T) {
 	s.check()
 }
 
-// A root that began before its process had heard of any rules is refused once
-// by a callee that has some, and reads the newest then: by none, auth and proc
-// could be of two releases. A trace that has executed something goes on.
+// A root that began before its process knew any rules is refused once by a callee with rules, and
+// then reads the newest. Without rules, auth and proc could be of two releases. A trace that has
+// executed calls goes on.
 func TestARootWithoutRulesStartsOverUnseen(t *testing.T) {
 	s := newSite(t)
 	late, seen := s.caller("late"), s.caller("seen")
@@ -179,8 +179,8 @@ func TestARootWithoutRulesStartsOverUnseen(t *testing.T) {
 	s.check()
 }
 
-// A root that has missed a whole release finds no instance of the version it
-// knows, and learns from the others.
+// A root that has missed a whole release finds no instance of its version, and learns the rules
+// from other instances.
 func TestARootFarBehindCatchesUp(t *testing.T) {
 	s := newSite(t)
 	s.commit(v1, nil)
@@ -195,7 +195,7 @@ func TestARootFarBehindCatchesUp(t *testing.T) {
 	s.check()
 }
 
-// A token that has come by another way may be newer than the rules here.
+// A token that came another way may be newer than the rules here.
 func TestAStaleCallerCatchesUp(t *testing.T) {
 	s := newSite(t)
 	s.commit(v1, nil)
@@ -211,8 +211,8 @@ func TestAStaleCallerCatchesUp(t *testing.T) {
 	s.check()
 }
 
-// Where the rule log has parted, a call is refused by every process of the other
-// log, whichever of the two is longer, and made at one of its own.
+// When the rule log has parted, every process of the other log refuses a call, whichever log is
+// longer. The call is made at a process of its own log.
 func TestPartedLogs(t *testing.T) {
 	for name, lengths := range map[string][2]int{"theirs is shorter": {3, 1}, "as long": {2, 2}, "longer": {1, 3}} {
 		t.Run(name, func(t *testing.T) {

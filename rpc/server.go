@@ -22,32 +22,31 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// stopPolling runs once, with the first server of the process. Generated
-// processors poll every 5 ms, in a goroutine for each call, whether the
-// connection still stands. A Server knows that without polling and cancels the
-// call's context, so polling is turned off for the whole process.
+// stopPolling runs once, with the first server of the process. Generated processors poll the
+// connection every 5 ms, in a goroutine for each call. A Server knows the state of the connection
+// without polling and cancels the call's context, so polling is off for the whole process.
 var stopPolling = sync.OnceFunc(func() { thrift.ServerConnectivityCheckInterval = 0 })
 
-// ServerConfig sets up a Server. The zero value serves.
+// ServerConfig configures a Server. The zero value is usable.
 type ServerConfig struct {
 	Instance string      // this instance's address, sent in replies; "": it is not sent
 	TLS      *tls.Config // every connection must be TLS, with client certificates by ClientAuth; nil: plain TCP
 	Site     Site        // takes site connections on the same port; nil: none are taken
-	Identity Identity    // what new skerry clients learn of this process
+	Identity Identity    // of this process, for new skerry clients
 
-	// Member judges a peer without a site connection: nil when it counts as a
-	// process of the site, else what is missing. Member nil: no such peer counts.
+	// Member judges a peer without a site connection. It returns nil when the peer counts as a
+	// process of the site, else the missing proof. Member nil: no such peer counts.
 	Member func(PeerInfo) error
 
-	Clear        Clear // what becomes of users' calls that are not encrypted
+	Clear        Clear // treatment of users' calls without encryption
 	MaxConns     int   // after their handshake, at a time; 0 means 20,000
-	MaxCalls     int   // that run at a time, more are refused as Overloaded; 0 means 10,000
+	MaxCalls     int   // that run at a time; more are refused as Overloaded; 0 means 10,000
 	MaxConnCalls int   // the same, of one connection; 0 means 2,000
-	Sizes        Sizes // of requests and of what waits to be written
-	Unordered    bool  // plain clients match replies by their numbers: their calls run side by side
+	Sizes        Sizes // of requests and of bytes that wait to be written
+	Unordered    bool  // plain clients match replies by sequence numbers, so their calls run side by side
 
-	// Login, with HandleUnknown, judges the token of skerry.login, which is then
-	// the first call of each connection. nil: no login is needed.
+	// Login, with HandleUnknown, judges the token of skerry.login, which must then be the first
+	// call of each connection. nil: no login is needed.
 	Login func(token string) error
 
 	Interceptors []ServerInterceptor // around every handler, the first one outermost
@@ -58,14 +57,13 @@ type ServerConfig struct {
 	// nil: none is.
 	Also func(service, version string) bool
 
-	// Listed reports whether a registry lists a service. Such names of callers are
-	// counted apart, however many there are; nil: none is.
+	// Listed reports whether a registry lists a service. Callers with such names are counted
+	// separately, whatever their number; nil: none is.
 	Listed func(service string) bool
 
-	// Rollout is this process's part in releases: every call is checked by the
-	// rules of its token and counted. Callers push rules that this process lacks
-	// (RuleExchange), so the server then serves a service that takes them from
-	// every caller. nil: tokens are ignored.
+	// Rollout is this process's part in releases: every call is checked by the rules of its token
+	// and counted. Callers push rules that this process lacks (RuleExchange), so the server must
+	// then serve a service that accepts them from every caller. nil: tokens are ignored.
 	Rollout       *participant.Agent
 	Entry         func(service, method string) bool // methods that begin a trace for a call without one; nil: none
 	RefuseOrphans bool                              // refuse other calls without a token; false only counts them
@@ -79,11 +77,11 @@ type Server struct {
 	routes            routes
 	closeLog          logLimit
 	memberLog         logLimit // of calls that are for members only
-	olderLog          logLimit // of calls of other releases
-	clearLog          logLimit // of calls in the clear
+	olderLog          logLimit // of calls of processes before 0.2
+	clearLog          logLimit // of calls without encryption
 	requests, replies transport.ByteBudget
-	decodeLimits      decodeLimits     // of what a request's elements take
-	tls               *tls.Config      // nil: the port speaks no TLS
+	decodeLimits      decodeLimits     // of the elements of a request
+	tls               *tls.Config      // nil: the port has no TLS
 	handshakes        *transport.Turns // of handshakes
 	internal          internalLimit
 	callers           callers
@@ -92,10 +90,10 @@ type Server struct {
 	running   atomic.Int64 // calls that were accepted and are not answered
 	leaving   atomic.Bool
 	handover  atomic.Bool
-	accepts   atomic.Int32 // listeners of which connections are taken
+	accepts   atomic.Int32 // listeners that accept connections
 	draining  atomic.Bool
 	idle      idleEvents    // of calls, connections and listeners that have ended
-	drained   chan struct{} // closed when Drain has let go of everything
+	drained   chan struct{} // closed when Drain has closed everything
 	drainOnce sync.Once     // of drained
 
 	mu        sync.Mutex
@@ -108,7 +106,7 @@ type Server struct {
 	inClear                                   atomic.Int64
 }
 
-// ServerStats are counts of a server: what is now, and totals since it was made.
+// ServerStats are counts of a server: present numbers, and totals since it was made.
 type ServerStats struct {
 	Connections int // after their handshake
 	Handshakes  int // connections in their TLS handshake
@@ -120,13 +118,13 @@ type ServerStats struct {
 	BadPeers  int64 // connections that the server closed for their content, or because there were too many
 	MadeRoom  int64 // the part of BadPeers that made room for other connections
 	BadShakes int64 // the part of BadPeers that failed in the TLS handshake
-	Outsiders int64 // refused calls of internal services by peers that are no members of the site
+	Outsiders int64 // refused calls of internal services by peers that are not members of the site
 	Older     int64 // refused calls that only processes of skerry before 0.2 make
-	InClear   int64 // users' calls in the clear, refused or taken as Clear says; 0 with ClearTaken
+	InClear   int64 // users' calls without encryption, refused or served as Clear says; 0 with ClearTaken
 }
 
-// NewServer makes a server without services. It does nothing before Serve, but
-// for setting thrift.ServerConnectivityCheckInterval to 0 in the whole process.
+// NewServer makes a server without services. It does no I/O. It sets
+// thrift.ServerConnectivityCheckInterval to 0 in the whole process.
 func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.MaxConns < 0 || cfg.MaxCalls < 0 || cfg.MaxConnCalls < 0 {
 		return nil, errors.New(
@@ -164,10 +162,9 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	return s, nil
 }
 
-// Handle serves a service from now on. version is told to callers. remove
-// takes the service out again: later calls are refused, for ten minutes as by a
-// server that is stopping (Draining), running ones go on.
-// One server can't serve a name twice.
+// Handle serves a service from now on. Replies carry version. remove removes the service: running
+// calls go on, and later ones are refused, for ten minutes as by a stopping server (Draining). A
+// name can be served once.
 func (s *Server) Handle(service, version string, p thrift.TProcessor) (remove func(), err error) {
 	return s.handle(&served{name: service, version: version, processor: p})
 }
@@ -209,10 +206,10 @@ func (s *Server) Stats() ServerStats {
 // stopWait is how long Serve waits for handlers after their contexts have ended.
 const stopWait = 5 * time.Second
 
-// Serve serves what connects to l until ctx ends, Drain has finished, or l
-// breaks; it closes l. When ctx ends, connections are closed and the contexts
-// of running handlers end; a handler that goes on for 5 s more is left behind
-// and reported in the error. For a polite stop call Leave and Drain first.
+// Serve serves the connections of l until ctx ends, Drain has finished, or l fails; it closes l.
+// When ctx ends, it closes the connections and ends the contexts of running handlers. A handler
+// that runs for 5 s more is left behind and reported in the error. For a polite stop call Leave and
+// Drain first.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -236,11 +233,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	cancel()
 	stop()
 	s.listen(l, false)
-	s.closeConns(conns) // also what was accepted while the context ended
+	s.closeConns(conns) // includes connections that were accepted while ctx ended
 	return errors.Join(err, conns.Stop(), s.stopWorkers(pool))
 }
 
-// stopWorkers joins the workers, unless a handler does not come back.
+// stopWorkers joins the workers, unless a handler does not return.
 func (s *Server) stopWorkers(pool *workers) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWait)
 	defer cancel()
@@ -262,8 +259,8 @@ func (s *Server) listen(l net.Listener, on bool) {
 	_ = l.Close()
 }
 
-// accept takes connections until the listener is closed. Want of descriptors
-// or memory passes, so it goes on after errors.
+// accept takes connections until the listener is closed. It continues after errors, because a lack
+// of descriptors or memory passes.
 func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, pool *workers) error {
 	var backoff run.Backoff
 	for waited := true; ; {

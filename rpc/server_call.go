@@ -16,21 +16,21 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// serverCall is one call as a server sees it. One is made for each call: its size
-// is held by TestSizeOfRequest.
+// serverCall is one call on the server's side. Each call has its own; TestSizeOfRequest bounds its
+// size.
 type serverCall struct {
 	conn      *serverConn
 	payload   string
 	arrived   time.Time
 	seq       int32 // of the frame, or of the message when there is no header
 	messageID int32
-	abandoned atomic.Bool // the client has said that it does not wait any more
+	abandoned atomic.Bool // the client has said that it no longer waits
 	encoding  flat.Protocol
-	unordered bool // the client takes replies in any order
-	internal  bool // it has a place of the internal services, instead of users' places
-	outside   bool // with internal: the peer is no member of the site
+	unordered bool // the client accepts replies in any order
+	internal  bool // it has a place of the internal services, not of users
+	outside   bool // with internal: the peer is not a member of the site
 
-	name    string // as it stands in the message; info.Method is without a service's name
+	name    string // the name in the message; info.Method is without a service's name
 	served  *served
 	kind    *method
 	counted *counted
@@ -47,7 +47,7 @@ type serverCall struct {
 	trace   participant.Trace // with ctx.trace set
 }
 
-// header takes what the call's header says.
+// header reads the call's header.
 func (r *serverCall) header(h *theader.Header) {
 	r.seq, r.encoding = h.Seq, flat.Protocol(h.Protocol)
 	r.unordered = h.Flags&theader.OutOfOrder != 0
@@ -60,8 +60,7 @@ func (r *serverCall) header(h *theader.Header) {
 	r.contextOf(h)
 }
 
-// begin reads the beginning of the message. A message that is not a call ends the
-// connection.
+// begin reads the beginning of the message. A message other than a call ends the connection.
 func (r *serverCall) begin() error {
 	name, kind, id, err := flat.Begin(r.encoding, r.payload)
 	switch {
@@ -85,8 +84,8 @@ func (r *serverCall) begin() error {
 	return nil
 }
 
-// admit lets the call run, or refuses it. relieved says that this goroutine has
-// run it and that another one reads the connection now.
+// admit admits the call or refuses it. relieved says that this goroutine has run the call and that
+// another one reads the connection now.
 func (r *serverCall) admit() (relieved bool) {
 	c, s := r.conn, r.conn.s
 	if s.unknown != nil && (r.name == loginMethod || !c.entered) {
@@ -126,8 +125,7 @@ func (r *serverCall) admit() (relieved bool) {
 	return false
 }
 
-// findMethod finds the service and the method of the call, or says why it is
-// refused.
+// findMethod finds the service and the method of the call, or returns the reason to refuse it.
 func (r *serverCall) findMethod() (Code, error) {
 	c := r.conn
 	served, kind, method, err := c.route(&r.info, r.name)
@@ -157,7 +155,7 @@ func (r *serverCall) findMethod() (Code, error) {
 	return Unknown, nil
 }
 
-// barred says why calls of this kind are refused on the connection.
+// barred returns why calls of this kind are refused on the connection.
 func (r *serverCall) barred() (Code, error) {
 	if r.conn.clear {
 		if err := r.inClear(); err != nil {
@@ -183,7 +181,7 @@ func (r *serverCall) tryInline() (relieved bool) {
 	return false
 }
 
-// start brings the call into its trace and to a worker, or refuses it.
+// start joins the call to its trace and gives it to a worker, or refuses it.
 func (r *serverCall) start() {
 	if code, err := r.joinTrace(); err != nil {
 		r.refuseAdmitted(code, err)
@@ -202,7 +200,7 @@ func (r *serverCall) enqueue() {
 	}
 }
 
-// refuseAdmitted refuses a call that was let in already.
+// refuseAdmitted refuses a call that was admitted already.
 func (r *serverCall) refuseAdmitted(code Code, err error) {
 	r.ctx.end()
 	r.endSpan()
@@ -223,7 +221,7 @@ func (r *serverCall) releaseInternal() {
 func (r *serverCall) runInline() (relieved bool) {
 	c := r.conn
 	select {
-	case <-c.done: // closed before the inline run could be seen
+	case <-c.done: // closed before the inline run was visible
 		r.ctx.end()
 	default:
 	}
@@ -235,17 +233,16 @@ func (r *serverCall) runInline() (relieved bool) {
 	return relieved
 }
 
-// ranFor is how long the reader has run the call.
+// ranFor returns how long the reader has run the call.
 func (r *serverCall) ranFor(now time.Time) time.Duration { return now.Sub(r.arrived) - r.began }
 
-// lastPlaces is the share of MaxCalls, one in so many, that is kept for
-// connections that have no call running: a flooding client can exhaust the limit
-// only for other clients that already have calls running.
+// lastPlaces is the share of MaxCalls, one in so many, that is kept for connections without a
+// running call. A flooding client can therefore exhaust the limit only for other clients that
+// already have calls running.
 const lastPlaces = 16
 
-// reserve says whether there is room for the call. With keep it is registered,
-// so that it can be cancelled: a call that the reader runs need not be until
-// another goroutine reads.
+// reserve reports whether there is room for the call. With keep it registers the call, so that it
+// can be cancelled. A call that the reader runs needs that only when another goroutine reads.
 func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 	c, s := r.conn, r.conn.s
 	if n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/lastPlaces) {
@@ -280,7 +277,7 @@ func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 	return Unknown, nil
 }
 
-// register is room for a call of an internal service, which has its own.
+// register reserves a place of the internal services for the call.
 func (r *serverCall) register() (Code, error) {
 	c := r.conn
 	if c.s.draining.Load() {
@@ -311,7 +308,7 @@ func (r *serverCall) unregister() {
 	c.mu.Unlock()
 }
 
-// cancel ends the call's context: its client has given up.
+// cancel ends the call's context after its client has given up.
 func (r *serverCall) cancel() {
 	r.abandoned.Store(true)
 	r.ctx.end()
@@ -324,8 +321,8 @@ func (r *serverCall) releaseOrder() {
 	}
 }
 
-// run executes an admitted call. It returns when that ended, and whether the
-// another goroutine reads the connection now.
+// run executes an admitted call. It returns when the call ended, and whether another goroutine
+// reads the connection now.
 func (r *serverCall) run() (end time.Time, relieved bool) {
 	outcome := r.execute()
 	r.ctx.end()
@@ -335,7 +332,7 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 	if r.inline == nil || !r.inline.CompareAndSwap(r, nil) {
 		r.unregister()
 		if relieved = r.inline != nil; relieved {
-			r.conn.out.Flush() // the reply may have been queued for the reader to write
+			r.conn.out.Flush() // the reply may be queued for the reader to write
 		}
 	}
 	r.releaseOrder()
@@ -345,19 +342,19 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 	return end, relieved
 }
 
-// hold counts what the message takes.
+// hold counts the memory of the message.
 func (r *serverCall) hold(n int64) {
 	r.held += n
 	r.conn.s.requests.Add(n)
 }
 
-// releaseMemory counts everything out that the message has taken.
+// releaseMemory releases all memory of the message.
 func (r *serverCall) releaseMemory() {
 	r.hold(-r.held)
 	r.memory.close()
 }
 
-// tooLate says why it is too late to begin.
+// tooLate returns why it is too late to begin.
 func (r *serverCall) tooLate() error {
 	switch {
 	case r.inline == nil: // it has waited for a worker
@@ -370,8 +367,7 @@ func (r *serverCall) tooLate() error {
 
 var errZippedInternal = errors.New("calls of the framework's own services must not be compressed")
 
-// inflate undoes the compression of the payload, on the account of all large
-// messages.
+// inflate undoes the compression of the payload, within the account of all large messages.
 func (r *serverCall) inflate() error {
 	if strings.HasPrefix(r.info.Service, internalPrefix) {
 		return fmt.Errorf("%w: %w", theader.ErrMalformed, errZippedInternal)

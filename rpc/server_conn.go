@@ -26,16 +26,15 @@ var (
 	errPeerClosed    = errors.New("the peer has closed the connection")
 )
 
-// trustCheckEvery is how often the keys behind a site connection are looked at.
+// trustCheckEvery is the interval of checking the keys behind a site connection.
 const trustCheckEvery = time.Second
 
-// serverConn is one connection of a server. Its reader runs handlers that are known
-// to be quick itself and gives all others to the workers. When an inline run takes
-// long after all, another goroutine reads on. The reader writes the replies to calls
-// that came together at once.
+// serverConn is one connection of a server. Its reader runs handlers that are known to be quick and
+// gives all others to the workers. When an inline run takes long, another goroutine reads on. The
+// reader writes the replies to calls that came together at once.
 //
-// Replies leave in the order in which they are ready. Clients that need them in
-// order are served one call at a time.
+// Replies leave in the order in which they are ready. A client that needs its replies in order is
+// served one call at a time.
 type serverConn struct {
 	s         *Server
 	wire      net.Conn // below TLS; else nc
@@ -43,31 +42,31 @@ type serverConn struct {
 	workers   *workers
 	base      context.Context // of handlers
 	peer      string          // the other end's host:port
-	addr      string          // its address, by which names are bounded
-	forgotten bool            // its names are forgotten; guarded by Server.callers
-	source    netip.Addr      // what it is counted by
+	addr      string          // its address, which bounds names
+	forgotten bool            // its names were dropped; guarded by Server.callers
+	source    netip.Addr      // the address by which it is counted
 	info      atomic.Pointer[PeerInfo]
 
 	nc      net.Conn         // set by begin
-	out     transport.Writer // the same
+	out     transport.Writer // set by begin
 	dialect dialect
 	number  uint32
 
-	// Owned by the reader, and handed on to the next one.
+	// Owned by the reader, and passed to the next one.
 	in           *transport.Reader
 	head         theader.Header
 	counts       map[countKey]*counted
 	last         *counted
 	routed       lastRoute
-	clock        time.Time  // when the last handler ended that the reader has run
+	clock        time.Time  // end of the last handler that the reader has run
 	taken        int        // calls since the last read
-	batch        int        // the most that came between two reads lately
+	batch        int        // the largest number between two recent reads
 	proven       bool       // a message was completed
-	orderless    bool       // its calls run side by side, though no header says so
+	orderless    bool       // its calls run side by side without a header that says so
 	entered      bool       // skerry.login has been called, or is not needed
-	clear        bool       // it is not encrypted, and Clear says something of that
+	clear        bool       // it is not encrypted, and Clear has a rule for that
 	trust        *siteTrust // of a site connection
-	trustChecked time.Time  // when it was last looked at
+	trustChecked time.Time  // when it was last checked
 	hello        *greeting  // the client's; nil: it has sent none
 	answered     *greeting  // the server's answer
 
@@ -78,8 +77,8 @@ type serverConn struct {
 
 	mu      sync.Mutex
 	running map[int32]*serverCall
-	idle    chan struct{} // closed when nothing runs any more; nil: no goroutine waits
-	begun   bool          // nc and out are there
+	idle    chan struct{} // closed when no call runs; nil: no goroutine waits
+	begun   bool          // nc and out are set
 	closed  bool
 
 	// Guarded by Server.mu.
@@ -109,7 +108,7 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 	return c
 }
 
-// setInfo stores what is known of the peer.
+// setInfo stores the peer's description.
 func (c *serverConn) setInfo(info PeerInfo) {
 	info.Member = info.Site || c.s.cfg.Member != nil && c.s.cfg.Member(info) == nil
 	c.info.Store(&info)
@@ -119,12 +118,12 @@ func (c *serverConn) spawn(f func()) bool {
 	return c.group.Go(func(context.Context) error { f(); return nil })
 }
 
-// serve begins the connection.
+// serve runs the connection.
 func (c *serverConn) serve(ctx context.Context) {
 	c.read(c.open(ctx))
 }
 
-// open finds out how the peer speaks.
+// open finds out the peer's protocol.
 func (c *serverConn) open(ctx context.Context) error {
 	if c.s.cfg.TLS != nil {
 		err := c.s.move(c, stageHandshake)
@@ -141,7 +140,7 @@ func (c *serverConn) open(ctx context.Context) error {
 	case err != nil:
 		return err
 	case c.s.tls != nil && transport.IsClientHello(first):
-		first = bytes.Clone(first[:min(len(first), siteShake+1)]) // of more the handshake fails
+		first = bytes.Clone(first[:min(len(first), siteShake+1)]) // longer ones fail in the handshake
 		c.in.Release()
 		if err := c.s.move(c, stageHandshake); err != nil {
 			return err
@@ -157,7 +156,7 @@ func (c *serverConn) open(ctx context.Context) error {
 	return c.speak(kind, first)
 }
 
-// begin lets the connection carry messages, by TLS when nc is that.
+// begin prepares the connection for messages, over TLS when nc is a TLS connection.
 func (c *serverConn) begin(nc net.Conn) error {
 	if nc != c.wire {
 		if err := c.s.move(c, stageFresh); err != nil {
@@ -178,7 +177,7 @@ func (c *serverConn) begin(nc net.Conn) error {
 	return nil
 }
 
-// hasBegun reports whether the connection has come so far that messages go.
+// hasBegun reports whether the connection can carry messages.
 func (c *serverConn) hasBegun() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,7 +192,7 @@ func (c *serverConn) detect() error {
 	return c.speak(kind, first)
 }
 
-// speak is how the connection goes on, by what it has begun with.
+// speak continues the connection in the protocol of its first bytes.
 func (c *serverConn) speak(kind theader.Kind, first []byte) error {
 	if kind == theader.Unknown {
 		return fmt.Errorf(
@@ -207,7 +206,7 @@ func (c *serverConn) speak(kind theader.Kind, first []byte) error {
 	return nil
 }
 
-// metSkerry notes that the peer understands control frames.
+// metSkerry records that the peer understands control frames.
 func (c *serverConn) metSkerry() {
 	if !c.skerry.Load() {
 		c.skerry.Store(true)
@@ -223,8 +222,8 @@ func (c *serverConn) goaway() {
 	}
 }
 
-// bye is the last that is sent after a drain. A skerry client closes the
-// connection then; for others the server does.
+// bye sends the last frame after a drain. A skerry client then closes the connection; for other
+// clients the server does.
 func (c *serverConn) bye() {
 	if !c.skerry.Load() {
 		if c.hasBegun() {
@@ -273,10 +272,10 @@ var ordinaryEnds = []error{
 	io.EOF, net.ErrClosed, errPeerClosed, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE,
 }
 
-// report logs why a connection was closed, when it is the peer's doing.
+// report logs why a connection was closed, when the peer caused it.
 func (c *serverConn) report(err error) {
 	select {
-	case <-c.done: // we closed it
+	case <-c.done: // this server closed it
 		return
 	default:
 	}

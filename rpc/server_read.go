@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// read reads until the connection ends, or another goroutine does.
+// read reads until the connection ends, or another goroutine reads.
 func (c *serverConn) read(err error) {
 	for err == nil {
 		fresh := !c.in.Ready()
@@ -45,7 +45,7 @@ func (c *serverConn) read(err error) {
 	c.close(err)
 }
 
-// now is the time for the reader, up to one handler run late.
+// now is the time for the reader, late by at most one handler run.
 func (c *serverConn) now() time.Time {
 	if c.clock.IsZero() {
 		c.clock = time.Now()
@@ -53,7 +53,7 @@ func (c *serverConn) now() time.Time {
 	return c.clock
 }
 
-// handOff has another goroutine read on, as the reader is held up by r.
+// handOff makes another goroutine read on, because r blocks the reader.
 func (c *serverConn) handOff(r *serverCall) {
 	c.mu.Lock()
 	ours := r.inline.CompareAndSwap(r, nil)
@@ -69,7 +69,7 @@ func (c *serverConn) handOff(r *serverCall) {
 	}
 }
 
-// readOn is the work of the next reader.
+// readOn is the next reader.
 func (c *serverConn) readOn(r *serverCall) {
 	now := time.Now()
 	r.counted.inline.record(r.ranFor(now), now)
@@ -114,8 +114,7 @@ func (c *serverConn) receive(frame string) (relieved bool, err error) {
 	return r.admit(), nil
 }
 
-// readHead takes the frame's header apart and obeys control frames, which
-// have no payload.
+// readHead reads the frame's header and obeys control frames, which have no payload.
 func (c *serverConn) readHead(r *serverCall, frame string) (err error) {
 	h := &c.head
 	if r.payload, err = theader.Parse(frame, h, c.in.Limits); err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// conclude sends what the handler has written, or an exception in its place.
+// conclude sends the handler's reply, or an exception instead.
 func (r *serverCall) conclude(h *handlerRun, err error) health.Outcome {
 	if p := panicOf(err); p != nil {
 		r.conn.s.log.Error("rpc: handler panicked", "service", r.info.Service, "method", r.info.Method,
@@ -62,7 +62,7 @@ func panicOf(err error) *panicked {
 	return p
 }
 
-// answerFailed answers a call when its handler has left no whole reply.
+// answerFailed answers a call whose handler left no complete reply.
 func (r *serverCall) answerFailed(h *handlerRun, err error) health.Outcome {
 	var refusal *Error
 	var protocol thrift.TProtocolException
@@ -71,7 +71,7 @@ func (r *serverCall) answerFailed(h *handlerRun, err error) health.Outcome {
 		return r.passOn(h, refusal)
 	case !h.started && errors.As(err, &refusal):
 		code := refusal.Code
-		if code == Unknown { // no code would say that the framework answers
+		if code == Unknown { // without a code the caller would not see that the framework answers
 			code = HandlerFailed
 		}
 		return r.exception(code, NotExecuted, errors.Join(refusal.Err))
@@ -95,8 +95,8 @@ func (r *serverCall) handlerCode() Code {
 	return HandlerFailed
 }
 
-// appOutcome is the outcome of a call with a reply; an error beside it is an
-// exception of the IDL.
+// appOutcome returns the outcome of a call with a reply; an error beside the reply is a declared
+// exception.
 func appOutcome(err error) health.Outcome {
 	if err != nil {
 		return health.AppError
@@ -119,7 +119,7 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 func (r *serverCall) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
 	r.releaseMemory()
-	if code != RulesNeeded && r.counted != nil { // else the caller tells the rules and calls again
+	if code != RulesNeeded && r.counted != nil { // otherwise the caller pushes the rules and calls again
 		r.counted.cell.Record(code.Outcome(), 0)
 	}
 	r.exception(code, NotExecuted, err)
@@ -129,8 +129,8 @@ func (r *serverCall) refuse(code Code, err error) {
 	}
 }
 
-// exception answers with a TApplicationException, which every Thrift client
-// understands, and with the code for those that read headers.
+// exception answers with a TApplicationException, which every Thrift client understands, and with
+// the code for clients that read headers.
 func (r *serverCall) exception(code Code, executed Executed, err error) health.Outcome {
 	if r.abandoned.Load() || r.answerUnread(executed) {
 		return code.Outcome()
@@ -153,10 +153,9 @@ func (r *serverCall) exception(code Code, executed Executed, err error) health.O
 	return code.Outcome()
 }
 
-// answerUnread reports whether the client reads no answer: to a one-way call that
-// runs, as skerry clients have their acknowledgement; to any one-way call of a
-// plain client. The stock Go client does not mark its one-way calls, so those
-// are known by earlier ones that were not answered.
+// answerUnread reports whether the client reads no answer. That holds for a running one-way call,
+// which skerry clients have acknowledged, and for any one-way call of a plain client. The stock Go
+// client does not mark its one-way calls. They are recognised by earlier ones without an answer.
 func (r *serverCall) answerUnread(executed Executed) bool {
 	if r.unordered && r.conn.dialect.header {
 		return r.info.OneWay && executed != NotExecuted
@@ -184,8 +183,8 @@ func exceptionType(code Code) int32 {
 	return thrift.INTERNAL_ERROR
 }
 
-// answer sends a message, with code unless it is Unknown. A client that can't
-// be answered is not waited for.
+// answer sends a message, with code unless it is Unknown. It does not wait for a client that does
+// not read.
 func (r *serverCall) answer(message []byte, code Code, executed Executed) {
 	if r.abandoned.Load() {
 		return
@@ -203,7 +202,7 @@ func (r *serverCall) answer(message []byte, code Code, executed Executed) {
 		return
 	}
 	if len(message) < transport.DirectSize && r.inline != nil &&
-		r.inline.Load() == r { // the reader writes when it has done what there is to do
+		r.inline.Load() == r { // the reader writes after it has handled all received calls
 		err = c.out.Queue(head, message)
 	} else {
 		err = c.out.Send(head, message, int(c.s.running.Load())-1)
@@ -213,7 +212,7 @@ func (r *serverCall) answer(message []byte, code Code, executed Executed) {
 	}
 }
 
-// head writes what stands in front of a reply's message behind dst.
+// head appends to dst the head of a reply's message.
 func (r *serverCall) head(dst []byte, code Code, executed Executed) ([]byte, error) {
 	switch d := r.conn.dialect; {
 	case d.unframed:
@@ -254,8 +253,7 @@ func (r *serverCall) flags() uint16 {
 	return 0
 }
 
-// applied is the end of this process's rule log, for a caller that is refused
-// by the rules.
+// applied returns the end of this process's rule log, for a caller that is refused by the rules.
 func (r *serverCall) applied(code Code) (tip rollout.Position, ok bool) {
 	switch code {
 	case RulesNeeded, Retired, WrongVersion, RulesForked, Expired:

@@ -22,9 +22,8 @@ var errPlainPort = errors.New(
 		"); call it without TLS, or give its process a certificate (tls.cert)",
 )
 
-// serverTLS is how a port speaks TLS: with users by their configuration, which
-// may be nil, and with the processes of the site by theirs. It is nil where the
-// port has neither.
+// serverTLS is the TLS configuration of a port: the users' one, which may be nil, for users, and
+// the site's for processes of the site. It is nil when the port has neither.
 func serverTLS(users *tls.Config, site Site) *tls.Config {
 	if users == nil && site == nil {
 		return nil
@@ -85,7 +84,7 @@ func (c *serverConn) encrypt(ctx context.Context, first []byte) error {
 		info.Site = true
 		c.trust = &siteTrust{site: c.s.cfg.Site, state: cs}
 		if info.Owner, err = sitetls.PeerOwner(cs); err == nil {
-			err = c.trust.holds() // they may have changed since the handshake
+			err = c.trust.holds() // the keys may have changed since the handshake
 		}
 		if err != nil {
 			return err

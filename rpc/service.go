@@ -17,10 +17,9 @@ import (
 	"github.com/skerry/skerry/rpc/internal/flat"
 )
 
-// Service returns the thrift.TClient of a service: give it to the generated
-// NewXClient. It is safe for concurrent use, though a generated client is
-// not (see the package comment). Breaker, limits and retry budget belong to
-// the returned value: make one for each service and keep it.
+// Service returns the thrift.TClient of a service, for the generated NewXClient. It is safe for
+// concurrent use, though a generated client is not (see the package comment). Breaker, limits and
+// retry budget belong to the returned value: make one for each service and keep it.
 func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) {
 	if err := o.validate(name); err != nil {
 		return nil, err
@@ -38,9 +37,8 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 	return s, nil
 }
 
-// At returns the thrift.TClient of a service at one endpoint, on the client's
-// connections to it, for what concerns just that process: without retries,
-// breaker, interceptors and rollout token.
+// At returns the thrift.TClient of a service at one endpoint, on the client's connections to it. It
+// is for calls to that process alone: without retries, breaker, interceptors and rollout token.
 func (c *Client) At(service string, e *Endpoint) thrift.TClient {
 	return &serviceClient{
 		c:    c,
@@ -73,7 +71,7 @@ type serviceClient struct {
 	limiter *limiter
 	budget  retryBudget
 	origin  *participant.Origin // of calls outside any trace; nil: no tokens
-	at      Picker              // instead of the resolver's
+	at      Picker              // replaces the resolver's
 	cells   cells               // of calls that were refused before an instance was chosen
 
 	framework bool                       // one of the framework's own services
@@ -91,7 +89,7 @@ func (s *serviceClient) Call(
 	call.OneWay, call.Args, call.Result, call.chain = result == nil, args, result, 1
 	if len(s.chain) > 0 {
 		err := s.intercept(ctx, call, s.chain)
-		if err != nil && call.began.IsZero() { // an interceptor has refused it
+		if err != nil && call.began.IsZero() { // an interceptor has refused the call
 			s.cell(call).Record(refusedOutcome(err), 0)
 		}
 		return call.meta, err
@@ -112,7 +110,7 @@ func (s *serviceClient) intercept(ctx context.Context, call *Call, chain []Clien
 	return chain[0](ctx, call, func(ctx context.Context) error { return s.intercept(ctx, call, chain[1:]) })
 }
 
-// refusedOutcome is how a call is counted that no attempt was made of.
+// refusedOutcome is the outcome of a call without an attempt.
 func refusedOutcome(err error) health.Outcome {
 	var e *Error
 	if errors.As(err, &e) {
@@ -121,7 +119,7 @@ func refusedOutcome(err error) health.Outcome {
 	return health.Rejected
 }
 
-// govern puts limits, breaker and fallback around the attempts.
+// govern applies limits, breaker and fallback to the attempts.
 func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 	call.began, call.ended = time.Now(), time.Time{}
 	err := s.admit(ctx, call, call.began.Sub(s.c.start))
@@ -140,7 +138,7 @@ func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 
 func (s *serviceClient) cell(call *Call) *health.Cell {
 	key := health.Key{Side: health.Client, Service: s.name, Method: call.Method, Version: call.Version}
-	if key.Version != "" { // the rules named one that no instance offers
+	if key.Version != "" { // the rules named a version that no instance offers
 		return s.c.cfg.Health.Cell(key)
 	}
 	return s.cells.get(s.c.cfg.Health, call.Method, func() health.Key { return key })
@@ -215,7 +213,7 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 			continue
 		}
 		if code := CodeOf(err); last != nil && (code == NoInstance || code == VersionUnavailable) {
-			return lastOutcome, withWait(last, err) // no other instance is there to try
+			return lastOutcome, withWait(last, err) // no other instance can be tried
 		}
 		if !s.again(ctx, call, err, &retried) {
 			return outcome, err
@@ -224,16 +222,14 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	}
 }
 
-// goneMost bounds the attempts of a call that meets only instances that are there
-// no more: a service that was killed many times may be listed as often for a while.
+// goneMost bounds the attempts of a call that meets only vanished instances: a service that was
+// killed many times may be listed as often for a while.
 const goneMost = 64
 
-// again decides whether a failed attempt is followed by another.
-// What never reached a handler because an instance is gone or going
-// costs nothing; any other retry is load, and needs the budget's
-// leave. Only the first caller of a chain retries those; a later one does so
-// only where a connection broke: its own caller can't tell that from a failure
-// of the handler.
+// again decides whether another attempt follows a failed one. A call that never reached a handler
+// because an instance is gone or leaving is retried for free. Any other retry is load, and needs
+// the retry budget. Only the first caller of a chain makes those. A later one does so only after a
+// broken connection, because its own caller can't distinguish that from a failure of the handler.
 func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *bool) bool {
 	var e *Error
 	if ctx.Err() != nil || !errors.As(err, &e) {
@@ -261,7 +257,7 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 		return false
 	case call.chain > 1 && e.Code != ConnectionLost:
 		return false
-	case call.chain <= 1 && e.Code == ConnectionLost: // it is gone, or seems so: the others bear its calls anyway
+	case call.chain <= 1 && e.Code == ConnectionLost: // the instance seems gone: others get its calls
 	case !s.budget.acquire():
 		return false
 	default:
@@ -270,8 +266,8 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 	return run.Sleep(ctx, retryPause(call.Attempt)) == nil
 }
 
-// withWait is the error of a call when its latest attempt found no other instance to
-// try: that of the attempt before, and what was waited for.
+// withWait returns the error of a call whose latest attempt found no other instance: that of the
+// attempt before, with the wait.
 func withWait(last, none error) error {
 	var e, w *Error
 	if !errors.As(last, &e) || !errors.As(none, &w) || w.Err == nil {

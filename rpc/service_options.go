@@ -9,17 +9,16 @@ import (
 	"time"
 )
 
-// ServiceOptions say how a client calls one service. The zero value has the
-// defaults.
+// ServiceOptions configure the calls to one service. The zero value has the defaults.
 type ServiceOptions struct {
 	// Timeout bounds a call with all its attempts, unless its context ends sooner;
 	// 0 means 1 s.
 	Timeout time.Duration
-	// Wait bounds how long a call waits for an instance when none is there to be
-	// tried, within Timeout; 0 means Timeout, negative means not at all.
+	// Wait bounds how long a call waits for an instance when none can be tried, within Timeout; 0
+	// means Timeout, negative means no wait.
 	Wait time.Duration
-	// Attempt bounds one attempt of an idempotent method while another instance can
-	// be tried; 0 means half of the time that is left, for silent instances only.
+	// Attempt bounds one attempt of an idempotent method while another instance can be tried; 0
+	// means half of the remaining time, for silent instances only.
 	Attempt time.Duration
 
 	Retries      *int                // attempts after the first; nil means 1, 0 means none
@@ -29,10 +28,9 @@ type ServiceOptions struct {
 	Prefix       string              // for plain servers without a prefix of their own (Endpoint.Prefix)
 	Interceptors []ClientInterceptor // inside those of ClientConfig
 
-	// Fallback answers a call that has failed for good. It fills call.Result (the
-	// Success field of the generated result) and returns nil, or it returns the
-	// error for the caller. It is not called when the caller itself gave up. nil:
-	// a failed call is an error.
+	// Fallback answers a call that has finally failed. It fills call.Result (the Success field of
+	// the generated result) and returns nil, or it returns the error for the caller. It is not
+	// called when the caller itself gave up. nil: a failed call is an error.
 	Fallback func(ctx context.Context, call *Call, err error) error
 }
 
@@ -59,7 +57,7 @@ func (o *ServiceOptions) validate(service string) error {
 
 func (o *ServiceOptions) timeout() time.Duration { return cmp.Or(o.Timeout, defaultTimeout) }
 
-// wait is how long a call may wait for an instance; 0 means not at all.
+// wait returns how long a call may wait for an instance; 0 means no wait.
 func (o *ServiceOptions) wait() time.Duration { return max(0, cmp.Or(o.Wait, o.timeout())) }
 
 func (o *ServiceOptions) retries() int {

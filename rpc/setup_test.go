@@ -145,7 +145,7 @@ func client(t *testing.T, cfg ClientConfig, endpoints ...*Endpoint) *Client {
 	return c
 }
 
-// stub returns what makes generated clients, one for each call.
+// stub returns a function that makes generated clients, one for each call.
 func stub(t *testing.T, c *Client, o ServiceOptions) func() *echo.EchoClient {
 	t.Helper()
 	tc, err := c.Service("echo", o)
@@ -155,8 +155,7 @@ func stub(t *testing.T, c *Client, o ServiceOptions) func() *echo.EchoClient {
 	return func() *echo.EchoClient { return echo.NewEchoClient(tc) }
 }
 
-// wantCode fails the test unless err is an *Error with the code and says
-// whether the call was executed.
+// wantCode fails the test unless err is an *Error with this code and state of execution.
 func wantCode(t *testing.T, err error, code Code, executed Executed) *Error {
 	t.Helper()
 	var e *Error
@@ -173,7 +172,7 @@ func message(n int) *echo.Message {
 	return &echo.Message{Text: fmt.Sprint("text ", n), Number: int64(n), Tags: map[string]string{"n": fmt.Sprint(n)}}
 }
 
-// eventually waits, on the real clock, for what another goroutine brings about.
+// eventually waits, on the real clock, for an effect of another goroutine.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	if !within(5*time.Second, ok) {

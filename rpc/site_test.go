@@ -19,20 +19,20 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// site is a set of processes on loopback, with services that have versions. Each
-// has a rule log of its own; everything that is executed is recorded.
+// site is a set of processes on loopback, with versioned services. Each process has its own rule
+// log. All executions are recorded.
 type site struct {
 	t       *testing.T
-	program map[string]func(context.Context, *process) error // what the handler of a service does
+	program map[string]func(context.Context, *process) error // the handler of each service
 	strict  bool
 	rules   *rollout.Log   // the committed ones
 	prepare func(*process) // before a process is listed; nil: nothing
 
-	bringing func(*process) // when entries are brought to it; nil: nothing
+	bringing func(*process) // called when entries are brought to it; nil: nothing
 
 	mu      sync.Mutex
 	listed  map[string][]*Endpoint
-	blind   map[string][]*Endpoint // by service/version: others, of which the caller does not check what it meets
+	blind   map[string][]*Endpoint // by service/version: others, which the caller does not verify
 	history rollouttest.History
 	at      map[string]*process // by address
 }
@@ -107,13 +107,13 @@ type process struct {
 	ep       *Endpoint
 	stop     func()
 	executed atomic.Int64
-	brought  atomic.Int64 // times that rules were brought
+	brought  atomic.Int64 // number of times that rules were brought
 	stubs    sync.Map
 
-	mu sync.Mutex // so that spans are recorded in the order of what was applied
+	mu sync.Mutex // records spans in the order of the applied entries
 }
 
-// start starts a process that has applied all rules, and lists what it serves.
+// start starts a process that has applied all rules, and lists its service.
 func (s *site) start(service, version string) *process {
 	s.t.Helper()
 	p := s.caller(fmt.Sprintf("%s-%s-%d", service, version, time.Now().UnixNano()))
@@ -174,7 +174,7 @@ func (s *site) entries() []rollout.Entry {
 	return slices.Clone(s.history.Entries)
 }
 
-// commit adds to the rules; told processes apply them at once.
+// commit adds to the rules. The told processes apply them at once.
 func (s *site) commit(rules map[string]rollout.Rule, retire []rollout.Retirement, told ...*process) {
 	s.t.Helper()
 	e := s.rules.Next("r", rules, retire...)
@@ -197,7 +197,7 @@ func (s *site) tell(told ...*process) {
 	}
 }
 
-// Pull is RuleExchange's: it reads the log of the process that listens there.
+// Pull is RuleExchange's: it reads the log of the process at the endpoint.
 func (p *process) Pull(_ context.Context, from *Endpoint, _ rollout.Generation) error {
 	p.site.mu.Lock()
 	there := p.site.at[from.Addr]
@@ -289,7 +289,7 @@ type hop struct {
 func (h *hop) Who(ctx context.Context) (string, error)  { return h.p.name, h.p.execute(ctx) }
 func (h *hop) Note(ctx context.Context, _ string) error { return h.p.execute(ctx) }
 
-// execute records a span and does what the site's program says.
+// execute records a span and runs the site's program for the service.
 func (p *process) execute(ctx context.Context) error {
 	p.executed.Add(1)
 	info, tr := CallInfoFrom(ctx), participant.TraceFrom(ctx)
@@ -320,7 +320,7 @@ func (p *process) execute(ctx context.Context) error {
 	return nil
 }
 
-// check judges all that was executed.
+// check judges all recorded executions.
 func (s *site) check() {
 	s.t.Helper()
 	for _, f := range s.findings() {
@@ -334,7 +334,7 @@ func (s *site) findings() []rollouttest.Finding {
 	return s.history.Check()
 }
 
-// versions are those that executed spans of a service.
+// versions returns the versions that executed spans of a service.
 func (s *site) versions(service string) map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// processorTime is what this process has used.
+// processorTime returns the processor time that this process has used.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkSiteConnections is the processor time of both ends together for a
-// site connection, with what is said before the first call.
+// BenchmarkSiteConnections measures the processor time of both ends for a site connection,
+// including the greetings before the first call.
 func BenchmarkSiteConnections(b *testing.B) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 	ownerC = "host-c/3/c"
 )
 
-// keysOf is a ring of the site's keys, as it is given for one use of them.
+// keysOf returns a ring of the site's keys, derived for one use.
 func keysOf(keys ...byte) func() [][]byte {
 	var ring [][]byte
 	for _, k := range keys {
@@ -47,8 +47,8 @@ func identityOf(owner string, keys ...byte) Identity {
 	return Identity{Cluster: "x", Owner: owner, Keys: keysOf(keys...)}
 }
 
-// guarded is a server of process B with the service "skerry.test", of which
-// only one method is open to all.
+// guarded is a server of process B with the service "skerry.test", which has one method that is
+// open to all.
 func guarded(t *testing.T, cfg ServerConfig, h *handler) *testServer {
 	t.Helper()
 	s := serve(t, cfg, h)
@@ -62,7 +62,7 @@ func internalStub(c *Client, e *Endpoint) *echo.EchoClient {
 	return echo.NewEchoClient(c.At("skerry.test", e))
 }
 
-// What a peer may call of an internal service, by how it has come.
+// The methods of an internal service that a peer may call, by its kind of connection.
 func TestInternalServiceIsForMembers(t *testing.T) {
 	ca, pool := authority(t)
 	cert := tls.Certificate{}
@@ -88,7 +88,7 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 		client ClientConfig
 		ep     *Endpoint
 		open   bool // the open method answers
-		ok     bool // the others do, too
+		ok     bool // the other methods answer
 		owner  string
 		says   string // in the error
 	}{
@@ -162,7 +162,7 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 	}
 }
 
-// Users' calls go on beside site connections, on the same port.
+// Users' calls continue beside site connections, on the same port.
 func TestUsersBesideSiteConnections(t *testing.T) {
 	s := serve(t, ServerConfig{Site: siteOf(t, ownerB, 1)}, &handler{name: "b"})
 	sealed := s.endpoint()
@@ -187,8 +187,7 @@ func TestUsersBesideSiteConnections(t *testing.T) {
 	}
 }
 
-// A ClientHello of others than processes of the site is refused on a plain
-// port, counted and said.
+// A ClientHello of a program outside the site is refused on a plain port, counted and logged.
 func TestTLSOnAPlainPort(t *testing.T) {
 	log := &quietLog{}
 	s := serve(t, ServerConfig{Site: siteOf(t, ownerB, 1), Logger: slog.New(slog.NewTextHandler(log, nil))}, &handler{})
@@ -215,7 +214,7 @@ func TestLongHandshake(t *testing.T) {
 	)
 }
 
-// Anything may be the first bytes of a connection that is not plain.
+// The first bytes of a connection that is not plain may be any.
 func FuzzFirstBytes(f *testing.F) {
 	f.Add([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"))
 	f.Add([]byte("\x16\x03\x03\x00\x00"))
@@ -244,7 +243,7 @@ func FuzzFirstBytes(f *testing.F) {
 	})
 }
 
-// A trace that a stranger brings is known as such; a member's is not.
+// A stranger's trace is marked as such; a member's is not.
 func TestTracesFromOutside(t *testing.T) {
 	for name, test := range map[string]struct {
 		client  Identity
@@ -287,7 +286,7 @@ func TestTracesFromOutside(t *testing.T) {
 	}
 }
 
-// Connections that only a key proves which was taken out end on both sides.
+// Connections that only a removed key proves end on both sides.
 func TestKeysThatAreTakenOut(t *testing.T) {
 	var server, caller atomic.Pointer[[][]byte]
 	set := func(p *atomic.Pointer[[][]byte], keys ...byte) { ring := keysOf(keys...)(); p.Store(&ring) }

@@ -6,19 +6,17 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// Sizes bound what one peer can make this process hold. A field
-// that is 0 has its default.
+// Sizes bound the memory that one peer can make this process hold. A field of 0 has its default.
 type Sizes struct {
 	Frame  int // bytes of a message with its header; 16 MiB
 	Header int // bytes of a header block; 16 KiB
 	Queue  int // bytes that wait on one connection to be written; 64 MiB
 
-	// On all connections together; never more than twice as much.
-	// Requests are the messages of more than 64 KiB that come or run here, and
-	// what decoding takes, of requests or of a client's replies: 512 MiB, or four
-	// frames.
+	// Bounds over all connections. At most twice as many bytes are ever held. Requests are received
+	// or running messages of more than 64 KiB, and the memory of decoding requests or a client's
+	// replies: 512 MiB, or four frames.
 	Requests int
-	Replies  int // of a server, bytes that wait to be written, but for 64 KiB on each connection; 256 MiB
+	Replies  int // of a server, bytes that wait to be written, beyond 64 KiB on each connection; 256 MiB
 }
 
 func (l Sizes) withDefaults() Sizes {

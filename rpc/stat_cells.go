@@ -8,8 +8,8 @@ import (
 	"github.com/skerry/skerry/health"
 )
 
-// maxCells is how many names one table remembers; the recorder has its own,
-// larger bound, and is asked again for what finds no place here.
+// maxCells is the number of names in one table. The recorder has its own, larger bound, and is
+// asked again for names without a place here.
 const maxCells = 1024
 
 // cells finds the statistics of a call by a name, without a lock.

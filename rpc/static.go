@@ -8,9 +8,8 @@ import (
 	"github.com/skerry/skerry/health"
 )
 
-// Static is a Resolver that sends the calls of every service to the given
-// endpoint with the fewest calls in flight, whatever its Service says: for
-// tools and tests.
+// Static is a Resolver that sends each call to the given endpoint with the fewest calls in flight,
+// for every service. It is for tools and tests.
 func Static(endpoints ...*Endpoint) Resolver { return static(endpoints) }
 
 type static []*Endpoint

@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// pool is a Resolver as discovery is: it avoids endpoints that are leaving or down.
+// pool is a Resolver like discovery: it avoids endpoints that are leaving or down.
 type pool struct {
 	mu  sync.Mutex
 	all []*Endpoint
@@ -44,8 +44,8 @@ func (p *pool) Pick(_ context.Context, call *Call) (*Endpoint, error) {
 	return nil, ErrNoInstance
 }
 
-// Servers are stopped one after another, by Leave and Drain and by Drain
-// alone, and started again, under load: not one call fails.
+// Servers are stopped one after another, by Leave and Drain and by Drain alone, and started again,
+// under load: no call fails.
 func TestRollingRestartFailsNoCall(t *testing.T) {
 	p := &pool{bad: map[*Endpoint]bool{}}
 	var servers []*testServer
@@ -166,7 +166,7 @@ func TestDrainRefuses(t *testing.T) {
 func TestOneWayIsAcknowledged(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{notes: make(chan string)})
 	call := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{})
-	if err := call().Note(t.Context(), "hi"); err != nil { // the handler blocks: no worker takes the note yet
+	if err := call().Note(t.Context(), "hi"); err != nil { // the handler blocks, so no worker takes the note yet
 		t.Fatal(err)
 	}
 	if got := <-s.handler.notes; got != "hi" {
@@ -197,7 +197,7 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
-// A client with many calls running does not keep out one that has none.
+// A client with many running calls does not keep out one without a call.
 func TestFloodLeavesRoom(t *testing.T) {
 	s := serve(t, ServerConfig{MaxCalls: 32}, &handler{})
 	flood := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{Timeout: time.Minute, Retries: new(0)})
@@ -237,8 +237,8 @@ func TestUnknown(t *testing.T) {
 	wantCode(t, err, BadMessage, NotExecuted)
 }
 
-// A method that an instance does not have is looked for at another: while a
-// new version comes, only some have it.
+// A method that an instance lacks is tried at another: during an update only some instances have
+// it.
 func TestUnknownMethodGoesElsewhere(t *testing.T) {
 	old, young := serve(t, ServerConfig{}, &handler{}), serve(t, ServerConfig{}, &handler{name: "young"})
 	if _, err := old.Handle("pair", "v1", echo.NewBaseProcessor(old.handler)); err != nil {
@@ -259,7 +259,7 @@ func TestUnknownMethodGoesElsewhere(t *testing.T) {
 	}
 }
 
-// When one service of several stops, its callers are told, and only they.
+// When one service of several stops, only its callers learn it.
 func TestLeaveService(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{})
 	if _, err := s.Handle("twin", "v1", echo.NewEchoProcessor(s.handler)); err != nil {

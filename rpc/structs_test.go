@@ -14,7 +14,7 @@ func (noStruct) Read(ctx context.Context, p thrift.TProtocol) error {
 	return thrift.SkipDefaultDepth(ctx, p, thrift.STRUCT)
 }
 
-// garbled announces a struct and stops short.
+// garbled announces a struct and ends early.
 type garbled struct{ noStruct }
 
 func (garbled) Write(ctx context.Context, p thrift.TProtocol) error {

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	sweepPeriod = 10 * time.Millisecond // how late a time-out may be
+	sweepPeriod = 10 * time.Millisecond // longest delay of a time-out
 	tidyPeriod  = time.Second           // for endpoints that are no longer listed
 )
 

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// A W3C traceparent is 00-<trace id, 32 hex>-<span id, 16 hex>-<flags, 2 hex>.
-// Later versions may have more behind it.
+// A W3C traceparent is 00-<trace id, 32 hex>-<span id, 16 hex>-<flags, 2 hex>. Later versions may
+// append further fields.
 const (
 	traceparentSize = 55
 	traceIDAt       = 3
@@ -15,9 +15,9 @@ const (
 	newTraceOf      = "00-00000000000000000000000000000000-0000000000000000-01" // 01: sampled
 )
 
-// validTrace says whether s is a traceparent by the rules of the standard:
-// lower case only, no id of zeros, no version ff, and nothing behind version
-// 00. One that is not valid must be treated as absent, with its tracestate.
+// validTrace reports whether s is a valid traceparent: lower case only, no id of zeros, no version
+// ff, and nothing after version 00. By the standard, an invalid one counts as absent, with its
+// tracestate.
 func validTrace(s string) bool {
 	if len(s) < traceparentSize || s[2] != '-' || s[spanIDAt-1] != '-' || s[flagsAt-1] != '-' {
 		return false
@@ -37,16 +37,16 @@ func validTrace(s string) bool {
 	return trace && span && ok1 && ok2 && ok3
 }
 
-// hexField says whether s is lower case hexadecimal, and whether any digit is
-// not zero. It looks at eight digits at a time: every call has 48.
+// hexField reports whether s is lower case hexadecimal, and whether a digit is not zero. It reads
+// eight digits at a time, because every call has 48.
 func hexField(s string) (nonzero, ok bool) {
 	const each, top = 0x0101010101010101, 0x8080808080808080
 	bad, other := uint64(0), uint64(0)
 	for ; len(s) >= 8; s = s[8:] {
 		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-		// The top bit of each byte says whether it is at least that character; no
-		// sum runs over into the next byte, as all are below 0x80 or refused.
+		// The top bit of each byte shows whether it is at least that character. No sum carries into
+		// the next byte, because all bytes are below 0x80 or refused.
 		low := w &^ top
 		digit := (low + (0x80-'0')*each) &^ (low + (0x80-'9'-1)*each)
 		letter := (low + (0x80-'a')*each) &^ (low + (0x80-'f'-1)*each)
@@ -63,15 +63,14 @@ func hexField(s string) (nonzero, ok bool) {
 	return other != 0, bad&top == 0
 }
 
-// NextSpan is the traceparent of work done on behalf of parent: a new span
-// of its trace with its flags, or a new trace when parent is not valid. It is
-// always of version 00, the one we know.
+// NextSpan returns the traceparent of work on behalf of parent: a new span of its trace with its
+// flags, or a new trace when parent is invalid. It always has version 00.
 func NextSpan(parent string) string {
 	var b [traceparentSize]byte
 	return string(appendSpan(b[:0], parent))
 }
 
-// appendSpan writes NextSpan behind dst.
+// appendSpan appends NextSpan to dst.
 func appendSpan(dst []byte, parent string) []byte {
 	dst = append(dst, newTraceOf...)
 	b := dst[len(dst)-traceparentSize:]
@@ -86,8 +85,7 @@ func appendSpan(dst []byte, parent string) []byte {
 	return dst
 }
 
-// putID writes 16 random digits, not all zero. The ids need to be unique, not
-// secret.
+// putID writes 16 random digits, not all zero. The ids must be unique, and need not be secret.
 func putID(dst []byte) {
 	id := rand.Uint64()
 	for id == 0 {

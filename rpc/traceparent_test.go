@@ -94,7 +94,7 @@ func BenchmarkNextSpan(b *testing.B) {
 	}
 }
 
-// What is no traceparent is treated as if the caller had sent none.
+// An invalid traceparent counts as absent.
 func TestInvalidTraceIsAbsent(t *testing.T) {
 	for trace, want := range map[string]string{parent: parent, "made up\n": "", "": ""} {
 		var h theader.Header
@@ -125,7 +125,7 @@ func TestHexField(t *testing.T) {
 	}
 }
 
-// TestPutHex writes each digit to each place, and looks at the order.
+// TestPutHex writes each digit to each place, and checks the order.
 func TestPutHex(t *testing.T) {
 	b := make([]byte, 8)
 	for d := range uint32(16) {

@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// Clear is what becomes of users' calls that come in the clear: neither by a
-// site connection nor by TLS. Calls of internal services have rules of their
-// own, see HandleInternal.
+// Clear is the treatment of users' calls that come neither by a site connection nor by TLS. Calls
+// of internal services have their own rules, see HandleInternal.
 type Clear uint8
 
 // The kinds of Clear.
 const (
 	ClearTaken   Clear = iota // they are served
-	ClearCounted              // the same, and they are counted and said once a minute
-	ClearRefused              // they are refused as NotSealed, unexecuted, counted and said once a minute
+	ClearCounted              // served, counted, and logged once a minute
+	ClearRefused              // refused as NotSealed, unexecuted, counted, and logged once a minute
 )
 
 var errClear = errors.New(
@@ -23,7 +22,7 @@ var errClear = errors.New(
 		"or let this process take calls in the clear, too (site.calls: prefer)",
 )
 
-// inClear counts a call that has come in the clear, and refuses it if need be.
+// inClear counts an unencrypted call, and refuses it if Clear says so.
 func (r *serverCall) inClear() error {
 	c, s := r.conn, r.conn.s
 	refuse := s.cfg.Clear == ClearRefused

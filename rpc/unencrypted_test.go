@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// A server that takes sealed calls only refuses the others unexecuted, counts
-// them and says so once; open methods of internal services answer all the same.
+// A server with ClearRefused refuses unencrypted calls unexecuted, counts them and logs them once.
+// Open methods of internal services still answer.
 func TestCallsInTheClear(t *testing.T) {
 	ca, pool := authority(t)
 	users := &tls.Config{Certificates: []tls.Certificate{ca(t, "127.0.0.1")}}

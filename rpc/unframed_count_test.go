@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// What comes without a frame counts while it comes, and what is announced
-// takes no memory.
+// Unframed bytes count while they come, and announced bytes take no memory.
 func TestUnframedMessagesAreCounted(t *testing.T) {
 	s := serve(t, ServerConfig{Sizes: Sizes{Requests: 1 << 20}}, &handler{})
-	begin := "\x80\x01\x00\x01\x00\x00\x00\x04note\x00\x00\x00\x01\x0b\x00\x01\x00\x80\x00\x00" // a text of 8 MiB
+	begin := "\x80\x01\x00\x01\x00\x00\x00\x04note\x00\x00\x00\x01\x0b\x00\x01\x00\x80\x00\x00" // a string of 8 MiB
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	waiting := send(t, s.addr, []byte(begin))

@@ -13,22 +13,22 @@ import (
 // maxExchanges bounds how often one call exchanges rules.
 const maxExchanges = 8
 
-// versionRouting is a call's way through a site with changing versions: the trace
-// that it belongs to, and the token that the attempt under way carries.
+// versionRouting is the state of a call at a site with changing versions: the trace that it belongs
+// to, and the token of the present attempt.
 type versionRouting struct {
 	trace     *participant.Trace // nil: the call carries no token
 	token     rollout.Token
 	raw       string
-	wait      bool      // by the rules, a missing version is waited for
+	wait      bool      // by the rules, the call waits for a missing version
 	unseen    bool      // the token is of the empty log, and the trace has executed nothing
 	lastTry   bool      // the callee's rules can't be pulled, or a call beside this one was executed meanwhile
-	next      *Endpoint // where the next attempt goes, nil: where the picker says
+	next      *Endpoint // endpoint of the next attempt, nil: the picker's
 	exchanges int
 	own       participant.Trace // of a call outside any trace
 }
 
-// joinTrace finds the call's trace. Outside of any the call is an orphan: it is
-// refused, or counted and given a trace of its own.
+// joinTrace finds the call's trace. A call without one is an orphan: it is refused, or counted and
+// given a trace of its own.
 func (s *serviceClient) joinTrace(ctx *callContext, call *Call, info *CallInfo) error {
 	if s.origin == nil {
 		return nil
@@ -52,11 +52,11 @@ func (p *versionRouting) endTrace() {
 	}
 }
 
-// justStarted is how long after its start a process takes it for possible that the
-// site has rules of which it has not heard.
+// justStarted is the time after its start in which a process assumes that the site may have rules
+// that it does not know.
 const justStarted = time.Minute
 
-// route asks the rules which version the attempt may meet.
+// route determines by the rules which version the attempt may reach.
 func (a *attempt) route() error {
 	c, p := a.call, &a.call.routing
 	if p.trace == nil {
@@ -79,13 +79,13 @@ func (a *attempt) route() error {
 	return nil
 }
 
-// noRoute is the error of an attempt with a token that the rules here can't read.
+// noRoute returns the error of an attempt with a token that the rules here can't read.
 func (a *attempt) noRoute(err error) error {
 	return a.fail(RefusalCode(err), NotExecuted, fmt.Errorf("generation %v: %w", a.call.routing.token.Generation, err))
 }
 
-// returned ends the attempt for its trace. A call that may yet be executed
-// holds the trace's span until its deadline.
+// returned ends the attempt for its trace. A call that may yet be executed holds the trace's span
+// until its deadline.
 func (a *attempt) returned(err error) {
 	trace := a.call.routing.trace
 	switch {
@@ -104,10 +104,9 @@ func (a *attempt) returned(err error) {
 	trace.Returned(!SafeToRetry(err))
 }
 
-// recover does what a refusal by the rules asks for, and
-// reports whether the call is to be made again: the callee is told the rules
-// that it lacks, or the caller learns those that it lacks. Nothing was
-// executed, so the caller does not see it. Else it returns the call's error.
+// recover handles a refusal by the rules, and reports whether the call is to be made again: the
+// callee gets the rules that it lacks, or this process does. Nothing was executed, so the caller
+// does not see the refusal. Otherwise it returns the call's error.
 func (a *attempt) recover(err error) (bool, error) {
 	p := &a.call.routing
 	if p.trace == nil || p.exchanges == maxExchanges {
@@ -127,12 +126,12 @@ func (a *attempt) recover(err error) (bool, error) {
 			return false, err
 		}
 		return a.reroute(), err
-	case Expired: // no process has seen the token of a root that has made no call yet
+	case Expired: // no process has seen the token of a root without calls
 		if !p.unseen {
 			return p.trace.Refresh(a.ctx, p.token), err
 		}
 		if a.behind() && a.pullRules(a.ep, a.theirGeneration()) != nil || !p.trace.Refresh(a.ctx, p.token) {
-			p.lastTry = true // the callee may serve it all the same
+			p.lastTry = true // the callee may still serve it
 		}
 		return true, err
 	case VersionUnavailable:
@@ -148,8 +147,8 @@ func (a *attempt) recover(err error) (bool, error) {
 	return false, err
 }
 
-// reroute reports whether, by the rules known now, the call goes another way:
-// with a fresh token, when no process can have seen the refused one.
+// reroute reports whether, by the present rules, the call goes another way: with a fresh token,
+// when no process can have seen the refused one.
 func (a *attempt) reroute() bool {
 	c, p := a.call, &a.call.routing
 	if p.trace.Refresh(a.ctx, p.token) {
@@ -165,8 +164,7 @@ func (a *attempt) retired() bool {
 	return a.s.c.cfg.Rollout.Log().Floor(a.s.name, a.call.Version) != rollout.Generation{}
 }
 
-// await waits until an instance of the version is there, or the rules change,
-// or ctx ends.
+// await waits for an instance of the version, for a change of the rules, or for the end of ctx.
 func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, error) {
 	c, p := a.call, &a.call.routing
 	defer cancel()
@@ -181,7 +179,7 @@ func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, e
 		return false, a.fail(Unreachable, NotExecuted, errClientClosed)
 	}
 	if p.trace.Refresh(a.ctx, p.token) {
-		return true, nil // they have changed already
+		return true, nil // the rules have changed already
 	}
 	c.Wait = true
 	ep, err := a.s.picker().Pick(ctx, c)
@@ -194,6 +192,6 @@ func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, e
 	default:
 		return false, a.fail(VersionUnavailable, NotExecuted, err)
 	}
-	p.exchanges-- // waiting is no exchange
+	p.exchanges-- // waiting does not count as an exchange
 	return true, nil
 }

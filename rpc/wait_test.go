@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// arrivals is a picker of instances that come one after the other; a call that
-// waits gets the next one.
+// arrivals is a picker of instances that come one after the other. A call that waits gets the next
+// one.
 type arrivals struct {
 	first
 	next chan *Endpoint
@@ -36,8 +36,8 @@ func (a *arrivals) Pick(ctx context.Context, call *Call) (*Endpoint, error) {
 	}
 }
 
-// TestCallsWaitForAnInstance: a call without an instance waits for one within
-// its deadline, or within the time that is set, and says so when none comes.
+// TestCallsWaitForAnInstance: a call without an instance waits for one within its deadline or its
+// Wait, and its error says so when none comes.
 func TestCallsWaitForAnInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -78,9 +78,9 @@ func TestCallsWaitForAnInstance(t *testing.T) {
 	})
 }
 
-// TestCallsWaitForASuccessor: when all that a call has tried are there no more
-// it waits for the next one, however many they were; also an idempotent one
-// that had been sent. Without retries it fails as it did.
+// TestCallsWaitForASuccessor: when all instances that a call has tried are gone, it waits for the
+// next one, whatever their number. This also holds for an idempotent call that had been sent.
+// Without retries it fails as before.
 func TestCallsWaitForASuccessor(t *testing.T) {
 	gone := func(ctx context.Context, addr string) (net.Conn, error) { return nil, errors.New("connection refused") }
 	synctest.Test(t, func(t *testing.T) {
@@ -119,9 +119,8 @@ func TestCallsWaitForASuccessor(t *testing.T) {
 	})
 }
 
-// TestSilentInstanceIsLeftInTime: an idempotent call leaves an instance that
-// gives no sign of life when half of its time is over, and only then; any other
-// call may have been executed, and fails so.
+// TestSilentInstanceIsLeftInTime: an idempotent call leaves a silent instance after half of its
+// time, and not before. Any other call may have been executed, and fails as such.
 func TestSilentInstanceIsLeftInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &handler{name: "a", seen: func(context.Context) { time.Sleep(900 * time.Millisecond) }}
@@ -171,8 +170,8 @@ func TestSilentInstanceIsLeftInTime(t *testing.T) {
 	})
 }
 
-// TestAttemptTimeout: what is set is a limit for each attempt of an idempotent
-// method, while there is another instance.
+// TestAttemptTimeout: Attempt bounds each attempt of an idempotent method while there is another
+// instance.
 func TestAttemptTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newMemoryListener(), newMemoryListener()
@@ -207,9 +206,8 @@ func TestAttemptTimeout(t *testing.T) {
 	})
 }
 
-// TestDrainClosesThePort: a server that drains takes no connection while calls
-// still run, and closes those of other libraries' clients that rest, so that
-// these go elsewhere.
+// TestDrainClosesThePort: a server that drains accepts no connection while calls still run, and
+// closes idle ones of other libraries' clients, so that these go elsewhere.
 func TestDrainClosesThePort(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{})
 	call := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{Timeout: time.Minute})

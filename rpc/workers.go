@@ -12,10 +12,10 @@ import (
 // workerIdle is how long a worker waits for work before it ends.
 const workerIdle = 10 * time.Second
 
-// workers run the handlers that readers don't run inline. A burst is run by few
-// goroutines while the handlers are quick, because a worker is woken only when the one that was woken before
-// it has begun; handlers that block bring in one worker after another, so none
-// waits behind a slow one. Their number is bounded by the limits of calls.
+// workers run the handlers that readers don't run inline. While handlers are quick, few goroutines
+// run a burst, because a worker is woken only after the previously woken one has begun. Handlers
+// that block bring in one worker after another, so no call waits behind a slow one. The limits of
+// calls bound their number.
 type workers struct {
 	group  *run.Group
 	inline inlineRuns
@@ -35,8 +35,7 @@ func newWorkers(ctx context.Context) *workers {
 	return w
 }
 
-// submit gives a call to a worker. It reports false when the group has
-// been stopped.
+// submit gives a call to a worker. It reports false when the group has been stopped.
 func (w *workers) submit(r *serverCall) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -53,13 +52,13 @@ func (w *workers) submit(r *serverCall) bool {
 	return false
 }
 
-// wakeOne sees to it that a worker takes what is queued. The caller holds mu.
+// wakeOne makes sure that a worker takes the queued call. The caller holds mu.
 func (w *workers) wakeOne() bool {
 	if w.waking {
 		return true
 	}
 	if n := len(w.parked); n > 0 {
-		w.parked[n-1] <- struct{}{} // has room for one
+		w.parked[n-1] <- struct{}{} // it has room for one
 		w.parked = w.parked[:n-1]
 		w.waking = true
 	} else {
@@ -68,7 +67,7 @@ func (w *workers) wakeOne() bool {
 	return w.waking
 }
 
-// work is the life of a worker.
+// work is the loop of a worker.
 func (w *workers) work(ctx context.Context) error {
 	bell := make(chan struct{}, 1)
 	idle := time.NewTimer(workerIdle)
@@ -93,12 +92,12 @@ func (w *workers) work(ctx context.Context) error {
 		if w.unpark(bell) {
 			return nil
 		}
-		<-bell // woken in the same moment
+		<-bell // it was woken in the same moment
 	}
 }
 
-// take returns the next call, nil when there is none, and wakes another
-// worker for the one behind it. The caller holds mu.
+// take returns the next call, or nil, and wakes another worker for the one after it. The caller
+// holds mu.
 func (w *workers) take() *serverCall {
 	if w.head == len(w.queue) {
 		w.queue, w.head = w.queue[:0], 0
@@ -116,7 +115,7 @@ func (w *workers) take() *serverCall {
 	return r
 }
 
-// unpark takes a worker out of the list; false: it was woken already.
+// unpark removes a worker from the list. It reports false when the worker was woken already.
 func (w *workers) unpark(bell chan struct{}) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// answers is what a client program prints.
+// answers is the output of a client program.
 type answers struct {
 	Who     string
 	Echo    message
@@ -25,7 +25,7 @@ type answers struct {
 	Again       string
 	Headers     map[string]string
 	Multiplexed *string
-	Half        []int // replies behind a half-closed connection
+	Half        []int // replies on a half-closed connection
 }
 
 type message struct {
@@ -70,8 +70,7 @@ func digits(m message) string { return strings.Trim(string(m.Number), `"`) }
 
 const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-// judge checks what a program printed, and the one-way call that it made with
-// a trace if its framing has headers.
+// judge checks a program's output, and its one-way call with a trace if its framing has headers.
 func judge(t *testing.T, h *handler, out []byte, from, framing string) *answers {
 	t.Helper()
 	var a answers

@@ -1,10 +1,8 @@
-// Package interop holds no code, only tests: the stock Thrift libraries of
-// Python and Node.js call package rpc's server, and package rpc's client calls
-// Python's servers, in every framing and encoding that each of them has. The
-// stock library of Go is met by the tests of package rpc itself.
+// Package interop holds only tests: the stock Thrift libraries of Python and Node.js call package
+// rpc's server, and package rpc's client calls Python's servers, in every framing and encoding that
+// each of them has. The tests of package rpc itself cover the stock library of Go.
 //
-// The programs of the other languages are in testdata. Their stubs are
-// generated, when the tests run, by the stock Thrift compiler from the file
-// that the tests of package rpc use. What is needed is installed by
-// scripts/setup; a missing tool fails the tests and says so.
+// The programs of the other languages are in testdata. The tests generate their stubs with the
+// stock Thrift compiler from the file of package rpc's tests. scripts/setup installs the tools; a
+// missing one fails the tests with its name.
 package interop

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 var generated sync.Map // language → func() error
 
-// stubsOf is the directory with the stubs of a language, generated once.
+// stubsOf returns the directory with the stubs of a language, generated once.
 func stubsOf(t *testing.T, language string) string {
 	t.Helper()
 	out := filepath.Join(stubs, strings.NewReplacer(":", "-", ",", "-").Replace(language))
@@ -65,7 +65,7 @@ func stubsOf(t *testing.T, language string) string {
 	return out
 }
 
-// tool is the path of what scripts/setup puts into .build.
+// tool returns the path of a program that scripts/setup puts into .build.
 func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join("../../.build", name))
@@ -92,7 +92,7 @@ func node(ctx context.Context, t *testing.T, program string, args ...string) *ex
 	return cmd
 }
 
-// output runs a program and returns what it prints.
+// output runs a program and returns its output.
 func output(t *testing.T, cmd *exec.Cmd) []byte {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -168,7 +168,7 @@ func (h *handler) Note(ctx context.Context, text string) error {
 	return nil
 }
 
-// noted waits for the note that a one-way call left.
+// noted waits for the note of a one-way call.
 func (h *handler) noted(t *testing.T) note {
 	t.Helper()
 	select {

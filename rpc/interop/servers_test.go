@@ -107,8 +107,8 @@ func visit(ctx context.Context, t *testing.T, s thrift.TClient) {
 	}
 }
 
-// crowd makes calls at once: each gets its own answer, and a slow one does not
-// hold up the others for long.
+// crowd makes calls at once. Each gets its own answer, and a slow one does not delay the others for
+// long.
 func crowd(ctx context.Context, t *testing.T, s thrift.TClient) {
 	t.Helper()
 	var wg sync.WaitGroup

@@ -6,8 +6,8 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// record is a call with one string of 100 bytes, a list of 10 numbers and a
-// map of 4 strings, about what a service's method takes.
+// record is a call with one string of 100 bytes, a list of 10 numbers and a map of 4 strings, like
+// a typical service's method.
 func record(p thrift.TProtocol) {
 	_ = p.WriteMessageBegin(ctx, "GetToken", thrift.CALL, 1)
 	_ = p.WriteStructBegin(ctx, "")

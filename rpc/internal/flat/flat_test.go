@@ -64,8 +64,8 @@ func TestSameValuesAsStock(t *testing.T) {
 	})
 }
 
-// A message that is cut anywhere gives an error of the protocol, and what was
-// read before the cut is what the stock library reads.
+// A message that is cut anywhere gives an error of the protocol, and the values before the cut are
+// those of the stock library.
 func TestEveryPrefix(t *testing.T) {
 	both(t, func(t *testing.T, p Protocol) {
 		for seed := range uint64(40) {
@@ -117,7 +117,7 @@ func TestReset(t *testing.T) {
 	both(t, func(t *testing.T, p Protocol) {
 		w := NewWriter(p, 1<<10)
 		defer w.Free()
-		// A struct that is left open and a bool that waits are forgotten.
+		// An open struct and a waiting bool are dropped.
 		w.WriteStructBegin(ctx, "s")
 		w.WriteFieldBegin(ctx, "f", thrift.I32, 9)
 		w.WriteFieldBegin(ctx, "b", thrift.BOOL, 10)

@@ -149,7 +149,7 @@ func TestHostileSizes(t *testing.T) {
 	}
 }
 
-// A message of 12 bytes that announces 2 GiB costs an error and nothing more.
+// A message of 12 bytes that announces 2 GiB costs only an error.
 func TestHostileSizesTakeNoMemory(t *testing.T) {
 	for _, tt := range hostile {
 		const times = 200
@@ -168,7 +168,7 @@ func TestHostileSizesTakeNoMemory(t *testing.T) {
 	}
 }
 
-// Containers in containers can't each announce what is left of the message.
+// Nested containers can't each announce the rest of the message.
 func TestNestedAnnouncements(t *testing.T) {
 	const size = 1 << 16
 	message := make([]byte, size)
@@ -259,8 +259,8 @@ func TestBadVersion(t *testing.T) {
 	}
 }
 
-// Whatever the bytes: what we read, the stock library reads too, and what it
-// reads, we read, except that we nest less deep.
+// For any bytes, this package and the stock library read the same, except that this package allows
+// less nesting.
 func fuzz(f *testing.F, p Protocol) {
 	for seed := range uint64(8) {
 		f.Add(stockBytes(f, p, seed))

@@ -12,15 +12,14 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// skipped is how skipping a value went.
+// skipped is the result of skipping a value.
 type skipped struct {
 	kind int // type id of the error, -1 = none
 	left int // bytes, when there was no error
 	rest string
 }
 
-// skipBy skips the first value of a message that is one struct, and reads what
-// is behind it.
+// skipBy skips the first value of a message that is one struct, and reads the next value.
 func skipBy(p Protocol, message string, skip func(r Reader, t thrift.TType) error) skipped {
 	r := NewReader(p, message, Memory{})
 	defer r.Free()
@@ -33,7 +32,7 @@ func skipBy(p Protocol, message string, skip func(r Reader, t thrift.TType) erro
 		return skipped{kind: e.TypeId()}
 	}
 	left := r.Left()
-	_, t, id, err := r.ReadFieldBegin(ctx) // its number says whether the reader still counts
+	_, t, id, err := r.ReadFieldBegin(ctx) // its number shows whether the reader still counts
 	rest := &reader{p: r}
 	note(rest, [2]int{int(t), int(id)}, err)
 	if t != thrift.STOP {
@@ -42,8 +41,8 @@ func skipBy(p Protocol, message string, skip func(r Reader, t thrift.TType) erro
 	return skipped{-1, left, rest.out.String()}
 }
 
-// sameSkip holds Skip against the stock library, which skips by reading: by
-// our reader, and by its own.
+// sameSkip compares Skip with the stock library, which skips by reading: with this package's
+// reader, and with its own.
 func sameSkip(t *testing.T, p Protocol, message []byte) {
 	t.Helper()
 	got := skipBy(p, string(message), func(r Reader, k thrift.TType) error { return r.Skip(ctx, k) })
@@ -89,8 +88,7 @@ func TestSkipAsStock(t *testing.T) {
 	})
 }
 
-// nestedLists is a field of lists within lists, as deep as said, around n
-// elements of a type.
+// nestedLists is a field of lists within lists, deep levels deep, around n elements of a type.
 func nestedLists(p Protocol, deep int, elem byte, n int, each []byte) []byte {
 	b := []byte{byte(thrift.LIST), 0, 1}
 	if p == Compact {
@@ -155,7 +153,7 @@ func FuzzSkip(f *testing.F) {
 	})
 }
 
-// bombs are fields that take long to read element by element.
+// bombs are fields that are slow to read element by element.
 func bombs(p Protocol, size int) map[string]string {
 	kinds := map[string]struct {
 		binary, compact byte
@@ -180,8 +178,8 @@ func bombs(p Protocol, size int) map[string]string {
 	return all
 }
 
-// skipTime is the least time of some that skipping a field takes. The message
-// should be so small that one of them is not interrupted.
+// skipTime returns the least time of several skips of a field. The message should be so small that
+// one of them is not interrupted.
 func skipTime(t *testing.T, p Protocol, message string, skip func(Reader, thrift.TType) error) time.Duration {
 	t.Helper()
 	least := time.Duration(math.MaxInt64)
@@ -202,7 +200,7 @@ func skipTime(t *testing.T, p Protocol, message string, skip func(Reader, thrift
 	return least
 }
 
-// Values of one size take nothing, others much less than reading them.
+// Values of one size cost no time, and others much less than reading them.
 func TestSkipIsQuick(t *testing.T) {
 	both(t, func(t *testing.T, p Protocol) {
 		for name, message := range bombs(p, 64<<10) {

@@ -135,7 +135,7 @@ func (w *writer) container(t thrift.TType, depth int) {
 	}
 }
 
-// reader writes down everything that a protocol reads of a message.
+// reader records everything that a protocol reads of a message.
 type reader struct {
 	p   thrift.TProtocol
 	out bytes.Buffer

@@ -9,7 +9,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// message is a random message in a protocol, without its beginning.
+// randomStruct is a random message in a protocol, without its beginning.
 func randomStruct(t testing.TB, p Protocol, seed uint64) string {
 	t.Helper()
 	w := NewWriter(p, math.MaxInt)
@@ -87,8 +87,8 @@ func TestCopyGoesNoDeeperThanReaders(t *testing.T) {
 	}
 }
 
-// FuzzCopy holds that what Struct accepts can be copied or is refused with an
-// error, and that a copy and its copy back are the same again.
+// FuzzCopy checks that a struct accepted by Struct is copied or refused with an error, and that a
+// copy of a copy equals the first.
 func FuzzCopy(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(true, []byte(randomStruct(f, Compact, seed)))

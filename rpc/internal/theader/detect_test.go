@@ -34,7 +34,7 @@ func TestDetect(t *testing.T) {
 	}
 }
 
-// More bytes never change an answer, and Sniff of them always give one.
+// More bytes never change an answer, and Sniff bytes always give one.
 func FuzzDetect(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x20\x0f\xff\x00\x01"))
 	f.Add([]byte("\x80\x01\x00\x01\x00\x00\x00\x04"))

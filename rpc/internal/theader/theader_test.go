@@ -123,7 +123,7 @@ func stockFrame(t *testing.T, proto byte, zipped bool) []byte {
 
 func TestRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	var got Header // used again and again, as connections do
+	var got Header // reused for all, like on connections
 	for range 2000 {
 		want, payload := randomHeader(rng)
 		f := frame(t, want, payload)
@@ -283,7 +283,7 @@ func withDictionary() string {
 	return z.String()
 }
 
-// purse gives memory up to a limit and knows the most that was held.
+// purse grants memory up to a limit and records the largest amount held.
 type purse struct{ limit, held, most int }
 
 var errPurse = errors.New("no more memory")
@@ -297,8 +297,8 @@ func (p *purse) take(n int) error {
 	return nil
 }
 
-// Memory is asked for before it is taken, never for much more than what comes
-// out, and given back when the payload is refused.
+// Memory is requested before it is taken, never for much more than the result, and given back when
+// the payload is refused.
 func TestInflateAsksForMemory(t *testing.T) {
 	bomb := deflated(string(make([]byte, 8<<20)))
 	for _, tt := range []struct {
@@ -336,7 +336,7 @@ func TestInflateAsksForMemory(t *testing.T) {
 	}
 }
 
-// What a large frame's header says does not keep the frame.
+// Strings of a large frame's header do not keep the frame.
 func TestLargeFramesAreNotKept(t *testing.T) {
 	for _, size := range []int{100, largeFrame} {
 		h, _ := sample()
@@ -353,8 +353,7 @@ func TestLargeFramesAreNotKept(t *testing.T) {
 	}
 }
 
-// Whatever comes: no more is asked for than the limit allows, and after an
-// error nothing is held.
+// For any bytes, no more than the limit is requested, and after an error nothing is held.
 func FuzzInflate(f *testing.F) {
 	f.Add(deflated("some text"))
 	f.Add(deflated(string(make([]byte, 1<<17))))
@@ -373,7 +372,7 @@ func FuzzInflate(f *testing.F) {
 	})
 }
 
-// Nothing that a header announces makes the parser take memory.
+// No announcement of a header makes the parser take memory.
 func TestParseTakesNoMemory(t *testing.T) {
 	h, payload := sample()
 	good := string(frame(t, h, payload)[lengthSize:])

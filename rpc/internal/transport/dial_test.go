@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestPersist: an attempt without an answer is helped by another, a refusal
-// ends them all, and what comes too late is closed.
+// TestPersist: another attempt helps one without an answer, a refusal ends them all, and a late
+// connection is closed.
 func TestPersist(t *testing.T) {
 	never := time.Hour
 	refused := errors.New("refused")

@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// Frames of every size come out as they went in, whatever the pieces are in
-// which they come, on sockets and on connections that tell nothing.
+// Frames of every size arrive unchanged, in whatever pieces they come, on sockets and on other
+// connections.
 func TestFrames(t *testing.T) {
 	var all []byte
 	sizes := []int{

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// TestRest: an unused connection gets fewer keepalives, and many again as
-// soon as it is used.
+// TestRest: an unused connection gets fewer keepalives, and frequent ones as soon as it is used.
 func TestRest(t *testing.T) {
 	var idle []time.Duration
 	r := IdleKeepalive{set: func(c net.KeepAliveConfig) error { idle = append(idle, c.Idle); return nil }}
@@ -28,7 +27,7 @@ func TestRest(t *testing.T) {
 	}
 }
 
-// TestRestOfTLS: the watch is set where the packets are.
+// TestRestOfTLS: the option is set on the TCP connection below TLS.
 func TestRestOfTLS(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

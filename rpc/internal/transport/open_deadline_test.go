@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestOpening: an opening ends at its limit; where TCP was slow, later; with
-// what is around it, at once.
+// TestOpening: an opening ends at its limit, later when TCP was slow, and at once with the
+// surrounding context.
 func TestOpening(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -41,7 +41,7 @@ func TestOpening(t *testing.T) {
 				if took := time.Since(begun); took != test.took || !errors.Is(ctx.Err(), test.err) {
 					t.Errorf("ended after %v with %v, want %v and %v", took, ctx.Err(), test.took, test.err)
 				}
-				time.Sleep(time.Second) // the line ends, too
+				time.Sleep(time.Second) // the surrounding context ends as well
 			})
 		})
 	}

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// wait plays a wait of a connection's reader for n bytes that come after one time
-// to a spinning reader and after another to a sleeping one.
-// It reports whether the reader spun.
+// wait plays a reader's wait for n bytes, which a spinning reader gets after one time and a
+// sleeping one after another. It reports whether the reader spun.
 func (s *spin) wait(spun, slept time.Duration, n int) (on bool) {
 	begin := time.Now()
 	for s.again() {
@@ -23,7 +22,7 @@ func (s *spin) wait(spun, slept time.Duration, n int) (on bool) {
 	return on
 }
 
-// A reader spins while that is worth its while, and only then.
+// A reader spins only while that pays.
 func TestSpin(t *testing.T) {
 	const rounds = 1000
 	for _, c := range []struct {
@@ -58,8 +57,8 @@ func TestSpin(t *testing.T) {
 	}
 }
 
-// One reader of a process spins at a time, none with one processor; a reader that
-// finds that it was in vain stops in time.
+// One reader of a process spins at a time, and none with one processor. A reader that spins in vain
+// stops soon.
 func TestSpinTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second, lame := newSpin(), newSpin(), newSpin()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Turns go to the addresses one after the other.
+// The addresses take turns.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := Turns{free: 1}

@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// bytesConn is a connection on which so many bytes come.
+// bytesConn is a connection that delivers these bytes.
 type bytesConn struct {
 	net.Conn
 	r *bytes.Reader
@@ -26,7 +26,7 @@ type bytesConn struct {
 func (c bytesConn) Read(p []byte) (int, error)      { return c.r.Read(p) }
 func (c bytesConn) SetReadDeadline(time.Time) error { return nil }
 
-// skip walks through a message as a whole one.
+// skip walks through a message in memory.
 func skip(p flat.Protocol, message string) (left int, err error) {
 	r := flat.NewReader(p, message, flat.Memory{})
 	defer r.Free()
@@ -61,8 +61,8 @@ func unframedEcho(t testing.TB, p flat.Protocol) []byte {
 	return bytes.Clone(w.Bytes())
 }
 
-// Whatever comes: the message that is cut out of a stream is the one that a
-// reader finds at its beginning, and a message that is whole is found.
+// For any bytes, the message cut out of a stream is the one that a reader finds at its beginning,
+// and a complete message is found.
 func FuzzUnframed(f *testing.F) {
 	for _, p := range []flat.Protocol{flat.Binary, flat.Compact} {
 		b := unframedEcho(f, p)
@@ -119,8 +119,8 @@ func FuzzUnframed(f *testing.F) {
 	})
 }
 
-// Elements of one size are passed over at once, also in messages without a
-// frame: a list of them takes about as long as a text of as many bytes.
+// Elements of one size are skipped at once, also in messages without a frame: a list of them takes
+// about as long as a string of as many bytes.
 func TestUnframedElementsTakeNoTime(t *testing.T) {
 	const size = 15 << 16
 	took := func(head string, compact bool) time.Duration {
