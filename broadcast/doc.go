@@ -2,7 +2,7 @@
 //
 // # Model
 //
-// A process announces what it offers when it starts, at 0, 1 and 2 s, and then
+// A process announces its registrations when it starts, at 0, 1 and 2 s, and then
 // every 3 minutes, less up to a tenth. A process that watches a service queries
 // for it at 0, 1 and 2 s, and once more 10 to 20 s later. Providers answer by
 // unicast, after a short random delay. Queries that come together are answered
@@ -11,7 +11,7 @@
 // An entry that was not refreshed for a period is probed by unicast, sixteen
 // times, and dropped only when nothing answers. A suspect ([Registry.Suspect]) is
 // probed at once, for 600 ms; a killed process is detected earlier, because its
-// host answers with ICMP port unreachable. The suspicion is told to all others,
+// host answers with ICMP port unreachable. The suspicion is sent to all others,
 // and each probes the suspect itself, at times that differ. Silent peers are
 // probed again for ten minutes, so that a repaired network comes together.
 //
@@ -21,8 +21,8 @@
 // each has a port of its own among the 100 behind it, for unicast. Broadcasts leave
 // each interface three ways: limited broadcast, IPv4 multicast and IPv6 multicast.
 // Where they do not pass, [Config].Seeds and remembered peers are queried by
-// unicast. [Advertise] chooses the address that others are told, and [SelfTest]
-// says what is wrong with the network.
+// unicast. [Advertise] chooses the address to which others connect, and [SelfTest]
+// finds faults of the network.
 //
 // # Guarantees
 //

@@ -22,7 +22,7 @@ import (
 
 // loads serves echo.Loads.
 type loads struct {
-	hold chan struct{} // a call that was read waits for it; nil = it does not
+	hold chan struct{} // a call waits for it after reading; nil = it does not wait
 	read chan struct{}
 	give *echo.Load
 }
@@ -43,7 +43,7 @@ func (l *loads) WeighIt(_ context.Context, load *echo.Load, more []*echo.Load) (
 
 func (l *loads) Give(context.Context, int64) (*echo.Load, error) { return l.give, nil }
 
-// argsShape is what a server knows about the arguments of Loads.weigh_it.
+// argsShape returns the server's shape of the arguments of Loads.weigh_it.
 func argsShape(t testing.TB) *flat.Shape {
 	t.Helper()
 	shape := argumentsOf(echo.NewLoadsProcessor(nil).ProcessorMap()["weigh_it"], "weigh_it")
@@ -53,8 +53,8 @@ func argsShape(t testing.TB) *flat.Shape {
 	return shape
 }
 
-// reached is what v refers to in memory, without v itself and without what
-// strings share with their message. Of a map only keys and values count.
+// reached returns the memory that v refers to, without v itself and without the strings that share
+// memory with their message. Of a map only keys and values count.
 func reached(v reflect.Value) int64 {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -113,7 +113,7 @@ func manyOf[K comparable, V any](n int, key func(int) K, v V) map[K]V {
 	return m
 }
 
-// What is counted is what decoding takes: not less, and not much more.
+// The counted memory is that of decoding: not less, and not much more.
 func TestDecodedMemoryIsCounted(t *testing.T) {
 	number := func(i int) int32 { return int32(i) }
 	name := func(i int) string { return fmt.Sprint(i) }
@@ -163,8 +163,7 @@ func TestDecodedMemoryIsCounted(t *testing.T) {
 	}
 }
 
-// What the wire says about types is not believed: the elements that are
-// announced as bools become structs.
+// Types on the wire are not believed: elements that are announced as bools become structs.
 func TestAnnouncedTypesAreNotBelieved(t *testing.T) {
 	const n = 1 << 20
 	message := "\x0c\x00\x01" + "\x0f\x00\x05" + "\x02\x00\x10\x00\x00" + string(make([]byte, n)) + "\x00\x00"
@@ -179,8 +178,7 @@ func TestAnnouncedTypesAreNotBelieved(t *testing.T) {
 	}
 }
 
-// Whatever comes: what has been decoded was counted before, and is not more
-// than may be.
+// For any bytes, decoded memory was counted before, and stays within the limit.
 func FuzzDecodedMemory(f *testing.F) {
 	seeds := []thrift.TStruct{
 		&echo.LoadsWeighItArgs{
@@ -232,7 +230,7 @@ func FuzzDecodedMemory(f *testing.F) {
 		defer r.Free()
 		err := into.Read(t.Context(), r)
 		have := reached(reflect.ValueOf(into).Elem())
-		const begun = 1 << 10 // structs that were made and not yet begun to be read
+		const begun = 1 << 10 // structs that were allocated and not read yet
 		switch {
 		case have > r.Used()+begun:
 			t.Fatalf("%d bytes were taken, %d counted: %v", have, r.Used(), err)
@@ -261,7 +259,7 @@ func serveLoads(t *testing.T, cfg ServerConfig, l *loads) (*testServer, *echo.Lo
 	return s, echo.NewLoadsClient(tc), c
 }
 
-// What honest callers send passes with the defaults.
+// Messages of honest callers pass with the defaults.
 func TestHonestLargeMessages(t *testing.T) {
 	for name, load := range map[string]*echo.Load{
 		"300,000 small structs": {Messages: many(300_000, &echo.Message{Text: "some text", Number: 7})},
@@ -288,11 +286,11 @@ func nothingHeld(t *testing.T, s *testServer) {
 	eventually(t, "no memory is counted any more", func() bool { return s.requests.Used() == 0 })
 }
 
-// A few kilobytes that become a hundred million elements take a bounded
-// amount of memory, and the caller hears why.
+// A few kilobytes that become a hundred million elements take a bounded amount of memory, and the
+// caller gets the reason.
 func TestListBomb(t *testing.T) {
 	const frame = 2 << 20
-	const most = decodedFrames*frame + 5*frame // with what inflating takes, which is 2 frames and their halves
+	const most = decodedFrames*frame + 5*frame // includes inflating, which takes 2 frames and their halves
 	bomb := func(field, list string) []byte {  // a Load with a list of two million elements of a byte
 		n := frame - 1000
 		return append(binary.AppendUvarint([]byte("\x1c"+field+list), uint64(n)), make([]byte, n)...)
@@ -328,8 +326,8 @@ func TestListBomb(t *testing.T) {
 	}
 }
 
-// All messages together take no more than Sizes.Requests: what would is
-// refused as not executed, and passes when others have ended.
+// All messages together take at most Sizes.Requests. Further ones are refused as not executed, and
+// pass after others have ended.
 func TestDecodedMemoryOfAll(t *testing.T) {
 	l := &loads{hold: make(chan struct{}), read: make(chan struct{}, 8)}
 	s, _, c := serveLoads(t, ServerConfig{Sizes: Sizes{Requests: 4 << 20}}, l)
@@ -372,7 +370,7 @@ func TestDecodedMemoryOfAll(t *testing.T) {
 	}
 }
 
-// A reply that becomes too much ends its call, and nothing else.
+// A reply that becomes too large ends only its own call.
 func TestReplyBomb(t *testing.T) {
 	l := &loads{give: &echo.Load{Blobs: many(32_000_000/strconv.IntSize, []byte{})}} // a byte, three words in memory
 	s, _, _ := serveLoads(t, ServerConfig{}, l)

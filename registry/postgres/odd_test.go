@@ -32,7 +32,7 @@ var oddInstances = []string{
 	`{"host": ""}`, `{"host": "a b"}`, `{"host": "0.0.0.0"}`, `{"host": "x\ny"}`,
 }
 
-// insertOdd copies the one sane row with other columns.
+// insertOdd copies the one sane row with odd columns.
 func insertOdd(t *testing.T, server *pgtest.Server, db string) {
 	t.Helper()
 	sql := "BEGIN; CREATE TEMP TABLE sane AS SELECT * FROM skerry_instance LIMIT 1;"
@@ -61,8 +61,7 @@ func insertOdd(t *testing.T, server *pgtest.Server, db string) {
 	server.Exec(t, db, sql)
 }
 
-// TestOddInstances: rows that make no sense are skipped, named once and counted;
-// everything else goes on.
+// TestOddInstances: odd rows are skipped, logged once and counted; everything else continues.
 func TestOddInstances(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -89,7 +88,7 @@ func TestOddInstances(t *testing.T) {
 		}
 	}
 
-	// Changes go on, by notification and by reading, for newcomers as well.
+	// Changes continue, by notification and by reading, also for new processes.
 	c := start(t, quick(t, server.URL(db), newOwner()))
 	list = append(list, c.offer())
 	b.sees(time.Second, list...)
@@ -109,7 +108,7 @@ func TestOddInstances(t *testing.T) {
 	}
 }
 
-// TestOwnOddRow: a process whose row was altered by hand writes it again.
+// TestOwnOddRow: a process writes its row again after it was altered by hand.
 func TestOwnOddRow(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -137,8 +136,8 @@ func TestOwnOddRow(t *testing.T) {
 	start(t, quick(t, server.URL(db), newOwner())).sees(2*time.Second, in)
 }
 
-// TestOddRowsOfTheCluster: the rows that every statement reads hold nonsense;
-// all goes on, and writers put it right.
+// TestOddRowsOfTheCluster: the rows that every statement reads hold nonsense. Lists and changes
+// continue, and writers correct the rows.
 func TestOddRowsOfTheCluster(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -178,7 +177,7 @@ func TestOddRowsOfTheCluster(t *testing.T) {
 			in := a.offer()
 			b.sees(2*time.Second, in)
 			b.holds(2500*time.Millisecond, in)  // a beat of each, after which the cluster has settled
-			for _, statement := range []string{ // each by itself: together they would hold locks that a process waits for
+			for _, statement := range []string{ // each alone: together their locks could block a process
 				"ALTER TABLE skerry_revision ALTER rev DROP NOT NULL, ALTER kept DROP NOT NULL",
 				"ALTER TABLE skerry_told ALTER rev DROP NOT NULL, ALTER pause DROP NOT NULL, ALTER at DROP NOT NULL",
 				"ALTER TABLE skerry_cluster ALTER pulse DROP NOT NULL, ALTER resumed DROP NOT NULL, ALTER cleaned DROP NOT NULL",
@@ -218,8 +217,7 @@ func TestOddRowsOfTheCluster(t *testing.T) {
 	}
 }
 
-// TestOddLeasesEnd: leases of dead processes with nonsense in them hold up
-// neither their own end nor that of others.
+// TestOddLeasesEnd: odd leases of dead processes delay neither their own end nor that of others.
 func TestOddLeasesEnd(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -244,8 +242,8 @@ func TestOddLeasesEnd(t *testing.T) {
 		sql += "UPDATE skerry_lease SET " + set + " WHERE owner = '" + b.owner.String() + "';"
 	}
 	a.until(2*time.Second, "all", func(s registry.Snapshot) bool { return len(s.Instances) == 1+len(odd) })
-	// A lease whose owner was changed is missing, and is put back as one that
-	// has run out first. That the instances have just been written is a sign of life, too.
+	// A lease with a changed owner is missing, and is first put back as one that has run out.
+	// Recently written instances also count as a sign of life.
 	server.Exec(t, db, sql+"UPDATE skerry_instance SET changed = changed - interval '5 minutes';"+
 		"UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'")
 	a.until(40*time.Second, "the end of the dead", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
@@ -254,8 +252,8 @@ func TestOddLeasesEnd(t *testing.T) {
 		func() bool { return one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_lease") == 1 })
 }
 
-// TestOddRules: a row of the rule log that is no entry ends the log before it,
-// for readers and for writers, and no list.
+// TestOddRules: a row of the rule log that is not an entry ends the log before it, for readers and
+// writers, and changes no list.
 func TestOddRules(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -320,8 +318,7 @@ func TestOddRules(t *testing.T) {
 	}
 }
 
-// TestOddStats: rows of statistics with impossible numbers are left out of the
-// sums and counted.
+// TestOddStats: rows of statistics with impossible numbers are left out of the sums and counted.
 func TestOddStats(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -376,7 +373,7 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// await polls until a condition of the test holds.
+// await polls until met returns true.
 func await(t *testing.T, within time.Duration, what string, met func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)

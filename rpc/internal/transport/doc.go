@@ -3,7 +3,7 @@
 //
 // # Model
 //
-// A [Reader] cuts what comes on a connection into messages: frames with a
+// A [Reader] cuts the bytes of a connection into messages: frames with a
 // length, or unframed Thrift messages. A [Writer] gathers the frames of many
 // goroutines into few writes. A [TLSBuffer] lies between crypto/tls and the
 // socket, so that sealed records leave through the Writer as well. A
@@ -13,19 +13,19 @@
 // # Guarantees
 //
 // A message is memory of its own and is never written again, so strings that
-// were decoded from it may be kept. The Reader takes no memory for what was
-// only announced: a large frame takes at most 32 times the bytes that have
-// come of it. A silent connection holds no buffer. All connections of a server
+// were decoded from it may be kept. The Reader takes no memory for bytes that
+// were only announced: a large frame takes at most 32 times its received
+// bytes. A silent connection holds no buffer. All connections of a server
 // share a [ByteBudget]; at twice its limit, connections that receive are closed.
 //
-// A Send returns an error only when nothing of the frame is sent. No caller
+// A Send returns an error only when no byte of the frame is sent. No caller
 // waits for a slow peer for more than 5 ms: a goroutine takes the write over.
 // A peer that takes no byte for 10 s ends the connection.
 //
 // # Waiting
 //
-// On Linux a reader may look again for up to 80 µs before it sleeps. It does so
-// while that shortens the wait, one reader of a process at a time, and never
+// On Linux a reader may spin for up to 80 µs before it sleeps. It does so
+// while spinning shortens the wait, one reader of a process at a time, and never
 // with a single processor.
 //
 // # Concurrency
