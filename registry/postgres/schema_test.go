@@ -71,6 +71,14 @@ func future(version, needs int) string {
 	return sql
 }
 
+// each runs statements one by one: in one transaction they would hold locks that a process waits for, and wait for its.
+func each(t *testing.T, server *pgtest.Server, db, statements string) {
+	t.Helper()
+	for _, statement := range strings.Split(statements, ";") {
+		server.Exec(t, db, statement)
+	}
+}
+
 // TestTablesOfALaterVersion: readers, writers and cleaning leave columns alone that this program
 // does not know.
 func TestTablesOfALaterVersion(t *testing.T) {
@@ -80,14 +88,8 @@ func TestTablesOfALaterVersion(t *testing.T) {
 	before := start(t, quick(t, server.URL(db), newOwner()))
 	list := []registry.Instance{before.offer()}
 	before.sees(2*time.Second, list...)
-	server.Exec(
-		t,
-		db,
-		future(
-			postgres.SchemaVersion+1,
-			postgres.SchemaVersion,
-		)+"UPDATE skerry_cluster SET future = 'kept'; UPDATE skerry_lease SET future = 'kept'; UPDATE skerry_told SET future = 'kept'",
-	)
+	each(t, server, db, future(postgres.SchemaVersion+1, postgres.SchemaVersion)+`UPDATE skerry_cluster SET future = 'kept';
+		UPDATE skerry_lease SET future = 'kept'; UPDATE skerry_told SET future = 'kept'`)
 	a, b := start(t, quick(t, server.URL(db), newOwner())), start(t, quick(t, server.URL(db), newOwner()))
 	list = append(list, a.offer())
 	b.sees(2*time.Second, list...)
