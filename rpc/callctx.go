@@ -98,6 +98,13 @@ func (c *callContext) Value(key any) any {
 	return c.base.Value(key)
 }
 
+// ended reports whether end was called.
+func (c *callContext) ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err != nil
+}
+
 // end ends the call; a second end does nothing.
 func (c *callContext) end() {
 	c.mu.Lock()

@@ -44,7 +44,8 @@ type serverCall struct {
 	handler handlerRun
 	info    CallInfo
 	ctx     callContext
-	trace   participant.Trace // with ctx.trace set
+	alone   atomic.Pointer[func() bool] // ends what connectionEnded has begun; nil: nothing
+	trace   participant.Trace           // with ctx.trace set
 }
 
 // header reads the call's header.
@@ -308,6 +309,20 @@ func (r *serverCall) unregister() {
 	c.mu.Unlock()
 }
 
+// connectionEnded ends the call's context with its connection. A one-way call has no reply that its
+// client could miss, and the client may leave once it has sent the call: its context ends with Serve.
+func (r *serverCall) connectionEnded(err error) {
+	if !r.info.OneWay || errors.Is(err, errServerStopped) {
+		r.ctx.end()
+		return
+	}
+	forget := context.AfterFunc(r.conn.serving, r.ctx.end)
+	r.alone.Store(&forget)
+	if r.ctx.ended() { // and may have looked for forget before it was there
+		forget()
+	}
+}
+
 // cancel ends the call's context after its client has given up.
 func (r *serverCall) cancel() {
 	r.abandoned.Store(true)
@@ -326,6 +341,9 @@ func (r *serverCall) releaseOrder() {
 func (r *serverCall) run() (end time.Time, relieved bool) {
 	outcome := r.execute()
 	r.ctx.end()
+	if forget := r.alone.Load(); forget != nil {
+		(*forget)()
+	}
 	r.endSpan()
 	end = time.Now()
 	r.counted.cell.Record(outcome, end.Sub(r.arrived))

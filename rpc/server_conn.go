@@ -41,6 +41,7 @@ type serverConn struct {
 	group     *run.Group
 	workers   *workers
 	base      context.Context // of handlers
+	serving   context.Context // of Serve
 	peer      string          // the other end's host:port
 	addr      string          // its address, which bounds names
 	forgotten bool            // its names were dropped; guarded by Server.callers
@@ -88,7 +89,7 @@ type serverConn struct {
 
 func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group, pool *workers) *serverConn {
 	c := &serverConn{
-		s: s, wire: nc, nc: nc, group: group, workers: pool, base: context.WithoutCancel(ctx),
+		s: s, wire: nc, nc: nc, group: group, workers: pool, serving: ctx, base: context.WithoutCancel(ctx),
 		ordered: make(chan struct{}, 1), done: make(chan struct{}),
 		running: map[int32]*serverCall{}, counts: map[countKey]*counted{}, number: pool.conns.Add(1),
 	}
@@ -257,7 +258,7 @@ func (c *serverConn) close(err error) {
 	}
 	_ = nc.Close()
 	for _, r := range running {
-		r.ctx.end()
+		r.connectionEnded(err)
 	}
 	c.s.callers.forget(c)
 	c.s.mu.Lock()

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -174,6 +175,29 @@ func TestOneWayIsAcknowledged(t *testing.T) {
 	}
 	s.draining.Store(true)
 	wantCode(t, call().Note(t.Context(), "late"), Draining, NotExecuted)
+}
+
+// A client may leave once it has sent a one-way call: the call is executed all the same, with a
+// context that lives until the server stops.
+func TestOneWayOutlivesItsConnection(t *testing.T) {
+	notes := make(chan string)
+	s := serve(t, ServerConfig{}, &handler{notes: notes})
+	for i := range 50 {
+		c := client(t, ClientConfig{}, s.endpoint())
+		text := fmt.Sprint(i)
+		if err := stub(t, c, ServiceOptions{})().Note(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		select {
+		case got := <-notes:
+			if got != text {
+				t.Fatalf("got %q, want %q", got, text)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("note %d was accepted and not executed", i)
+		}
+	}
 }
 
 func TestServerLimits(t *testing.T) {
