@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
@@ -17,6 +18,7 @@ const outageLimit = 2 * time.Minute
 
 // outage is a controller's record of the availability of the log's database.
 type outage struct {
+	mu    sync.Mutex
 	met   bool      // the database has answered before
 	since time.Time // first failed read since its last answer; zero: it is available
 	over  time.Time // when it answered again; zero: it was never away
@@ -41,20 +43,53 @@ func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, er
 // awaitDatabase waits before another read of the log. It returns false when
 // another read is useless.
 func (c *Controller) awaitDatabase(ctx context.Context, why error) bool {
-	if _, spread := c.cfg.Store.(*Ballot); spread || !c.outage.met {
+	if _, spread := c.cfg.Store.(*Ballot); spread {
 		return false
 	}
-	if c.outage.since.IsZero() {
-		c.outage.since = time.Now()
+	since, first := c.outage.wait()
+	if since.IsZero() {
+		return false
+	}
+	if first {
 		c.cfg.Progress(Progress{Step: "wait",
 			Note: fmt.Sprintf("the step waits for the database, for up to %v, and then goes on: %v", outageLimit, why)})
 	}
-	c.outage.waits++
-	return time.Since(c.outage.since) < outageLimit && run.Sleep(ctx, c.cfg.Pause) == nil
+	return time.Since(since) < outageLimit && run.Sleep(ctx, c.cfg.Pause) == nil
+}
+
+// wait records one wait. It returns when the database went away, or zero when it
+// has never answered, and whether this wait is the first since then.
+func (o *outage) wait() (since time.Time, first bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.met {
+		return time.Time{}, false
+	}
+	if first = o.since.IsZero(); first {
+		o.since = time.Now()
+	}
+	o.waits++
+	return o.since, first
+}
+
+// waited returns how many times the controller has waited.
+func (o *outage) waited() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.waits
+}
+
+// settled reports whether the database was never away, or is back for a while.
+func (o *outage) settled() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.over.IsZero() || time.Since(o.over) > seeLimit
 }
 
 // answered records that the database has been read.
 func (o *outage) answered() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.met = true
 	if !o.since.IsZero() {
 		o.since = time.Time{}
@@ -71,7 +106,7 @@ func (c *Controller) settled(ctx context.Context) (bool, error) {
 	if _, _, err := c.Log(ctx); err != nil {
 		return false, err
 	}
-	return c.outage.over.IsZero() || time.Since(c.outage.over) > seeLimit, nil
+	return c.outage.settled(), nil
 }
 
 // append commits an entry. If the database went away before its answer, the log
@@ -82,7 +117,7 @@ func (c *Controller) append(ctx context.Context, e rollout.Entry, to func(contex
 		if _, spread := c.cfg.Store.(*Ballot); err == nil || spread || isRefusal(err) {
 			return err
 		}
-		waits := c.outage.waits
+		waits := c.outage.waited()
 		log, entries, now := c.Log(ctx)
 		switch {
 		case errors.Is(now, ErrFrozen):
@@ -91,7 +126,7 @@ func (c *Controller) append(ctx context.Context, e rollout.Entry, to func(contex
 			return err
 		case slices.ContainsFunc(entries, func(o rollout.Entry) bool { return o.Hash() == e.Hash() }):
 			return nil
-		case log.Hash() != e.Previous, again && waits == c.outage.waits:
+		case log.Hash() != e.Previous, again && waits == c.outage.waited():
 			return err
 		}
 	}
