@@ -128,7 +128,7 @@ func falseWords(t *testing.T, s *site) {
 	}
 	time.Sleep(2 * time.Second)
 	if s.keys {
-		s.consumer.says(t, 20, "wrong key", s.lan.Host(laptopHost).IP(0))
+		s.consumer.saysWrongKey(t, s.lan.Host(laptopHost))
 		if n := s.consumer.saying("wrong key"); n > 2 {
 			t.Errorf("a wrong key is said %d times", n)
 		}
@@ -152,7 +152,7 @@ func fakeProviders(t *testing.T, s *site) {
 		p.stop(syscall.SIGKILL)
 	}
 	if s.keys {
-		s.consumer.says(t, 2, "wrong key", s.lan.Host(laptopHost).IP(0))
+		s.consumer.saysWrongKey(t, s.lan.Host(laptopHost))
 	}
 }
 

@@ -303,6 +303,18 @@ func (p *process) says(t *testing.T, most int, phrases ...string) {
 	}
 }
 
+// saysWrongKey fails the test unless the log names the laptop's host, by the address that was heard
+// first, as one with a wrong key. A host is named once, so the line may be of an earlier attack.
+func (p *process) saysWrongKey(t *testing.T, host *lab.Host) {
+	t.Helper()
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if p.saying("wrong key", host.IP(0))+p.saying("wrong key", host.LinkLocal(0)) > 0 {
+			return
+		}
+	}
+	t.Errorf("%s has not named %s or %s for a wrong key", p.name, host.IP(0), host.LinkLocal(0))
+}
+
 // seen returns the number of answered calls, the failed ones, and the present list.
 func (p *process) seen() (answered int, failed []string, list string) {
 	p.mu.Lock()
