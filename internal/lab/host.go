@@ -64,7 +64,9 @@ func (h *Host) port(lan int) string { return fmt.Sprintf("p%d-%d", lan, h.Index)
 func (h *Host) mac(lan int) string { return fmt.Sprintf("02:00:73:6b:%02x:%02x", lan, h.Index+1) }
 
 // LinkLocal is the host's IPv6 address on LAN 0 or 1, which Linux makes of its hardware address.
-func (h *Host) LinkLocal(lan int) string { return fmt.Sprintf("fe80::73ff:fe6b:%x", lan<<8|(h.Index+1)) }
+func (h *Host) LinkLocal(lan int) string {
+	return fmt.Sprintf("fe80::73ff:fe6b:%x", lan<<8|(h.Index+1))
+}
 
 // IP is the host's IPv4 address on LAN 0 or 1.
 func (h *Host) IP(lan int) string { return fmt.Sprintf("10.%d.0.%d", 77+lan, h.Index+1) }
