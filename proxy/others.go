@@ -80,18 +80,21 @@ func (o *others) close() {
 const otherTimeout = time.Hour
 
 // client returns a client of a service through the other proxy.
-func (o *other) client(service string) thrift.TClient {
+func (o *other) client(service string) (thrift.TClient, error) {
+	if err := nameError(service); err != nil {
+		return nil, err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	c := o.clients[service]
-	if c == nil && service != "" {
-		var err error
-		c, err = o.calls.Service(service, rpc.ServiceOptions{Timeout: otherTimeout, Retries: new(int), Breaker: rpc.Breaker{Off: true}})
-		if err == nil && len(o.clients) < maxCallees {
-			o.clients[service] = c
-		}
+	if c := o.clients[service]; c != nil {
+		return c, nil
 	}
-	return c
+	options := rpc.ServiceOptions{Timeout: otherTimeout, Retries: new(int), Breaker: rpc.Breaker{Off: true}}
+	c, err := o.calls.Service(service, options)
+	if err == nil && len(o.clients) < maxCallees {
+		o.clients[service] = c
+	}
+	return c, err
 }
 
 // dialProxy returns a client of a proxy's socket.

@@ -35,7 +35,11 @@ func (g *program) pass(ctx context.Context, service string, info *rpc.CallInfo, 
 	if ok && id != g.words.id {
 		if other := g.others.find(id); other != nil {
 			args.Context = word
-			return send(ctx, other.client(service), info, args)
+			client, err := other.client(service)
+			if err != nil {
+				return nil, err
+			}
+			return send(ctx, client, info, args)
 		}
 	}
 	client, err := g.callee(service)
@@ -82,21 +86,31 @@ func (g *program) callee(service string) (thrift.TClient, error) {
 	if c := g.callees[service]; c != nil {
 		return c, nil
 	}
-	var why error
-	switch {
-	case service == "":
-		why = errors.New("the call names no service: call SERVICE:METHOD (TMultiplexedProtocol)")
-	case len(g.callees) >= maxCallees:
-		why = fmt.Errorf("%s has called %d services, the limit", g.name, maxCallees)
-	default:
-		why = registry.CheckName("the service", service)
+	if err := nameError(service); err != nil {
+		return nil, err
 	}
-	if why != nil {
-		return nil, &rpc.Error{Code: rpc.UnknownService, Executed: rpc.NotExecuted, Err: why}
+	if len(g.callees) >= maxCallees {
+		return nil, noService(fmt.Errorf("%s has called %d services, the limit; start the proxy again if some were misspelt",
+			g.name, maxCallees))
 	}
 	c := g.node.Client(service)
 	g.callees[service] = c
 	return c, nil
+}
+
+// nameError returns an *rpc.Error for a service that can't be called, else nil.
+func nameError(service string) error {
+	if service == "" {
+		return noService(errors.New("the call names no service: call SERVICE:METHOD (TMultiplexedProtocol)"))
+	}
+	if err := registry.CheckName("the service", service); err != nil {
+		return noService(err)
+	}
+	return nil
+}
+
+func noService(why error) error {
+	return &rpc.Error{Code: rpc.UnknownService, Executed: rpc.NotExecuted, Err: why}
 }
 
 // withinCall returns the context of a call that a program makes while it serves

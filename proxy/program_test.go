@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/rpc"
 )
 
 // foreignProgram is a program of another language: a stock server with a pool of
@@ -204,4 +206,35 @@ func (c *caller) call(ctx context.Context, name, text string) (string, error) {
 	var result textResult
 	_, err := thrift.NewTStandardClient(c.in, c.out).Call(ctx, name[at:], &textArgument{text}, &result)
 	return result.text, err
+}
+
+// A caller decides on a call's deadline, and not on how long the proxy keeps a one-way call.
+func TestOneWayCallsAreKeptForABoundedTime(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct{ said, want time.Time }{
+		{time.Time{}, now.Add(oneWayMost)},
+		{now.Add(time.Second), now.Add(time.Second)},
+		{now.Add(365 * 24 * time.Hour), now.Add(oneWayLimit)},
+	} {
+		if got := oneWayDeadline(c.said, now); !got.Equal(c.want) {
+			t.Errorf("deadline %v: kept until %v, want %v", c.said, got, c.want)
+		}
+	}
+}
+
+// A word of another proxy excuses no call from naming its service.
+func TestOtherProxysWordNeedsAService(t *testing.T) {
+	o := newOthers(&socket{network: "unix", addr: socketPath(t)})
+	t.Cleanup(o.close)
+	if err := os.WriteFile(ownPath(o.path, "abc"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := &program{name: "billing", words: newWords("own"), others: o}
+	for _, service := range []string{"", "no such name"} {
+		_, err := g.pass(t.Context(), service, &rpc.CallInfo{Method: "verify"}, &rpc.Raw{Context: "abcdefghijklmnop"})
+		var e *rpc.Error
+		if !errors.As(err, &e) || e.Code != rpc.UnknownService {
+			t.Errorf("service %q: %v", service, err)
+		}
+	}
 }

@@ -22,6 +22,7 @@ const (
 	poolIdle     = 10 * time.Second // time without a call after which a connection to the program is closed
 	callMost     = time.Hour        // limit of a call without a deadline
 	oneWayMost   = time.Minute      // limit of a one-way call without a deadline
+	oneWayLimit  = 10 * time.Minute // limit of any other: a deadline is what its caller says
 	helperMethod = "skerry.helper"
 )
 
@@ -212,10 +213,7 @@ func contextText(word string, deadline time.Time) string {
 // oneWay forwards a one-way call. It returns when the program has finished the call,
 // as far as the proxy can know. The caller may be gone by then.
 func (p *provided) oneWay(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw, helper helperInfo) error {
-	deadline := info.Deadline
-	if deadline.IsZero() {
-		deadline = time.Now().Add(oneWayMost)
-	}
+	deadline := oneWayDeadline(info.Deadline, time.Now())
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
 	word, end := p.g.words.begin(ctx)
@@ -238,6 +236,18 @@ func (p *provided) oneWay(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw
 	}
 	_ = run.Sleep(ctx, time.Until(deadline)) // the program may work on the call until then
 	return nil
+}
+
+// oneWayDeadline bounds how long a one-way call is held for a program that may work
+// on it: the caller is not there to end it.
+func oneWayDeadline(said, now time.Time) time.Time {
+	if said.IsZero() {
+		return now.Add(oneWayMost)
+	}
+	if last := now.Add(oneWayLimit); said.After(last) {
+		return last
+	}
+	return said
 }
 
 // explain restates an error of the program for the caller.
