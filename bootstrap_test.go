@@ -104,6 +104,6 @@ func TestNewerRulesAreFetched(t *testing.T) {
 	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if first.Rollout().CatchUp(short, rollout.Generation{N: 2}) {
-		t.Error("rules that nobody has")
+		t.Error("rules that no process has were fetched")
 	}
 }

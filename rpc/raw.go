@@ -18,7 +18,6 @@ import (
 // written in the other one, its values are converted by their types in the message. The zero value
 // is the empty struct. Pass one to thrift.TClient.Call as arguments or result; a [RawHandler] gets
 // and returns them.
-// [RawHandler] gets and returns them.
 type Raw struct {
 	// Context accompanies arguments to a server of another library: as "ctx=CONTEXT;" in front of
 	// the method's name when Named is set, and as the info header skerry-context when the server

@@ -19,7 +19,7 @@ type contender struct {
 	make func(*site) strategy
 }
 
-// theirs is the index of the contender by whose time the others' is divided.
+// theirs is the index of the contender that the table divides the other times by.
 const theirs = 3
 
 var contenders = []contender{

@@ -29,7 +29,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `Looks at everything that skerry depends on, from this host: the configuration,
 the address that would be advertised and why, the LAN (do packets go out and
 come in, whose are they), the database (reachable, rights, clock, versions,
-notifications, who holds it up), the state directory, ports, programs of other
+notifications, long transactions), the state directory, ports, programs of other
 languages and their proxies, whether what is listed can be connected to from
 here, the largest packets that pass to each host, and what the running processes
 have refused. It changes nothing.
