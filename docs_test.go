@@ -200,11 +200,12 @@ func TestReadmesAgree(t *testing.T) {
 // TestLinks: files that pages link to exist, with the heading behind #, and so do make targets.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
+	code := regexp.MustCompile("(?s)```.*?```") // brackets there are no links
 	target := regexp.MustCompile("(?m)(?:^    |`)make ([a-z]+)")
 	makefile := read(t, "Makefile")
 	for _, page := range pages(t) {
 		text := read(t, page)
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
+		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(text, ""), -1) {
 			to := page
 			if m[1] != "" {
 				to = filepath.Join(filepath.Dir(page), m[1])

@@ -12,7 +12,7 @@
  * word, `processor` keeps it in an AsyncLocalStorage, and `connect` sends it along. The word stands for the trace, the
  * version token and the deadline, which stay in the proxy.
  *
- * Node.js 14.8 and later, thrift 0.13 and later, nothing else. README.md says what the context does not reach.
+ * Node.js 14.8 and later, thrift 0.14 and later, nothing else. README.md says what the context does not reach.
  */
 const { AsyncLocalStorage, AsyncResource } = require('async_hooks');
 const fs = require('fs');
