@@ -201,7 +201,7 @@ func (s *service) whyNone(listed int) string {
 			return fmt.Sprintf("%s is listed for another host's own processes: %s", s.name, m.away)
 		}
 	}
-	text := fmt.Sprintf("nobody has registered %s (%s)", s.name, s.heardLocked())
+	text := fmt.Sprintf("no process has registered %s (%s)", s.name, s.heardLocked())
 	if known := s.d.known(s.name); len(known) > 0 {
 		text += "; known services: " + strings.Join(known, ", ")
 	}

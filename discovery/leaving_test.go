@@ -80,7 +80,7 @@ func TestWaitForTheNext(t *testing.T) {
 		says   string // part of the error
 	}{
 		"nobody, and one comes":    {nil, func(w *world) { w.db.lists(4) }, 4, ""},
-		"nobody comes":             {nil, nil, 0, "nobody has registered auth"},
+		"nobody comes":             {nil, nil, 0, "no process has registered auth"},
 		"the only one is replaced": {dies, func(w *world) { w.db.lists(1, 2) }, 2, ""},
 		"it recovers":              {dies, func(w *world) { w.revive(1) }, 1, ""},
 		"it does not":              {dies, nil, 0, "has tried each of the 1 of auth"},

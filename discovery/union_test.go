@@ -44,7 +44,7 @@ func TestEmptyIsExplained(t *testing.T) {
 		if took := time.Since(start); took != 3*time.Second {
 			t.Errorf("the LAN was given %v to settle, want 3 s", took)
 		}
-		want := "nobody has registered auth (database lists 0, lan lists 0); known services: portal"
+		want := "no process has registered auth (database lists 0, lan lists 0); known services: portal"
 		if !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nwant …%s", err, want)
 		}

@@ -166,10 +166,10 @@ func (b *Ballot) commit(ctx context.Context, members []Member, known []rollout.E
 		return teach(ctx, m.Peer, append(known[:len(known):len(known)], e))
 	})
 	if fork := first(failed, rollout.ErrFork); fork != nil {
-		return fmt.Errorf("generation %v is committed, and somebody has applied another in its place, without the processes that were vouched to be dead: %w", e.Generation, fork)
+		return fmt.Errorf("generation %v is committed, and a process has applied another in its place, without the processes that were vouched to be dead: %w", e.Generation, fork)
 	}
 	if len(failed) == len(members) {
-		return fmt.Errorf("generation %v was promised by all, and its commit has reached nobody; refresh completes it", e.Generation)
+		return fmt.Errorf("generation %v was promised by all, and its commit has reached no process; refresh completes it", e.Generation)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (a *Agent) reload(s Saved) error {
 	if err != nil {
 		return fmt.Errorf("saved promise: %w", err)
 	}
-	dropped := fmt.Errorf("saved promise: %w: nobody has asked for it", rollout.ErrUnproven)
+	dropped := fmt.Errorf("saved promise: %w: no operator has asked for it", rollout.ErrUnproven)
 	if len(s.For) > 0 {
 		dropped = nil
 	}

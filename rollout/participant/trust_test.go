@@ -458,7 +458,7 @@ func TestWhatWasPromisedIsCheckedAfterARestart(t *testing.T) {
 		change func(*Saved)
 	}{
 		"both keys were removed":  {trusting(eve), func(*Saved) {}},
-		"nobody has asked for it": {ring, func(s *Saved) { s.For = nil }},
+		"no operator has asked for it": {ring, func(s *Saved) { s.For = nil }},
 		"no entry":                {ring, func(s *Saved) { s.Promise = &rollout.Record{Body: "x"} }},
 		"another entry":           {ring, func(s *Saved) { s.Promise = new(rival.Record()) }},
 		"an entry of another site": {ring, func(s *Saved) {
