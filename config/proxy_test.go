@@ -14,7 +14,8 @@ func TestMistakesInTheSectionProxy(t *testing.T) {
 	for text, want := range map[string]string{
 		"{billing: {}}":                        "is neither unix:/path/to.sock nor an address and port",
 		"{billing: {listen: unix:run/x.sock}}": "a socket has an absolute path",
-		"{billing: {listen: 'unix:/" + strings.Repeat("x", 100) + "'}}":                                    "at most 95 bytes",
+		"{billing: {listen: 'unix:/" + strings.Repeat("x", 100) +
+			"'}}": "at most 95 bytes",
 		"{billing: {listen: '0.0.0.0:7760', token: 0123456789abcdef}}":                                     "use a loopback address",
 		"{billing: {listen: '127.0.0.1:7760'}}":                                                            "set proxy.programs.billing.token",
 		"{billing: {listen: '127.0.0.1:7760', token: short}}":                                              "can be guessed",
@@ -47,7 +48,8 @@ func TestTokenFileIsPrivate(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, err := Parse("x.yaml", []byte(text))
-		if want == "" && (err != nil || c.Proxy.Programs["billing"].Token != "0123456789abcdef") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if want == "" && (err != nil || c.Proxy.Programs["billing"].Token != "0123456789abcdef") || want != "" &&
+			(err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("mode %04o: %v", mode, err)
 		}
 	}

@@ -24,7 +24,8 @@ type chain struct {
 }
 
 // newChain starts a chain with a program of the given methods.
-func newChain(t *testing.T, strict bool, methods func(c *chain) map[string]func(word, text string) (string, error)) *chain {
+func newChain(t *testing.T, strict bool, methods func(c *chain) map[string]func(word, text string) (string,
+	error)) *chain {
 	t.Helper()
 	cfg := site(t)
 	if strict {
@@ -34,8 +35,9 @@ func newChain(t *testing.T, strict bool, methods func(c *chain) map[string]func(
 	offer(t, cfg, "auth", "v1", echoing("auth ", func(_ context.Context, info *rpc.CallInfo) { c.auth <- *info }))
 	program := startProgram(t, "127.0.0.1:0", 8, &foreignProgram{helper: true, methods: methods(c)})
 	start(t, cfg, map[string]config.Program{
-		"billing": {Listen: "unix:" + c.path, Provides: []config.Provide{{Service: "billing", Version: "v3", Addr: program.addr}}},
-		"other":   {Listen: "unix:" + c.path + "2"},
+		"billing": {Listen: "unix:" + c.path,
+			Provides: []config.Provide{{Service: "billing", Version: "v3", Addr: program.addr}}},
+		"other": {Listen: "unix:" + c.path + "2"},
 	})
 	c.caller = open(t, cfg)
 	c.client = c.caller.Client("billing")
@@ -91,7 +93,8 @@ func TestTheTraceGoesOnThroughAProgram(t *testing.T) {
 		t.Errorf("4 requests were %d traces", len(traces))
 	}
 	p := dialCaller(t, "unix", c.path)
-	for _, name := range []string{"auth:verify", "ctx=" + words["a"] + ";auth:verify", "ctx=unknown-word;auth:verify", "ctx=???;auth:verify"} {
+	for _, name := range []string{"auth:verify", "ctx=" + words["a"] + ";auth:verify", "ctx=unknown-word;auth:verify",
+		"ctx=???;auth:verify"} {
 		var x thrift.TApplicationException
 		if _, err := p.call(t.Context(), name, ""); !errors.As(err, &x) || !strings.HasPrefix(x.Error(), "orphan: ") {
 			t.Errorf("%s outside of any call: %v", name, err)

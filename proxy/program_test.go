@@ -75,7 +75,8 @@ func (p *foreignProgram) serve(nc net.Conn) {
 		nc.Close()
 	}()
 	conf := &thrift.TConfiguration{}
-	proto := thrift.NewTBinaryProtocolConf(thrift.NewTFramedTransportConf(thrift.NewTSocketFromConnConf(nc, conf), conf), conf)
+	proto := thrift.NewTBinaryProtocolConf(thrift.NewTFramedTransportConf(thrift.NewTSocketFromConnConf(nc, conf),
+		conf), conf)
 	for p.call(proto) == nil {
 	}
 }
@@ -110,7 +111,8 @@ func (p *foreignProgram) call(proto thrift.TProtocol) error {
 	}
 	method := p.methods[name]
 	if method == nil {
-		return p.reply(proto, name, thrift.EXCEPTION, seq, thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Invalid method name: '"+name+"'"))
+		return p.reply(proto, name, thrift.EXCEPTION, seq, thrift.NewTApplicationException(thrift.UNKNOWN_METHOD,
+			"Invalid method name: '"+name+"'"))
 	}
 	text, err := method(word, arg.text)
 	switch {
@@ -119,7 +121,8 @@ func (p *foreignProgram) call(proto thrift.TProtocol) error {
 	case errors.Is(err, errClose):
 		return err
 	case err != nil:
-		return p.reply(proto, name, thrift.EXCEPTION, seq, thrift.NewTApplicationException(thrift.INTERNAL_ERROR, err.Error()))
+		return p.reply(proto, name, thrift.EXCEPTION, seq, thrift.NewTApplicationException(thrift.INTERNAL_ERROR,
+			err.Error()))
 	}
 	return p.reply(proto, name, thrift.REPLY, seq, &textResult{text})
 }
@@ -127,9 +130,11 @@ func (p *foreignProgram) call(proto thrift.TProtocol) error {
 // errClose makes the program close the connection, as libthrift 0.9.3 does.
 var errClose = errors.New("close")
 
-func (p *foreignProgram) reply(proto thrift.TProtocol, name string, kind thrift.TMessageType, seq int32, s thrift.TStruct) error {
+func (p *foreignProgram) reply(proto thrift.TProtocol, name string, kind thrift.TMessageType, seq int32,
+	s thrift.TStruct) error {
 	ctx := context.Background()
-	return errors.Join(proto.WriteMessageBegin(ctx, name, kind, seq), s.Write(ctx, proto), proto.WriteMessageEnd(ctx), proto.Flush(ctx))
+	return errors.Join(proto.WriteMessageBegin(ctx, name, kind, seq), s.Write(ctx, proto), proto.WriteMessageEnd(ctx),
+		proto.Flush(ctx))
 }
 
 // seen returns the names of the messages received.
@@ -195,7 +200,8 @@ func tryDial(path string) (*caller, error) {
 
 func newCaller(nc net.Conn) *caller {
 	conf := &thrift.TConfiguration{SocketTimeout: 10 * time.Second}
-	proto := thrift.NewTBinaryProtocolConf(thrift.NewTFramedTransportConf(thrift.NewTSocketFromConnConf(nc, conf), conf), conf)
+	proto := thrift.NewTBinaryProtocolConf(thrift.NewTFramedTransportConf(thrift.NewTSocketFromConnConf(nc, conf),
+		conf), conf)
 	return &caller{nc, proto, &prefixing{proto, ""}}
 }
 

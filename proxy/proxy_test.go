@@ -126,21 +126,24 @@ func TestProgramCallsServicesByName(t *testing.T) {
 		}
 	}
 	var x thrift.TApplicationException
-	if _, err := p.call(t.Context(), "nobody:verify", "x"); !errors.As(err, &x) || !strings.HasPrefix(x.Error(), "no_instance: nobody.verify (") {
+	if _, err := p.call(t.Context(), "nobody:verify", "x"); !errors.As(err, &x) ||
+		!strings.HasPrefix(x.Error(), "no_instance: nobody.verify (") {
 		t.Errorf("a service that nobody offers: %v", err)
 	}
-	if _, err := p.call(t.Context(), "verify", "x"); !errors.As(err, &x) || !strings.HasPrefix(x.Error(), "unknown_service: ") {
+	if _, err := p.call(t.Context(), "verify", "x"); !errors.As(err, &x) ||
+		!strings.HasPrefix(x.Error(), "unknown_service: ") {
 		t.Errorf("a call without a service: %v", err)
 	}
 }
 
 func TestProgramIsCalledThroughItsProxy(t *testing.T) {
 	c := site(t)
-	program := startProgram(t, "127.0.0.1:0", 4, &foreignProgram{methods: map[string]func(string, string) (string, error){
-		"charge": func(_, text string) (string, error) { return "charged " + text, nil },
-		"fail":   func(_, _ string) (string, error) { return "", errors.New("no money") },
-		"close":  func(_, _ string) (string, error) { return "", errClose },
-	}})
+	program := startProgram(t, "127.0.0.1:0", 4,
+		&foreignProgram{methods: map[string]func(string, string) (string, error){
+			"charge": func(_, text string) (string, error) { return "charged " + text, nil },
+			"fail":   func(_, _ string) (string, error) { return "", errors.New("no money") },
+			"close":  func(_, _ string) (string, error) { return "", errClose },
+		}})
 	start(t, c, map[string]config.Program{"billing": {Listen: "unix:" + socketPath(t), Provides: []config.Provide{
 		{Service: "billing", Version: "v3", Addr: program.addr, Concurrency: 3},
 	}}})

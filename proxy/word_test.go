@@ -29,7 +29,8 @@ func TestWordsAreKnownWhileTheirCallRuns(t *testing.T) {
 }
 
 func TestWordsThatAreNone(t *testing.T) {
-	for _, text := range []string{"", ".", "abc", "abc.5", strings.Repeat("x", wordMost+1), "abcd efgh", "abcd;efg", "abcd:efg", "abcdé"} {
+	for _, text := range []string{"", ".", "abc", "abc.5", strings.Repeat("x", wordMost+1), "abcd efgh", "abcd;efg",
+		"abcd:efg", "abcdé"} {
 		if word, _, ok := parseWord(text); ok {
 			t.Errorf("%q was read as the word %q", text, word)
 		}
@@ -47,7 +48,8 @@ func FuzzParseWord(f *testing.F) {
 		if !ok {
 			return
 		}
-		if len(word) > wordMost || !strings.HasPrefix(text, word) || !strings.HasPrefix(word, id) || strings.ContainsAny(word, ".;:= \x00") {
+		if len(word) > wordMost || !strings.HasPrefix(text, word) || !strings.HasPrefix(word, id) ||
+			strings.ContainsAny(word, ".;:= \x00") {
 			t.Errorf("%q was read as %q of %q", text, word, id)
 		}
 	})

@@ -44,7 +44,8 @@ func TestTokenOfBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := ParseToken(strings.TrimSpace(string(text))); !errors.Is(err, ErrOldToken) || !errors.Is(err, errToken) || got != (Token{}) {
+	if got, err := ParseToken(strings.TrimSpace(string(text))); !errors.Is(err, ErrOldToken) ||
+		!errors.Is(err, errToken) || got != (Token{}) {
 		t.Errorf("%q is %+v, %v", text, got, err)
 	}
 }

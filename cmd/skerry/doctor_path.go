@@ -42,7 +42,8 @@ func examinePaths(ctx context.Context, c skerry.Config, entries []discovery.Entr
 	g := run.NewGroup(ctx)
 	for _, e := range hosts[:min(len(hosts), pathsMost)] {
 		g.Go(func(ctx context.Context) error {
-			path, err := client.Path(ctx, &rpc.Endpoint{ID: e.Addr, Service: e.Service, Addr: registry.Reach(e.Addr, e.Tags, ownNetworks()), TLS: e.TLS})
+			path, err := client.Path(ctx, &rpc.Endpoint{ID: e.Addr, Service: e.Service,
+				Addr: registry.Reach(e.Addr, e.Tags, ownNetworks()), TLS: e.TLS})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -71,9 +72,11 @@ func (f *findings) narrow(host, iface string, p rpc.Path) {
 	switch {
 	case p.Passes == 0:
 		what = quote.Sprintf("small packets pass to %s and back, and full ones %s", host, hang)
-		do = quote.Sprintf("set the MTU of interface %s lower here, or on %s; or mend the switch or tunnel between", iface, host)
+		do = quote.Sprintf("set the MTU of interface %s lower here, or on %s; or mend the switch or tunnel between",
+			iface, host)
 	case p.Passes < lanPacket:
-		what += quote.Sprintf("; the LAN's packets have up to %d bytes: lists of %s do not come by them", lanPacket, host)
+		what += quote.Sprintf("; the LAN's packets have up to %d bytes: lists of %s do not come by them",
+			lanPacket, host)
 	}
 	f.problem(do, "%s", what)
 }

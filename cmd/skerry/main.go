@@ -43,7 +43,8 @@ type app struct {
 	width    func() int    // columns of the terminal of out, 0 without one
 	started  bool          // the command line was parsed: later errors are not usage errors
 
-	openMembers  func(context.Context) (keyMembers, func(), error)              // nil: the operator answers for the hosts
+	// nil: the operator answers for the hosts
+	openMembers  func(context.Context) (keyMembers, func(), error)
 	openReleases func(context.Context, *releaseFlags) (releases, func(), error) // tests replace it
 }
 
@@ -87,9 +88,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "skerry",
-		Short:         "Show and tend a skerry cluster",
-		Long:          "skerry shows what is registered in a cluster and why, calls its services,\nand finds out what is wrong with a host or a site.",
+		Use:   "skerry",
+		Short: "Show and tend a skerry cluster",
+		Long: "skerry shows what is registered in a cluster and why, calls its services,\nand finds out " +
+			"what is wrong with a host or a site.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(*cobra.Command, []string) {
@@ -101,8 +103,10 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(a.lsCommand(), a.lookupCommand(), a.watchCommand(), a.membersCommand(), a.topCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(),
+	root.AddCommand(a.lsCommand(), a.lookupCommand(), a.watchCommand(), a.membersCommand(), a.topCommand(),
+		a.statsCommand(), a.callCommand(), a.announceCommand(),
 		a.releaseCommand(), a.gatewayCommand(), a.proxyCommand(),
-		a.keyCommand(), a.operatorCommand(), a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
+		a.keyCommand(), a.operatorCommand(), a.doctorCommand(), a.schemaCommand(), a.configCommand(),
+		a.versionCommand())
 	return root
 }

@@ -29,7 +29,8 @@ func TestWhatFollowsWhenFrozen(t *testing.T) {
 		}, "status --json", exitUnreachable, `"frozen": "the rule log of the database has lost steps"`},
 		"nothing is frozen": {func(*drill) {}, "status", exitOK, "Next: skerry release start"},
 		"refresh of a log that has parted": {func(d *drill) {
-			d.Frozen, d.Restored, d.Lines = "the rule log has parted", true, []operator.Branch{{Tip: rollout.Position{Hash: "aaaa"}}, {Tip: rollout.Position{Hash: "bbbb"}}}
+			d.Frozen, d.Restored, d.Lines = "the rule log has parted", true,
+				[]operator.Branch{{Tip: rollout.Position{Hash: "aaaa"}}, {Tip: rollout.Position{Hash: "bbbb"}}}
 		}, "refresh", exitProblem, "Next: skerry release adopt --keep HASH"},
 	} {
 		d := newDrill()
@@ -55,7 +56,8 @@ func TestReleaseWithoutModules(t *testing.T) {
 			t.Errorf("rollback: want %q\n%s", want, back)
 		}
 	}
-	if !strings.Contains(end, "no version goes") || !strings.Contains(end, "is over. It had no modules") || strings.Contains(back+end, "no module ") {
+	if !strings.Contains(end, "no version goes") || !strings.Contains(end, "is over. It had no modules") ||
+		strings.Contains(back+end, "no module ") {
 		t.Errorf("clean:\n%s%s", back, end)
 	}
 }

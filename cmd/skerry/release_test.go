@@ -37,7 +37,8 @@ type drill struct {
 func (d *drill) State(context.Context) (siteState, error) { return d.siteState, nil }
 
 // step makes one change of the log.
-func (d *drill) step(what string, do func(rollout.Release, *rollout.Log, rollout.Generation) (rollout.Release, map[string]rollout.Rule, error)) (rollout.Release, error) {
+func (d *drill) step(what string, do func(rollout.Release, *rollout.Log, rollout.Generation) (rollout.Release,
+	map[string]rollout.Rule, error)) (rollout.Release, error) {
 	log, err := d.log()
 	if err != nil {
 		return rollout.Release{}, err
@@ -58,30 +59,38 @@ func (d *drill) step(what string, do func(rollout.Release, *rollout.Log, rollout
 }
 
 func (d *drill) Start(_ context.Context, reason string) (rollout.Release, error) {
-	return d.step("start: "+reason, func(_ rollout.Release, _ *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
-		return rollout.Release{Name: fmt.Sprintf("r%v", at), By: d.by, Reason: reason, Opened: time.Now(), Mark: "m4rk", State: rollout.Prepared}, nil, nil
+	return d.step("start: "+reason, func(_ rollout.Release, _ *rollout.Log, at rollout.Generation) (rollout.Release,
+		map[string]rollout.Rule, error) {
+		return rollout.Release{Name: fmt.Sprintf("r%v", at), By: d.by, Reason: reason, Opened: time.Now(), Mark: "m4rk",
+			State: rollout.Prepared}, nil, nil
 	})
 }
 
 func (d *drill) Put(_ context.Context, module string, values map[string]string) (rollout.Release, error) {
-	return d.step("config put "+module, func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+	return d.step("config put "+module, func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release,
+		map[string]rollout.Rule, error) {
 		next, err := r.Put(module, values)
 		return next, nil, err
 	})
 }
 
 func (d *drill) Ship(_ context.Context, m rollout.Module) (rollout.Release, error) {
-	return d.step("ship "+m.Service+"/"+m.New, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
-		return r.Ship(log, m)
-	})
+	return d.step("ship "+m.Service+"/"+m.New,
+		func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule,
+			error) {
+			return r.Ship(log, m)
+		})
 }
 
-func (d *drill) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard, tell func(operator.Progress)) (r rollout.Release, err error) {
+func (d *drill) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard,
+	tell func(operator.Progress)) (r rollout.Release, err error) {
 	for i, share := range shares {
 		if now, _ := d.session(); share > now.Share {
-			r, err = d.step("commit "+percent(share), func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
-				return r.Commit(log, share, at)
-			})
+			r, err = d.step("commit "+percent(share),
+				func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release,
+					map[string]rollout.Rule, error) {
+					return r.Commit(log, share, at)
+				})
 		}
 		if err == nil {
 			r, err = d.change()
@@ -89,14 +98,16 @@ func (d *drill) Commit(ctx context.Context, shares []int, every time.Duration, g
 		if err != nil || i == len(shares)-1 && !g.Of("auth").Watches() {
 			return r, err
 		}
-		watched := operator.Watched{Service: "auth", Version: "v2", Bounds: g.Of("auth"), Callers: operator.Tally{Count: operator.Count{Calls: int64(share) / 10, Failures: 1}}}
+		watched := operator.Watched{Service: "auth", Version: "v2", Bounds: g.Of("auth"),
+			Callers: operator.Tally{Count: operator.Count{Calls: int64(share) / 10, Failures: 1}}}
 		tell(operator.Progress{Step: "ramp", Share: share, Left: every, Watched: []operator.Watched{watched}})
 		time.Sleep(every)
 		if share == d.fails {
 			r, err = d.Rollback(ctx)
 			return r, errors.Join(err, fmt.Errorf("%w: auth v2: 5 of 100 calls failed", operator.ErrGuard))
 		}
-		tell(operator.Progress{Step: "ramp", Share: share, Waiting: every, Watched: []operator.Watched{watched}, Over: true})
+		tell(operator.Progress{Step: "ramp", Share: share, Waiting: every, Watched: []operator.Watched{watched},
+			Over: true})
 	}
 	return r, err
 }
@@ -104,7 +115,8 @@ func (d *drill) Commit(ctx context.Context, shares []int, every time.Duration, g
 func (d *drill) Connect(_ context.Context, addr string) error { return d.refused[addr] }
 
 func (d *drill) Rollback(context.Context) (rollout.Release, error) {
-	r, err := d.step("rollback", func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+	r, err := d.step("rollback", func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release,
+		map[string]rollout.Rule, error) {
 		return r.Rollback(log, at)
 	})
 	if err != nil {
@@ -126,20 +138,26 @@ func (d *drill) change() (rollout.Release, error) {
 		d.says(operator.Progress{Step: "drain", Service: m.Service})
 		if rule.Turn == "" {
 			err = nil // a process has yielded before
-		} else if r, err = d.step("take the turn back from "+m.Service+" "+rule.Turn, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
-			next, rules, retire, err := r.RevokeTurn(log, map[string][]rollout.Owner{m.Service: {{Process: "alpha/11/a"}}})
-			d.retire = retire
-			return next, rules, err
-		}); err != nil {
+		} else if r, err = d.step("take the turn back from "+m.Service+" "+rule.Turn,
+			func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule,
+				error) {
+				next, rules, retire, err := r.RevokeTurn(log,
+					map[string][]rollout.Owner{m.Service: {{Process: "alpha/11/a"}}})
+				d.retire = retire
+				return next, rules, err
+			}); err != nil {
 			return r, err
 		}
 		if d.stuck {
-			d.says(operator.Progress{Step: "leave", Service: m.Service, Version: rule.Turn, Runs: []string{"alpha/11/a"}})
+			d.says(operator.Progress{Step: "leave", Service: m.Service, Version: rule.Turn,
+				Runs: []string{"alpha/11/a"}})
 			return r, context.Canceled
 		}
-		if r, err = d.step("pass the turn to "+m.Service+" "+rule.Version, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
-			return r.GrantTurn(log)
-		}); err != nil {
+		if r, err = d.step("pass the turn to "+m.Service+" "+rule.Version,
+			func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule,
+				error) {
+				return r.GrantTurn(log)
+			}); err != nil {
 			return r, err
 		}
 		d.says(operator.Progress{Step: "begin", Service: m.Service, Version: rule.Version})
@@ -148,7 +166,8 @@ func (d *drill) change() (rollout.Release, error) {
 }
 
 func (d *drill) Clean(_ context.Context, tell func([]holder, string)) (rollout.Release, error) {
-	r, err := d.step("clean", func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+	r, err := d.step("clean", func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release,
+		map[string]rollout.Rule, error) {
 		next, err := r.Clean()
 		return next, nil, err
 	})
@@ -159,7 +178,8 @@ func (d *drill) Clean(_ context.Context, tell func([]holder, string)) (rollout.R
 		tell(list, "")
 	}
 	tell(nil, "")
-	return d.step("retired", func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+	return d.step("retired", func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release,
+		map[string]rollout.Rule, error) {
 		r, retire, err := r.Retire()
 		if d.retire = retire; err == nil {
 			r, err = r.Stop()
@@ -199,9 +219,11 @@ func newDrill() *drill {
 	d := &drill{}
 	for i, name := range []string{"auth/v1", "auth/v1", "auth/v2", "auth/v2", "proc/v1", "proc/v2"} {
 		service, version, _ := strings.Cut(name, "/")
-		d.Instances = append(d.Instances, discovery.Entry{Service: service, Version: version, Addr: fmt.Sprintf("10.0.0.%d:7000", i+1), State: discovery.OK})
+		d.Instances = append(d.Instances, discovery.Entry{Service: service, Version: version,
+			Addr: fmt.Sprintf("10.0.0.%d:7000", i+1), State: discovery.OK})
 	}
-	d.Processes = []process{{Name: "alpha/11/a", Addr: "10.0.0.1:7000"}, {Name: "beta/12/b", Addr: "10.0.0.2:7000"}, {Name: "gamma/13/c", Addr: "10.0.0.5:7000"}}
+	d.Processes = []process{{Name: "alpha/11/a", Addr: "10.0.0.1:7000"}, {Name: "beta/12/b", Addr: "10.0.0.2:7000"},
+		{Name: "gamma/13/c", Addr: "10.0.0.5:7000"}}
 	return d
 }
 
@@ -238,7 +260,8 @@ func TestReleaseDialogue(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
-		d.holders = [][]holder{{{Service: "auth", Blocker: rollout.Blocker{Process: "gamma/13/c", Why: "holding", Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
+		d.holders = [][]holder{{{Service: "auth", Blocker: rollout.Blocker{Process: "gamma/13/c", Why: "holding",
+			Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
 		var screen strings.Builder
 		for _, line := range [][]string{
 			{"status"},
@@ -278,7 +301,8 @@ func TestReleaseTrouble(t *testing.T) {
 		say := func(what string, line ...string) {
 			time.Sleep(time.Minute)
 			code, out := d.on(t, "y\n", line...)
-			fmt.Fprintf(&screen, "# %s\n$ skerry release %s\n%sexit code %d\n\n", what, strings.Join(line, " "), out, code)
+			fmt.Fprintf(&screen, "# %s\n$ skerry release %s\n%sexit code %d\n\n", what, strings.Join(line, " "),
+				out, code)
 		}
 		say("nothing is open", "commit")
 		say("nobody says why", "start", "--by", "alice")
@@ -295,7 +319,8 @@ func TestReleaseTrouble(t *testing.T) {
 		d.refused = map[string]error{"10.0.0.4:7000": errors.New("connection refused")}
 		say("an instance is listed and can't be called", "ship", "auth", "--version", "v2", "--wait", "5s")
 		d.refused = nil
-		say("the check fails, of the second of two modules", "ship", "--file", manifestOf(t, "  auth: {version: v2}\n  proc: {version: v2, check: 'echo no use; exit 3'}\n"))
+		say("the check fails, of the second of two modules", "ship", "--file",
+			manifestOf(t, "  auth: {version: v2}\n  proc: {version: v2, check: 'echo no use; exit 3'}\n"))
 		d.must(t, "ship", "proc", "--version", "v2")
 		d.fails = 1000
 		say("the guard turns back", "commit", "--ramp", "10,100", "--every", "1m", "--max-failures", "1%")
@@ -308,7 +333,8 @@ func TestReleaseTrouble(t *testing.T) {
 		say("the same, as differences", "validate")
 		say("it is given up", "refresh", "--discard")
 		d.Processes[0].Orphans = map[string]int64{"auth.getToken": 7, "made by portal": 2}
-		d.Processes[1].Silent, d.Processes[1].Ended, d.Processes[1].Why = time.Millisecond, true, "it has ended: a process of its host says so"
+		d.Processes[1].Silent, d.Processes[1].Ended, d.Processes[1].Why = time.Millisecond, true,
+			"it has ended: a process of its host says so"
 		d.Processes[2].Silent, d.Processes[2].Runs = 42*time.Second, []string{"proc/v1"}
 		say("orphans, one who has ended, one who is silent", "status")
 		say("the same, as differences", "validate")
@@ -324,8 +350,10 @@ func TestACheckHasAnEnd(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	began := time.Now()
-	code, out := d.on(t, "", "ship", "auth", "--version", "v2", "--check", "echo begun; exec sleep 60", "--check-time", "300ms", "--yes")
-	if code != exitProblem || !strings.Contains(out, "begun\n") || !strings.Contains(out, "has not ended within 300ms") || time.Since(began) > 30*time.Second {
+	code, out := d.on(t, "", "ship", "auth", "--version", "v2", "--check", "echo begun; exec sleep 60", "--check-time",
+		"300ms", "--yes")
+	if code != exitProblem || !strings.Contains(out, "begun\n") ||
+		!strings.Contains(out, "has not ended within 300ms") || time.Since(began) > 30*time.Second {
 		t.Errorf("exit code %d after %v\n%s", code, time.Since(began), out)
 	}
 	if r, _ := d.session(); len(r.Modules) != 0 {
@@ -338,19 +366,24 @@ func TestACheckHasAnEnd(t *testing.T) {
 func TestBoundsOfModules(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
-	d.must(t, "ship", "--file", manifestOf(t, "  auth: {version: v2, max_failures: 0.5%, max_p99: 80ms, min_calls: 300}\n  proc: {version: v2, guard: off}\n"))
+	d.must(t, "ship", "--file", manifestOf(t,
+		"  auth: {version: v2, max_failures: 0.5%, max_p99: 80ms, min_calls: 300}\n  proc: {version: v2, guard: "+
+			"off}\n"))
 	d.must(t, "ship", "--file", manifestOf(t, "  auth: {version: v2, max_failures: 0.5%}\n"))
 	if puts := strings.Count(fmt.Sprint(d.Entries), "config put"); puts != 2 {
 		t.Errorf("%d settings were written, want one for each module, once", puts)
 	}
 	_, out := d.on(t, "", "commit", "--ramp", "10,100", "--max-failures", "5%")
-	for _, want := range []string{"more than 0.5 % of the calls of auth/v2 fail", "80ms; 300 calls are needed", "not watch proc/v2"} {
+	for _, want := range []string{"more than 0.5 % of the calls of auth/v2 fail", "80ms; 300 calls are needed",
+		"not watch proc/v2"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("want %q in\n%s", want, out)
 		}
 	}
-	for _, bad := range []string{"max_p99=soon", "max_p99=10us", "min_calls=0", "guard=maybe", "max_failures=x", "check_time=0s"} {
-		if code, out := d.on(t, "", "config", "put", "auth", bad); code != exitUsage || !strings.Contains(out, strings.Split(bad, "=")[0]) {
+	for _, bad := range []string{"max_p99=soon", "max_p99=10us", "min_calls=0", "guard=maybe", "max_failures=x",
+		"check_time=0s"} {
+		if code, out := d.on(t, "", "config", "put", "auth", bad); code != exitUsage ||
+			!strings.Contains(out, strings.Split(bad, "=")[0]) {
 			t.Errorf("%s: exit code %d\n%s", bad, code, out)
 		}
 	}
@@ -369,7 +402,8 @@ func TestSecondReleaseIsRefused(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "new tokens")
 	code, out := d.on(t, "y\n", "start", "--by", "bob", "--reason", "mine")
-	if code != exitProblem || !strings.Contains(out, "of alice (new tokens) is open since") || !strings.Contains(out, "skerry release ship") {
+	if code != exitProblem || !strings.Contains(out, "of alice (new tokens) is open since") ||
+		!strings.Contains(out, "skerry release ship") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	if code, out := d.on(t, "", "start", "--by", "bob"); code != exitUsage || !strings.Contains(out, "--reason WHY") {
@@ -391,7 +425,8 @@ func TestOperatorByDefault(t *testing.T) {
 // versions without a rule.
 func TestStartWarnsOfVersions(t *testing.T) {
 	d := newDrill()
-	if out := d.must(t, "start", "--by", "alice", "--reason", "x"); !strings.Contains(out, "fix no version of auth, as v1 and v2 run at once") {
+	if out := d.must(t, "start", "--by", "alice", "--reason", "x"); !strings.Contains(out,
+		"fix no version of auth, as v1 and v2 run at once") {
 		t.Errorf("no warning:\n%s", out)
 	}
 	d = newDrill()
@@ -413,7 +448,8 @@ func TestLogWithoutProcesses(t *testing.T) {
 	if code, out := d.on(t, "", "status"); code != exitOK || !strings.Contains(out, "No process of the site answers") {
 		t.Errorf("status: exit code %d\n%s", code, out)
 	}
-	if code, out := d.on(t, "", "commit", "--yes"); code != exitUnreachable || !strings.Contains(out, "no process of the site answers") {
+	if code, out := d.on(t, "", "commit", "--yes"); code != exitUnreachable ||
+		!strings.Contains(out, "no process of the site answers") {
 		t.Errorf("commit: exit code %d\n%s", code, out)
 	}
 }
@@ -426,7 +462,8 @@ func TestLogIsOneDocument(t *testing.T) {
 			d.Signers = make([]signer, len(d.Entries))
 			code, out := d.on(t, "", line...)
 			var list []map[string]any
-			if err := json.Unmarshal([]byte(out), &list); err != nil || code != exitOK || len(list) != want || list == nil {
+			if err := json.Unmarshal([]byte(out), &list); err != nil || code != exitOK || len(list) != want ||
+				list == nil {
 				t.Errorf("%v: exit code %d, %v, want an array of %d:\n%s", line, code, err, want, out)
 			}
 		}
@@ -467,14 +504,16 @@ func TestNothingIsDoneWithoutYes(t *testing.T) {
 			t.Errorf("answer %q: exit code %d, %d entries\n%s", answer, code, len(d.Entries), out)
 		}
 	}
-	if code, _ := d.on(t, "y\n", "start", "--by", "alice", "--reason", "x", "--json"); code != exitUsage || len(d.Entries) != 0 {
+	if code, _ := d.on(t, "y\n", "start", "--by", "alice", "--reason", "x", "--json"); code != exitUsage ||
+		len(d.Entries) != 0 {
 		t.Errorf("--json without --yes: exit code %d", code)
 	}
 }
 
 func TestStepsOutOfOrder(t *testing.T) {
 	d := newDrill()
-	for _, line := range [][]string{{"commit"}, {"ship", "auth", "--version", "v2"}, {"clean"}, {"rollback"}, {"holders"}} {
+	for _, line := range [][]string{{"commit"}, {"ship", "auth", "--version", "v2"}, {"clean"}, {"rollback"},
+		{"holders"}} {
 		if code, out := d.on(t, "y\n", line...); code != exitProblem || !strings.Contains(out, "skerry release start") {
 			t.Errorf("%v without a release: exit code %d\n%s", line, code, out)
 		}
@@ -493,7 +532,8 @@ func TestStepsOutOfOrder(t *testing.T) {
 func TestShipDoesNotWaitForTheDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
-		d.Instances = append(d.Instances, discovery.Entry{Service: "auth", Version: "v1", Addr: "10.0.0.9:7000", State: discovery.OK})
+		d.Instances = append(d.Instances, discovery.Entry{Service: "auth", Version: "v1", Addr: "10.0.0.9:7000",
+			State: discovery.OK})
 		d.refused = map[string]error{"10.0.0.9:7000": errors.New("connection refused")}
 		d.must(t, "start", "--by", "alice", "--reason", "x")
 		code, out := d.on(t, "", "ship", "auth", "--version", "v2", "--wait", "10s", "--yes")
@@ -533,7 +573,8 @@ func TestShipWaitsAndChecks(t *testing.T) {
 			{"of one module", []string{"auth", "proc", "--version", "v2"}},
 			{"nothing to ship", nil},
 		} {
-			if code, out := d.on(t, "", append([]string{"ship", "--yes"}, c.line...)...); code != exitUsage || !strings.Contains(out, c.want) {
+			if code, out := d.on(t, "", append([]string{"ship", "--yes"}, c.line...)...); code != exitUsage ||
+				!strings.Contains(out, c.want) {
 				t.Errorf("%v: exit code %d, want %q\n%s", c.line, code, c.want, out)
 			}
 		}
@@ -547,19 +588,22 @@ func TestManifest(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	path := filepath.Join(t.TempDir(), "release.yaml")
-	text := "modules:\n  auth: {version: v2, wish: 2, check: 'test $SKERRY_SETTING_COLOUR = red', env: {colour: red}}\n  proc: {version: v2, strategy: waiting, patience: 5s, give_up: true}\n"
+	text := "modules:\n  auth: {version: v2, wish: 2, check: 'test $SKERRY_SETTING_COLOUR = red', env: {colour: " +
+		"red}}\n  proc: {version: v2, strategy: waiting, patience: 5s, give_up: true}\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d.must(t, "ship", "--file", path)
 	r, _ := d.session()
-	if len(r.Modules) != 2 || r.Modules[0].New != "v2" || r.Modules[1].Strategy != rollout.Waiting || r.Modules[1].Patience != 5*time.Second || !r.Modules[1].GiveUp {
+	if len(r.Modules) != 2 || r.Modules[0].New != "v2" || r.Modules[1].Strategy != rollout.Waiting ||
+		r.Modules[1].Patience != 5*time.Second || !r.Modules[1].GiveUp {
 		t.Errorf("modules: %+v", r.Modules)
 	}
 	if err := os.WriteFile(path, []byte("modules: {auth: {verzion: v2}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := d.on(t, "", "ship", "--file", path, "--yes"); code != exitUsage || !strings.Contains(out, "verzion") {
+	if code, out := d.on(t, "", "ship", "--file", path, "--yes"); code != exitUsage ||
+		!strings.Contains(out, "verzion") {
 		t.Errorf("mistake in the manifest: exit code %d\n%s", code, out)
 	}
 }
@@ -572,12 +616,14 @@ func TestGuardTurnsBack(t *testing.T) {
 		d.must(t, "start", "--by", "alice", "--reason", "x")
 		d.must(t, "ship", "auth", "--version", "v2")
 		began := time.Now()
-		code, out := d.on(t, "", "commit", "--ramp", "10,50,100", "--every", "1m", "--max-failures", "1%", "--max-p99", "200ms", "--yes")
+		code, out := d.on(t, "", "commit", "--ramp", "10,50,100", "--every", "1m", "--max-failures", "1%", "--max-p99",
+			"200ms", "--yes")
 		r, _ := d.session()
 		if code != exitProblem || r.State != rollout.RollingBack || time.Since(began) != 2*time.Minute {
 			t.Errorf("exit code %d, %s after %v", code, r.State, time.Since(began))
 		}
-		for _, want := range []string{"roll back when more than 1 % of the calls of auth/v2 fail", "take longer than 200ms", "the guard turns back", "meet auth/v1 again"} {
+		for _, want := range []string{"roll back when more than 1 % of the calls of auth/v2 fail",
+			"take longer than 200ms", "the guard turns back", "meet auth/v1 again"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("want %q in\n%s", want, out)
 			}
@@ -606,9 +652,11 @@ func TestDifferences(t *testing.T) {
 	d.Processes[0].Applied.N--
 	d.Processes[1].Silent = 42 * time.Second
 	d.Instances = d.Instances[2:] // both auth/v1
-	d.Instances = append(d.Instances, discovery.Entry{Service: "auth", Version: "v9", Addr: "10.0.0.9:7000", State: discovery.OK})
+	d.Instances = append(d.Instances, discovery.Entry{Service: "auth", Version: "v9", Addr: "10.0.0.9:7000",
+		State: discovery.OK})
 	code, out := d.on(t, "", "validate")
-	for _, want := range []string{"auth/v1 is the backup, and no instance", "auth/v9 is in no release", "alpha/11/a goes by generation 2, the newest is 3", "beta/12/b has not answered for 42s"} {
+	for _, want := range []string{"auth/v1 is the backup, and no instance", "auth/v9 is in no release",
+		"alpha/11/a goes by generation 2, the newest is 3", "beta/12/b has not answered for 42s"} {
 		if code != exitProblem || !strings.Contains(out, want) {
 			t.Errorf("exit code %d, want %q\n%s", code, want, out)
 		}
@@ -629,7 +677,8 @@ func TestTheLogStaysWithSomebody(t *testing.T) {
 	}
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	d.must(t, "ship", "auth", "--version", "v2", "--strategy", "blocking")
-	if code, out := d.on(t, "", "commit", "--yes"); code != exitProblem || !strings.Contains(out, "would be forgotten") {
+	if code, out := d.on(t, "", "commit", "--yes"); code != exitProblem ||
+		!strings.Contains(out, "would be forgotten") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	d.Processes[2].Runs = nil // a caller

@@ -87,7 +87,8 @@ func TestKeep(t *testing.T) {
 		err := Keep(ctx, to, provider(check), func(e Event) {
 			seen = append(seen, fmt.Sprintf("%s/%d", e.State, len(to.listed)))
 		})
-		want := []string{"waiting/0", "listed/1", "failing/1", "listed/1", "failing/1", "failing/1", "withdrawn/0", "listed/1", "stopped/0"}
+		want := []string{"waiting/0", "listed/1", "failing/1", "listed/1", "failing/1", "failing/1", "withdrawn/0",
+			"listed/1", "stopped/0"}
 		if err != nil || !slices.Equal(seen, want) {
 			t.Errorf("%v\nhave %v\nwant %v", err, seen, want)
 		}
@@ -186,9 +187,12 @@ func TestProviderWithoutAThreadForTheCheck(t *testing.T) {
 		want     []State
 		forgets  bool
 	}{
-		"busy":   {func() int64 { return time.Now().UnixMilli() }, context.DeadlineExceeded, []State{Listed, Busy, Listed, Stopped}, false},
-		"frozen": {func() int64 { return 7 }, context.DeadlineExceeded, []State{Listed, Failing, Failing, Withdrawn}, false},
-		"dead":   {func() int64 { return time.Now().UnixMilli() }, errors.New("refused"), []State{Listed, Failing, Failing, Withdrawn}, false},
+		"busy": {func() int64 { return time.Now().UnixMilli() }, context.DeadlineExceeded,
+			[]State{Listed, Busy, Listed, Stopped}, false},
+		"frozen": {func() int64 { return 7 }, context.DeadlineExceeded, []State{Listed, Failing, Failing, Withdrawn},
+			false},
+		"dead": {func() int64 { return time.Now().UnixMilli() }, errors.New("refused"),
+			[]State{Listed, Failing, Failing, Withdrawn}, false},
 		"busy, and a caller does not always tell": {
 			func() int64 { return time.Now().UnixMilli() }, context.DeadlineExceeded,
 			[]State{Listed, Busy, Listed, Stopped}, true,
@@ -259,7 +263,8 @@ func TestEntriesOfPlainServers(t *testing.T) {
 		t.Errorf("%+v, %v", p.Instance, err)
 	}
 	for _, e := range []Entry{
-		{Prefix: "Auth:"}, {Prefix: "a b"}, {Concurrency: -1}, {Prefix: "Auth", Protocol: "http"}, {Concurrency: 8, Protocol: "skerry"},
+		{Prefix: "Auth:"}, {Prefix: "a b"}, {Concurrency: -1}, {Prefix: "Auth", Protocol: "http"},
+		{Concurrency: 8, Protocol: "skerry"},
 	} {
 		if p, err := read(e); err == nil {
 			t.Errorf("%+v is taken: %+v", e, p.Instance)

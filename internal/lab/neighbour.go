@@ -32,7 +32,8 @@ func makeRoom(t T, n int) {
 		for _, limit := range []string{"gc_thresh3", "gc_thresh2", "gc_thresh1"} {
 			if err = os.WriteFile(dir+limit, fmt.Append(nil, neighbours), 0o644); err != nil && n*n > have {
 				t.Fatalf(
-					"lab: the machine's table of %s neighbours has %d places, %d hosts need %d: set net.%s.neigh.default.gc_thresh1, 2 and 3 to %d: %v",
+					"lab: the machine's table of %s neighbours has %d places, %d hosts need %d: set "+
+						"net.%s.neigh.default.gc_thresh1, 2 and 3 to %d: %v",
 					family,
 					have,
 					n,

@@ -21,13 +21,16 @@ import (
 
 // oddInstances are columns of skerry_instance that no skerry writes.
 var oddInstances = []string{
-	`{"tags": {"rack": 7}}`, `{"tags": [1]}`, `{"tags": "x"}`, `{"tags": null}`, `{"tags": {"a": {"b": []}}}`, `{"tags": {"é": "x"}}`,
+	`{"tags": {"rack": 7}}`, `{"tags": [1]}`, `{"tags": "x"}`, `{"tags": null}`, `{"tags": {"a": {"b": []}}}`,
+	`{"tags": {"é": "x"}}`,
 	`{"started": "infinity"}`, `{"started": "-infinity"}`, `{"started": "4000-01-01 BC"}`, `{"started": null}`,
-	`{"changed": "infinity"}`, `{"changed": null}`, `{"gone": 1, "changed": "-infinity"}`, `{"gone": 1, "changed": "4000-01-01 BC"}`,
+	`{"changed": "infinity"}`, `{"changed": null}`, `{"gone": 1, "changed": "-infinity"}`,
+	`{"gone": 1, "changed": "4000-01-01 BC"}`,
 	`{"rev": 9223372036854775807}`, `{"rev": -9223372036854775808}`, `{"rev": 0}`, `{"rev": null}`,
 	`{"port": -1}`, `{"port": 0}`, `{"port": 2147483647}`, `{"weight": -2147483648}`, `{"weight": 2147483647}`,
 	`{"gone": 3000}`, `{"gone": -1}`, `{"gone": 4}`, `{"gone": null}`,
-	`{"owner": ""}`, `{"owner": "odd"}`, `{"owner": "odd/x/y"}`, `{"owner": "odd/01/1"}`, `{"owner": "odd\u001b[2J/1/1"}`, `{"owner": "//"}`,
+	`{"owner": ""}`, `{"owner": "odd"}`, `{"owner": "odd/x/y"}`, `{"owner": "odd/01/1"}`,
+	`{"owner": "odd\u001b[2J/1/1"}`, `{"owner": "//"}`,
 	`{"version": "v 1"}`, `{"version": "\u001b[2J"}`, `{"zone": "a\nb"}`, `{"protocol": "carrier pigeon"}`,
 	`{"host": ""}`, `{"host": "a b"}`, `{"host": "0.0.0.0"}`, `{"host": "x\ny"}`,
 }
@@ -116,7 +119,8 @@ func TestOwnOddRow(t *testing.T) {
 	a, b := start(t, quick(t, server.URL(db), newOwner())), start(t, quick(t, server.URL(db), newOwner()))
 	in := a.offer()
 	b.sees(2*time.Second, in)
-	for _, set := range []string{`tags = '{"rack": 7}'`, "started = 'infinity'", "rev = 9223372036854775807", "rev = 0", "weight = -5", "gone = 9"} {
+	for _, set := range []string{`tags = '{"rack": 7}'`, "started = 'infinity'", "rev = 9223372036854775807", "rev = 0",
+		"weight = -5", "gone = 9"} {
 		server.Exec(t, db, "UPDATE skerry_instance SET "+set)
 		for deadline := time.Now().Add(10 * time.Second); ; {
 			sane := one[bool](
@@ -161,7 +165,8 @@ func TestOddRowsOfTheCluster(t *testing.T) {
 		"skerry_told SET at = NULL",
 		"skerry_cluster SET pulse = 'infinity', resumed = 'infinity', cleaned = 'infinity'",
 		"skerry_cluster SET pulse = '-infinity', resumed = '-infinity', cleaned = '-infinity'",
-		"skerry_cluster SET pulse = '294276-12-31 23:59:59', resumed = '294276-12-31 23:59:59', cleaned = '4713-01-01 BC'",
+		"skerry_cluster SET pulse = '294276-12-31 23:59:59', resumed = '294276-12-31 23:59:59', cleaned = " +
+			"'4713-01-01 BC'",
 		"skerry_cluster SET pulse = NULL, resumed = NULL, cleaned = NULL",
 		"skerry_lease SET heartbeat = 'infinity'",
 		"skerry_lease SET valid = '178000000 years'",
@@ -180,7 +185,8 @@ func TestOddRowsOfTheCluster(t *testing.T) {
 			for _, statement := range []string{ // each alone: together their locks could block a process
 				"ALTER TABLE skerry_revision ALTER rev DROP NOT NULL, ALTER kept DROP NOT NULL",
 				"ALTER TABLE skerry_told ALTER rev DROP NOT NULL, ALTER pause DROP NOT NULL, ALTER at DROP NOT NULL",
-				"ALTER TABLE skerry_cluster ALTER pulse DROP NOT NULL, ALTER resumed DROP NOT NULL, ALTER cleaned DROP NOT NULL",
+				"ALTER TABLE skerry_cluster ALTER pulse DROP NOT NULL, ALTER resumed DROP NOT NULL, ALTER cleaned " +
+					"DROP NOT NULL",
 				"ALTER TABLE skerry_lease ALTER heartbeat DROP NOT NULL, ALTER valid DROP NOT NULL",
 				"UPDATE " + set,
 			} {
@@ -206,7 +212,8 @@ func TestOddRowsOfTheCluster(t *testing.T) {
 			}
 			b.sees(2*time.Second, in, two)
 			start(t, quick(t, server.URL(db), newOwner())).sees(2*time.Second, in, two)
-			if n := one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_service_registry WHERE alive"); n != 2 {
+			if n := one[int](t, server.URL(db),
+				"SELECT count(*)::int FROM skerry_service_registry WHERE alive"); n != 2 {
 				t.Errorf("the view shows %d living registrations, want 2", n)
 			}
 			sane := one[bool](t, server.URL(db), "SELECT rev BETWEEN 1 AND 1::bigint << 62 FROM skerry_revision")
@@ -261,9 +268,10 @@ func TestOddRules(t *testing.T) {
 		sql   string
 		stops bool // the log ends before it
 	}{
-		"bad bytes":         {`UPDATE skerry_rule SET record = '\x00ff' WHERE n = 2`, true},
-		"no bytes":          {`UPDATE skerry_rule SET record = '' WHERE n = 2`, true},
-		"too long":          {`UPDATE skerry_rule SET record = convert_to(repeat(' ', 2000000), 'UTF8') WHERE n = 2`, true},
+		"bad bytes": {`UPDATE skerry_rule SET record = '\x00ff' WHERE n = 2`, true},
+		"no bytes":  {`UPDATE skerry_rule SET record = '' WHERE n = 2`, true},
+		"too long": {`UPDATE skerry_rule SET record = convert_to(repeat(' ', 2000000), 'UTF8') WHERE n = 2`,
+			true},
 		"NULL":              {`ALTER TABLE skerry_rule ALTER record DROP NOT NULL; UPDATE skerry_rule SET record = NULL WHERE n = 2`, true},
 		"another's place":   {`UPDATE skerry_rule r SET record = o.record, hash = o.hash FROM skerry_rule o WHERE r.n = 2 AND o.n = 1`, true},
 		"another hash":      {`UPDATE skerry_rule SET hash = '\x01' WHERE n = 2`, true},
@@ -302,7 +310,8 @@ func TestOddRules(t *testing.T) {
 				t.Errorf("%d entries, %v; want %d", len(entries), err, want)
 			}
 			switch err := add(); {
-			case c.stops && (err == nil || !strings.Contains(err.Error(), "skerry_rule") || !strings.Contains(err.Error(), "n 2")):
+			case c.stops && (err == nil || !strings.Contains(err.Error(), "skerry_rule") ||
+				!strings.Contains(err.Error(), "n 2")):
 				t.Errorf("an entry behind it: %v; want an error that names the row", err)
 			case !c.stops && err != nil:
 				t.Errorf("the next entry: %v", err)
@@ -325,7 +334,8 @@ func TestOddStats(t *testing.T) {
 	db := server.CreateDB(t)
 	a := start(t, quick(t, server.URL(db), newOwner()))
 	a.offer()
-	if err := a.Write(t.Context(), []health.Row{row(health.Server, "login", "portal", 10, 0, time.Millisecond)}); err != nil {
+	if err := a.Write(t.Context(), []health.Row{row(health.Server, "login", "portal", 10, 0,
+		time.Millisecond)}); err != nil {
 		t.Fatal(err)
 	}
 	odd := []string{
@@ -342,7 +352,9 @@ func TestOddStats(t *testing.T) {
 	}
 	sql := "CREATE TABLE sane AS TABLE skerry_call_stat;"
 	for _, set := range odd {
-		sql += "UPDATE skerry_call_stat SET " + set + "; CREATE TABLE IF NOT EXISTS kept AS TABLE skerry_call_stat WITH NO DATA; INSERT INTO kept TABLE skerry_call_stat; TRUNCATE skerry_call_stat; INSERT INTO skerry_call_stat TABLE sane;"
+		sql += "UPDATE skerry_call_stat SET " + set +
+			"; CREATE TABLE IF NOT EXISTS kept AS TABLE skerry_call_stat WITH NO DATA; INSERT INTO kept TABLE " +
+			"skerry_call_stat; TRUNCATE skerry_call_stat; INSERT INTO skerry_call_stat TABLE sane;"
 	}
 	server.Exec(t, db, sql+"INSERT INTO skerry_call_stat TABLE kept")
 	stats, err := a.Stats(t.Context(), postgres.StatQuery{})

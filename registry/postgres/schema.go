@@ -52,7 +52,8 @@ const (
 var (
 	errOldTables = errors.New(
 		"the tables of skerry are of a version before 4, which shares none with this one, and are left alone: " +
-			"stop the processes of the earlier skerry, and let an administrator of the database run the SQL of `skerry schema --replace`; " +
+			"stop the processes of the earlier skerry, and let an administrator of the database run the SQL of " +
+			"`skerry schema --replace`; " +
 			"it drops the tables with the registrations, statistics and release log in them, and makes new ones",
 	)
 	ErrNoTables  = errors.New("skerry has no tables in this database yet: the first service makes them")

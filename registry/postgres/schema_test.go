@@ -65,7 +65,8 @@ func future(version, needs int) string {
 	sql := fmt.Sprintf(
 		"INSERT INTO skerry_schema (version, needs) VALUES (%d, %d); CREATE TABLE skerry_moon (phase text);", version,
 		needs)
-	for _, table := range []string{"schema", "cluster", "revision", "told", "lease", "instance", "call_stat", "rule", "head", "secret"} {
+	for _, table := range []string{"schema", "cluster", "revision", "told", "lease", "instance", "call_stat", "rule",
+		"head", "secret"} {
 		sql += "ALTER TABLE skerry_" + table + " ADD COLUMN future text NOT NULL DEFAULT 'later';"
 	}
 	return sql
@@ -121,16 +122,20 @@ func TestTablesOfALaterVersion(t *testing.T) {
 	server.Exec(
 		t,
 		db,
-		"UPDATE skerry_instance SET changed = now() - interval '1 hour'; UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'; "+
-			"INSERT INTO skerry_lease (cluster, owner, heartbeat, valid) SELECT 'other', i || repeat('x', 1000), now(), '1 hour' FROM generate_series(1, 1000) i; DELETE FROM skerry_lease WHERE cluster = 'other'",
+		"UPDATE skerry_instance SET changed = now() - interval '1 hour'; UPDATE skerry_cluster SET cleaned = now() - "+
+			"interval '11 minutes'; "+
+			"INSERT INTO skerry_lease (cluster, owner, heartbeat, valid) SELECT 'other', i || repeat('x', 1000), "+
+			"now(), '1 hour' FROM generate_series(1, 1000) i; DELETE FROM skerry_lease WHERE cluster = 'other'",
 	)
 	await(t, 10*time.Second, "the space is given back and the old row has gone", func() bool {
 		return one[bool](t, server.URL(db),
 			"SELECT pg_relation_size('skerry_lease') < 100000 AND (SELECT count(*) FROM skerry_instance) = 2")
 	})
 	b.sees(time.Second, list...)
-	const kept = "SELECT (SELECT future FROM skerry_cluster) || ' ' || (SELECT future FROM skerry_lease WHERE owner LIKE '%s') || ' ' || (SELECT future FROM skerry_told) || ' ' || (SELECT max(version) FROM skerry_schema)"
-	if got, want := one[string](t, server.URL(db), fmt.Sprintf(kept, before.owner.String())), fmt.Sprintf("kept kept kept %d", postgres.SchemaVersion+1); got != want {
+	const kept = "SELECT (SELECT future FROM skerry_cluster) || ' ' || (SELECT future FROM skerry_lease WHERE owner " +
+		"LIKE '%s') || ' ' || (SELECT future FROM skerry_told) || ' ' || (SELECT max(version) FROM skerry_schema)"
+	if got, want := one[string](t, server.URL(db), fmt.Sprintf(kept, before.owner.String())),
+		fmt.Sprintf("kept kept kept %d", postgres.SchemaVersion+1); got != want {
 		t.Errorf("columns of the later version: %q, want %q", got, want)
 	}
 	if p := probe(t, server.URL(db)); len(p.Problems()) != 0 || p.SchemaVersion != postgres.SchemaVersion+1 {
@@ -204,12 +209,14 @@ func TestLink(t *testing.T) {
 		url  string
 		want postgres.Link
 	}{
-		"socket":   {server.SocketURL(db), postgres.Link{Socket: true}},
-		"TCP":      {plain + "sslmode=disable", postgres.Link{Loopback: true}},
-		"prefer":   {plain + "sslmode=prefer", postgres.Link{Loopback: true, Encrypted: true}},
-		"require":  {plain + "sslmode=require", postgres.Link{Loopback: true, Encrypted: true}},
-		"verified": {plain + "sslmode=verify-full&sslrootcert=" + server.Certificate(), postgres.Link{Loopback: true, Encrypted: true, Verified: true}},
-		"by a CA":  {plain + "sslmode=verify-ca&sslrootcert=" + server.Certificate(), postgres.Link{Loopback: true, Encrypted: true, Verified: true}},
+		"socket":  {server.SocketURL(db), postgres.Link{Socket: true}},
+		"TCP":     {plain + "sslmode=disable", postgres.Link{Loopback: true}},
+		"prefer":  {plain + "sslmode=prefer", postgres.Link{Loopback: true, Encrypted: true}},
+		"require": {plain + "sslmode=require", postgres.Link{Loopback: true, Encrypted: true}},
+		"verified": {plain + "sslmode=verify-full&sslrootcert=" + server.Certificate(),
+			postgres.Link{Loopback: true, Encrypted: true, Verified: true}},
+		"by a CA": {plain + "sslmode=verify-ca&sslrootcert=" + server.Certificate(),
+			postgres.Link{Loopback: true, Encrypted: true, Verified: true}},
 	} {
 		a := start(t, quick(t, c.url, newOwner()))
 		a.until(3*time.Second, name, live)

@@ -49,7 +49,8 @@ func TestStats(t *testing.T) {
 		t.Fatalf("%v, %+v; want the two sides of login", err, stats)
 	}
 	c := stats[0]
-	if c.Side != "client" || c.Calls != 10 || c.Failures != 2 || c.Outcomes[health.OK] != 8 || c.Outcomes[health.Timeout] != 2 ||
+	if c.Side != "client" || c.Calls != 10 || c.Failures != 2 || c.Outcomes[health.OK] != 8 ||
+		c.Outcomes[health.Timeout] != 2 ||
 		c.Mean != 3*time.Millisecond || c.P50 != 3*time.Millisecond || c.P99 != 14*time.Millisecond ||
 		c.Max != 21*time.Millisecond ||
 		c.Processes != 1 {
@@ -66,7 +67,8 @@ func TestStats(t *testing.T) {
 	who := one[string](
 		t,
 		server.URL(db),
-		"SELECT string_agg(DISTINCT side || ' ' || host || ':' || port, ', ' ORDER BY side || ' ' || host || ':' || port) FROM skerry_call_stat",
+		"SELECT string_agg(DISTINCT side || ' ' || host || ':' || port, ', ' ORDER BY side || ' ' || host || ':' || "+
+			"port) FROM skerry_call_stat",
 	)
 	if want := "client " + b.owner.Host + ":0, server " + a.owner.Host + ":7000"; who != want {
 		t.Errorf("counted by %q, want %q", who, want)
@@ -101,12 +103,14 @@ func TestStatsOfOddNames(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := a.Write(t.Context(), []health.Row{row(health.Server, "login", "🚢", 1, 0, time.Millisecond)}); err != nil {
+		if err := a.Write(t.Context(), []health.Row{row(health.Server, "login", "🚢", 1, 0,
+			time.Millisecond)}); err != nil {
 			t.Fatal(err)
 		}
 		peers := one[string](t, server.URL(db)+"&client_encoding=UTF8",
 			"SELECT string_agg(DISTINCT left(peer, 20), ' ' ORDER BY left(peer, 20)) FROM skerry_call_stat")
-		for _, want := range []string{"portal", `"nul\x00"`, `"bytes\xff"`, `"\x1b[2J"`, strings.Repeat("x", 20), "认证", ship} {
+		for _, want := range []string{"portal", `"nul\x00"`, `"bytes\xff"`, `"\x1b[2J"`, strings.Repeat("x", 20),
+			"认证", ship} {
 			if !slices.Contains(strings.Fields(peers), want) {
 				t.Errorf("%s: no %s among %s", db, want, peers)
 			}
@@ -159,7 +163,8 @@ func TestClean(t *testing.T) {
 	if err := a.Deregister(t.Context(), old.ID()); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Write(t.Context(), []health.Row{row(health.Client, "m", "p", 1, 0, 1), row(health.Client, "young", "p", 1, 0, 1)}); err != nil {
+	if err := a.Write(t.Context(), []health.Row{row(health.Client, "m", "p", 1, 0, 1),
+		row(health.Client, "young", "p", 1, 0, 1)}); err != nil {
 		t.Fatal(err)
 	}
 	a.sees(time.Second, kept)
@@ -186,7 +191,8 @@ func TestClean(t *testing.T) {
 		}
 		a.holds(200*time.Millisecond, kept)
 	}
-	if ok := one[bool](t, server.URL(db), "SELECT kept > 0 AND kept < rev FROM skerry_revision WHERE cluster = 'site'"); !ok {
+	if ok := one[bool](t, server.URL(db),
+		"SELECT kept > 0 AND kept < rev FROM skerry_revision WHERE cluster = 'site'"); !ok {
 		t.Error("kept does not say that removed rows are no longer there to be read")
 	}
 }

@@ -56,7 +56,8 @@ func TestAPartedLogIsShownAndNotWorkedOn(t *testing.T) {
 		ctx := t.Context()
 		w, c, logs := torn(t, store)
 		s := c.Status(ctx)
-		if len(s.Branches) != 2 || !errors.Is(s.Err, ErrParted) || !strings.Contains(s.Frozen, "skerry release adopt --keep") {
+		if len(s.Branches) != 2 || !errors.Is(s.Err, ErrParted) ||
+			!strings.Contains(s.Frozen, "skerry release adopt --keep") {
 			t.Fatalf("%d lines, %v", len(s.Branches), s.Err)
 		}
 		for _, l := range s.Branches {
@@ -75,14 +76,16 @@ func TestAPartedLogIsShownAndNotWorkedOn(t *testing.T) {
 		}
 		for step, err := range map[string]error{
 			"start":  c.Start(ctx, "spring", "why", ""),
-			"commit": c.Commit(ctx, rollout.Whole), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "vouch": c.Vouch(ctx),
+			"commit": c.Commit(ctx, rollout.Whole), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx),
+			"vouch": c.Vouch(ctx),
 		} {
 			if err == nil {
 				t.Errorf("%s: done on a log that has parted", step)
 			}
 		}
 		for keep, want := range map[string]error{"": ErrParted, "feed": ErrParted, "1": ErrParted} {
-			if err := c.Adopt(ctx, keep); !errors.Is(err, want) || !strings.Contains(err.Error(), logs[1][3].Hash()[:8]) {
+			if err := c.Adopt(ctx, keep); !errors.Is(err, want) ||
+				!strings.Contains(err.Error(), logs[1][3].Hash()[:8]) {
 				t.Errorf("adopt %q: %v", keep, err)
 			}
 		}
@@ -110,11 +113,13 @@ func TestAdoptEndsTheOtherLog(t *testing.T) {
 				}
 			}
 			e := entries[len(entries)-1]
-			if n := len(logs[keep]); len(entries) != n+1 || entries[n-1].Hash() != tip(logs[keep]).Hash || e.Generation != (rollout.Generation{Timeline: 1, N: 5}) || len(e.Ends) != len(logs[1-keep])-1 {
+			if n := len(logs[keep]); len(entries) != n+1 || entries[n-1].Hash() != tip(logs[keep]).Hash ||
+				e.Generation != (rollout.Generation{Timeline: 1, N: 5}) || len(e.Ends) != len(logs[1-keep])-1 {
 				t.Errorf("%d entries, the last is %v and ends %v", len(entries), e.Generation, e.Ends)
 			}
 			if mail, ok := log.Rule("mail"); !ok || mail.Version != []string{"v1", "v2"}[keep] {
-				t.Errorf("mail is %+v; where only the log that ends speaks of it, it keeps the version found first", mail)
+				t.Errorf("mail is %+v; where only the log that ends speaks of it, it keeps the version found first",
+					mail)
 			}
 			if auth, _ := log.Rule("auth"); auth.Version != []string{"v2", "v3"}[keep] {
 				t.Errorf("auth is %+v", auth)
@@ -281,7 +286,8 @@ func TestRoundsOfAnOldSite(t *testing.T) {
 		want uint64
 	}{
 		{nil, 0}, {rounds(0), 0}, {rounds(7, 5, 9), 9}, {rounds(0, 0, maxRound), jump}, {rounds(5, 1<<64-1), 5 + jump},
-		{rounds(0, jump*2, jump*2+3), 2 * jump}, {rounds(1<<64 - 1), maxRound}, {append(rounds(3), MemberStatus{Round: 90, Silent: "x"}), 3},
+		{rounds(0, jump*2, jump*2+3), 2 * jump}, {rounds(1<<64 - 1), maxRound},
+		{append(rounds(3), MemberStatus{Round: 90, Silent: "x"}), 3},
 	} {
 		if got := lastRound(tc.of); got != tc.want {
 			t.Errorf("%d: %d, want %d", i, got, tc.want)

@@ -104,7 +104,8 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
 			// It may have missed a commit: send it the known log.
 			learnt := m.Peer.Learn(ctx, known...)
-			if errors.Is(err, rollout.ErrGap) && errors.Is(learnt, rollout.ErrUnproven) && !errors.Is(learnt, rollout.ErrFork) {
+			if errors.Is(err, rollout.ErrGap) && errors.Is(learnt, rollout.ErrUnproven) &&
+				!errors.Is(learnt, rollout.ErrFork) {
 				return nil // it stopped before entries that only e vouches for, so it can't promise e
 			}
 			if learnt != nil {
@@ -114,7 +115,8 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 		}
 		return err
 	})
-	err = first(failed, ErrDatabaseKept, rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrRule, rollout.ErrUnproven)
+	err = first(failed, ErrDatabaseKept, rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrRule,
+		rollout.ErrUnproven)
 	if err == nil {
 		err = silent(ctx, b.Site, failed)
 	}
@@ -122,7 +124,8 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 		err = errNobody
 	}
 	if err != nil {
-		return fmt.Errorf("generation %v is not committed: %w", e.Generation, errors.Join(err, b.takeBack(ctx, members, e, by.Command, with.abandon)))
+		return fmt.Errorf("generation %v is not committed: %w", e.Generation,
+			errors.Join(err, b.takeBack(ctx, members, e, by.Command, with.abandon)))
 	}
 	return b.commit(ctx, members, known, e)
 }
@@ -148,14 +151,17 @@ func (b *Ballot) abandon(ctx context.Context, members []Member, e rollout.Entry,
 }
 
 // takeBack is abandon; by is the request if it was signed before.
-func (b *Ballot) takeBack(ctx context.Context, members []Member, e rollout.Entry, command string, by rollout.Undertaking) error {
+func (b *Ballot) takeBack(ctx context.Context, members []Member, e rollout.Entry, command string,
+	by rollout.Undertaking) error {
 	if by.Command == "" {
 		var err error
 		if by, err = b.undertaking(rollout.Entry.AbandonText, e, command); err != nil {
 			return fmt.Errorf("the promises stand, refresh settles them: %w", err)
 		}
 	}
-	ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error { return m.Peer.Abandon(ctx, e.WithoutProofs(), by) })
+	ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error {
+		return m.Peer.Abandon(ctx, e.WithoutProofs(), by)
+	})
 	return nil
 }
 
@@ -166,10 +172,12 @@ func (b *Ballot) commit(ctx context.Context, members []Member, known []rollout.E
 		return teach(ctx, m.Peer, append(known[:len(known):len(known)], e))
 	})
 	if fork := first(failed, rollout.ErrFork); fork != nil {
-		return fmt.Errorf("generation %v is committed, and a process has applied another in its place, without the processes that were vouched to be dead: %w", e.Generation, fork)
+		return fmt.Errorf("generation %v is committed, and a process has applied another in its place, without the "+
+			"processes that were vouched to be dead: %w", e.Generation, fork)
 	}
 	if len(failed) == len(members) {
-		return fmt.Errorf("generation %v was promised by all, and its commit has reached no process; refresh completes it", e.Generation)
+		return fmt.Errorf("generation %v was promised by all, and its commit has reached no process; refresh "+
+			"completes it", e.Generation)
 	}
 	return nil
 }

@@ -35,7 +35,8 @@ func (c *Controller) moment(ctx context.Context, log *rollout.Log) error {
 		c.cfg.Progress(Progress{Step: "moment", Service: names, Runs: busy, Waiting: waited})
 		if waited >= patience {
 			if giveUp {
-				return fmt.Errorf("%w for %v: %s may be called by requests at %s; commit again later, or with more patience", ErrNoMoment, patience, names, strings.Join(busy, ", "))
+				return fmt.Errorf("%w for %v: %s may be called by requests at %s; commit again later, or with more "+
+					"patience", ErrNoMoment, patience, names, strings.Join(busy, ", "))
 			}
 			return nil
 		}
@@ -66,7 +67,9 @@ func (c *Controller) needed(ctx context.Context, services []string) (busy []stri
 	}
 	for _, r := range all {
 		if slices.ContainsFunc(r.Inflight, func(h rollout.Inflight) bool {
-			return h.Live > 0 && slices.ContainsFunc(services, func(s string) bool { return graph.Path(r, h, s) != nil })
+			return h.Live > 0 && slices.ContainsFunc(services, func(s string) bool {
+				return graph.Path(r, h, s) != nil
+			})
 		}) {
 			busy = append(busy, r.Process)
 		}
@@ -95,12 +98,16 @@ func (c *Controller) handover(ctx context.Context) error {
 			return c.begun(ctx, log, r)
 		}
 		has := func(m rollout.Module) string { rule, _ := log.Rule(m.Service); return rule.Turn }
-		if yield := slices.DeleteFunc(slices.Clone(modules), func(m rollout.Module) bool { return has(m) == "" }); len(yield) > 0 {
+		if yield := slices.DeleteFunc(slices.Clone(modules),
+			func(m rollout.Module) bool { return has(m) == "" }); len(yield) > 0 {
 			if err = c.drain(ctx, drainsOf(yield, r.Since, has)); err == nil {
 				err = c.yield(ctx, r.Since, yield, has)
 			}
 		} else if err = c.free(ctx, log, entries, modules); err == nil {
-			err = c.step(ctx, "pass the turn to "+names(modules, func(m rollout.Module) string { rule, _ := log.Rule(m.Service); return rule.Version }),
+			err = c.step(ctx, "pass the turn to "+names(modules, func(m rollout.Module) string {
+				rule, _ := log.Rule(m.Service)
+				return rule.Version
+			}),
 				func(log *rollout.Log, now rollout.Release, _ rollout.Generation) (change, error) {
 					if now.Since != r.Since {
 						return change{}, errChanged
@@ -116,7 +123,8 @@ func (c *Controller) handover(ctx context.Context) error {
 }
 
 // yield takes the turn back, and records which processes ran the versions.
-func (c *Controller) yield(ctx context.Context, since rollout.Generation, modules []rollout.Module, has func(rollout.Module) string) error {
+func (c *Controller) yield(ctx context.Context, since rollout.Generation, modules []rollout.Module,
+	has func(rollout.Module) string) error {
 	owners := map[string][]rollout.Owner{}
 	look := c.look(ctx)
 	for _, m := range modules {
@@ -126,18 +134,20 @@ func (c *Controller) yield(ctx context.Context, since rollout.Generation, module
 			}
 		}
 	}
-	return c.step(ctx, "take the turn back from "+names(modules, has), func(log *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
-		if r.Since != since {
-			return change{}, errChanged
-		}
-		next, rules, retire, err := r.RevokeTurn(log, owners)
-		return change{session: next, rules: rules, retire: retire}, err
-	})
+	return c.step(ctx, "take the turn back from "+names(modules, has),
+		func(log *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
+			if r.Since != since {
+				return change{}, errChanged
+			}
+			next, rules, retire, err := r.RevokeTurn(log, owners)
+			return change{session: next, rules: rules, retire: retire}, err
+		})
 }
 
 // free waits until every process has applied the rules without a turn, and
 // every process that ran a yielded version has stopped it.
-func (c *Controller) free(ctx context.Context, log *rollout.Log, entries []rollout.Entry, modules []rollout.Module) error {
+func (c *Controller) free(ctx context.Context, log *rollout.Log, entries []rollout.Entry,
+	modules []rollout.Module) error {
 	for begun := time.Now(); ; {
 		mute := silent(ctx, c.cfg.Site, c.tell(ctx, entries))
 		free := mute == nil
@@ -151,7 +161,8 @@ func (c *Controller) free(ctx context.Context, log *rollout.Log, entries []rollo
 			free = free && len(runs) == 0
 			if len(runs) > 0 {
 				c.dismissFrom(ctx, m, runs)
-				c.cfg.Progress(Progress{Step: "leave", Service: m.Service, Version: m.Yielded, Runs: runs, Waiting: time.Since(begun)})
+				c.cfg.Progress(Progress{Step: "leave", Service: m.Service, Version: m.Yielded, Runs: runs,
+					Waiting: time.Since(begun)})
 			}
 		}
 		if free {
@@ -194,7 +205,9 @@ func (c *Controller) dismissFrom(ctx context.Context, m rollout.Module, processe
 	if err != nil {
 		return // the next poll reports it
 	}
-	members = slices.DeleteFunc(slices.Clone(members), func(o Member) bool { return !slices.Contains(processes, o.Process) })
+	members = slices.DeleteFunc(slices.Clone(members), func(o Member) bool {
+		return !slices.Contains(processes, o.Process)
+	})
 	ask(ctx, members, func(ctx context.Context, o Member) error {
 		_, err := o.Peer.Leave(ctx, m.Service, m.Yielded)
 		return err
@@ -215,7 +228,8 @@ func (c *Controller) begun(ctx context.Context, log *rollout.Log, r rollout.Rele
 			}
 			p := Progress{Step: "begin", Service: m.Service, Version: rule.Turn, Waiting: time.Since(begun)}
 			for _, o := range c.look(ctx).Members {
-				if slices.Contains(o.Runs, m.Service+"/"+rule.Turn) || slices.Contains(o.Waits, m.Service+"/"+rule.Turn) {
+				if slices.Contains(o.Runs, m.Service+"/"+rule.Turn) ||
+					slices.Contains(o.Waits, m.Service+"/"+rule.Turn) {
 					p.Runs = append(p.Runs, o.Process)
 				}
 			}

@@ -43,7 +43,8 @@ func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration
 			return nil
 		}
 		if err := s.prepared(ctx); err != nil {
-			return fmt.Errorf("the release stays at %s, and no command watches it: %w", percent(float64(share)/rollout.Whole), err)
+			return fmt.Errorf("the release stays at %s, and no command watches it: %w",
+				percent(float64(share)/rollout.Whole), err)
 		}
 		if err := s.watch(ctx); err != nil {
 			return err
@@ -110,7 +111,8 @@ func (s *stage) prepare(entries []rollout.Entry) error {
 		return err
 	}
 	t := &turn{entries: entries, append: s.c.cfg.Store.Append,
-		text: fmt.Sprintf("roll back by the guard, signed before the share of %s began", percent(float64(s.share)/rollout.Whole))}
+		text: fmt.Sprintf("roll back by the guard, signed before the share of %s began",
+			percent(float64(s.share)/rollout.Whole))}
 	if t.entry, err = s.c.draft(log, t.text, backwards); err != nil {
 		return err
 	}
@@ -164,7 +166,8 @@ func (s *stage) watch(ctx context.Context) error {
 			pause = min(left, pause)
 		}
 		if err := run.Sleep(ctx, pause); err != nil {
-			return fmt.Errorf("the release stays at %s, and no command watches it: %w", percent(float64(s.share)/rollout.Whole), err)
+			return fmt.Errorf("the release stays at %s, and no command watches it: %w",
+				percent(float64(s.share)/rollout.Whole), err)
 		}
 		silent := s.counts.look(ctx)
 		watched := s.counts.watched(s.r)
@@ -176,10 +179,12 @@ func (s *stage) watch(ctx context.Context) error {
 		left = s.every - time.Since(begun)
 		scarce := unjudged(watched)
 		over := left <= 0 && (scarce == "" || left <= -(patience-1)*s.every)
-		s.c.cfg.Progress(Progress{Step: "ramp", Share: s.share, Waiting: time.Since(begun), Left: left, Watched: watched, Silent: silent, Over: over})
+		s.c.cfg.Progress(Progress{Step: "ramp", Share: s.share, Waiting: time.Since(begun), Left: left,
+			Watched: watched, Silent: silent, Over: over})
 		switch {
 		case over && scarce != "" && !s.last:
-			return fmt.Errorf("%w: %s; the release stays at %s", ErrUnjudged, scarce, percent(float64(s.share)/rollout.Whole))
+			return fmt.Errorf("%w: %s; the release stays at %s", ErrUnjudged, scarce,
+				percent(float64(s.share)/rollout.Whole))
 		case over:
 			return nil
 		}
@@ -191,7 +196,8 @@ func unjudged(watched []Watched) string {
 	var names []string
 	for i := range watched {
 		if w := &watched[i]; !w.Judged() {
-			names = append(names, fmt.Sprintf("%s/%s had %d of the %d calls that it takes", w.Service, w.Version, max(w.Callees.Calls, w.Callers.Calls), w.Bounds.Least()))
+			names = append(names, fmt.Sprintf("%s/%s had %d of the %d calls that it takes", w.Service, w.Version,
+				max(w.Callees.Calls, w.Callers.Calls), w.Bounds.Least()))
 		}
 	}
 	return strings.Join(names, ", ")
@@ -214,7 +220,8 @@ func (s *stage) turnBack(ctx context.Context, breach string) error {
 		s.c.cfg.Progress(Progress{Step: "ramp", Share: s.share, Note: breach + "; the rollback waits: " + why.Error()})
 		waits := errors.Is(back, ErrFrozen) || errors.Is(back, ErrSilent) && time.Since(begun) < backTime
 		if !waits || run.Sleep(ctx, s.c.cfg.Pause) != nil {
-			return fmt.Errorf("%w: %s; BUT THE ROLLBACK FAILED, and the new versions still get %s of the requests: %w", ErrGuard, breach, percent(float64(s.share)/rollout.Whole), why)
+			return fmt.Errorf("%w: %s; BUT THE ROLLBACK FAILED, and the new versions still get %s of the requests: %w",
+				ErrGuard, breach, percent(float64(s.share)/rollout.Whole), why)
 		}
 	}
 }

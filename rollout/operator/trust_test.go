@@ -162,7 +162,8 @@ func TestAnOperatorWhomOneHostDoesNotKnow(t *testing.T) {
 	hash := s.proc(0).Log().Hash()
 	s.members[2].Peer = doubter{s.members[2].Peer}
 	err := s.controller(byHand("ann")).Start(t.Context(), "spring", "why", "")
-	if !errors.Is(err, rollout.ErrUnproven) || errors.Is(err, ErrSilent) || !strings.Contains(fmt.Sprint(err), s.members[2].Process) {
+	if !errors.Is(err, rollout.ErrUnproven) || errors.Is(err, ErrSilent) ||
+		!strings.Contains(fmt.Sprint(err), s.members[2].Process) {
 		t.Errorf("%v", err)
 	}
 	s.members[2].Peer = s.members[2].Peer.(doubter).Peer
@@ -177,7 +178,8 @@ func TestAnUnsignedTipFreezesSteps(t *testing.T) {
 	must(t, "start", c.Start(ctx, "spring", "why", ""))
 	log, _, err := c.Log(ctx)
 	must(t, "log", err)
-	for i, proofs := range [][]rollout.Proof{nil, {{Kind: rollout.SSHProof, Signature: mac("ann", rollout.ForPromise, "x"), Key: []byte("ann")}}} {
+	for i, proofs := range [][]rollout.Proof{nil,
+		{{Kind: rollout.SSHProof, Signature: mac("ann", rollout.ForPromise, "x"), Key: []byte("ann")}}} {
 		e, err := log.Next("forged", map[string]rollout.Rule{"auth": {Version: fmt.Sprint("forged", i)}}).Seal()
 		must(t, "seal", err)
 		for _, p := range proofs {
@@ -190,14 +192,16 @@ func TestAnUnsignedTipFreezesSteps(t *testing.T) {
 			}
 		}
 		for step, err := range map[string]error{
-			"ship": c.Ship(ctx, rollout.Module{Service: "auth", Old: "v1", New: "v2"}), "rollback": c.Rollback(ctx), "put": c.PutSettings(ctx, "auth", map[string]string{"a": "b"}),
+			"ship": c.Ship(ctx, rollout.Module{Service: "auth", Old: "v1", New: "v2"}), "rollback": c.Rollback(ctx),
+			"put":   c.PutSettings(ctx, "auth", map[string]string{"a": "b"}),
 			"clean": c.Clean(ctx), "refresh": c.Refresh(ctx, false),
 		} {
 			if !errors.Is(err, rollout.ErrUnproven) || !strings.Contains(err.Error(), "release vouch") {
 				t.Errorf("%s: %v", step, err)
 			}
 		}
-		if st := c.Status(ctx); !errors.Is(st.Err, rollout.ErrUnproven) || st.Rules["auth"].Version == fmt.Sprint("forged", i) {
+		if st := c.Status(ctx); !errors.Is(st.Err, rollout.ErrUnproven) ||
+			st.Rules["auth"].Version == fmt.Sprint("forged", i) {
 			t.Errorf("status: %v, %v", st.Err, st.Rules)
 		}
 		if got, _ := s.db.Since(ctx, log.Last()); len(got) != 1 {
@@ -229,11 +233,13 @@ func TestVouchBehindARemovedKey(t *testing.T) {
 		must(t, "newcomer", err)
 		s.members = append(s.members, Member{Process: "host/9/e", Peer: &proc{Agent: newcomer, w: s.world}})
 		whole := s.proc(0).Agent.Since(rollout.Generation{})
-		if err := newcomer.Learn(whole...); !errors.Is(err, rollout.ErrUnproven) || newcomer.Log().Last() != whole[0].Generation {
+		if err := newcomer.Learn(whole...); !errors.Is(err, rollout.ErrUnproven) ||
+			newcomer.Log().Last() != whole[0].Generation {
 			t.Errorf("the newcomer is at %v: %v", newcomer.Log().Last(), err)
 		}
 		ann := s.controller(byHand("ann"))
-		if err := ann.Commit(ctx, 1000); !errors.Is(err, rollout.ErrUnproven) || !strings.Contains(err.Error(), "release vouch") {
+		if err := ann.Commit(ctx, 1000); !errors.Is(err, rollout.ErrUnproven) ||
+			!strings.Contains(err.Error(), "release vouch") {
 			t.Errorf("a step on what bob has signed: %v", err)
 		}
 		for step, err := range map[string]error{"vouch": bob.Vouch(ctx), "start": bob.Start(ctx, "x", "y", "")} {
@@ -250,7 +256,8 @@ func TestVouchBehindARemovedKey(t *testing.T) {
 		log, entries, err := ann.Log(ctx)
 		must(t, "log", err)
 		s.at(t, log.Hash())
-		if last := entries[len(entries)-1]; last.By != "ann" || !strings.Contains(last.Step, "vouch") || last.Rules != nil {
+		if last := entries[len(entries)-1]; last.By != "ann" || !strings.Contains(last.Step, "vouch") ||
+			last.Rules != nil {
 			t.Errorf("%+v", last)
 		}
 		if r, _ := log.Session(); len(r.Modules) != 1 || r.Settings["auth"]["a"] != "b" {
@@ -285,7 +292,8 @@ func TestTheAgentGoesAway(t *testing.T) {
 				if refused {
 					needed = 3 // and taking it back
 				}
-				if failed := left < needed; failed != errors.Is(err, errAgentGone) || err == nil && (failed || refused) {
+				if failed := left < needed; failed != errors.Is(err, errAgentGone) || err == nil &&
+					(failed || refused) {
 					t.Errorf("%d signatures, silent %v: %v", left, silent, err)
 				}
 				s.proc(2).deafTo = ""

@@ -128,8 +128,10 @@ func (o *operator) ask() {
 func (o *operator) answer(p *proc, round uint64) {
 	applied := p.log
 	held, round, after := p.ledger.Report(round, o.release.Since)
-	r := rollout.Report{Process: p.name, Round: round, After: after, Applied: applied.Last(), Hash: applied.Hash(), Inflight: held,
-		Serves: []string{p.service}, Calls: callees(p.service), Running: map[string]int{p.service + "/" + p.version: p.running}}
+	r := rollout.Report{Process: p.name, Round: round, After: after, Applied: applied.Last(), Hash: applied.Hash(),
+		Inflight: held,
+		Serves:   []string{p.service}, Calls: callees(p.service),
+		Running: map[string]int{p.service + "/" + p.version: p.running}}
 	if o.w.without.edge && p.service == "cron" {
 		r.Calls = []string{}
 	}
@@ -171,7 +173,9 @@ func (o *operator) retire() {
 	o.must(err)
 	o.release = next
 	for _, r := range retirements {
-		o.w.history.Events = append(o.w.history.Events, rollouttest.Event{When: o.w.time(), Kind: rollouttest.EventDrained, Service: r.Service, Version: r.Version, Since: r.Floor})
+		o.w.history.Events = append(o.w.history.Events,
+			rollouttest.Event{When: o.w.time(), Kind: rollouttest.EventDrained, Service: r.Service, Version: r.Version,
+				Since: r.Floor})
 	}
 	o.w.commit(o.release.Name, nil, retirements...)
 	o.w.after(20, o.stop)
@@ -182,7 +186,8 @@ func (o *operator) retire() {
 func (o *operator) stop() {
 	for _, m := range o.release.Modules {
 		for _, p := range o.w.procs {
-			if p.service == m.Service && p.version == o.release.Outgoing(m) && !p.dead && (p.running > 0 || p.log.Floor(p.service, p.version) == (rollout.Generation{})) && !o.w.without.guard {
+			if p.service == m.Service && p.version == o.release.Outgoing(m) && !p.dead &&
+				(p.running > 0 || p.log.Floor(p.service, p.version) == (rollout.Generation{})) && !o.w.without.guard {
 				o.w.after(20, o.stop)
 				return
 			}
@@ -244,10 +249,11 @@ func TestWorldsCatchEveryMutant(t *testing.T) {
 		f faults
 		w without
 	}{
-		"no snapshot: every hop by its own rules":   {faults{slow: true}, without{token: true}},
-		"no fetch before routing, no callee check":  {faults{slow: true}, without{fetch: true, guard: true}},
-		"silence is death, no callee check":         {all, without{silence: true, guard: true}},
-		"forgotten edges, another version will do":  {faults{slow: true}, without{edge: true, guard: true, refusal: true}},
+		"no snapshot: every hop by its own rules":  {faults{slow: true}, without{token: true}},
+		"no fetch before routing, no callee check": {faults{slow: true}, without{fetch: true, guard: true}},
+		"silence is death, no callee check":        {all, without{silence: true, guard: true}},
+		"forgotten edges, another version will do": {faults{slow: true},
+			without{edge: true, guard: true, refusal: true}},
 		"silence is death, another version will do": {all, without{silence: true, guard: true, refusal: true}},
 	} {
 		t.Run(name, func(t *testing.T) {

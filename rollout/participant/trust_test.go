@@ -22,7 +22,8 @@ type keyring struct {
 func (k *keyring) Signer(p rollout.Purpose, text string, proof rollout.Proof) (string, error) {
 	k.checks++
 	name := string(proof.Key)
-	if pub := k.keys[name]; proof.Kind != rollout.SSHProof || pub == nil || !ed25519.Verify(pub, []byte(string(p)+"\x00"+text), proof.Signature) {
+	if pub := k.keys[name]; proof.Kind != rollout.SSHProof || pub == nil ||
+		!ed25519.Verify(pub, []byte(string(p)+"\x00"+text), proof.Signature) {
 		return "", fmt.Errorf("no key of the ring has signed it, %q says that it has", name)
 	}
 	return name, nil
@@ -36,7 +37,8 @@ func (o operator) key() ed25519.PrivateKey {
 }
 
 func (o operator) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
-	return rollout.Proof{Kind: rollout.SSHProof, Signature: ed25519.Sign(o.key(), []byte(string(p)+"\x00"+text)), Key: []byte(o)}, nil
+	return rollout.Proof{Kind: rollout.SSHProof, Signature: ed25519.Sign(o.key(), []byte(string(p)+"\x00"+text)),
+		Key: []byte(o)}, nil
 }
 
 // entry returns e signed by the operator.
@@ -192,17 +194,21 @@ func TestAnEntryFitsOnePlace(t *testing.T) {
 		e    rollout.Entry
 		want error
 	}{
-		"another cluster":                  {change(func(e *rollout.Entry) { e.Cluster = "shop-test" }), rollout.ErrForeign},
-		"another timeline, not after this": {change(func(e *rollout.Entry) { e.Generation.Timeline++; e.Previous = "feed" }), rollout.ErrFork},
-		"a number left out":                {change(func(e *rollout.Entry) { e.Generation.N++ }), rollout.ErrGap},
-		"a number used again":              {change(func(e *rollout.Entry) { e.Generation.N-- }), rollout.ErrFork},
-		"another parent":                   {change(func(e *rollout.Entry) { e.Previous = "feed" }), rollout.ErrFork},
-		"one byte altered":                 {byte1, rollout.ErrUnproven},
-		"no proof":                         {good.WithoutProofs(), rollout.ErrUnproven},
-		"the proof of a promise":           {with(promise), rollout.ErrUnproven},
-		"the proof of another entry":       {with(other.Proofs()...), rollout.ErrUnproven},
-		"a proof of another kind":          {with(wrongKind), rollout.ErrUnproven},
-		"a stranger's proof":               {eve.entry(t, good.WithoutProofs()), rollout.ErrUnproven},
+		"another cluster": {change(func(e *rollout.Entry) { e.Cluster = "shop-test" }),
+			rollout.ErrForeign},
+		"another timeline, not after this": {change(func(e *rollout.Entry) {
+			e.Generation.Timeline++
+			e.Previous = "feed"
+		}), rollout.ErrFork},
+		"a number left out":          {change(func(e *rollout.Entry) { e.Generation.N++ }), rollout.ErrGap},
+		"a number used again":        {change(func(e *rollout.Entry) { e.Generation.N-- }), rollout.ErrFork},
+		"another parent":             {change(func(e *rollout.Entry) { e.Previous = "feed" }), rollout.ErrFork},
+		"one byte altered":           {byte1, rollout.ErrUnproven},
+		"no proof":                   {good.WithoutProofs(), rollout.ErrUnproven},
+		"the proof of a promise":     {with(promise), rollout.ErrUnproven},
+		"the proof of another entry": {with(other.Proofs()...), rollout.ErrUnproven},
+		"a proof of another kind":    {with(wrongKind), rollout.ErrUnproven},
+		"a stranger's proof":         {eve.entry(t, good.WithoutProofs()), rollout.ErrUnproven},
 	} {
 		a := guarded(t, trusting(ann), Saved{}, nil)
 		if err := a.Learn(known...); err != nil {
@@ -221,11 +227,13 @@ func TestAnEntryFitsOnePlace(t *testing.T) {
 		"a stranger's":                   eve.asks(rollout.Entry.PromiseText, good, "x"),
 		"none":                           {Command: "x"},
 	} {
-		if err := errors.Join(a.Learn(known...), a.Promise(good, u)); !errors.Is(err, rollout.ErrUnproven) || a.Promised() != nil {
+		if err := errors.Join(a.Learn(known...), a.Promise(good, u)); !errors.Is(err, rollout.ErrUnproven) ||
+			a.Promised() != nil {
 			t.Errorf("a promise by %s: %v", name, err)
 		}
 	}
-	if err := errors.Join(a.Promise(good, ann.asks(rollout.Entry.PromiseText, good, "x")), a.Learn(with(promise, good.Proofs()[0]))); err != nil || a.Log().Hash() != good.Hash() {
+	if err := errors.Join(a.Promise(good, ann.asks(rollout.Entry.PromiseText, good, "x")),
+		a.Learn(with(promise, good.Proofs()[0]))); err != nil || a.Log().Hash() != good.Hash() {
 		t.Errorf("the right words: %v", err)
 	}
 }
@@ -245,7 +253,8 @@ func TestWhoIsAskedToPromiseCannotCommit(t *testing.T) {
 	if err != nil || kept.Promise.Body != e.Body() {
 		t.Fatal(err)
 	}
-	for name, has := range map[string]rollout.Entry{"promised": *a.Promised(), "saved": saved, "with the words": saved.WithProof(u.Proof)} {
+	for name, has := range map[string]rollout.Entry{"promised": *a.Promised(), "saved": saved,
+		"with the words": saved.WithProof(u.Proof)} {
 		if err := victim.Learn(has); !errors.Is(err, rollout.ErrUnproven) || victim.Log().Hash() != "" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -280,7 +289,8 @@ func TestAPromiseIsTakenBackByItsOwnCommand(t *testing.T) {
 	if err := a.Abandon(e, bob.asks(rollout.Entry.AbandonText, e, "y")); err != nil || a.Promised() == nil {
 		t.Errorf("a command that has not asked for it: %v, promised %v", err, a.Promised())
 	}
-	if err := a.Reject(rival, ann.asks(rollout.Entry.PromiseText, rival, "")); !errors.Is(err, rollout.ErrUnproven) || len(a.kept.barred) > 0 {
+	if err := a.Reject(rival, ann.asks(rollout.Entry.PromiseText, rival, "")); !errors.Is(err, rollout.ErrUnproven) ||
+		len(a.kept.barred) > 0 {
 		t.Errorf("barred by the words of a promise: %v", err)
 	}
 	if err := a.Abandon(e, ann.asks(rollout.Entry.AbandonText, e, "x")); err != nil || a.Promised() != nil {
@@ -344,7 +354,8 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	}
 	future := needs(ann)
 	a := guarded(t, ring, Saved{}, nil)
-	if err := a.Learn(slices.Concat(entries, []rollout.Entry{needs(eve)})...); !errors.Is(err, rollout.ErrUnproven) || a.Report(rollout.Question{}).Lacks != nil {
+	if err := a.Learn(slices.Concat(entries, []rollout.Entry{needs(eve)})...); !errors.Is(err, rollout.ErrUnproven) ||
+		a.Report(rollout.Question{}).Lacks != nil {
 		t.Errorf("a stranger says what is needed: %v, %q", err, a.Report(rollout.Question{}).Lacks)
 	}
 	after := ann.entry(t, rollout.Entry{Cluster: "shop", Generation: rollout.Generation{N: 4}, Previous: future.Hash()})
@@ -353,7 +364,8 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	a.cfg.OnTooOld = func(last rollout.Generation, needs []string) {
 		told = append(told, last.String()+" "+strings.Join(needs, ","))
 	}
-	if err := a.Learn(slices.Concat(entries, []rollout.Entry{future, after})...); !errors.Is(err, rollout.ErrNeeds) || a.Log().Hash() != tipOf(entries) {
+	if err := a.Learn(slices.Concat(entries, []rollout.Entry{future, after})...); !errors.Is(err, rollout.ErrNeeds) ||
+		a.Log().Hash() != tipOf(entries) {
 		t.Errorf("%v, at %v", err, a.Log().Last())
 	}
 	_ = a.Learn(entries...) // known entries again
@@ -364,13 +376,15 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	if r := a.Report(rollout.Question{}); !slices.Equal(r.Lacks, []string{"teleport"}) {
 		t.Errorf("it lacks %q", r.Lacks)
 	}
-	if err := a.Promise(future, ann.asks(rollout.Entry.PromiseText, future, "x")); !errors.Is(err, rollout.ErrNeeds) || a.Promised() != nil {
+	if err := a.Promise(future, ann.asks(rollout.Entry.PromiseText, future, "x")); !errors.Is(err, rollout.ErrNeeds) ||
+		a.Promised() != nil {
 		t.Errorf("promised, and not understood: %v", err)
 	}
 	strange := ending(t, entries[:1], entries[1])
 	strange.Needs = []string{"teleport"}
 	strange = ann.entry(t, strange)
-	if err := a.Promise(strange, ann.asks(rollout.Entry.PromiseText, strange, "x")); !errors.Is(err, rollout.ErrNeeds) || a.Promised() != nil {
+	if err := a.Promise(strange, ann.asks(rollout.Entry.PromiseText, strange, "x")); !errors.Is(err,
+		rollout.ErrNeeds) || a.Promised() != nil {
 		t.Errorf("promised an end, and not understood: %v", err)
 	}
 	if _, err := (rollout.Record{Body: "skerry-entry 2\n{}"}).Open(); !errors.Is(err, rollout.ErrNeeds) {
@@ -378,7 +392,8 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	}
 	defer func(old []string) { rollout.KnownNeeds = old }(rollout.KnownNeeds)
 	rollout.KnownNeeds = []string{"teleport"}
-	if err := a.Learn(future, after); err != nil || a.Report(rollout.Question{}).Lacks != nil || a.Log().Hash() != after.Hash() {
+	if err := a.Learn(future, after); err != nil || a.Report(rollout.Question{}).Lacks != nil ||
+		a.Log().Hash() != after.Hash() {
 		t.Errorf("upgraded: %v, lacks %q", err, a.Report(rollout.Question{}).Lacks)
 	}
 }
@@ -387,9 +402,11 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 // vouched for applies none before it.
 func TestAnEntryThatIsNotUnderstoodVouchesForNothing(t *testing.T) {
 	entries := signedChain(t, ann, eve)
-	e := ann.entry(t, rollout.Entry{Cluster: "shop", Generation: rollout.Generation{N: 3}, Previous: tipOf(entries), Needs: []string{"teleport"}})
+	e := ann.entry(t, rollout.Entry{Cluster: "shop", Generation: rollout.Generation{N: 3}, Previous: tipOf(entries),
+		Needs: []string{"teleport"}})
 	a := guarded(t, trusting(ann), Saved{}, nil)
-	if err := a.Learn(slices.Concat(entries, []rollout.Entry{e})...); !errors.Is(err, rollout.ErrNeeds) || a.Log().Hash() != entries[0].Hash() {
+	if err := a.Learn(slices.Concat(entries, []rollout.Entry{e})...); !errors.Is(err, rollout.ErrNeeds) ||
+		a.Log().Hash() != entries[0].Hash() {
 		t.Errorf("%v, at %v", err, a.Log().Last())
 	}
 }
@@ -427,7 +444,8 @@ func TestAnAlteredFileIsPutAside(t *testing.T) {
 		tc.change(&s)
 		a, aside := New(Config{Process: "p", Cluster: "shop", Trust: ring, Saved: s})
 		if aside == nil || len(a.Since(rollout.Generation{})) != tc.left {
-			t.Errorf("%s: %d entries are left, want %d; put aside: %v", name, len(a.Since(rollout.Generation{})), tc.left, aside)
+			t.Errorf("%s: %d entries are left, want %d; put aside: %v", name, len(a.Since(rollout.Generation{})),
+				tc.left, aside)
 		}
 		if err := a.Learn(entries...); err != nil || a.Log().Hash() != tipOf(entries) {
 			t.Errorf("%s: learnt again: %v", name, err)
@@ -440,7 +458,9 @@ func TestWhatWasPromisedIsCheckedAfterARestart(t *testing.T) {
 	rival := bob.entry(t, rollout.NewLog("shop").Next("rival", nil))
 	var kept Saved
 	a := guarded(t, ring, Saved{}, func(s Saved) error { kept = s; return nil })
-	if err := errors.Join(a.Reject(rival, ann.asks(rollout.Entry.RejectText, rival, "")), a.Promise(e, ann.asks(rollout.Entry.PromiseText, e, "x")), a.Promise(e, bob.asks(rollout.Entry.PromiseText, e, "y"))); err != nil {
+	if err := errors.Join(a.Reject(rival, ann.asks(rollout.Entry.RejectText, rival, "")),
+		a.Promise(e, ann.asks(rollout.Entry.PromiseText, e, "x")),
+		a.Promise(e, bob.asks(rollout.Entry.PromiseText, e, "y"))); err != nil {
 		t.Fatal(err)
 	}
 	open := func(k *keyring, change func(*Saved)) (*Agent, error) {
@@ -457,10 +477,10 @@ func TestWhatWasPromisedIsCheckedAfterARestart(t *testing.T) {
 		ring   *keyring
 		change func(*Saved)
 	}{
-		"both keys were removed":  {trusting(eve), func(*Saved) {}},
+		"both keys were removed":       {trusting(eve), func(*Saved) {}},
 		"no operator has asked for it": {ring, func(s *Saved) { s.For = nil }},
-		"no entry":                {ring, func(s *Saved) { s.Promise = &rollout.Record{Body: "x"} }},
-		"another entry":           {ring, func(s *Saved) { s.Promise = new(rival.Record()) }},
+		"no entry":                     {ring, func(s *Saved) { s.Promise = &rollout.Record{Body: "x"} }},
+		"another entry":                {ring, func(s *Saved) { s.Promise = new(rival.Record()) }},
 		"an entry of another site": {ring, func(s *Saved) {
 			s.Promise = new(ann.entry(t, rollout.Entry{Cluster: "x", Generation: rollout.Generation{N: 1}}).Record())
 		}},
@@ -508,7 +528,8 @@ func TestChecksOfSignaturesAreBounded(t *testing.T) {
 	if err := a.Learn(entries...); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.LearnWithin(func() bool { return false }, more...); err == nil || !strings.Contains(err.Error(), "too many signatures") || a.Log().Hash() != tipOf(entries) {
+	if err := a.LearnWithin(func() bool { return false }, more...); err == nil ||
+		!strings.Contains(err.Error(), "too many signatures") || a.Log().Hash() != tipOf(entries) {
 		t.Errorf("nothing was granted: %v", err)
 	}
 	ring.checks = 0
@@ -525,14 +546,16 @@ func TestChecksOfSignaturesAreBounded(t *testing.T) {
 func TestAnEntryThatComesTwice(t *testing.T) {
 	entries := signedChain(t, ann, ann)
 	a := guarded(t, trusting(ann), Saved{}, nil)
-	if err := a.Learn(entries[0], entries[0], entries[1], entries[1]); err != nil || len(a.Since(rollout.Generation{})) != 2 {
+	if err := a.Learn(entries[0], entries[0], entries[1], entries[1]); err != nil ||
+		len(a.Since(rollout.Generation{})) != 2 {
 		t.Errorf("%v, %d entries", err, len(a.Since(rollout.Generation{})))
 	}
 }
 
 func TestAnEndPutsItsLogInThePlaceOfAnother(t *testing.T) {
 	common := signedChain(t, ann)
-	kept, lost := slices.Concat(common, branch(t, common, "k", ann, ann)), slices.Concat(common, branch(t, common, "l", ann, ann, ann))
+	kept, lost := slices.Concat(common, branch(t, common, "k", ann, ann)),
+		slices.Concat(common, branch(t, common, "l", ann, ann, ann))
 	end := ending(t, kept, lost[1:]...)
 	adopted := append(slices.Clone(kept), ann.entry(t, end))
 	later := slices.Concat(adopted, branch(t, adopted, "m", ann))
@@ -558,10 +581,11 @@ func TestAnEndPutsItsLogInThePlaceOfAnother(t *testing.T) {
 		"unsigned":                      {lost, append(slices.Clone(kept), end.WithoutProofs()), rollout.ErrUnproven},
 		"by a stranger":                 {lost, append(slices.Clone(kept), eve.entry(t, end)), rollout.ErrUnproven},
 		"by a removed key":              {lost, append(slices.Clone(kept), bob.entry(t, end)), rollout.ErrUnproven},
-		"with the proof of another":     {lost, append(slices.Clone(kept), end.WithoutProofs().WithProof(kept[1].Proofs()[0])), rollout.ErrUnproven},
-		"of another cluster":            {lost, append(slices.Clone(kept), ann.entry(t, foreign)), rollout.ErrForeign},
-		"it is not understood":          {lost, append(slices.Clone(kept), ann.entry(t, unknown)), rollout.ErrNeeds},
-		"entries are left out":          {lost, []rollout.Entry{adopted[0], adopted[1], adopted[3]}, rollout.ErrFork},
+		"with the proof of another": {lost,
+			append(slices.Clone(kept), end.WithoutProofs().WithProof(kept[1].Proofs()[0])), rollout.ErrUnproven},
+		"of another cluster":   {lost, append(slices.Clone(kept), ann.entry(t, foreign)), rollout.ErrForeign},
+		"it is not understood": {lost, append(slices.Clone(kept), ann.entry(t, unknown)), rollout.ErrNeeds},
+		"entries are left out": {lost, []rollout.Entry{adopted[0], adopted[1], adopted[3]}, rollout.ErrFork},
 	} {
 		ring := trusting(ann, bob)
 		a := guarded(t, ring, Saved{}, nil)
@@ -587,7 +611,8 @@ func TestAnEndPutsItsLogInThePlaceOfAnother(t *testing.T) {
 // Tokens of the ended log are refused. Tokens of the common part are accepted.
 func TestTokensOfALogThatHasEnded(t *testing.T) {
 	common := signedChain(t, ann)
-	kept, lost := slices.Concat(common, branch(t, common, "k", ann)), slices.Concat(common, branch(t, common, "l", ann, ann))
+	kept, lost := slices.Concat(common, branch(t, common, "k", ann)),
+		slices.Concat(common, branch(t, common, "l", ann, ann))
 	a := guarded(t, trusting(ann), Saved{}, nil)
 	if err := a.Learn(lost...); err != nil {
 		t.Fatal(err)
@@ -600,7 +625,8 @@ func TestTokensOfALogThatHasEnded(t *testing.T) {
 	for _, tc := range []struct {
 		token rollout.Token
 		want  error
-	}{{old, rollout.ErrOtherLog}, {a.Log().Token(1, ""), nil}, {first, nil}, {empty, rollout.ErrExpired}, {rollout.Token{Generation: kept[1].Generation, Entry: tokenMark(t, lost[:2])}, rollout.ErrOtherLog}} {
+	}{{old, rollout.ErrOtherLog}, {a.Log().Token(1, ""), nil}, {first, nil}, {empty, rollout.ErrExpired},
+		{rollout.Token{Generation: kept[1].Generation, Entry: tokenMark(t, lost[:2])}, rollout.ErrOtherLog}} {
 		if _, _, err := a.Log().Resolve("auth", tc.token); !errors.Is(err, tc.want) {
 			t.Errorf("generation %v, entry %08x: %v, want %v", tc.token.Generation, tc.token.Entry, err, tc.want)
 		}
@@ -634,11 +660,13 @@ func TestAnEndIsPromisedAndCommitted(t *testing.T) {
 	if err := a.Promise(next, ann.asks(rollout.Entry.PromiseText, next, "y")); !errors.Is(err, rollout.ErrPromised) {
 		t.Errorf("the log goes on that it has promised to end: %v", err)
 	}
-	if err := a.Learn(append(slices.Clone(kept), end)...); err != nil || a.Log().Hash() != end.Hash() || a.Promised() != nil {
+	if err := a.Learn(append(slices.Clone(kept), end)...); err != nil || a.Log().Hash() != end.Hash() ||
+		a.Promised() != nil {
 		t.Errorf("%v, at %v, promised %v", err, a.Log().Last(), a.Promised())
 	}
 	a = guarded(t, trusting(ann), Saved{}, nil)
-	if err := errors.Join(a.Learn(lost...), a.Promise(next, ann.asks(rollout.Entry.PromiseText, next, "y")), a.Promise(end, ann.asks(rollout.Entry.PromiseText, end, "x"))); err != nil {
+	if err := errors.Join(a.Learn(lost...), a.Promise(next, ann.asks(rollout.Entry.PromiseText, next, "y")),
+		a.Promise(end, ann.asks(rollout.Entry.PromiseText, end, "x"))); err != nil {
 		t.Errorf("what was left half-way stands in the way of adopt: %v", err)
 	}
 }
