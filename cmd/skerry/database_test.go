@@ -110,7 +110,7 @@ func TestDatabaseAway(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	args := []string{"--timeout", "3s", "--mode", "database", "--database", "postgres://nobody@" + addr + "/none"}
+	args := []string{"--timeout", "3s", "--mode", "database", "--database", "postgres://guest@" + addr + "/none"}
 	for _, c := range []struct {
 		command string
 		code    int

@@ -42,7 +42,7 @@ func TestLookupIsWhatAConsumerCalls(t *testing.T) {
 
 func TestLookupEndsWithOneWithoutAnInstance(t *testing.T) {
 	cfg := site(t, "")
-	c, out := program(t, "lookup", "-c", cfg, "--timeout", "3s", "nobody")
+	c, out := program(t, "lookup", "-c", cfg, "--timeout", "3s", "absent")
 	for out.Scan() {
 		t.Errorf("it printed %q", out.Text())
 	}
