@@ -88,6 +88,7 @@ type Server struct {
 	unknown           *served // of HandleUnknown; nil: none
 
 	running   atomic.Int64 // calls that were accepted and are not answered
+	alone     sync.Map     // *serverCall: what ends the wait for Serve; one-way calls without a connection
 	leaving   atomic.Bool
 	handover  atomic.Bool
 	accepts   atomic.Int32 // listeners that accept connections

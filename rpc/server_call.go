@@ -44,8 +44,7 @@ type serverCall struct {
 	handler handlerRun
 	info    CallInfo
 	ctx     callContext
-	alone   atomic.Pointer[func() bool] // ends what connectionEnded has begun; nil: nothing
-	trace   participant.Trace           // with ctx.trace set
+	trace   participant.Trace // with ctx.trace set
 }
 
 // header reads the call's header.
@@ -316,10 +315,16 @@ func (r *serverCall) connectionEnded(err error) {
 		r.ctx.end()
 		return
 	}
-	forget := context.AfterFunc(r.conn.serving, r.ctx.end)
-	r.alone.Store(&forget)
-	if r.ctx.ended() { // and may have looked for forget before it was there
-		forget()
+	r.conn.s.alone.Store(r, context.AfterFunc(r.conn.serving, r.ctx.end))
+	if r.ctx.ended() { // its end may have looked before the function was there
+		r.forgetAlone()
+	}
+}
+
+// forgetAlone undoes connectionEnded for a one-way call that has ended.
+func (r *serverCall) forgetAlone() {
+	if forget, ok := r.conn.s.alone.LoadAndDelete(r); ok {
+		forget.(func() bool)()
 	}
 }
 
@@ -341,8 +346,8 @@ func (r *serverCall) releaseOrder() {
 func (r *serverCall) run() (end time.Time, relieved bool) {
 	outcome := r.execute()
 	r.ctx.end()
-	if forget := r.alone.Load(); forget != nil {
-		(*forget)()
+	if r.info.OneWay {
+		r.forgetAlone()
 	}
 	r.endSpan()
 	end = time.Now()
