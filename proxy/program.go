@@ -26,7 +26,6 @@ type program struct {
 
 	// Fields set by open.
 	node     *skerry.Node
-	server   *rpc.Server // of the sockets
 	sockets  []*socket
 	others   *others
 	provided []*provided
