@@ -1,7 +1,9 @@
 package broadcast
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"time"
 
@@ -37,6 +39,8 @@ var advice = map[error]string{
 		"more than 100 away, to silence this",
 	errMAC: "give every host of the cluster the same key: skerry key set; " +
 		"when all have it, another program forges packets",
+	errKeyless: "nothing while the database that holds the key is away; else let the user of that process read the " +
+		"key: skerry key ls",
 	errVersion:  "the sender runs a release of skerry that speaks another packet version: bring both to one release",
 	errOld:      "bring the sender to this release; until then neither hears the other on the LAN",
 	errSequence: "none, if it stays at one; else a program repeats or forges packets: look at the sender's address",
@@ -73,9 +77,14 @@ func (r *Registry) ingest(data []byte, a ingress) {
 	}
 	p, err := c.open(data)
 	if err != nil {
+		from := path{addr: a.from, link: link}
+		if p.isNeighbour(from) {
+			err = errKeyless
+		}
 		r.refuse(err, p.sender, a.from)
-		if errors.Is(err, errMAC) && p.sender != r.cfg.Owner { // an own packet was sealed before the key changed
-			r.ingestOtherKey(p, path{addr: a.from, link: link}, a.group)
+		// An own packet was sealed before the key changed.
+		if unproved := errors.Is(err, errMAC) || err == errKeyless; unproved && p.sender != r.cfg.Owner {
+			r.ingestOtherKey(p, from, a.group)
 		}
 		return
 	}
@@ -125,6 +134,7 @@ func (r *Registry) refuse(err error, sender registry.Owner, from netip.AddrPort)
 	}{
 		{errForeign, &s.Foreign},
 		{errMAC, &s.WrongKey},
+		{errKeyless, &s.Keyless},
 		{errVersion, &s.Version},
 		{errOld, &s.Old},
 		{errSequence, &s.Sequence},
@@ -156,5 +166,14 @@ func (r *Registry) warn(now time.Time, reason, err error, sender registry.Owner,
 		err = errNoKey
 		do = "take over the key of the other processes: skerry key set --cluster " + r.cfg.Cluster
 	}
-	r.cfg.Logger.Warn(text, "why", err, "from", from.String(), "cluster", r.cfg.Cluster, "do", do)
+	level := slog.LevelWarn
+	if reason == errKeyless {
+		level = slog.LevelInfo // the other process warns, and is not lost: it still uses its other registries
+	}
+	args := []any{"why", err, "from", from.String()}
+	if sender.Host != "" {
+		args = append(args, "host", sender.Host)
+	}
+	args = append(args, "cluster", r.cfg.Cluster, "do", do)
+	r.cfg.Logger.Log(context.Background(), level, text, args...)
 }

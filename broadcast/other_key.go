@@ -158,12 +158,19 @@ func (s *otherKeys) mayNotify(to netip.Addr, now time.Time) bool {
 	return true
 }
 
+// isNeighbour reports whether a packet that no key proves is of a process of this host without a key
+// of the site. Such a process uses the loopback interface only, for example while the database that
+// holds the key is away: it has no wrong key.
+func (p packet) isNeighbour(from path) bool { return p.keyless && from.addr.Addr().IsLoopback() }
+
 // onOtherKey handles a packet of this cluster that no key proves; p has the content of its header.
 // It reports whether the sender gets a notice. The notice is shorter than the query, asks nothing,
 // and has no effect on a process that can open it.
 func (c *core) onOtherKey(now time.Time, p packet, from path, group bool) (tells bool) {
 	addr := from.addr.Addr()
-	c.otherKeys.add(p.sender, addr, c.otherKeyLife(), now)
+	if !p.isNeighbour(from) {
+		c.otherKeys.add(p.sender, addr, c.otherKeyLife(), now)
+	}
 	none := &wire.Owner{Host: c.self.Host}
 	word := MaxPacket - c.room(c.self) + len(none.Host) + 8 // bytes
 	if p.kind != query || !group || c.leaving || p.size < word {

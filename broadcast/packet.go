@@ -53,6 +53,8 @@ type packet struct {
 	seq    uint64
 	body   thrift.TStruct
 	size   int // of the datagram that was opened
+
+	keyless bool // with errMAC: sealed as by a process without a key of the site
 }
 
 // Reasons to refuse a datagram. The cheap checks come first.
@@ -63,6 +65,7 @@ var (
 	errForeign   = errors.New("other cluster")
 	errMAC       = errors.New("wrong key")
 	errNoKey     = errors.New("the sender has the site's key, and this process has none")
+	errKeyless   = errors.New("a process of this host has no key of the site")
 )
 
 // foreignError carries the cluster's name in a packet of another cluster.
@@ -76,17 +79,17 @@ func (e foreignError) Is(target error) bool { return target == errForeign }
 type codec struct {
 	cluster string
 	keys    [][]byte // the first seals, all open; never empty
+	without []byte   // key of processes that have none of the site; nil when keys holds it
 }
 
 // newCodec takes the packet keys of a ring. Without one it derives the key from the cluster's name,
 // which separates systems and authenticates nothing.
 func newCodec(cluster string, ring [][]byte) codec {
+	without := mac(nil, []byte("skerry lan 2, no key\x00"+cluster))
 	if len(ring) == 0 {
-		mac := hmac.New(sha256.New, nil)
-		mac.Write([]byte("skerry lan 2, no key\x00" + cluster))
-		ring = [][]byte{mac.Sum(nil)}
+		return codec{cluster: cluster, keys: [][]byte{without}}
 	}
-	return codec{cluster: cluster, keys: ring[:min(len(ring), ringMost)]}
+	return codec{cluster: cluster, keys: ring[:min(len(ring), ringMost)], without: without}
 }
 
 func mac(key, data []byte) []byte {
@@ -164,6 +167,7 @@ func (c codec) open(data []byte) (packet, error) {
 	}
 	if !c.authentic(signed, data[len(signed):]) {
 		p.sender = claimed(sender)
+		p.keyless = c.without != nil && hmac.Equal(mac(c.without, signed), data[len(signed):])
 		return p, errMAC
 	}
 	var err error

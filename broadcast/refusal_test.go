@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/skerry/skerry/registry"
@@ -102,6 +103,96 @@ func TestEachHostIsNamedOnce(t *testing.T) {
 	}
 	if n := len(r.Stats().OtherKey); n != hosts {
 		t.Errorf("%d hosts with another key, want %d", n, hosts)
+	}
+}
+
+// TestHostIsNamedByAnAddressOfUse: the first packet of a host comes from a link-local IPv6 address, as
+// is usual. The log names the host by the address that an operator can use, and by its name. A host
+// without such an address is named by its second packet.
+func TestHostIsNamedByAnAddressOfUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		r, err := New(
+			Config{Cluster: "site", Owner: sender, Keys: keysOf("k"), Logger: slog.New(slog.NewTextHandler(&log, nil))},
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.loopbackOnly = false
+		from := func(host, addr string) {
+			t.Helper()
+			p := samples()[0]
+			p.sender = registry.Owner{Host: host, PID: 1, Epoch: 1}
+			data, err := newCodec("site", ring("other")).seal(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.ingest(data, ingress{from: netip.MustParseAddrPort(addr), link: 0})
+		}
+		want := func(lines ...string) {
+			t.Helper()
+			if got := strings.Count(log.String(), "\n"); got != len(lines) {
+				t.Errorf("%d lines, want %d:\n%s", got, len(lines), &log)
+			}
+			for _, line := range lines {
+				if !strings.Contains(log.String(), line) {
+					t.Errorf("no %q in:\n%s", line, &log)
+				}
+			}
+		}
+		from("both", "[fe80::7%eth0]:7800")
+		want()
+		from("both", "10.0.0.7:7800")
+		from("both", "[fe80::7%eth0]:7800")
+		from("six", "[fe80::8%eth0]:7800")
+		from("six", "[fe80::8%eth0]:7800") // within a second
+		both := "from=10.0.0.7:7800 host=both"
+		want(both)
+		time.Sleep(warnHold)
+		from("six", "[fe80::8%eth0]:7800")
+		from("both", "[fe80::7%eth0]:7800")
+		want(both, "from=[fe80::8%eth0]:7800 host=six")
+		for i := range 2 * maxHeld { // made-up hosts
+			from(fmt.Sprint("made-up-", i), fmt.Sprintf("[fe80::%x%%eth0]:7800", 100+i))
+		}
+		if n := len(r.warnings.held); n > maxHeld {
+			t.Errorf("%d warnings wait", n)
+		}
+	})
+}
+
+// TestNeighbourWithoutAKey: a process of this host has no key of the site, as the database that holds
+// it is away, so it speaks on the loopback interface without one. It is no host with a wrong key. The
+// same packet from another host is one.
+func TestNeighbourWithoutAKey(t *testing.T) {
+	var log bytes.Buffer
+	r, err := New(
+		Config{Cluster: "site", Owner: sender, Keys: keysOf("k"), Logger: slog.New(slog.NewTextHandler(&log, nil))},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.loopbackOnly = false
+	p := samples()[0]
+	p.sender = registry.Owner{Host: sender.Host, PID: sender.PID + 1, Epoch: 1}
+	data, err := newCodec("site", nil).seal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{"127.0.0.1:7800", "[::1]:7800"} {
+		r.ingest(data, ingress{from: netip.MustParseAddrPort(from), link: 0})
+	}
+	s := r.Stats()
+	if s.Keyless != 2 || s.WrongKey != 0 || len(s.OtherKey) != 0 || len(r.Peers()) != 0 {
+		t.Errorf("%d without a key, %d with a wrong one, hosts %+v", s.Keyless, s.WrongKey, s.OtherKey)
+	}
+	if got := log.String(); strings.Count(got, "level=INFO") != 1 || strings.Contains(got, "WARN") ||
+		!strings.Contains(got, "has no key of the site") {
+		t.Errorf("the log says:\n%s", got)
+	}
+	r.ingest(data, ingress{from: netip.MustParseAddrPort("10.0.0.7:7800"), link: 0})
+	if s = r.Stats(); s.Keyless != 2 || s.WrongKey != 1 || len(s.OtherKey) != 1 {
+		t.Errorf("from another host: %d without a key, %d with a wrong one, hosts %+v", s.Keyless, s.WrongKey, s.OtherKey)
 	}
 }
 

@@ -23,6 +23,7 @@ type Stats struct {
 	Version   uint64 // ignored: a packet version that this release does not know
 	Foreign   uint64 // ignored: another cluster
 	WrongKey  uint64 // ignored: MAC does not fit
+	Keyless   uint64 // ignored: of a process of this host that has no key of the site
 	Old       uint64 // ignored: of a process of skerry before 0.2
 	Replay    uint64 // ignored: sequence number seen before
 	Sequence  uint64 // ignored: sequence number out of bounds, or so far ahead that its sender was probed first
@@ -58,9 +59,13 @@ type InterfaceStats struct {
 // warnLimit decides when a warning is due: the first one of a reason and host at once, then at a
 // bounded rate, and few in a minute altogether. A host is identified by its addresses and by the
 // processes that its packets name as senders, so one that has several of both is named once.
+//
+// A link-local IPv6 address tells an operator nothing, and its packet mostly comes first. The host's
+// first warning waits for the copy from another address, or for a packet a second later.
 type warnLimit struct {
 	known map[warnKey]time.Time // when the host was last named
 	rate  bucket                // of hosts that are named
+	held  map[warnKey]time.Time // first warnings that wait, and since when
 }
 
 // warnKey is an address or a process of a host, with the reason of a warning.
@@ -75,6 +80,9 @@ const (
 	maxWarnings = 64       // hosts named at once
 	warnRate    = 1. / 15  // hosts named in a second after that
 	warnMemory  = 16 << 10 // addresses and processes remembered
+
+	warnHold = time.Second // how long a warning waits for a better address
+	maxHeld  = 1 << 10     // warnings that wait
 )
 
 // due reports whether the host at addr is to be named now. sender is the process
@@ -95,6 +103,9 @@ func (w *warnLimit) due(now time.Time, reason error, sender registry.Owner, addr
 		}
 	}
 	named := !last.IsZero() && now.Sub(last) < warnEvery
+	if !named && addr.Is6() && addr.IsLinkLocalUnicast() && w.hold(now, keys[len(keys)-1]) {
+		return false
+	}
 	switch {
 	case named && len(w.known) >= warnMemory/2: // made-up processes of one address leave room for others
 		return false
@@ -108,6 +119,31 @@ func (w *warnLimit) due(now time.Time, reason error, sender registry.Owner, addr
 		w.known[k] = last
 	}
 	return !named
+}
+
+// hold reports whether the warning of a link-local address is still to wait.
+func (w *warnLimit) hold(now time.Time, k warnKey) bool {
+	since, waits := w.held[k]
+	if waits && now.Sub(since) >= warnHold {
+		delete(w.held, k)
+		return false
+	}
+	if waits {
+		return true
+	}
+	for k, since := range w.held {
+		if now.Sub(since) >= warnEvery {
+			delete(w.held, k)
+		}
+	}
+	if len(w.held) >= maxHeld {
+		return false
+	}
+	if w.held == nil {
+		w.held = map[warnKey]time.Time{}
+	}
+	w.held[k] = now
+	return true
 }
 
 // room reports whether another host can be remembered, and forgets those that were named long ago

@@ -47,6 +47,7 @@ func refusedCalls(s rpc.ServerStats) map[string]int64 {
 func refusedPackets(s broadcast.Stats) map[string]int64 {
 	return map[string]int64{
 		refusal.LANKey:        int64(s.WrongKey),
+		refusal.LANKeyless:    int64(s.Keyless),
 		refusal.LANOwnName:    int64(s.OwnName),
 		refusal.LANGoodbye:    int64(s.FalseGoodbye),
 		refusal.LANReplay:     int64(s.Replay),

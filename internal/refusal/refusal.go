@@ -11,6 +11,7 @@ const (
 	Connections   = "bad_connections"
 	Older         = "older"
 	LANKey        = "lan_wrong_key"
+	LANKeyless    = "lan_keyless"
 	LANOwnName    = "lan_own_name"
 	LANGoodbye    = "lan_false_goodbye"
 	LANReplay     = "lan_replay"
@@ -79,6 +80,8 @@ var kinds = []Kind{
 	{LANVersion, "LAN packets have a version that the process does not know", oneRelease},
 	{LANOld, "LAN packets came from processes of skerry before 0.2", oneRelease},
 	{Older, "calls came from processes of skerry before 0.2", oneRelease},
+	{LANKeyless, "LAN packets came from processes of the same host that have no key of the site",
+		"nothing while the database that holds the key is away; else let the user of that process read it (skerry key ls)"},
 	{LANElsewhere, "LAN packets came in on interfaces that were not chosen",
 		"add their interface to lan.interfaces if it should count"},
 	{LANCut, "LAN answers were cut, as the address that asked had not answered yet",
