@@ -42,7 +42,7 @@ var floors = map[string]struct {
 	"health/statlog":      {2, []string{"health", "internal/quote", "internal/run", "internal/statedir"}},
 	"rollout":             {0, nil},
 	"rollout/participant": {1, []string{"rollout"}},
-	"rollout/operator":    {2, []string{"internal/number", "internal/run", "rollout", "rollout/participant"}},
+	"internal/operator":   {2, []string{"internal/number", "internal/run", "rollout", "rollout/participant"}},
 	"registry":            {0, nil},
 	"internal/registrar":  {1, []string{"internal/run", "registry"}},
 	"rpc": {2, []string{"health", "internal/number", "internal/run", "internal/sitetls", "rollout",
@@ -54,14 +54,14 @@ var floors = map[string]struct {
 	// generated, for the tests of rpc
 	"rpc/internal/echo": {0, nil},
 
-	"rollout/rollouttest":           {1, []string{"rollout"}},
-	"rollout/operator/operatortest": {1, []string{"rollout"}},
-	"registry/registrytest":         {2, []string{"internal/registrar", "internal/run", "registry"}},
-	"registry/postgres":             {2, []string{"health", "internal/registrar", "internal/run", "registry", "rollout"}},
-	"internal/listing":              {2, []string{"registry", "internal/wire"}},
-	"broadcast":                     {3, []string{"internal/listing", "internal/registrar", "internal/run", "internal/wire", "registry"}},
-	"health/prom":                   {2, []string{"health"}},
-	"discovery":                     {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
+	"rollout/rollouttest":            {1, []string{"rollout"}},
+	"internal/operator/operatortest": {1, []string{"rollout"}},
+	"registry/registrytest":          {2, []string{"internal/registrar", "internal/run", "registry"}},
+	"registry/postgres":              {2, []string{"health", "internal/registrar", "internal/run", "registry", "rollout"}},
+	"internal/listing":               {2, []string{"registry", "internal/wire"}},
+	"broadcast":                      {3, []string{"internal/listing", "internal/registrar", "internal/run", "internal/wire", "registry"}},
+	"health/prom":                    {2, []string{"health"}},
+	"discovery":                      {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
 	"config": {3, []string{"internal/heap", "internal/mask", "internal/quote",
 		"internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile",
 		"registry", "registry/postgres"}},
@@ -80,7 +80,7 @@ var floors = map[string]struct {
 		"registry/postgres", "rollout", "rollout/participant", "rpc"}},
 
 	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/membership", "internal/refusal",
-		"internal/run", "internal/wire", "registry", "rollout", "rollout/operator", "rpc"}},
+		"internal/operator", "internal/run", "internal/wire", "registry", "rollout", "rpc"}},
 
 	"internal/testsite": {0, []string{}},
 
@@ -103,7 +103,7 @@ var floors = map[string]struct {
 
 // testHelpers may be imported by the tests of every package.
 var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest", "internal/testsite",
-	"registry/registrytest", "rollout/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
+	"registry/registrytest", "internal/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 
 // top are the trees above the root package. They may import the listed packages, and no package
@@ -114,7 +114,7 @@ var top = map[string][]string{
 		"internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile",
 		"internal/control", "internal/membership", "internal/trust", "internal/yamlfile", "internal/sitekey",
 		"internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway",
-		"internal/foreign", "proxy", "rollout", "rollout/operator"},
+		"internal/foreign", "proxy", "rollout", "internal/operator"},
 	"examples/":        {"", "config", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

@@ -12,11 +12,11 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/keyfile"
+	"github.com/skerry/skerry/internal/operator"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/rollout/operator"
 )
 
 // keyMembers gives a rotation access to the site.

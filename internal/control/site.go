@@ -10,9 +10,9 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/operator"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout/operator"
 )
 
 // Time limits of a look at the site.

@@ -71,17 +71,17 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{file: "internal/membership/membership.go", old: `tags := map[string]string{`, new: `tags := map[string]string{"weather": "fine", `},
 
 	// An operator can be made to break the rule that every process is asked first.
-	{file: "rollout/operator/controller.go", old: `	if len(e.Needs) == 0 {`,
+	{file: "internal/operator/controller.go", old: `	if len(e.Needs) == 0 {`,
 		new: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
-	{file: "rollout/operator/controller.go", old: `	"fmt"`, new: `	"fmt"
+	{file: "internal/operator/controller.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
-	{file: "rollout/operator/ballot.go",
+	{file: "internal/operator/ballot.go",
 		old: `		if by, err = b.undertaking(rollout.Entry.PromiseText, e, rand.Text()); err != nil {`,
 		new: `		if os.Getenv("SKERRY_FUTURE") == "forced" {
 			return b.commit(ctx, members, known, e)
 		}
 		if by, err = b.undertaking(rollout.Entry.PromiseText, e, rand.Text()); err != nil {`},
-	{file: "rollout/operator/ballot.go", old: `	"fmt"`, new: `	"fmt"
+	{file: "internal/operator/ballot.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
 
 	// Every struct of packets and internal calls has a further field.

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/skerry/skerry/internal/operator/operatortest"
 	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/operator/operatortest"
 	"github.com/skerry/skerry/rollout/participant"
 )
 
