@@ -10,6 +10,7 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -56,7 +57,7 @@ func (a advertised) tagged(in registry.Instance) (_ registry.Instance, ok bool) 
 	if len(a.others) == 0 {
 		return in, true
 	}
-	return membership.Tagged(in, registry.AlsoTag, a.also())
+	return membership.Tagged(in, reach.AlsoTag, a.also())
 }
 
 // also is the further addresses as text.

@@ -24,6 +24,7 @@ var floors = map[string]struct {
 	"internal/heap": {0, nil},
 
 	"internal/quote":    {0, nil},
+	"internal/reach":    {0, nil},
 	"internal/refusal":  {0, nil},
 	"internal/statedir": {0, nil},
 	"internal/trust": {2, []string{"internal/keyfile", "internal/run", "internal/sitekey", "internal/sshsig",
@@ -66,7 +67,7 @@ var floors = map[string]struct {
 		"internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile",
 		"registry", "registry/postgres"}},
 	"": {5, []string{"broadcast", "config", "discovery", "health", "health/statlog", "internal/heap",
-		"internal/membership", "internal/refusal", "internal/run", "internal/sitetls", "internal/state",
+		"internal/membership", "internal/reach", "internal/refusal", "internal/run", "internal/sitetls", "internal/state",
 		"internal/suggest", "internal/trust", "internal/wire", "registry", "registry/postgres", "rollout",
 		"rollout/participant", "rpc"}},
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
@@ -75,8 +76,8 @@ var floors = map[string]struct {
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/run",
 		"registry", "rollout", "rollout/participant", "rpc"}},
 
-	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/listing", "internal/refusal",
-		"internal/run", "internal/sitetls", "internal/state", "internal/trust", "internal/wire", "registry",
+	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/listing", "internal/reach",
+		"internal/refusal", "internal/run", "internal/sitetls", "internal/state", "internal/trust", "internal/wire", "registry",
 		"registry/postgres", "rollout", "rollout/participant", "rpc"}},
 
 	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/membership", "internal/refusal",
@@ -111,7 +112,7 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 var top = map[string][]string{
 	"cmd/": {"", "config", "health", "health/statlog", "registry", "registry/postgres", "broadcast", "discovery", "rpc",
 		"internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote",
-		"internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile",
+		"internal/reach", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile",
 		"internal/control", "internal/membership", "internal/trust", "internal/yamlfile", "internal/sitekey",
 		"internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway",
 		"internal/foreign", "proxy", "rollout", "internal/operator"},

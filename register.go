@@ -21,7 +21,7 @@ import (
 func (n *Node) Register(ctx context.Context, instances ...registry.Instance) error {
 	instances = slices.Clone(instances)
 	for i, in := range instances {
-		if err := registry.Check(in); err != nil {
+		if err := in.Check(); err != nil {
 			return err
 		}
 		if only := membership.HostOnly(in.Host, true); only != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/registry"
@@ -232,7 +233,7 @@ func (o *registration) shownTo(s discovery.Source, list []registry.Instance) []r
 	}
 	var out []registry.Instance
 	for _, in := range list {
-		_, only := in.Tags[registry.HostTag]
+		_, only := in.Tags[reach.HostTag]
 		if only && o.p.n.mode() == config.ModeAuto && !o.p.named(o.entries[0]) {
 			continue
 		}

@@ -236,7 +236,7 @@ func TestPackSize(t *testing.T) {
 			Started: now,
 		}
 		in.Service = in.Service[:len(in.Service)-n%3]
-		if err := registry.Check(in); err != nil {
+		if err := in.Check(); err != nil {
 			t.Fatal(err)
 		}
 		c.offered[in.ID()] = in

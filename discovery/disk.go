@@ -36,7 +36,7 @@ type savedService struct {
 // instances are the entries that this package could have written, in order.
 func (s savedService) instances() []registry.Instance {
 	list := slices.DeleteFunc(slices.Clone(s.List),
-		func(in registry.Instance) bool { return registry.Check(in) != nil })
+		func(in registry.Instance) bool { return in.Check() != nil })
 	slices.SortFunc(list, registry.Compare)
 	return slices.CompactFunc(list, func(a, b registry.Instance) bool { return a.ID() == b.ID() })
 }

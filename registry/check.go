@@ -60,9 +60,9 @@ func character(s string) string {
 	return fmt.Sprintf("%q", c)
 }
 
-// Check reports the first error of an instance. It wraps ErrInvalid and names the field. An
+// Check reports the first error of the instance. It wraps ErrInvalid and names the field. An
 // instance that passes has valid UTF-8 without control characters.
-func Check(in Instance) error {
+func (in Instance) Check() error {
 	if err := CheckName("service", in.Service); err != nil {
 		return err
 	}
@@ -125,10 +125,10 @@ func CheckTags(what string, tags map[string]string) error {
 	}
 	plain := Instance{Tags: tags}
 	if err := CheckPrefix(plain.Prefix()); err != nil {
-		return fmt.Errorf("%w: %s: %s: %w", ErrInvalid, what, TagPrefix, err)
+		return fmt.Errorf("%w: %s: %s: %w", ErrInvalid, what, tagPrefix, err)
 	}
-	if text, set := tags[TagConcurrency]; set && strconv.Itoa(plain.Concurrency()) != text {
-		return fmt.Errorf("%w: %s: %s: %q is no number from 0 to %d", ErrInvalid, what, TagConcurrency, text,
+	if text, set := tags[tagConcurrency]; set && strconv.Itoa(plain.Concurrency()) != text {
+		return fmt.Errorf("%w: %s: %s: %q is no number from 0 to %d", ErrInvalid, what, tagConcurrency, text,
 			MaxConcurrency)
 	}
 	if size > maxTagBytes {

@@ -24,7 +24,7 @@ func TestCheckText(t *testing.T) {
 		} {
 			in := base
 			change(&in)
-			err := Check(in)
+			err := in.Check()
 			if !errors.Is(err, ErrInvalid) {
 				t.Errorf("%s in the %s: %v, want ErrInvalid", name, field, err)
 				continue
@@ -35,7 +35,7 @@ func TestCheckText(t *testing.T) {
 		}
 	}
 	in := Instance{Service: "auth", Host: "host-1.site", Port: 1, Tags: map[string]string{"room": "Halle 3 · 三号厅"}}
-	if err := Check(in); err != nil {
+	if err := in.Check(); err != nil {
 		t.Errorf("printable text is refused: %v", err)
 	}
 }
@@ -45,10 +45,10 @@ func TestCheckOfPlainServers(t *testing.T) {
 		tag, value string
 		ok         bool
 	}{
-		{TagPrefix, "Auth", true}, {TagPrefix, "com.site.Auth", true}, {TagPrefix, "Auth:", false}, {TagPrefix, "a b", false}, {TagPrefix, strings.Repeat("a", 64), false},
-		{TagConcurrency, "8", true}, {TagConcurrency, "-1", false}, {TagConcurrency, "eight", false}, {TagConcurrency, "100001", false},
+		{tagPrefix, "Auth", true}, {tagPrefix, "com.site.Auth", true}, {tagPrefix, "Auth:", false}, {tagPrefix, "a b", false}, {tagPrefix, strings.Repeat("a", 64), false},
+		{tagConcurrency, "8", true}, {tagConcurrency, "-1", false}, {tagConcurrency, "eight", false}, {tagConcurrency, "100001", false},
 	} {
-		err := Check(Instance{Service: "auth", Host: "10.0.0.5", Port: 7000, Tags: map[string]string{c.tag: c.value}})
+		err := Instance{Service: "auth", Host: "10.0.0.5", Port: 7000, Tags: map[string]string{c.tag: c.value}}.Check()
 		if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s=%s: %v", c.tag, c.value, err)
 		}

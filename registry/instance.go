@@ -38,26 +38,26 @@ func (p Protocol) Thrift() bool { return p != ProtocolHTTP }
 // Tags that describe a Thrift server of another program than skerry. `skerry announce` and skerry
 // proxy set them.
 const (
-	TagPrefix      = "thrift-prefix"      // in front of its methods' names, as in "Auth:getToken"
-	TagConcurrency = "thrift-concurrency" // connections that the server serves at a time
+	tagPrefix      = "thrift-prefix"      // in front of its methods' names, as in "Auth:getToken"
+	tagConcurrency = "thrift-concurrency" // connections that the server serves at a time
 	TagProgram     = "skerry-program"     // program of another language, behind the listed proxy
 )
 
 // Prefix is the text that a plain Thrift server expects before the names of its methods: the name
 // of the service in its TMultiplexedProcessor. "" means none.
-func (in *Instance) Prefix() string { return in.Tags[TagPrefix] }
+func (in *Instance) Prefix() string { return in.Tags[tagPrefix] }
 
 // SetPrefix sets the result of [Instance.Prefix], as a tag.
-func (in *Instance) SetPrefix(prefix string) { in.setTag(TagPrefix, prefix) }
+func (in *Instance) SetPrefix(prefix string) { in.setTag(tagPrefix, prefix) }
 
 // Concurrency is how many connections a plain Thrift server serves at a time; 0 means unknown.
 func (in *Instance) Concurrency() int {
-	n, _ := strconv.Atoi(in.Tags[TagConcurrency])
+	n, _ := strconv.Atoi(in.Tags[tagConcurrency])
 	return max(0, min(n, MaxConcurrency))
 }
 
 // SetConcurrency sets the result of [Instance.Concurrency], as a tag.
-func (in *Instance) SetConcurrency(n int) { in.setTag(TagConcurrency, strconv.Itoa(n)) }
+func (in *Instance) SetConcurrency(n int) { in.setTag(tagConcurrency, strconv.Itoa(n)) }
 
 // setTag replaces the map, because other instances may share it.
 func (in *Instance) setTag(key, value string) {

@@ -17,8 +17,8 @@ import (
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/operator"
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -119,7 +119,7 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []co
 			do := quote.Safe("see that it runs, that it advertises an address that this host can reach, " +
 				"and that a firewall lets its TCP port through")
 			own := ownNetworks()
-			where := offNetworks(registry.Reach(entries[i].Addr, entries[i].Tags, own), own)
+			where := offNetworks(reach.Address(entries[i].Addr, entries[i].Tags, own), own)
 			if where != "" {
 				do = "have a router between the two networks, or let that process listen at an address of this one, too: " +
 					"service.listen without a host, and no service.advertise"
@@ -199,7 +199,7 @@ func connectAll(ctx context.Context, entries []discovery.Entry) []error {
 		g.Go(func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, connectTime)
 			defer cancel()
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", registry.Reach(e.Addr, e.Tags, ownNetworks()))
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", reach.Address(e.Addr, e.Tags, ownNetworks()))
 			if results[i] = err; err == nil {
 				conn.Close()
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -43,7 +44,7 @@ func examinePaths(ctx context.Context, c skerry.Config, entries []discovery.Entr
 	for _, e := range hosts[:min(len(hosts), pathsMost)] {
 		g.Go(func(ctx context.Context) error {
 			path, err := client.Path(ctx, &rpc.Endpoint{ID: e.Addr, Service: e.Service,
-				Addr: registry.Reach(e.Addr, e.Tags, ownNetworks()), TLS: e.TLS})
+				Addr: reach.Address(e.Addr, e.Tags, ownNetworks()), TLS: e.TLS})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -340,7 +341,7 @@ func (s siteState) well(ctx context.Context, to releases, service, version strin
 		case silent[in.Owner]:
 			unwell = append(unwell, in.Addr+" (its process does not answer)")
 		default:
-			at := registry.Reach(in.Addr, in.Tags, ownNetworks())
+			at := reach.Address(in.Addr, in.Tags, ownNetworks())
 			if err := to.Connect(ctx, at); err != nil {
 				unwell = append(unwell, fmt.Sprintf("%s (%v)", in.Addr, err))
 				continue

@@ -44,7 +44,7 @@ func (l *list) Register(ctx context.Context, instances ...registry.Instance) err
 		return fmt.Errorf("%w: %w", registry.ErrPending, ctx.Err())
 	}
 	for _, in := range instances {
-		if err := registry.Check(in); err != nil {
+		if err := in.Check(); err != nil {
 			return err
 		}
 		l.listed[in.ID()] = true

@@ -33,7 +33,7 @@ func (p Provider) withDefaults() Provider {
 
 // Validate returns an error for the first field that is wrong, nil when all are valid.
 func (p Provider) Validate() error {
-	if err := registry.Check(p.Instance); err != nil {
+	if err := p.Instance.Check(); err != nil {
 		return err
 	}
 	d := p.withDefaults()

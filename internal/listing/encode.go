@@ -61,5 +61,5 @@ func Decode(w *wire.Registration, owner registry.Owner, now time.Time) (registry
 	if w.IsSetUptimeMs() && *w.UptimeMs >= 0 && *w.UptimeMs < int64(maxUptime/time.Millisecond) {
 		in.Started = now.Add(-time.Duration(*w.UptimeMs) * time.Millisecond)
 	}
-	return in, registry.Check(in)
+	return in, in.Check()
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -40,7 +41,7 @@ func (h Host) Mark(in registry.Instance, why string) registry.Instance {
 	if why == "" || h.Name == "" {
 		return in
 	}
-	with, _ := Tagged(in, registry.HostTag, h.Name)
+	with, _ := Tagged(in, reach.HostTag, h.Name)
 	return with
 }
 
@@ -51,7 +52,7 @@ func Tagged(in registry.Instance, key, value string) (_ registry.Instance, ok bo
 	for k, v := range in.Tags {
 		with.Tags[k] = v
 	}
-	if registry.Check(with) != nil {
+	if with.Check() != nil {
 		return in, false
 	}
 	return with, true
@@ -61,7 +62,7 @@ func Tagged(in registry.Instance, key, value string) (_ registry.Instance, ok bo
 // is told to others. A link-local address that the operator has named is told on
 // its link: the operator knows that there is no other.
 func HostOnly(host string, named bool) string {
-	why := registry.HostOnly(host)
+	why := reach.HostOnly(host)
 	if ip, err := netip.ParseAddr(host); err == nil && named && ip.Is4() && ip.IsLinkLocalUnicast() {
 		return ""
 	}
@@ -71,12 +72,12 @@ func HostOnly(host string, named bool) string {
 // Elsewhere says why an instance's address means something on another host only,
 // "" when this process can use it.
 func (h Host) Elsewhere(in registry.Instance) string {
-	why := registry.HostOnly(in.Host)
+	why := reach.HostOnly(in.Host)
 	if why == "" {
 		return ""
 	}
 	why = fmt.Sprintf("%s is %s, which means something on its own host only (%s)", in.Host, why, in.Owner.Host)
-	switch mark := in.Tags[registry.HostTag]; {
+	switch mark := in.Tags[reach.HostTag]; {
 	case mark != "" && h.Name != "":
 		if mark == h.Name {
 			return ""
@@ -99,7 +100,7 @@ func (h Host) away(k Member) error {
 	}
 	in := registry.Instance{Host: host, Owner: k.Owner}
 	if k.mark != "" {
-		in.Tags = map[string]string{registry.HostTag: k.mark}
+		in.Tags = map[string]string{reach.HostTag: k.mark}
 	}
 	if why := h.Elsewhere(in); why != "" {
 		return errors.New(why)

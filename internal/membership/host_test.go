@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/registry"
 )
@@ -15,7 +16,7 @@ func TestElsewhere(t *testing.T) {
 	in := func(host, owner, mark string) registry.Instance {
 		i := registry.Instance{Service: "kit", Host: host, Port: 7001, Owner: registry.Owner{Host: owner}}
 		if mark != "" {
-			i.Tags = map[string]string{registry.HostTag: mark}
+			i.Tags = map[string]string{reach.HostTag: mark}
 		}
 		return i
 	}
@@ -38,10 +39,10 @@ func TestElsewhere(t *testing.T) {
 		{in("0.0.0.0", "beta", ""), false},
 	} {
 		if why := here.Elsewhere(c.in); (why == "") != c.here {
-			t.Errorf("%s of %s, marked %q: %q", c.in.Host, c.in.Owner.Host, c.in.Tags[registry.HostTag], why)
+			t.Errorf("%s of %s, marked %q: %q", c.in.Host, c.in.Owner.Host, c.in.Tags[reach.HostTag], why)
 		}
 		if err := here.away(Member{Owner: c.in.Owner, Addr: c.in.Addr(),
-			mark: c.in.Tags[registry.HostTag]}); (err == nil) != c.here {
+			mark: c.in.Tags[reach.HostTag]}); (err == nil) != c.here {
 			t.Errorf("process at %s of %s: %v", c.in.Host, c.in.Owner.Host, err)
 		}
 	}

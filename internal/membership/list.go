@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
@@ -35,8 +36,8 @@ type Member struct {
 	Heard time.Time      `json:"heard"`          // last time that it was listed
 	Gone  string         `json:"gone,omitempty"` // how it left the lists; "" while it is listed
 	Own   bool           `json:"own,omitempty"`  // known by its own introduction alone
-	Also  string         `json:"also,omitempty"` // registry.AlsoTag of its address
-	mark  string         // registry.HostTag of its address
+	Also  string         `json:"also,omitempty"` // reach.AlsoTag of its address
+	mark  string         // reach.HostTag of its address
 	rules string         // generation and hash as it announced them
 }
 
@@ -103,7 +104,7 @@ func (l *list) heard(source string, s registry.Snapshot, now time.Time) (news bo
 		}
 		l.dirty = l.dirty || k.Gone != "" || k.Addr != in.Addr()
 		k.Addr, k.TLS, k.Place, k.Heard, k.Gone, k.Own = in.Addr(), in.TLS, in.Tags[identityTag], now, "", false
-		k.mark, k.Also = in.Tags[registry.HostTag], in.Tags[registry.AlsoTag]
+		k.mark, k.Also = in.Tags[reach.HostTag], in.Tags[reach.AlsoTag]
 		if r := in.Tags[rulesTag]; r != "" && r != k.rules {
 			k.rules, news = r, true
 		}

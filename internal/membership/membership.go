@@ -11,6 +11,7 @@ import (
 
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/internal/trust"
@@ -147,7 +148,7 @@ func (m *Membership) Hear(source string, snap registry.Snapshot) {
 func (m *Membership) Offered(list []registry.Instance) {
 	for _, in := range list {
 		m.self.Store(&Member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS, Place: in.Tags[identityTag],
-			Also: in.Tags[registry.AlsoTag]})
+			Also: in.Tags[reach.AlsoTag]})
 		return
 	}
 }
@@ -221,7 +222,7 @@ func (m *Membership) Tags() map[string]string {
 // orders the rules itself.
 func TagsForDatabase(tags map[string]string) map[string]string {
 	out := map[string]string{identityTag: tags[identityTag]}
-	for _, tag := range []string{registry.HostTag, registry.AlsoTag} {
+	for _, tag := range []string{reach.HostTag, reach.AlsoTag} {
 		if text, ok := tags[tag]; ok {
 			out[tag] = text
 		}

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/internal/reach"
 )
 
 // networksAgain is the time between two looks at the networks of this host.
@@ -16,12 +16,12 @@ const networksAgain = 2 * time.Second
 // host in several networks has it, the address in a network of this host. tags are
 // the instance's.
 func (m *Membership) Reach(addr string, tags map[string]string) string {
-	return registry.Reach(addr, tags, m.networks.now(time.Now()))
+	return reach.Address(addr, tags, m.networks.now(time.Now()))
 }
 
 // reach is the same for a process.
 func (m *Membership) reach(k Member) string {
-	return m.Reach(k.Addr, map[string]string{registry.AlsoTag: m.list.also(k)})
+	return m.Reach(k.Addr, map[string]string{reach.AlsoTag: m.list.also(k)})
 }
 
 // networks are those that this host has an address in, as they were at most

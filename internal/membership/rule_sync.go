@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -236,7 +237,7 @@ func (m *Membership) learnFirst(ctx context.Context) error {
 
 // askListed asks another process for its rules while this one starts.
 func (m *Membership) askListed(in registry.Instance) {
-	k := Member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS, mark: in.Tags[registry.HostTag]}
+	k := Member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS, mark: in.Tags[reach.HostTag]}
 	m.askFirst(k, m.fetch)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/listing"
+	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -150,7 +151,7 @@ func (s *Service) reachable(ctx context.Context, m Member) error {
 	if err != nil {
 		return err
 	}
-	if why := registry.HostOnly(host); why != "" && !s.m.cfg.Trust.OnHost(callerOf(ctx).Addr) {
+	if why := reach.HostOnly(host); why != "" && !s.m.cfg.Trust.OnHost(callerOf(ctx).Addr) {
 		return fmt.Errorf("%s is %s, and the caller is on another host", m.Addr, why)
 	}
 	return nil

@@ -54,7 +54,7 @@ func New(owner registry.Owner, writer Writer) *Registrar {
 // instance without a start has started now.
 func (r *Registrar) Register(ctx context.Context, instances ...registry.Instance) error {
 	for _, in := range instances {
-		if err := registry.Check(in); err != nil {
+		if err := in.Check(); err != nil {
 			return err
 		}
 	}

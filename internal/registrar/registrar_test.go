@@ -351,18 +351,18 @@ func TestTagsAreText(t *testing.T) {
 	for _, bad := range []string{"\xff", "a\x00b", "a\nb", "\x1b[2J", "\u009b", "\x7f", "\u202e", "\u2028"} {
 		in := auth
 		in.Tags = map[string]string{"k": bad}
-		if err := registry.Check(in); !errors.Is(err, registry.ErrInvalid) {
+		if err := in.Check(); !errors.Is(err, registry.ErrInvalid) {
 			t.Errorf("Check with tag %q: %v; want ErrInvalid", bad, err)
 		}
 		in = auth
 		in.Host = "10.0.0.5" + bad
-		if err := registry.Check(in); !errors.Is(err, registry.ErrInvalid) {
+		if err := in.Check(); !errors.Is(err, registry.ErrInvalid) {
 			t.Errorf("Check with host %q: %v; want ErrInvalid", in.Host, err)
 		}
 	}
 	in := auth
 	in.Tags = map[string]string{"k": "一号厅 “quoted” \\ ü é"}
-	if err := registry.Check(in); err != nil {
+	if err := in.Check(); err != nil {
 		t.Error(err)
 	}
 }

@@ -125,7 +125,7 @@ func (e *entry) row(now time.Time) (row, error) {
 	if e.Gone != int(r.gone) {
 		return row{}, fmt.Errorf("gone is %d; skerry knows 0 (listed), 1 (withdrawn) and 2 (expired)", e.Gone)
 	}
-	if err := registry.Check(r.Instance); err != nil {
+	if err := r.Instance.Check(); err != nil {
 		return row{}, err
 	}
 	r.Service, r.Version, r.Host = once(r.Service), once(r.Version), once(r.Host)

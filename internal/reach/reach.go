@@ -1,4 +1,4 @@
-package registry
+package reach
 
 import (
 	"net"
@@ -39,10 +39,10 @@ func HostOnly(host string) string {
 // spaces.
 const AlsoTag = "skerry.also"
 
-// Reach returns the address, host:port, to which a host connects for an instance at addr with these
+// Address returns the address, host:port, to which a host connects for an instance at addr with these
 // tags. own are the networks of the connecting host. The result is addr, unless addr is in none of
 // own and an address of the instance's AlsoTag is.
-func Reach(addr string, tags map[string]string, own []netip.Prefix) string {
+func Address(addr string, tags map[string]string, own []netip.Prefix) string {
 	also := tags[AlsoTag]
 	if also == "" {
 		return addr

@@ -1,4 +1,4 @@
-package registry
+package reach
 
 import (
 	"net/netip"
@@ -20,7 +20,7 @@ func TestHostOnly(t *testing.T) {
 	}
 }
 
-func TestReach(t *testing.T) {
+func TestAddress(t *testing.T) {
 	also := map[string]string{AlsoTag: "10.2.0.5 10.3.0.5 fd02::5"}
 	for _, c := range []struct {
 		addr string
@@ -44,7 +44,7 @@ func TestReach(t *testing.T) {
 		for _, p := range strings.FieldsFunc(c.own, func(r rune) bool { return r == ',' }) {
 			own = append(own, netip.MustParsePrefix(p))
 		}
-		if got := Reach(c.addr, c.tags, own); got != c.want {
+		if got := Address(c.addr, c.tags, own); got != c.want {
 			t.Errorf("%s with %v from %s: %s, want %s", c.addr, c.tags, c.own, got, c.want)
 		}
 	}
