@@ -47,7 +47,8 @@ func (g *program) pass(ctx context.Context, service string, info *rpc.CallInfo, 
 		return nil, err
 	}
 	if ok {
-		if call := g.words.find(word); call != nil {
+		if call, release := g.words.find(word, info.OneWay); call != nil {
+			defer release()
 			within, cancel := withinCall(ctx, call)
 			defer cancel()
 			return send(within, client, info, args)

@@ -27,31 +27,50 @@ type words struct {
 	id string
 
 	mu   sync.Mutex
-	live map[string]context.Context // context of the call, by the whole word
+	live map[string]*servedCall // by the whole word
 }
 
-func newWords(id string) *words { return &words{id: id, live: map[string]context.Context{}} }
+// servedCall is an incoming call that the program works on.
+type servedCall struct {
+	ctx  context.Context
+	held sync.WaitGroup // one-way calls of the program that are not sent yet
+}
+
+func newWords(id string) *words { return &words{id: id, live: map[string]*servedCall{}} }
 
 // begin returns a word for an incoming call. The word is valid until end is called.
+// end waits until the one-way calls that the program made with the word are sent: the
+// program goes on, and may end the call, before they are.
 func (w *words) begin(ctx context.Context) (word string, end func()) {
 	var b [12]byte
 	rand.Read(b[:])
 	word = w.id + base64.RawURLEncoding.EncodeToString(b[:])
+	call := &servedCall{ctx: ctx}
 	w.mu.Lock()
-	w.live[word] = ctx
+	w.live[word] = call
 	w.mu.Unlock()
 	return word, func() {
 		w.mu.Lock()
 		delete(w.live, word)
 		w.mu.Unlock()
+		call.held.Wait()
 	}
 }
 
-// find returns the context of the call with a word, nil when there is none.
-func (w *words) find(word string) context.Context {
+// find returns the context of the call with a word, nil when there is none. With hold,
+// the end of the word waits until release is called.
+func (w *words) find(word string, hold bool) (ctx context.Context, release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.live[word]
+	call := w.live[word]
+	switch {
+	case call == nil:
+		return nil, nil
+	case !hold:
+		return call.ctx, func() {}
+	}
+	call.held.Add(1)
+	return call.ctx, call.held.Done
 }
 
 // running returns how many incoming calls have a word.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 func TestWordsAreKnownWhileTheirCallRuns(t *testing.T) {
@@ -16,16 +17,47 @@ func TestWordsAreKnownWhileTheirCallRuns(t *testing.T) {
 	if got, id, ok := parseWord(word + ".250"); got != word || id != "abc" || !ok {
 		t.Errorf("%q, %q, %v", got, id, ok)
 	}
-	if a.find(word) != ctx || a.running() != 1 {
+	if found(a, word) != ctx || a.running() != 1 {
 		t.Error("the word is not known while its call runs")
 	}
-	if b.find(word) != nil {
+	if found(b, word) != nil {
 		t.Error("a word of one program is known to another")
 	}
 	end()
-	if a.find(word) != nil || a.running() != 0 {
+	if found(a, word) != nil || a.running() != 0 {
 		t.Error("the word outlives its call")
 	}
+}
+
+func found(w *words, word string) context.Context {
+	ctx, _ := w.find(word, false)
+	return ctx
+}
+
+// A program may end a call before the proxy has sent the one-way calls that it made.
+func TestTheEndOfAWordWaitsForOneWayCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWords("abc")
+		ctx, cancel := context.WithCancel(t.Context())
+		word, end := w.begin(ctx)
+		call, release := w.find(word, true)
+		go func() {
+			end()
+			cancel()
+		}()
+		synctest.Wait()
+		if call.Err() != nil {
+			t.Error("the call ended before its one-way call was sent")
+		}
+		if found(w, word) != nil {
+			t.Error("the word is known after the program has ended the call")
+		}
+		release()
+		synctest.Wait()
+		if call.Err() == nil {
+			t.Error("the call goes on after its one-way call was sent")
+		}
+	})
 }
 
 func TestWordsThatAreNone(t *testing.T) {
