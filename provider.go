@@ -61,7 +61,8 @@ func newProvider(n *Node) (*provider, error) {
 		Site:         n.siteTLS,
 		Identity:     n.identity(),
 		Member:       n.isMember,
-		Clear:        clearCalls(n.cfg.Site),
+		CountClear:   n.cfg.Site.Calls == config.CallsPrefer,
+		RefuseClear:  n.cfg.Site.Calls == config.CallsSealed,
 		Also:         n.cfg.Offers,
 		MaxConns:     n.cfg.Limits.Conns,
 		MaxCalls:     n.cfg.Limits.Calls,
@@ -196,17 +197,6 @@ func (p *provider) each(f func(*registration)) {
 	for _, o := range p.offers {
 		f(o)
 	}
-}
-
-// clearCalls is the rule for users' calls that are not encrypted.
-func clearCalls(s config.Site) rpc.Clear {
-	switch s.Calls {
-	case config.CallsSealed:
-		return rpc.ClearRefused
-	case config.CallsPrefer:
-		return rpc.ClearCounted
-	}
-	return rpc.ClearTaken
 }
 
 // isMember returns the reason why a caller does not count as a process of the site.

@@ -38,7 +38,12 @@ type ServerConfig struct {
 	// process of the site, else the missing proof. Member nil: no such peer counts.
 	Member func(PeerInfo) error
 
-	Clear        Clear // treatment of users' calls without encryption
+	// Users' calls that come neither by a site connection nor by TLS are served. With CountClear they
+	// are counted, and logged once a minute. With RefuseClear they are refused as NotSealed,
+	// unexecuted, counted and logged. Calls of internal services have their own rules, see
+	// HandleInternal.
+	CountClear, RefuseClear bool
+
 	MaxConns     int   // after their handshake, at a time; 0 means 20,000
 	MaxCalls     int   // that run at a time; more are refused as Overloaded; 0 means 10,000
 	MaxConnCalls int   // the same, of one connection; 0 means 2,000
@@ -121,7 +126,7 @@ type ServerStats struct {
 	BadShakes int64 // the part of BadPeers that failed in the TLS handshake
 	Outsiders int64 // refused calls of internal services by peers that are not members of the site
 	Older     int64 // refused calls that only processes of skerry before 0.2 make
-	InClear   int64 // users' calls without encryption, refused or served as Clear says; 0 with ClearTaken
+	InClear   int64 // users' calls without encryption, served or refused; 0 without CountClear and RefuseClear
 }
 
 // NewServer makes a server without services. It does no I/O. It sets

@@ -65,7 +65,7 @@ type serverConn struct {
 	proven       bool       // a message was completed
 	orderless    bool       // its calls run side by side without a header that says so
 	entered      bool       // skerry.login has been called, or is not needed
-	clear        bool       // it is not encrypted, and Clear has a rule for that
+	clear        bool       // it is not encrypted, and CountClear or RefuseClear is set
 	trust        *siteTrust // of a site connection
 	trustChecked time.Time  // when it was last checked
 	hello        *greeting  // the client's; nil: it has sent none
@@ -171,7 +171,7 @@ func (c *serverConn) begin(nc net.Conn) error {
 		return errPeerClosed
 	}
 	c.nc = nc
-	c.clear = nc == c.wire && c.s.cfg.Clear != ClearTaken
+	c.clear = nc == c.wire && (c.s.cfg.CountClear || c.s.cfg.RefuseClear)
 	c.out = transport.NewWriter(nc, c.s.cfg.Sizes.Queue, &c.s.replies, c.spawn, c.close)
 	c.out.Start()
 	c.begun = true

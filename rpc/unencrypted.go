@@ -5,27 +5,16 @@ import (
 	"time"
 )
 
-// Clear is the treatment of users' calls that come neither by a site connection nor by TLS. Calls
-// of internal services have their own rules, see HandleInternal.
-type Clear uint8
-
-// The kinds of Clear.
-const (
-	ClearTaken   Clear = iota // they are served
-	ClearCounted              // served, counted, and logged once a minute
-	ClearRefused              // refused as NotSealed, unexecuted, counted, and logged once a minute
-)
-
 var errClear = errors.New(
 	"this process takes sealed calls only (site.calls: sealed), and this one came in the clear: " +
 		"call it from a process that holds the site's key and has site.calls set, by the service's name; " +
 		"or let this process take calls in the clear, too (site.calls: prefer)",
 )
 
-// inClear counts an unencrypted call, and refuses it if Clear says so.
+// inClear counts an unencrypted call, and refuses it with RefuseClear.
 func (r *serverCall) inClear() error {
 	c, s := r.conn, r.conn.s
-	refuse := s.cfg.Clear == ClearRefused
+	refuse := s.cfg.RefuseClear
 	s.inClear.Add(1)
 	if ok, kept := s.clearLog.allow(time.Now(), "", c.source); ok {
 		text := "rpc: a call in the clear was taken"

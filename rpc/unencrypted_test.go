@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// A server with ClearRefused refuses unencrypted calls unexecuted, counts them and logs them once.
+// A server with RefuseClear refuses unencrypted calls unexecuted, counts them and logs them once.
 // Open methods of internal services still answer.
 func TestCallsInTheClear(t *testing.T) {
 	ca, pool := authority(t)
@@ -25,12 +25,12 @@ func TestCallsInTheClear(t *testing.T) {
 		taken   bool
 		counted bool
 	}{
-		{name: "in the clear", server: ServerConfig{Clear: ClearRefused}, counted: true},
-		{name: "in the clear by a stock client", server: ServerConfig{Clear: ClearRefused}, stock: true, counted: true},
-		{name: "by a site connection", server: ServerConfig{Clear: ClearRefused}, ep: &Endpoint{Site: true},
+		{name: "in the clear", server: ServerConfig{RefuseClear: true}, counted: true},
+		{name: "in the clear by a stock client", server: ServerConfig{RefuseClear: true}, stock: true, counted: true},
+		{name: "by a site connection", server: ServerConfig{RefuseClear: true}, ep: &Endpoint{Site: true},
 			taken: true},
-		{name: "by TLS", server: ServerConfig{Clear: ClearRefused, TLS: users}, ep: &Endpoint{TLS: true}, taken: true},
-		{name: "in the clear where they are counted", server: ServerConfig{Clear: ClearCounted}, taken: true,
+		{name: "by TLS", server: ServerConfig{RefuseClear: true, TLS: users}, ep: &Endpoint{TLS: true}, taken: true},
+		{name: "in the clear where they are counted", server: ServerConfig{CountClear: true}, taken: true,
 			counted: true},
 		{name: "in the clear where nothing is asked", taken: true},
 	} {
