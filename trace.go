@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 
+	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
@@ -19,7 +20,7 @@ func (n *Node) Rollout() *participant.Agent { return n.rules }
 // moments of a process Begin waits until the site's rules are known; see [participant.Agent.Await].
 func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end func()) {
 	if info := rpc.CallInfoFrom(ctx); info == nil || info.Trace == "" {
-		ctx = rpc.WithTrace(ctx, rpc.NextSpan(""), "")
+		ctx = rpc.WithTrace(ctx, tracecontext.NextSpan(""), "")
 	}
 	n.rules.Await(ctx)
 	t := n.rules.Begin(job, rand.Uint64(), "")

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/skerry/skerry/rpc"
+	"github.com/skerry/skerry/internal/tracecontext"
 )
 
 // The headers of W3C Trace Context and Baggage, in their canonical spelling.
@@ -35,7 +35,7 @@ const traceIDAt, traceIDEnd = 3, 35 // in a traceparent
 // else a new trace.
 func traceOf(h http.Header) (traceparent, state string) {
 	if list := h[headerTrace]; len(list) == 1 {
-		next := rpc.NextSpan(list[0])
+		next := tracecontext.NextSpan(list[0])
 		if continues(next, list[0]) {
 			state = strings.Join(h[headerState], ",")
 			if len(state) > maxState {
@@ -44,7 +44,7 @@ func traceOf(h http.Header) (traceparent, state string) {
 			return next, state
 		}
 	}
-	return rpc.NextSpan(fromB3(h)), ""
+	return tracecontext.NextSpan(fromB3(h)), ""
 }
 
 // continues reports whether NextSpan accepted parent as a traceparent.
@@ -101,7 +101,7 @@ func foreign(lines []string, drop string) string {
 
 // withToken puts the token in front of the other members.
 func withToken(token, baggage string) string {
-	member := rpc.BaggageToken + "=" + token
+	member := tracecontext.TokenMember + "=" + token
 	if baggage == "" {
 		return member
 	}
@@ -113,7 +113,7 @@ func tokenIn(lines []string) string {
 	for _, line := range lines {
 		for member := range strings.SplitSeq(line, ",") {
 			name, value, _ := strings.Cut(member, "=")
-			if strings.TrimSpace(name) == rpc.BaggageToken {
+			if strings.TrimSpace(name) == tracecontext.TokenMember {
 				value, _, _ = strings.Cut(value, ";")
 				return strings.TrimSpace(value)
 			}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
@@ -26,7 +27,7 @@ func Join(node interface{ Rollout() *participant.Agent }, service, version strin
 	origin := agent.Origin(service, service+"/"+version)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		agent.Await(r.Context())
-		a := arrival{baggage: foreign(r.Header[headerBaggage], rpc.BaggageToken)}
+		a := arrival{baggage: foreign(r.Header[headerBaggage], tracecontext.TokenMember)}
 		a.traceparent, a.state = traceOf(r.Header)
 		text := tokenIn(r.Header[headerBaggage])
 		var t participant.Trace

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 
+	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
@@ -32,7 +33,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if info == nil {
 		info = &rpc.CallInfo{}
 	}
-	baggage := foreign([]string{info.Baggage}, rpc.BaggageToken)
+	baggage := foreign([]string{info.Baggage}, tracecontext.TokenMember)
 	if trace != nil {
 		trace.MayCall(rollout.Anywhere) // the service that answers is not known, nor the services that it calls
 		token, _, err := trace.Send(rollout.Anywhere)
@@ -43,6 +44,6 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		baggage = withToken(token.String(), baggage)
 	}
 	r = r.Clone(r.Context())
-	setTrace(r.Header, rpc.NextSpan(info.Trace), info.TraceState, baggage)
+	setTrace(r.Header, tracecontext.NextSpan(info.Trace), info.TraceState, baggage)
 	return t.base.RoundTrip(r)
 }

@@ -6,16 +6,9 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
-)
-
-// Members of W3C baggage that a call may carry instead of a token, after it has passed a program
-// that is not skerry.
-const (
-	BaggageToken = "skerry-rollout" // rollout.Token.String
-	BaggageKey   = "skerry-key"     // sticky key: calls with one key meet one side of a split
-	baggageMark  = "skerry-mark"    // a verifier's mark
 )
 
 // admission is how the calls of one method join their traces.
@@ -108,12 +101,12 @@ func (r *serverCall) admitToken(d *admission, agent *participant.Agent) (Code, e
 // share, because a plain client understands no other refusal.
 func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, error) {
 	if r.info.Trace == "" {
-		r.info.Trace = NextSpan("") // puts the calls of the handler into one W3C trace
+		r.info.Trace = tracecontext.NextSpan("") // puts the calls of the handler into one W3C trace
 	}
 	seed, orphan := seedOf(&r.info), d.origin
 	if d.entry {
 		orphan = d.stray
-		d.origin.Begin(&r.trace, seed, baggageMember(r.info.Baggage, baggageMark))
+		d.origin.Begin(&r.trace, seed, tracecontext.Member(r.info.Baggage, tracecontext.MarkMember))
 		token := r.trace.Token()
 		err := d.admit(token)
 		if err == nil {
@@ -157,7 +150,7 @@ func (i *CallInfo) rolloutToken() (t rollout.Token, raw string, err error) {
 		t, err = rollout.ParseRaw(i.token)
 		return t, i.token, err
 	}
-	if text := baggageMember(i.Baggage, BaggageToken); text != "" {
+	if text := tracecontext.Member(i.Baggage, tracecontext.TokenMember); text != "" {
 		t, err = rollout.ParseToken(text)
 		return t, string(t.AppendRaw(nil)), err
 	}
@@ -170,25 +163,11 @@ func seedOf(info *CallInfo) uint64 {
 	if info == nil {
 		return rand.Uint64()
 	}
-	if key := baggageMember(info.Baggage, BaggageKey); key != "" {
+	if key := tracecontext.Member(info.Baggage, tracecontext.KeyMember); key != "" {
 		return rollout.SeedOf(key)
 	}
-	if validTrace(info.Trace) {
-		return rollout.SeedOf(info.Trace[traceIDAt : spanIDAt-1])
+	if id := tracecontext.ID(info.Trace); id != "" {
+		return rollout.SeedOf(id)
 	}
 	return rand.Uint64()
-}
-
-// baggageMember returns the value of a member of a W3C baggage list without its properties, or "".
-func baggageMember(baggage, key string) string {
-	for baggage != "" {
-		var member string
-		member, baggage, _ = strings.Cut(baggage, ",")
-		name, value, _ := strings.Cut(member, "=")
-		if strings.TrimSpace(name) == key {
-			value, _, _ = strings.Cut(value, ";")
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/tracecontext"
 )
 
 // watcher records its calls.
@@ -138,7 +139,7 @@ func TestMetadataTravels(t *testing.T) {
 			hop.Method != "who" {
 			t.Errorf("at %s: %+v", hop.caller, hop.CallInfo)
 		}
-		if traceID(hop.Trace) != traceID(trace) || hop.Trace == trace {
+		if tracecontext.ID(hop.Trace) != tracecontext.ID(trace) || hop.Trace == trace {
 			t.Errorf("trace %q is no child of %q", hop.Trace, trace)
 		}
 		if left := time.Until(hop.Deadline); left <= 0 || left > 700*time.Millisecond {

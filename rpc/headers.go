@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
@@ -61,8 +62,8 @@ func appendCallHead(
 	if info != nil {
 		trace = info.Trace
 	}
-	dst = append(append(append(dst, byte(len(keyTrace))), keyTrace...), traceparentSize)
-	dst = appendSpan(dst, trace)
+	dst = append(append(append(dst, byte(len(keyTrace))), keyTrace...), tracecontext.Size)
+	dst = tracecontext.AppendSpan(dst, trace)
 	pair := func(key, value string) {
 		if value != "" {
 			n++
@@ -132,7 +133,7 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 			remaining = readRemaining(value)
 		}
 	}
-	if !validTrace(info.Trace) { // by the standard, an invalid one counts as absent
+	if !tracecontext.Valid(info.Trace) { // by the standard, an invalid one counts as absent
 		info.Trace, info.TraceState = "", ""
 	}
 	return remaining

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
@@ -75,7 +76,7 @@ func TestCallsOfBeforeAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		_, err := echo.NewEchoClient(tc).Who(WithBaggage(t.Context(), BaggageToken+"=AQADTQAAAAAAAAA"))
+		_, err := echo.NewEchoClient(tc).Who(WithBaggage(t.Context(), tracecontext.TokenMember+"=AQADTQAAAAAAAAA"))
 		if wantCode(t, err, BadMessage, NotExecuted); !strings.Contains(err.Error(), "before 0.2") {
 			t.Errorf("the caller is told %v", err)
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
@@ -301,12 +302,12 @@ func TestBaggageBringsATokenThroughHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := WithBaggage(t.Context(), "a=b, "+BaggageToken+"="+token.String()+";p=1,c=d")
+	ctx := WithBaggage(t.Context(), "a=b, "+tracecontext.TokenMember+"="+token.String()+";p=1,c=d")
 	if _, err := echo.NewEchoClient(tc).Who(ctx); err != nil {
 		t.Fatal(err)
 	}
 	for _, garbled := range []string{"!", "AQ", token.String()[1:]} {
-		_, err := echo.NewEchoClient(tc).Who(WithBaggage(t.Context(), BaggageToken+"="+garbled))
+		_, err := echo.NewEchoClient(tc).Who(WithBaggage(t.Context(), tracecontext.TokenMember+"="+garbled))
 		wantCode(t, err, BadMessage, NotExecuted)
 	}
 	if got := s.history.Spans[0].Token; got != token || auth.agent.Orphans() != 0 {

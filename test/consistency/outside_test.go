@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rpc"
 )
 
 // The schedules of input from outside the protocol.
@@ -132,7 +132,7 @@ func TestForgedTokens(t *testing.T) {
 	var forgers []*process
 	forger := func(name, token string) {
 		forgers = append(forgers, s.users(1, "forger-"+name,
-			part{Workers: 1, Plans: plans, Baggage: rpc.BaggageToken + "=" + token}, 1))
+			part{Workers: 1, Plans: plans, Baggage: tracecontext.TokenMember + "=" + token}, 1))
 	}
 	for name, g := range map[string]rollout.Generation{
 		"ahead": {N: math.MaxUint64}, "little-ahead": {N: 1000}, "timeline": {Timeline: math.MaxUint32, N: 1},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 	"github.com/skerry/skerry/test/consistency/hop"
@@ -109,7 +110,7 @@ func use(ctx context.Context, p part, out *lines) error {
 	p.repeat(ctx, out, func(trace, key string, do plan) error {
 		ctx, baggage, parent := context.Background(), p.Baggage, ""
 		if key != "" {
-			baggage = rpc.BaggageKey + "=" + key
+			baggage = tracecontext.KeyMember + "=" + key
 		}
 		if p.Baggage != "" {
 			parent = "outside" // it brings a token, so none is made for it

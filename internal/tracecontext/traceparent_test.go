@@ -1,16 +1,14 @@
-package rpc
+package tracecontext
 
 import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
 const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-func TestValidTrace(t *testing.T) {
+func TestValid(t *testing.T) {
 	const id, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 	tests := []struct {
 		name, in string
@@ -32,7 +30,7 @@ func TestValidTrace(t *testing.T) {
 		{"empty", "", false},
 	}
 	for _, tt := range tests {
-		if got := validTrace(tt.in); got != tt.want {
+		if got := Valid(tt.in); got != tt.want {
 			t.Errorf("%s: valid is %v: %q", tt.name, got, tt.in)
 		}
 	}
@@ -40,37 +38,29 @@ func TestValidTrace(t *testing.T) {
 
 func TestNextSpan(t *testing.T) {
 	child := NextSpan(parent)
-	if !validTrace(child) {
+	if !Valid(child) {
 		t.Fatalf("child is not valid: %s", child)
 	}
-	if traceID(child) != traceID(parent) || child[:2] != "00" || child[flagsAt:] != "01" {
+	if ID(child) != ID(parent) || child[:2] != "00" || child[flagsAt:] != "01" {
 		t.Fatalf("child of %s is %s", parent, child)
 	}
 	if child[spanIDAt:flagsAt] == parent[spanIDAt:flagsAt] {
 		t.Fatal("child has its parent's span id")
 	}
-	if later := NextSpan("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-more"); !validTrace(later) ||
-		traceID(later) != traceID(parent) || later[:2] != "00" || later[flagsAt:] != "00" {
+	if later := NextSpan("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-more"); !Valid(later) ||
+		ID(later) != ID(parent) || later[:2] != "00" || later[flagsAt:] != "00" {
 		t.Fatalf("child of a later version is %s", later)
 	}
-}
-
-// traceID is the trace id of a valid traceparent, "" of others.
-func traceID(traceparent string) string {
-	if !validTrace(traceparent) {
-		return ""
-	}
-	return traceparent[traceIDAt : spanIDAt-1]
 }
 
 func TestNewTraces(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {
 		s := NextSpan("nothing that is a traceparent, though it is long enough")
-		if !validTrace(s) || seen[traceID(s)] {
+		if !Valid(s) || seen[ID(s)] {
 			t.Fatalf("new trace %s", s)
 		}
-		seen[traceID(s)] = true
+		seen[ID(s)] = true
 	}
 }
 
@@ -78,10 +68,10 @@ func FuzzNextSpan(f *testing.F) {
 	f.Add(parent)
 	f.Fuzz(func(t *testing.T, s string) {
 		child := NextSpan(s)
-		if !validTrace(child) {
+		if !Valid(child) {
 			t.Fatalf("%q has the child %q", s, child)
 		}
-		if validTrace(s) && traceID(child) != traceID(s) {
+		if Valid(s) && ID(child) != ID(s) {
 			t.Fatalf("%q has the child %q of another trace", s, child)
 		}
 	})
@@ -91,20 +81,6 @@ func BenchmarkNextSpan(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		NextSpan(parent)
-	}
-}
-
-// An invalid traceparent counts as absent.
-func TestInvalidTraceIsAbsent(t *testing.T) {
-	for trace, want := range map[string]string{parent: parent, "made up\n": "", "": ""} {
-		var h theader.Header
-		h.Set(keyTrace, trace)
-		h.Set(keyTraceState, "vendor=1")
-		var info CallInfo
-		readCallHeader(&h, &info)
-		if info.Trace != want || (info.TraceState != "") != (want != "") {
-			t.Errorf("%q is read as %q with state %q", trace, info.Trace, info.TraceState)
-		}
 	}
 }
 

@@ -1,4 +1,4 @@
-package rpc
+package tracecontext
 
 import (
 	"encoding/binary"
@@ -8,33 +8,42 @@ import (
 // A W3C traceparent is 00-<trace id, 32 hex>-<span id, 16 hex>-<flags, 2 hex>. Later versions may
 // append further fields.
 const (
-	traceparentSize = 55
-	traceIDAt       = 3
-	spanIDAt        = 36
-	flagsAt         = 53
-	newTraceOf      = "00-00000000000000000000000000000000-0000000000000000-01" // 01: sampled
+	Size = 55 // of version 00, in bytes
+
+	traceIDAt  = 3
+	spanIDAt   = 36
+	flagsAt    = 53
+	newTraceOf = "00-00000000000000000000000000000000-0000000000000000-01" // 01: sampled
 )
 
-// validTrace reports whether s is a valid traceparent: lower case only, no id of zeros, no version
+// Valid reports whether s is a valid traceparent: lower case only, no id of zeros, no version
 // ff, and nothing after version 00. By the standard, an invalid one counts as absent, with its
 // tracestate.
-func validTrace(s string) bool {
-	if len(s) < traceparentSize || s[2] != '-' || s[spanIDAt-1] != '-' || s[flagsAt-1] != '-' {
+func Valid(s string) bool {
+	if len(s) < Size || s[2] != '-' || s[spanIDAt-1] != '-' || s[flagsAt-1] != '-' {
 		return false
 	}
 	version, ok := hexField(s[:2])
 	switch {
 	case !ok || s[:2] == "ff":
 		return false
-	case !version && len(s) != traceparentSize: // version 00
+	case !version && len(s) != Size: // version 00
 		return false
-	case len(s) > traceparentSize && s[traceparentSize] != '-':
+	case len(s) > Size && s[Size] != '-':
 		return false
 	}
 	trace, ok1 := hexField(s[traceIDAt : spanIDAt-1])
 	span, ok2 := hexField(s[spanIDAt : flagsAt-1])
-	_, ok3 := hexField(s[flagsAt:traceparentSize])
+	_, ok3 := hexField(s[flagsAt:Size])
 	return trace && span && ok1 && ok2 && ok3
+}
+
+// ID returns the trace id of a traceparent, "" of an invalid one.
+func ID(traceparent string) string {
+	if !Valid(traceparent) {
+		return ""
+	}
+	return traceparent[traceIDAt : spanIDAt-1]
 }
 
 // hexField reports whether s is lower case hexadecimal, and whether a digit is not zero. It reads
@@ -66,17 +75,17 @@ func hexField(s string) (nonzero, ok bool) {
 // NextSpan returns the traceparent of work on behalf of parent: a new span of its trace with its
 // flags, or a new trace when parent is invalid. It always has version 00.
 func NextSpan(parent string) string {
-	var b [traceparentSize]byte
-	return string(appendSpan(b[:0], parent))
+	var b [Size]byte
+	return string(AppendSpan(b[:0], parent))
 }
 
-// appendSpan appends NextSpan to dst.
-func appendSpan(dst []byte, parent string) []byte {
+// AppendSpan appends NextSpan to dst.
+func AppendSpan(dst []byte, parent string) []byte {
 	dst = append(dst, newTraceOf...)
-	b := dst[len(dst)-traceparentSize:]
-	if validTrace(parent) {
+	b := dst[len(dst)-Size:]
+	if Valid(parent) {
 		copy(b[traceIDAt:spanIDAt], parent[traceIDAt:])
-		copy(b[flagsAt:], parent[flagsAt:traceparentSize])
+		copy(b[flagsAt:], parent[flagsAt:Size])
 	} else {
 		putID(b[traceIDAt : traceIDAt+16])
 		putID(b[traceIDAt+16 : spanIDAt-1])
