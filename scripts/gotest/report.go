@@ -95,8 +95,8 @@ func (r *report) watch(e event) {
 	}
 }
 
-// complaint matches the output of t.Error and t.Log, of a race or a panic.
-var complaint = regexp.MustCompile(`\w+\.go:\d+: .*|WARNING: DATA RACE|panic: .*`)
+// complaint matches the output of t.Error and t.Log with the lines that continue it, of a race or a panic.
+var complaint = regexp.MustCompile(`\w+\.go:\d+: .*(?:\n {8,}\S.*){0,4}|WARNING: DATA RACE|panic: .*`)
 
 func (r *report) endTest(e event, key string) {
 	r.tests[e.Package]++
