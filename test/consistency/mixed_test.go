@@ -82,7 +82,7 @@ func TestDatabaseClockJumps(t *testing.T) {
 	s.ship("auth", "v2")
 	s.ship("proc", "v2")
 	jump(-time.Hour)
-	s.insist("commit") // a command gives a database that has just started 3 s
+	s.insist("commit")                // a command gives a database that has just started 3 s
 	pause(t.Context(), 4*time.Second) // leases are judged again
 	jump(time.Hour)
 	s.insist("clean")
