@@ -117,7 +117,7 @@ var top = map[string][]string{
 		"internal/control", "internal/membership", "internal/trust", "internal/yamlfile", "internal/sitekey",
 		"internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway",
 		"internal/foreign", "proxy", "rollout", "internal/operator"},
-	"examples/":        {"", "config", "rpc"},
+	"examples/":        {"", "config", "rpc", "rollout"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 
 	"test/consistency/": {"", "config", "rpc", "rollout", "rollout/participant", "internal/run",

@@ -12,10 +12,10 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/examples/internal/site"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/examples/portal/gen/dbapi"
 	"github.com/skerry/skerry/examples/portal/gen/portalapi"
-	"github.com/skerry/skerry/examples/portal/internal/site"
 	"github.com/skerry/skerry/internal/pgtest"
 )
 

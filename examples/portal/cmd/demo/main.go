@@ -19,7 +19,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/skerry/skerry/examples/portal/internal/site"
+	"github.com/skerry/skerry/examples/internal/site"
 )
 
 func main() {

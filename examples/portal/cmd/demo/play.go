@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/examples/internal/site"
 	"github.com/skerry/skerry/examples/portal"
-	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
 const (

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/skerry/skerry/examples/portal/internal/site"
+	"github.com/skerry/skerry/examples/internal/site"
 )
 
 // startMargin is added to a promise for loading a new process and opening its port. The time counts

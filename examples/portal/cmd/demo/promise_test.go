@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/examples/portal/internal/site"
+	"github.com/skerry/skerry/examples/internal/site"
 )
 
 // at is a call to a process that ended so long after the act.

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/examples/internal/site"
 	"github.com/skerry/skerry/examples/portal"
 	"github.com/skerry/skerry/examples/portal/gen/portalapi"
-	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
 // stepLimit is for one step of a release on a busy machine.

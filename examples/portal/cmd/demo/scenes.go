@@ -5,7 +5,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/skerry/skerry/examples/portal/internal/site"
+	"github.com/skerry/skerry/examples/internal/site"
 )
 
 // scene is one step of the demo: an action, a while of load, and promises about the effect on

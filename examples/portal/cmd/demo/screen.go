@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skerry/skerry/examples/portal/internal/site"
+	"github.com/skerry/skerry/examples/internal/site"
 )
 
 // row is one instance in the table.

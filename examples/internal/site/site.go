@@ -57,6 +57,20 @@ func (s *Site) Config(name string) (string, error) { return s.config(name, "", "
 // own ports.
 func (s *Site) config(name, service, version, addr string) (string, error) {
 	var b strings.Builder
+	if service != "" {
+		fmt.Fprintf(&b, "service: {name: %s, version: %s, listen: %q}\n", service, version, addr)
+	}
+	b.WriteString("consumers:\n  \"*\": {timeout: 3s}\n") // a call may wait for a restart on a busy machine
+	if service == "proc" {
+		b.WriteString("  auth: {idempotent: [verify]}\n  db: {idempotent: [read]}\n")
+	}
+	return s.Configure(name, b.String())
+}
+
+// Configure writes the configuration file of a process: the lines that every process of the site has, and the given
+// ones.
+func (s *Site) Configure(name, lines string) (string, error) {
+	var b strings.Builder
 	fmt.Fprintf(&b, "cluster: %s\n", s.cluster)
 	if s.database == "" {
 		fmt.Fprintln(&b, "mode: broadcast")
@@ -65,13 +79,7 @@ func (s *Site) config(name, service, version, addr string) (string, error) {
 	}
 	fmt.Fprintf(&b, "lan: {interfaces: [127.0.0.0/8], port: %d}\n", s.lanPort)
 	fmt.Fprintf(&b, "state_dir: %q\n", filepath.Join(s.dir, name+".state"))
-	if service != "" {
-		fmt.Fprintf(&b, "service: {name: %s, version: %s, listen: %q}\n", service, version, addr)
-	}
-	b.WriteString("consumers:\n  \"*\": {timeout: 3s}\n") // a call may wait for a restart on a busy machine
-	if service == "proc" {
-		b.WriteString("  auth: {idempotent: [verify]}\n  db: {idempotent: [read]}\n")
-	}
+	b.WriteString(lines)
 	path := filepath.Join(s.dir, name+".yaml")
 	return path, os.WriteFile(path, []byte(b.String()), 0o600)
 }
@@ -95,12 +103,16 @@ func (s *Site) Program(name string) string { return filepath.Join(s.bin, name) }
 
 // Run starts any other program at the site.
 func (s *Site) Run(name, program string, args ...string) (*Process, error) {
-	p := &Process{Name: name}
+	return s.RunAs(&Process{Name: name}, program, args...)
+}
+
+// RunAs starts a program as p, which says its name and what it serves.
+func (s *Site) RunAs(p *Process, program string, args ...string) (*Process, error) {
 	return p, s.start(p, program, args...)
 }
 
 func (s *Site) start(p *Process, program string, args ...string) error {
-	log, err := os.Create(s.LogPath(p.Name))
+	log, err := os.OpenFile(s.LogPath(p.Name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -125,9 +137,9 @@ func (s *Site) Processes() []*Process {
 	return slices.Clone(s.processes)
 }
 
-// Find returns a process by name, nil when there is none.
+// Find returns the process that was started last under a name, nil when there is none.
 func (s *Site) Find(name string) *Process {
-	for _, p := range s.Processes() {
+	for _, p := range slices.Backward(s.Processes()) {
 		if p.Name == name {
 			return p
 		}

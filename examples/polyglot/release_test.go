@@ -1,0 +1,268 @@
+//go:build linux
+
+package polyglot
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/examples/internal/site"
+	"github.com/skerry/skerry/examples/polyglot/internal/hosts"
+)
+
+const (
+	firstLimit = time.Minute // for the first answer, on a busy machine
+	// lines are those of each configuration: no step fails because the machine is slow.
+	lines = `consumers:
+  "*": {timeout: 30s, wait: 3s}
+  auth: {idempotent: [verify]}
+  db: {idempotent: [read, fullName]}
+stop: {grace: 500ms, drain: 10s}
+stats: {interval: none}
+`
+)
+
+// requests is how many requests each of the three seeds of a scene has.
+var requests = flag.Int("requests", 3500, "requests of each seed")
+
+// tools builds the command and the four programs, once.
+var tools = sync.OnceValues(func() (root string, err error) {
+	if root, err = filepath.Abs("../.."); err != nil {
+		return "", err
+	}
+	skerry := exec.Command("go", "build", "-o", filepath.Join(root, ".build/polyglot/skerry"), "./cmd/skerry")
+	for _, c := range []*exec.Cmd{exec.Command("examples/polyglot/build"), skerry} {
+		c.Dir = root
+		if out, err := c.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%v: %w\n%s", c.Args, err, out)
+		}
+	}
+	return root, nil
+})
+
+// company is a site of make-believe hosts under load.
+type company struct {
+	t     *testing.T
+	site  *site.Site
+	set   hosts.Settings
+	load  *hosts.Load
+	hosts map[string]*hosts.Host
+	stop  func() // ends the load, and waits for its last requests
+
+	mu     sync.Mutex
+	faults []fault
+}
+
+// newCompany starts two hosts with all four programs in version v1, and a load on them.
+func newCompany(t *testing.T, dice *rand.Rand, set hosts.Settings) *company {
+	t.Helper()
+	root, err := tools()
+	must(t, err)
+	dir, err := os.MkdirTemp("/dev/shm", "skerry-polyglot-") // the path of a socket is short
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	set.Root, set.Lines = root, lines
+	c := &company{t: t, set: set, hosts: map[string]*hosts.Host{}}
+	c.site, err = site.New(filepath.Join(root, ".build/polyglot"), dir, "")
+	must(t, err)
+	t.Cleanup(c.explain)
+	t.Cleanup(c.site.Close)
+	c.start("a", "v1", "portal", "auth", "proc", "db")
+	c.start("b", "v1", "portal", "auth", "proc", "db")
+	c.load, err = hosts.NewLoad(t.Context(), c.site, lines)
+	must(t, err)
+	t.Cleanup(func() { _ = c.load.Close() })
+	must(t, c.load.First(t.Context(), firstLimit))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.load.Run(ctx, 4+dice.IntN(5), time.Duration(1+dice.IntN(4))*time.Millisecond)
+	}()
+	c.stop = sync.OnceFunc(func() { cancel(); <-ended })
+	t.Cleanup(c.stop)
+	return c
+}
+
+// start starts a host.
+func (c *company) start(name, version string, services ...string) {
+	c.t.Helper()
+	var programs []hosts.Program
+	for _, service := range services {
+		programs = append(programs, hosts.Program{Service: service, Version: version})
+	}
+	h, err := hosts.New(c.site, c.set, name, programs...)
+	must(c.t, err)
+	c.hosts[name] = h
+	must(c.t, h.Start())
+}
+
+// release does one step.
+func (c *company) release(args ...string) {
+	c.t.Helper()
+	out, err := hosts.Release(c.t.Context(), c.site, append(args, "--yes")...)
+	if err != nil {
+		c.t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// ship waits for so many instances each of Auth and Proc v2.
+func (c *company) ship(instances int) {
+	c.t.Helper()
+	manifest := c.site.LogPath("release") + ".yaml"
+	text := fmt.Sprintf("modules:\n  auth: {version: v2, wish: %d}\n  proc: {version: v2, wish: %[1]d}\n", instances)
+	must(c.t, os.WriteFile(manifest, []byte(text), 0o600))
+	c.release("ship", "all", "--file", manifest)
+}
+
+// requests waits until the load has sent so many requests more.
+func (c *company) requests(more int) { c.t.Helper(); c.until(c.load.Count() + more) }
+
+// until waits until the load has sent so many requests.
+func (c *company) until(many int) {
+	c.t.Helper()
+	c.await(fmt.Sprintf("there are %d requests", many), func() bool { return c.load.Count() >= many })
+}
+
+// await waits until ok holds, at most two minutes, for slow machines.
+func (c *company) await(what string, ok func() bool) {
+	c.t.Helper()
+	for end := time.Now().Add(2 * time.Minute); !ok(); {
+		if time.Now().After(end) {
+			c.t.Fatalf("waited two minutes until %s", what)
+		}
+		sleep(c.t.Context(), 20*time.Millisecond)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// explain shows the ends of the logs after a failed test.
+func (c *company) explain() {
+	if !c.t.Failed() {
+		return
+	}
+	for _, p := range c.site.Processes() {
+		text, err := os.ReadFile(c.site.LogPath(p.Name))
+		if err != nil {
+			c.t.Log(err)
+		}
+		all := strings.Split(strings.TrimSpace(journal.ReplaceAllString(string(text), "")), "\n")
+		c.t.Logf("log of %s:\n%s", p.Name, strings.Join(all[max(0, len(all)-15):], "\n"))
+	}
+}
+
+// seeds plays a scene at three sites at the same time.
+func seeds(t *testing.T, scene func(t *testing.T, dice *rand.Rand)) {
+	t.Helper()
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			scene(t, rand.New(rand.NewPCG(seed, 12)))
+		})
+	}
+}
+
+// ramp returns the arguments of a ramp.
+func ramp(dice *rand.Rand) []string {
+	shares := fmt.Sprintf("%d,%d,%d,100", 5+dice.IntN(20), 30+dice.IntN(30), 65+dice.IntN(30))
+	return []string{"commit", "--ramp", shares, "--every", fmt.Sprint(700+dice.IntN(800), "ms")}
+}
+
+// TestReleaseOfTwoLanguages releases Auth, in Java, together with Proc, in Python. No request fails, and none meets
+// two versions.
+func TestReleaseOfTwoLanguages(t *testing.T) {
+	seeds(t, func(t *testing.T, dice *rand.Rand) {
+		c := newCompany(t, dice, hosts.Settings{})
+		c.release("start", "--by", "ann", "--reason", "a test")
+		c.requests(200 + dice.IntN(300))
+		c.start("c", "v2", "auth", "proc")
+		c.ship(1)
+		c.requests(100 + dice.IntN(300))
+		c.release(ramp(dice)...)
+		c.requests(dice.IntN(300))
+		c.release("clean")
+		c.until(*requests)
+		c.judge()
+	})
+}
+
+// TestReleaseWithoutHelpersIsCaught plays the same release with programs that serve without the helper. The checker
+// must find requests that met two versions.
+func TestReleaseWithoutHelpersIsCaught(t *testing.T) {
+	c := newCompany(t, rand.New(rand.NewPCG(1, 12)), hosts.Settings{WithoutHelper: true})
+	c.release("start", "--by", "ann", "--reason", "a test")
+	c.start("c", "v2", "auth", "proc")
+	c.ship(1)
+	c.release("commit", "--ramp", "50,100", "--every", "1s")
+	c.release("clean")
+	c.stop()
+	h := c.history()
+	rules := map[string]int{}
+	for _, f := range h.Check() {
+		rules[f.Rule]++
+	}
+	t.Logf("%d requests; calls: %v; findings: %v; %d traces met two versions", c.load.Count(), met(h), rules, mixed(h))
+	if rules["C1"] == 0 || rules["C2"] == 0 {
+		t.Error("the checker has not noticed requests that met two versions of Auth, and an old Auth with a new Proc")
+	}
+	if mixed(h) == 0 {
+		t.Error("no request met two versions: the scene proves nothing")
+	}
+}
+
+// judge ends the load, and reports what the checker finds and which requests failed without a fault.
+func (c *company) judge() {
+	c.t.Helper()
+	c.stop()
+	h := c.history()
+	for i, f := range h.Check() {
+		if i == 10 {
+			c.t.Error("and more")
+			break
+		}
+		c.t.Errorf("%v", f)
+	}
+	failed, wrong := 0, 0
+	all := c.load.Since(time.Time{})
+	for _, r := range all {
+		if r.Err == nil {
+			continue
+		}
+		failed++
+		if !c.explained(r) {
+			if wrong++; wrong <= 10 {
+				c.t.Errorf("%s failed from %s for %v: %v", r.ID, r.Began.Format("15:04:05.000"),
+					r.Ended.Sub(r.Began).Round(time.Millisecond), r.Err)
+			}
+		}
+	}
+	calls := met(h)
+	c.t.Logf("%d requests, %d failed, %d of them without a fault; %d met two versions; calls: %v", len(all), failed, wrong,
+		mixed(h), calls)
+	if n := mixed(h); n > 0 {
+		c.t.Errorf("%d requests met two versions", n)
+	}
+	for _, version := range []string{"v1", "v2"} {
+		if calls["auth "+version] == 0 || calls["proc "+version] == 0 {
+			c.t.Errorf("no request met %s: the scene proves nothing", version)
+		}
+	}
+	if len(c.faults) > 0 && failed == 0 {
+		c.t.Error("no request failed: the scene proves nothing")
+	}
+}
