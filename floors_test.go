@@ -42,6 +42,8 @@ var floors = map[string]struct {
 	"internal/wire":       {0, nil}, // generated from internal/wire/skerry.thrift
 	"health":              {1, []string{"internal/run"}},
 	"health/statlog":      {2, []string{"health", "internal/quote", "internal/run", "internal/statedir"}},
+	"policy":              {1, []string{"internal/suggest", "registry", "rollout"}},
+	"policy/form":         {2, []string{"internal/yamlfile", "policy"}},
 	"rollout":             {0, nil},
 	"rollout/participant": {1, []string{"rollout"}},
 	"internal/operator":   {2, []string{"internal/number", "internal/run", "rollout", "rollout/participant"}},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/skerry/skerry/internal/mask"
 )
@@ -26,13 +27,16 @@ type decoder struct {
 // field holds the tags of a struct's field.
 type field struct{ unit, byDefault, zero string }
 
-func (d *decoder) add(line int, key, format string, args ...any) {
+// place is a position in the text; 0 when it is unknown.
+type place struct{ line, column int }
+
+func (d *decoder) add(at place, key, format string, args ...any) {
 	if len(d.Problems) == maxShown {
 		d.full = true
-		d.Problems = append(d.Problems, Problem{Line: line, Text: "more problems follow, which are not shown"})
+		d.Problems = append(d.Problems, Problem{Line: at.line, Text: "more problems follow, which are not shown"})
 	}
 	if !d.full {
-		d.Problems = append(d.Problems, Problem{line, key, fmt.Sprintf(format, args...)})
+		d.Problems = append(d.Problems, Problem{at.line, at.column, key, fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -76,7 +80,7 @@ func (d *decoder) bare(node ast.Node, key string) ast.Node {
 			node = n.Value
 		case *ast.AliasNode:
 			if node = d.targets[n]; node == nil {
-				d.add(lineOf(n), key, "no anchor &%s stands before this alias", n.Value.GetToken().Value)
+				d.add(placeOf(n), key, "no anchor &%s stands before this alias", n.Value.GetToken().Value)
 				return nil
 			}
 		default:
@@ -91,7 +95,7 @@ func (d *decoder) spend(node ast.Node) bool {
 		d.aliased++
 	}
 	if d.aliased > maxAliased && !d.full {
-		d.add(lineOf(node), "", "aliases bring more than %d values", maxAliased)
+		d.add(placeOf(node), "", "aliases bring more than %d values", maxAliased)
 		d.full = true
 	}
 	return !d.full
@@ -109,11 +113,15 @@ func (d *decoder) value(node ast.Node, v reflect.Value, key string, f field) {
 	if _, isNull := node.(*ast.NullNode); isNull {
 		return // a key without a value means the default
 	}
+	if v.Type() == reflect.TypeFor[JSON]() {
+		v.SetBytes(d.json(node, key, 0))
+		return
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		d.mapping(node, v, key, func(name string) (reflect.Value, field, func()) {
-			place, f := fieldByKey(v, name)
-			return place, f, func() {}
+			to, f := fieldByKey(v, name)
+			return to, f, func() {}
 		})
 	case reflect.Map:
 		if v.IsNil() {
@@ -134,21 +142,21 @@ func (d *decoder) value(node ast.Node, v reflect.Value, key string, f field) {
 	}
 }
 
-// mapping decodes the entries of a mapping. place returns the value for a name, an invalid one when
+// mapping decodes the entries of a mapping. target returns the value for a name, an invalid one when
 // there is none, and the function to call after filling it.
 func (d *decoder) mapping(node ast.Node, v reflect.Value, key string,
-	place func(string) (reflect.Value, field, func())) {
+	target func(string) (reflect.Value, field, func())) {
 	m, ok := node.(ast.MapNode)
 	if !ok {
-		d.add(lineOf(node), key, "want %s, got %s", wantedOf(v), gotOf(node))
+		d.add(placeOf(node), key, "want %s, got %s", wantedOf(v), gotOf(node))
 		return
 	}
 	for _, e := range d.entries(m, key) {
 		path := joinKey(key, e.name)
-		d.Lines[path] = lineOf(e.key)
-		to, f, done := place(e.name)
+		d.mark(path, placeOf(e.key))
+		to, f, done := target(e.name)
 		if !to.IsValid() {
-			d.add(lineOf(e.key), path, "no such key%s", suggestKey(d.root, v.Type(), e.name))
+			d.add(placeOf(e.key), path, "no such key%s", suggestKey(d.root, v.Type(), e.name))
 			continue
 		}
 		if e.merged {
@@ -174,7 +182,7 @@ func (d *decoder) list(node ast.Node, v reflect.Value, key string) {
 	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
 	for i, item := range items {
 		path := key + "[" + strconv.Itoa(i) + "]"
-		d.Lines[path] = lineOf(item)
+		d.mark(path, placeOf(item))
 		d.value(item, v.Index(i), path, field{})
 		if d.full {
 			return
@@ -185,7 +193,7 @@ func (d *decoder) list(node ast.Node, v reflect.Value, key string) {
 func (d *decoder) scalar(node ast.Node, v reflect.Value, key string, f field) {
 	text, ok := scalarText(node)
 	if !ok {
-		d.add(lineOf(node), key, "want %s, got %s", wantedOf(v), gotOf(node))
+		d.add(placeOf(node), key, "want %s, got %s", wantedOf(v), gotOf(node))
 		return
 	}
 	raw, err := text, error(nil)
@@ -197,15 +205,15 @@ func (d *decoder) scalar(node ast.Node, v reflect.Value, key string, f field) {
 	}
 	switch {
 	case err != nil && text != raw && text != "": // the error would show the content of a secret file
-		d.add(lineOf(node), key, "want %s; what stands for %s is none", wantedOf(v), raw)
+		d.add(placeOf(node), key, "want %s; what stands for %s is none", wantedOf(v), raw)
 	case err != nil:
-		d.add(lineOf(node), key, "%v", err)
+		d.add(placeOf(node), key, "%v", err)
 	case v.CanInt() && v.IsZero() && f.byDefault != "" && f.byDefault != "0":
 		also := ""
 		if f.zero != "" {
 			also = "; " + f.zero
 		}
-		d.add(lineOf(node), key, "0 is not possible here; leave the key out for the default (%s)%s", f.byDefault, also)
+		d.add(placeOf(node), key, "0 is not possible here; leave the key out for the default (%s)%s", f.byDefault, also)
 	}
 }
 
@@ -222,17 +230,25 @@ func scalarText(node ast.Node) (string, bool) {
 	return "", false
 }
 
-// lineOf is the first line of a node. A mapping's token is its first colon.
-func lineOf(node ast.Node) int {
-	if m, ok := node.(ast.MapNode); ok {
-		if it := m.MapRange(); it.Next() {
-			return it.Key().GetToken().Position.Line
+// mark remembers where a key stands.
+func (d *decoder) mark(key string, at place) { d.Lines[key], d.Columns[key] = at.line, at.column }
+
+// placeOf is where a node begins. The token of a block mapping is its first colon.
+func placeOf(node ast.Node) place {
+	m, ok := node.(*ast.MappingNode)
+	if mapping, isMap := node.(ast.MapNode); isMap && (!ok || !m.IsFlowStyle) {
+		if it := mapping.MapRange(); it.Next() {
+			return placeOfToken(it.Key().GetToken())
 		}
 	}
-	if t := node.GetToken(); t != nil && t.Position != nil {
-		return t.Position.Line
+	return placeOfToken(node.GetToken())
+}
+
+func placeOfToken(t *token.Token) place {
+	if t == nil || t.Position == nil {
+		return place{}
 	}
-	return 0
+	return place{t.Position.Line, t.Position.Column}
 }
 
 func joinKey(key, name string) string {

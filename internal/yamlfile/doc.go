@@ -10,11 +10,12 @@
 //   - A 0 in the file is refused for a number that its field's default tag would replace.
 //   - Keys of a mapping win over those that it merges (<<), wherever the merge is; of several merged mappings
 //     (<<: [*a, *b]) the earlier wins.
+//   - A field of type [JSON] takes any value, as JSON with its keys sorted.
 //   - A byte order mark is skipped, UTF-16 and GBK are refused by name.
 //
 // # Failure
 //
-// The decoder goes on after a mistake, so that one edit can correct all. Every problem has its line and its key:
+// The decoder goes on after a mistake, so that one edit can correct all. Every problem has its line, its column and its key:
 // unknown keys with the probably intended one, duplicate keys, values of a wrong kind. Of many problems the first
 // 100 are reported.
 //

@@ -19,7 +19,7 @@ func (d *decoder) entries(m ast.MapNode, key string) []entry {
 	for it := m.MapRange(); it.Next(); {
 		if it.Key().IsMergeKey() {
 			if merge != nil {
-				d.add(lineOf(it.Key()), key, "<< stands twice; merge several mappings by <<: [*a, *b]")
+				d.add(placeOf(it.Key()), key, "<< stands twice; merge several mappings by <<: [*a, *b]")
 				continue
 			}
 			merge = it.Value()
@@ -31,16 +31,16 @@ func (d *decoder) entries(m ast.MapNode, key string) []entry {
 		}
 		if first, twice := line[name]; twice {
 			if d.depth == 0 { // a merged mapping has been checked already
-				d.add(lineOf(it.Key()), joinKey(key, name), "stands twice; the first is in line %d", first)
+				d.add(placeOf(it.Key()), joinKey(key, name), "stands twice; the first is in line %d", first)
 			}
 			continue
 		}
-		line[name] = lineOf(it.Key())
+		line[name] = placeOf(it.Key()).line
 		all = append(all, entry{name, it.Key(), it.Value(), false})
 	}
 	for _, e := range d.merged(merge, key) {
 		if _, own := line[e.name]; !own {
-			line[e.name] = lineOf(e.key)
+			line[e.name] = placeOf(e.key).line
 			all = append(all, e)
 		}
 	}
@@ -70,7 +70,7 @@ func (d *decoder) merged(node ast.Node, key string) []entry {
 		}
 		m, ok := source.(ast.MapNode)
 		if !ok {
-			d.add(lineOf(node), key, "<< merges keys and values (*name) or a list of such, got %s", gotOf(source))
+			d.add(placeOf(node), key, "<< merges keys and values (*name) or a list of such, got %s", gotOf(source))
 			continue
 		}
 		for _, e := range d.entries(m, key) {
@@ -92,7 +92,7 @@ func (d *decoder) name(node ast.Node, key string) (string, bool) {
 	}
 	text, ok := scalarText(bare)
 	if !ok {
-		d.add(lineOf(node), key, "a key is a text, got %s", gotOf(bare))
+		d.add(placeOf(node), key, "a key is a text, got %s", gotOf(bare))
 	}
 	return text, ok
 }

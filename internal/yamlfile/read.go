@@ -21,15 +21,18 @@ const MaxFile = 1 << 20
 
 // Problem is one mistake in a file.
 type Problem struct {
-	Line int    // 1 for the first; 0 when it has none
-	Key  string // such as database.heartbeat or services[0].name
-	Text string // the mistake and its remedy
+	Line   int    // 1 for the first; 0 when it has none
+	Column int    // 1 for the first; 0 when it has none
+	Key    string // such as database.heartbeat or services[0].name
+	Text   string // the mistake and its remedy
 }
 
 // Document holds the lines and problems of a file.
 type Document struct {
 	Lines    map[string]int // line of each key
+	Columns  map[string]int // column of each key
 	Problems []Problem      // in the order of their detection
+	Cut      bool           // a limit was reached, and the rest of the file was not read
 }
 
 // Expand replaces the text of a scalar by its expanded form.
@@ -37,13 +40,14 @@ type Expand func(key, text string) (string, error)
 
 // Decode reads text into what to points to. expand may be nil.
 func Decode(text []byte, to any, expand Expand) Document {
-	d := decoder{Document: Document{Lines: map[string]int{}}, expand: expand}
+	d := decoder{Document: Document{Lines: map[string]int{}, Columns: map[string]int{}}, expand: expand}
 	target := reflect.ValueOf(to).Elem()
 	d.root = target.Type()
 	if root := d.parse(text); root != nil {
 		d.resolve(root, map[string]ast.Node{})
 		d.value(root, target, "", field{})
 	}
+	d.Cut = d.full
 	return d.Document
 }
 
@@ -87,7 +91,7 @@ func (e *Error) Safe() quote.Safe {
 func (d *decoder) parse(data []byte) ast.Node {
 	text, err := textfile.UTF8(data)
 	if encoding, ok := errors.AsType[*textfile.Error](err); ok {
-		d.add(encoding.Line, "", "%s", encoding.Text)
+		d.add(place{line: encoding.Line}, "", "%s", encoding.Text)
 		return nil
 	}
 	if p := oversized(string(text)); p != nil {
@@ -96,16 +100,16 @@ func (d *decoder) parse(data []byte) ast.Node {
 	}
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey()) // duplicates are reported with their keys
 	if err != nil {
-		line, message := 0, err.Error()
+		at, message := place{}, err.Error()
 		var y yaml.Error
 		if errors.As(err, &y) {
-			line, message = y.GetToken().Position.Line, y.GetMessage()
+			at, message = placeOfToken(y.GetToken()), y.GetMessage()
 		}
 		hint := ""
 		if strings.Contains(string(text), "\t") {
 			hint = "; YAML is indented with spaces, never with tabs"
 		}
-		d.add(line, "", "no YAML: %s%s", message, hint)
+		d.add(at, "", "no YAML: %s%s", message, hint)
 		return nil
 	}
 	var root ast.Node
@@ -113,7 +117,7 @@ func (d *decoder) parse(data []byte) ast.Node {
 		switch {
 		case doc.Body == nil:
 		case root != nil:
-			d.add(doc.Body.GetToken().Position.Line, "", "a second document; a file holds one")
+			d.add(placeOf(doc.Body), "", "a second document; a file holds one")
 		default:
 			root = doc.Body
 		}

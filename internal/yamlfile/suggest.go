@@ -57,6 +57,8 @@ func findKey(t reflect.Type, prefix, name string, deep bool) string {
 		if deep {
 			return findKey(t.Elem(), joinKey(prefix, "NAME"), name, deep)
 		}
+	case reflect.Pointer:
+		return findKey(t.Elem(), prefix, name, deep)
 	case reflect.Slice:
 		if deep {
 			return findKey(t.Elem(), prefix+"[]", name, deep)

@@ -1,0 +1,242 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/chance"
+	"github.com/skerry/skerry/registry"
+)
+
+// hidden are the items of a list that Check says can never apply.
+func hidden(items []Item) map[string]bool {
+	c := &checker{p: &Policy{}}
+	c.shadowed(items)
+	out := map[string]bool{}
+	for _, f := range c.found {
+		out[f.Key] = true
+	}
+	return out
+}
+
+// wrongly plays random lists until the verdict on them is refuted by a call of the small world; "" when none is.
+func wrongly(t *testing.T, verdict func([]Item) map[string]bool) string {
+	r := chance.Rand(t, 19)
+	requests := worldRequests()
+	for i := range requests {
+		requests[i].Seed = r.Uint64()
+	}
+	for range 4000 {
+		var items []Item
+		for n := range 2 + r.IntN(3) {
+			items = append(items, Item{Kind: route, Key: fmt.Sprint(n), Match: drawMatch(r)})
+		}
+		matched, first := make([]int, len(items)), make([]int, len(items))
+		rules := make([]*rule, len(items))
+		for n := range items {
+			rules[n] = newRule(&items[n])
+		}
+		for q := range requests {
+			taken := false
+			for n, r := range rules {
+				if r.matches(&requests[q]) {
+					matched[n]++
+					if !taken {
+						taken = true
+						first[n]++
+					}
+				}
+			}
+		}
+		said := verdict(items)
+		for n := range items {
+			if matched[n] == 0 {
+				continue // no call of the world is of it: nothing is proved
+			}
+			applies, coveredByOne := first[n], false
+			for before := range n {
+				same := items[before].Match.text() == items[n].Match.text() && items[before].Match.Percent == nil
+				coveredByOne = coveredByOne || same
+			}
+			switch {
+			case said[items[n].Key] && applies > 0:
+				return fmt.Sprintf("item %d of %+v is said to be hidden, and applies to %d calls", n, items, applies)
+			case !said[items[n].Key] && coveredByOne:
+				return fmt.Sprintf("item %d of %+v is not said to be hidden, and equals one before it", n, items)
+			}
+		}
+	}
+	return ""
+}
+
+func TestHiddenItemsNeverApply(t *testing.T) {
+	if found := wrongly(t, hidden); found != "" {
+		t.Error(found)
+	}
+}
+
+// TestSearchFindsWrongVerdicts gives the search verdicts that leave a part of the matching out.
+func TestSearchFindsWrongVerdicts(t *testing.T) {
+	change := func(f func(m *Match)) func([]Item) map[string]bool {
+		return func(items []Item) map[string]bool {
+			changed := slices.Clone(items)
+			for i := range changed {
+				f(&changed[i].Match)
+			}
+			return hidden(changed)
+		}
+	}
+	positive := func(list []string) []string {
+		return slices.DeleteFunc(slices.Clone(list), func(v string) bool { return v[:min(1, len(v))] == "!" })
+	}
+	for name, mutant := range map[string]func([]Item) map[string]bool{
+		"nothing is hidden":       func([]Item) map[string]bool { return nil },
+		"percents mean nothing":   change(func(m *Match) { m.Percent = nil }),
+		"callers mean nothing":    change(func(m *Match) { m.Caller = nil }),
+		"marks mean nothing":      change(func(m *Match) { m.Mark = nil }),
+		"tenants mean nothing":    change(func(m *Match) { m.Baggage = nil }),
+		`"!" of a caller is lost`: change(func(m *Match) { m.Caller = positive(m.Caller) }),
+		`"!" of a method is lost`: change(func(m *Match) { m.Method = positive(m.Method) }),
+		"prefixes are words": change(func(m *Match) {
+			for i, v := range m.Method {
+				if v == "get*" {
+					m.Method = slices.Clone(m.Method)
+					m.Method[i] = "get"
+				}
+			}
+		}),
+	} {
+		if wrongly(t, mutant) == "" {
+			t.Errorf("%s: the search found nothing", name)
+		}
+	}
+}
+
+// TestSetsOfValues compares the algebra of conditions with the values of the small world.
+func TestSetsOfValues(t *testing.T) {
+	r := chance.Rand(t, 23)
+	world := []string{"", "g", "get", "getAll", "getAlpha", "put", "x"}
+	in := func(v values, s string) bool {
+		return slices.ContainsFunc(v.pieces, func(p pattern) bool { return p.has(s) }) &&
+			!slices.ContainsFunc(v.holes, func(p pattern) bool { return p.has(s) })
+	}
+	for range 20_000 {
+		a := drawList(r, "get", "get*", "getA*", "g*", "!get", "!getA*", "put", "!g*", "*")
+		b := drawList(r, "get", "get*", "getA*", "g*", "!get", "!getA*", "put", "!g*", "*")
+		va, vb := parseValues(a), parseValues(b)
+		both, inside := false, true
+		for _, s := range world {
+			if listHas(a, s) != in(va, s) {
+				t.Fatalf("%q in %q: %v", s, a, in(va, s))
+			}
+			both = both || in(va, s) && in(vb, s)
+			inside = inside && (!in(va, s) || in(vb, s))
+		}
+		if both && !va.meets(vb) {
+			t.Fatalf("%q and %q share a value, and meets says no", a, b)
+		}
+		if va.within(vb) && !inside {
+			t.Fatalf("within(%q, %q), and a value of the first is not in the second", a, b)
+		}
+	}
+}
+
+func findings(p *Policy) string {
+	var lines []string
+	for _, f := range Check(p) {
+		kind := "fault"
+		if f.Note {
+			kind = "note"
+		}
+		lines = append(lines, kind+" "+f.Key+": "+f.Text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestCheck(t *testing.T) {
+	service := func(change func(*Service)) *Policy {
+		s := &Service{Methods: map[string]Settings{}}
+		change(s)
+		for i := range s.Items {
+			s.Items[i].Service, s.Items[i].Key = "auth", fmt.Sprintf("services.auth.%s[%d]", s.Items[i].Kind, i)
+		}
+		return &Policy{Services: map[string]*Service{"auth": s}}
+	}
+	items := func(list ...Item) *Policy { return service(func(s *Service) { s.Items = list }) }
+	percent := func(n int) Match { return Match{Percent: &n} }
+	for name, c := range map[string]struct {
+		p    *Policy
+		want string
+	}{
+		"nothing":              {items(), ""},
+		"attempt over timeout": {service(func(s *Service) { s.Timeout, s.AttemptTimeout = new(time.Second), new(time.Second) }), "so no attempt ever ends"},
+		"short timeout":        {service(func(s *Service) { s.Timeout = new(100 * time.Millisecond) }), "note services.auth.timeout: 100ms is shorter"},
+		"retries of all":       {&Policy{Services: map[string]*Service{Every: {Settings: Settings{Idempotent: []string{"*"}}}}}, "executed twice"},
+		"retries, not twice":   {service(func(s *Service) { s.Methods["get"] = Settings{Retries: new(2)} }), "note services.auth.methods.get.retries: get is not declared idempotent"},
+		"too many retries":     {service(func(s *Service) { s.Retries = new(11) }), "11 is not in 0..10"},
+		"balancer":             {service(func(s *Service) { s.Balancer = new("p3c") }), "did you mean p2c?"},
+		"own service":          {&Policy{Services: map[string]*Service{internal: {}}}, "no policy touches"},
+		"method of all":        {&Policy{Services: map[string]*Service{Every: {Methods: map[string]Settings{"get": {}}}}}, "at the service that has them"},
+		"method with a star":   {service(func(s *Service) { s.Methods["get*"] = Settings{} }), "no name of a method"},
+		"no per":               {items(Item{Kind: limits, Rate: 3}), "per is missing"},
+		"limits nothing":       {items(Item{Kind: limits, Per: "site"}), "it limits nothing"},
+		"burst alone":          {items(Item{Kind: limits, Pending: 1, Burst: 3, Per: "site"}), "burst belongs to rate"},
+		"percent of a limit":   {items(Item{Kind: limits, Rate: 3, Per: "site", Match: percent(500)}), "can't leave calls out by chance"},
+		"route without else":   {items(Item{Kind: route, To: Target{Zone: []string{"z"}}}), "else is missing"},
+		"route to nowhere":     {items(Item{Kind: route, Else: "all"}), "to says nowhere"},
+		"shadowed":             {items(Item{Kind: route, Else: "all", To: Target{Zone: []string{"z"}}, Match: Match{Caller: []string{"w*"}}}, Item{Kind: route, Else: "all", To: Target{Zone: []string{"y"}}, Match: Match{Caller: []string{"web"}, Mark: []string{"m"}}}), "fault services.auth.route[1]: it never applies: services.auth.route[0]"},
+		"two weights":          {items(Item{Kind: weights, To: Target{Host: []string{"h1"}}}, Item{Kind: weights, To: Target{Zone: []string{"z"}}}), "so neither wins"},
+		"fault for ever":       {items(Item{Kind: faults, Delay: time.Second}), "it must end by itself"},
+		"fault for long":       {items(Item{Kind: faults, Delay: time.Second, Expires: 25 * time.Hour}), "ends after 24h"},
+		"fault of nothing":     {items(Item{Kind: faults, Expires: time.Hour}), "it does nothing"},
+		"unknown error":        {items(Item{Kind: faults, Error: "unavailible", Expires: time.Hour}), "did you mean unavailable?"},
+		"always for ever":      {items(Item{Kind: fallback, On: []string{always}, Reply: []byte("{}")}), "it must end by itself"},
+		"unknown code":         {items(Item{Kind: fallback, On: []string{"timeoutt"}, Reply: []byte("{}")}), "did you mean timeout?"},
+		"mirror of all":        {items(Item{Kind: mirror, To: Target{Mark: "m"}, Expires: time.Hour}), "names the methods"},
+		"mirror that writes":   {items(Item{Kind: mirror, To: Target{Mark: "m"}, Expires: time.Hour, Match: Match{Method: []string{"put"}}}), "only such methods may be mirrored"},
+		"header within":        {items(Item{Kind: limits, Rate: 1, Per: "site", Match: Match{Header: map[string][]string{"X": {"1"}}}}), "known at roots only"},
+		"no call":              {items(Item{Kind: limits, Rate: 1, Per: "site", Match: Match{Caller: []string{"a", "!a"}}}), "no call can match it"},
+		"star inside":          {items(Item{Kind: limits, Rate: 1, Per: "site", Match: Match{Caller: []string{"a*b"}}}), "* stands at the end only"},
+		"one name for two":     {items(Item{Kind: limits, Rate: 1, Per: "site", Name: "n"}, Item{Kind: limits, Rate: 2, Per: "site", Name: "n"}), "is the name of services.auth.limits[0] already"},
+		"enforced against all": {service(func(s *Service) { s.Access = &Access{Enforce: true, Deny: true} }), "it refuses every call"},
+		"access of nothing":    {service(func(s *Service) { s.Access = &Access{} }), "note services.auth.access: it refuses nothing"},
+		"allow that is refused": {service(func(s *Service) {
+			s.Access = &Access{Deny: true}
+			s.Items = []Item{{Kind: allow, Match: Match{Caller: []string{"web"}}}, {Kind: deny, Match: Match{Caller: []string{"w*"}}}}
+		}), "it never applies: services.auth.deny[1] refuses"},
+		"caller of a lane": {&Policy{Lanes: []Item{{Kind: lanes, Name: "a", Gets: "a", Key: "lanes[0]", Match: Match{Caller: []string{"x"}}}}}, "a lane begins with a user's request"},
+		"plan that is not": {&Policy{On: []On{{Name: "storm"}}}, "has none of that name"},
+	} {
+		got := findings(c.p)
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s: found\n%s\nwant %s", name, got, c.want)
+		}
+	}
+}
+
+func TestCheckSite(t *testing.T) {
+	instance := func(host, zone string) registry.Instance {
+		return registry.Instance{Service: "auth", Zone: zone, Owner: registry.Owner{Host: host}}
+	}
+	p := &Policy{Services: map[string]*Service{"ghost": {}, "auth": {Items: []Item{
+		{Kind: route, Key: "r0", Else: "none", To: Target{Zone: []string{"hall-9"}}},
+		{Kind: route, Key: "r1", Else: "all", To: Target{Zone: []string{"hall-9"}}},
+		{Kind: route, Key: "r2", Else: "none", To: Target{Zone: []string{"hall-*"}}},
+		{Kind: weights, Key: "w0", Weight: 0, To: Target{Host: []string{"h1", "h2"}}},
+		{Kind: weights, Key: "w1", Weight: 5, To: Target{Host: []string{"h8"}}},
+	}}}}
+	got := map[string]bool{}
+	for _, f := range CheckSite(p, []registry.Instance{instance("h1", "hall-1"), instance("h2", "hall-2")}) {
+		got[f.Key] = f.Note
+	}
+	want := map[string]bool{"r0": false, "r1": true, "w1": true, "services.ghost": true, "services.auth.weights": false}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("found (note) %v, want %v", got, want)
+	}
+	if found := CheckSite(p, []registry.Instance{instance("h1", "hall-9"), instance("h3", "")}); slices.ContainsFunc(found, func(f Finding) bool { return !f.Note }) {
+		t.Errorf("found %+v, want notes only", found)
+	}
+}

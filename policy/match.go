@@ -1,0 +1,222 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Match holds the conditions of an item, which must all hold. A condition is a list of values: a text, a prefix
+// ("admin*"), or either with "!" in front, which must not be the value. Where values without "!" stand, one of them
+// must be the value. A condition without values always holds. What a call does not have is the empty text.
+type Match struct {
+	Method        []string
+	Caller        []string // service of the caller; "ip:10.0.0.9" for a client without a name
+	CallerVersion []string
+	Zone          []string // of the caller; in a Target, of the instance
+	Host          []string // of the callee
+	Version       []string // of the callee, as the release has chosen it
+	Mark          []string // of the trace: its lane
+	Tag           map[string][]string
+	Baggage       map[string][]string // W3C baggage; "tenant" is short for baggage: {tenant: …}
+
+	// Only for requests of users, at lanes.
+	Header map[string][]string
+	Cookie map[string][]string
+	Path   []string
+	IP     []string
+
+	Percent *int // hundredths of a percent of the traces, 0 to 10,000; nil: all
+}
+
+// Request holds the facts of one call. Zero fields are facts that the call does not have.
+type Request struct {
+	Method, Caller, CallerVersion, Zone, Host, Version, Mark string
+
+	Tags    map[string]string // of the caller's instance
+	Baggage string            // the call's W3C baggage header
+	Seed    uint64            // of the trace's token, or rollout.SeedOf its trace id
+	Seeded  bool              // false: the call has no trace; no percent below 100 holds
+
+	// Of users' requests; nil and empty elsewhere.
+	Header, Cookie func(name string) string
+	Path, IP       string
+}
+
+// pattern is one value of a condition.
+type pattern struct {
+	text        string
+	prefix, not bool
+}
+
+func parsePattern(s string) (p pattern) {
+	s, p.not = strings.CutPrefix(s, "!")
+	p.text, p.prefix = strings.CutSuffix(s, "*")
+	return p
+}
+
+func (p pattern) has(v string) bool {
+	if p.prefix {
+		return strings.HasPrefix(v, p.text)
+	}
+	return p.text == v
+}
+
+// covers reports whether every value of q is one of p, without regard to "!".
+func (p pattern) covers(q pattern) bool {
+	if q.prefix && !p.prefix {
+		return false
+	}
+	return p.has(q.text)
+}
+
+// and returns the values that are of both patterns; ok is false without one. Two patterns are nested or disjoint.
+func (p pattern) and(q pattern) (both pattern, ok bool) {
+	switch {
+	case p.covers(q):
+		return q, true
+	case q.covers(p):
+		return p, true
+	}
+	return pattern{}, false
+}
+
+// values is a condition as a set: the values of one of its pieces that are of none of its holes.
+type values struct{ pieces, holes []pattern }
+
+func parseValues(list []string) (v values) {
+	for _, s := range list {
+		if p := parsePattern(s); p.not {
+			v.holes = append(v.holes, p)
+		} else {
+			v.pieces = append(v.pieces, p)
+		}
+	}
+	if len(v.pieces) == 0 {
+		v.pieces = []pattern{{prefix: true}}
+	}
+	return v
+}
+
+func covered(p pattern, by []pattern) bool {
+	return slices.ContainsFunc(by, func(q pattern) bool { return q.covers(p) })
+}
+
+// meets reports whether a value is in both sets.
+func (v values) meets(o values) bool {
+	for _, p := range v.pieces {
+		for _, q := range o.pieces {
+			if both, ok := p.and(q); ok && !covered(both, v.holes) && !covered(both, o.holes) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// within reports whether every value of v is in o. A finite number of narrower pieces is not taken for a whole prefix.
+func (v values) within(o values) bool {
+	for _, p := range v.pieces {
+		if covered(p, v.holes) {
+			continue // it has no value
+		}
+		if !covered(p, o.pieces) {
+			return false
+		}
+		for _, hole := range o.holes {
+			if both, ok := p.and(hole); ok && !covered(both, v.holes) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// each calls f for every condition that the match has, with its name in the text.
+func (m *Match) each(f func(field fieldOf, key string, list []string)) {
+	for _, c := range []struct {
+		field fieldOf
+		list  []string
+	}{{byMethod, m.Method}, {byCaller, m.Caller}, {byCallerVersion, m.CallerVersion}, {byZone, m.Zone},
+		{byHost, m.Host}, {byVersion, m.Version}, {byMark, m.Mark}, {byPath, m.Path}, {byIP, m.IP}} {
+		if len(c.list) > 0 {
+			f(c.field, "", c.list)
+		}
+	}
+	for _, c := range []struct {
+		field fieldOf
+		table map[string][]string
+	}{{byTag, m.Tag}, {byCookie, m.Cookie}, {byHeader, m.Header}, {byBaggage, m.Baggage}} {
+		for _, key := range slices.Sorted(maps.Keys(c.table)) {
+			if len(c.table[key]) > 0 {
+				f(c.field, key, c.table[key])
+			}
+		}
+	}
+}
+
+// text is the match without its percent, the same for equal conditions in any order of their values.
+func (m *Match) text() string {
+	var b strings.Builder
+	m.each(func(field fieldOf, key string, list []string) {
+		b.WriteString(field.name(key) + "=")
+		b.WriteString(strings.Join(slices.Sorted(slices.Values(list)), ",") + ";")
+	})
+	return b.String()
+}
+
+type condition struct {
+	field fieldOf
+	key   string
+}
+
+func (m *Match) conditions() map[condition]values {
+	all := map[condition]values{}
+	m.each(func(field fieldOf, key string, list []string) { all[condition{field, key}] = parseValues(list) })
+	return all
+}
+
+// meets reports whether a call can match both, whatever their percents.
+func (m *Match) meets(o *Match) bool {
+	mine, theirs := m.conditions(), o.conditions()
+	all := parseValues(nil)
+	for c, v := range mine {
+		other, ok := theirs[c]
+		if !ok {
+			other = all
+		}
+		if !v.meets(other) {
+			return false
+		}
+	}
+	for c, v := range theirs {
+		if _, ok := mine[c]; !ok && !v.meets(all) {
+			return false
+		}
+	}
+	return true
+}
+
+// within reports whether every call that matches m matches o, which has no percent below 100.
+func (m *Match) within(o *Match) bool {
+	if o.Percent != nil && *o.Percent < whole {
+		return false
+	}
+	if !m.meets(m) {
+		return false // it matches nothing, which is a finding of its own
+	}
+	mine := m.conditions()
+	for c, v := range o.conditions() {
+		own, ok := mine[c]
+		if !ok {
+			own = parseValues(nil)
+		}
+		if !own.within(v) {
+			return false
+		}
+	}
+	return true
+}
+
+// whole is 100 percent.
+const whole = 10_000

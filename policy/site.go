@@ -1,0 +1,78 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// CheckSite compares a policy with the instances of a site, and returns what does not fit: services that are not
+// offered, targets without an instance, and services whose instances all have the weight 0. Hosts are the names of
+// Owner.Host. A route to no instance is a fault, unless it says else: all.
+func CheckSite(p *Policy, instances []registry.Instance) []Finding {
+	c := &checker{p: p}
+	of := map[string][]registry.Instance{}
+	for _, in := range instances {
+		of[in.Service] = append(of[in.Service], in)
+	}
+	check := func(prefix string, services map[string]*Service) {
+		for _, name := range sortedServices(services) {
+			there := of[name]
+			if name == Every {
+				there = instances
+			}
+			if len(there) == 0 && name != Every {
+				c.note(prefix+name, "no process offers %s now", name)
+			}
+			c.targets(services[name], there)
+		}
+	}
+	check("services.", p.Services)
+	for _, plan := range slices.Sorted(maps.Keys(p.Plans)) {
+		check("plans."+plan+".services.", p.Plans[plan].Services)
+	}
+	table := Compile(p, nil, 0)
+	for _, name := range sortedServices(p.Services) {
+		if name != Every && len(of[name]) > 0 {
+			c.weightless(table.Rules(name, ""), name, of[name])
+		}
+	}
+	return c.found
+}
+
+func (c *checker) targets(s *Service, there []registry.Instance) {
+	for n := range s.Items {
+		i := &s.Items[n]
+		if i.Kind != route && i.Kind != weights || slices.ContainsFunc(there, func(in registry.Instance) bool {
+			return i.Picks(in.Zone, in.Owner.Host, in.Tags)
+		}) {
+			continue
+		}
+		switch {
+		case i.Kind == weights:
+			c.note(i.Key, "no instance is there now, so it changes nothing")
+		case i.Else == "all":
+			c.note(i.Key, "no instance is at to now, so calls go to all")
+		default:
+			c.add(i.Key, "no instance is at to now, and else: none lets such calls fail; write else: all, or wait for the "+
+				"instances")
+		}
+	}
+}
+
+// weightless finds a service whose living instances would all get no calls.
+func (c *checker) weightless(r *Rules, name string, there []registry.Instance) {
+	sum, said := 0, false
+	for _, in := range there {
+		weight := in.EffectiveWeight()
+		if w, ok := r.Weight(in.Zone, in.Owner.Host, in.Tags); ok {
+			weight, said = w, true
+		}
+		sum += weight
+	}
+	if said && sum == 0 {
+		c.add("services."+name+".weights", "every living instance of %s would have the weight 0, and get no calls; leave "+
+			"one of them a weight", name)
+	}
+}
