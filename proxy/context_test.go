@@ -1,8 +1,12 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -115,6 +119,71 @@ func TestAWordBelongsToOneProgram(t *testing.T) {
 	if _, err := c.charge(t.Context(), "charge", "a"); err == nil || !strings.Contains(err.Error(), "orphan") {
 		t.Errorf("%v", err)
 	}
+}
+
+// A program that waits for skerry.sent behind its one-way calls may end the served call: they belong
+// to it, also where calls of a connection run side by side.
+func TestOneWayCallsAreSentBeforeTheServedCallEnds(t *testing.T) {
+	for _, unordered := range []bool{false, true} {
+		c := newChain(t, true, func(c *chain) map[string]func(word, text string) (string, error) {
+			return map[string]func(word, text string) (string, error){
+				"charge": func(word, _ string) (string, error) {
+					word, _, _ = strings.Cut(word, ".")
+					return "", noteAndWait(c.path, word, unordered)
+				},
+			}
+		})
+		for range 50 {
+			if _, err := c.charge(t.Context(), "charge", "x"); err != nil {
+				t.Fatalf("unordered %v: %v", unordered, err)
+			}
+			select {
+			case <-c.auth: // auth runs its handler after it has accepted the call
+			case <-time.After(5 * time.Second):
+				t.Fatalf("unordered %v: auth refused a one-way call", unordered)
+			}
+		}
+	}
+}
+
+// noteAndWait makes a one-way call on a new connection as helpers do.
+func noteAndWait(path, word string, unordered bool) error {
+	nc, err := net.Dial("unix", path)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
+	if unordered {
+		login := framed(1, "skerry.login")
+		login = append(login[:len(login)-1], 2, 0, 2, 1, 0) // {2: true}
+		login[3] += 4
+		if _, err := nc.Write(login); err != nil {
+			return err
+		}
+		if err := readReply(nc, "skerry.login"); err != nil {
+			return err
+		}
+	}
+	calls := framed(4, "ctx="+word+";auth:note")
+	calls[len(calls)-2] = 2 // its number
+	calls = append(calls, framed(1, "ctx="+word+";skerry.sent")...)
+	if _, err := nc.Write(calls); err != nil {
+		return err
+	}
+	return readReply(nc, "skerry.sent")
+}
+
+// readReply reads an empty reply.
+func readReply(nc net.Conn, name string) error {
+	got := make([]byte, len(framed(2, name)))
+	if _, err := io.ReadFull(nc, got); err != nil {
+		return err
+	}
+	if !bytes.Equal(got[:8], framed(2, name)[:8]) || !bytes.Contains(got, []byte(name)) {
+		return fmt.Errorf("the reply is %q", got)
+	}
+	return nil
 }
 
 // The handler of a one-way call may call others after the caller has gone. Its word

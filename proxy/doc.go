@@ -22,6 +22,10 @@
 // starts a trace of its own, or is refused (rollout.orphans: strict). The proxy asks a program for its helper
 // (skerry.helper), again after a connection has ended.
 //
+// A program may end a call while its one-way calls wait in a socket. The word would end before they are read. So
+// a helper calls skerry.sent behind each ("ctx=WORD;skerry.sent"), and the handler goes on when it is answered:
+// the one-way calls with that word are sent. A word outlives its call until one-way calls that were read are sent.
+//
 // # Guarantees
 //
 // The caller learns what the program did. A call without a connection is Unreachable and was not executed. A

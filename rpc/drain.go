@@ -45,7 +45,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	defer s.drainOnce.Do(func() { close(s.drained) })
 	s.closeListeners()
 	for _, c := range s.connections(nil) {
-		if !c.skerry.Load() && len(c.ordered) == 0 {
+		if !c.skerry.Load() && c.rests() {
 			c.bye()
 		}
 	}
@@ -112,6 +112,15 @@ func (s *Server) closeConns(of *run.Group) {
 	for _, c := range s.connections(of) {
 		c.close(errServerStopped)
 	}
+}
+
+// rests reports whether no call runs on the connection.
+func (c *serverConn) rests() bool {
+	c.mu.Lock()
+	rests := len(c.ordered) == 0 && len(c.running) == 0
+	c.mu.Unlock()
+	c.workers.inline.each(func(r *serverCall) { rests = rests && r.conn != c })
+	return rests
 }
 
 func (s *Server) closeListeners() {

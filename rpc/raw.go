@@ -98,6 +98,10 @@ func (f RawHandler) AddToProcessorMap(string, thrift.TProcessorFunction) {}
 // HandleUnknown serves the calls of every service without a handler of its own here, except the
 // framework's ("skerry.…"). The name in a message may then be "ctx=CONTEXT;service:method" in any
 // protocol. CallInfo.Service is "" when the caller names no service. Call it before Serve.
+//
+// A one-way call of a skerry client is accepted when h has returned. A plain client learns that by
+// calling skerry.sent behind its one-way calls, which is answered when h has returned from those
+// before it on the connection ("ctx=CONTEXT;skerry.sent": from those with that context).
 func (s *Server) HandleUnknown(h RawHandler) {
 	s.unknown = &served{processor: h}
 }

@@ -92,6 +92,10 @@ func (r *serverCall) admit() (relieved bool) {
 		r.login()
 		return false
 	}
+	if s.unknown != nil && r.isSent() {
+		r.sent()
+		return false
+	}
 	if code, err := r.findMethod(); err != nil {
 		r.refuse(code, err)
 		return false
@@ -192,11 +196,22 @@ func (r *serverCall) start() {
 
 // enqueue gives the call to a worker.
 func (r *serverCall) enqueue() {
-	if r.info.OneWay && r.conn.dialect.header && r.unordered {
-		r.answer(nil, 0, MaybeExecuted) // accepted
+	if !r.passedOn() {
+		r.accept()
 	}
 	if !r.conn.workers.submit(r) {
 		r.refuseAdmitted(Draining, errServerStopped)
+	}
+}
+
+// passedOn reports whether the handler of HandleUnknown serves the call.
+func (r *serverCall) passedOn() bool { return r.served == r.conn.s.unknown }
+
+// accept tells a skerry client that its one-way call was accepted. That is before the handler runs,
+// or after it when the handler passes the call on.
+func (r *serverCall) accept() {
+	if r.info.OneWay && r.conn.dialect.header && r.unordered {
+		r.answer(nil, 0, MaybeExecuted)
 	}
 }
 
@@ -301,11 +316,15 @@ func (r *serverCall) unregister() {
 	if c.running[r.seq] == r {
 		delete(c.running, r.seq)
 	}
+	ended := c.endSentWaits(r)
 	if c.idle != nil && len(c.running) == 0 {
 		close(c.idle)
 		c.idle = nil
 	}
 	c.mu.Unlock()
+	for _, sent := range ended {
+		sent.answerWaited()
+	}
 }
 
 // connectionEnded ends the call's context with its connection. A one-way call has no reply that its
@@ -345,6 +364,9 @@ func (r *serverCall) releaseOrder() {
 // reads the connection now.
 func (r *serverCall) run() (end time.Time, relieved bool) {
 	outcome := r.execute()
+	if r.passedOn() {
+		r.accept()
+	}
 	r.ctx.end()
 	if r.info.OneWay {
 		r.forgetAlone()

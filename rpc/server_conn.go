@@ -76,11 +76,12 @@ type serverConn struct {
 	ordered    chan struct{} // held by the running call of a client that needs order
 	done       chan struct{} // closed with the connection
 
-	mu      sync.Mutex
-	running map[int32]*serverCall
-	idle    chan struct{} // closed when no call runs; nil: no goroutine waits
-	begun   bool          // nc and out are set
-	closed  bool
+	mu        sync.Mutex
+	running   map[int32]*serverCall
+	sentWaits []*sentWait
+	idle      chan struct{} // closed when no call runs; nil: no goroutine waits
+	begun     bool          // nc and out are set
+	closed    bool
 
 	// Guarded by Server.mu.
 	stage  stage

@@ -33,7 +33,6 @@ class Handler(object):
         return data
 
     def note(self, text):
-        import sys; print("GOT", text, skerry.remaining(), file=sys.stderr, flush=True)
         self.notes.append(text)
 
 
