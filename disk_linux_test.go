@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/registry/registrytest"
-	"github.com/skerry/skerry/rollout"
 )
 
 // lines is a log that tests read during writes.

@@ -3,7 +3,7 @@ package skerry
 import (
 	"testing"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // TestRulesAreFollowedOnTheLAN: a process that missed a commit learns it by the announcement of a

@@ -12,7 +12,7 @@ import (
 // commands and for users' requests.
 var foreignToServices = []string{"cmd", "console", "gateway", "internal/control", "internal/operatorkey", "proxy",
 	"resource",
-	"internal/operator", "site"}
+	"internal/rollout/operator", "site"}
 
 // TestServiceLinksLittle: a service that imports skerry, such as an example, links no package that
 // only commands and gateways need.
@@ -28,7 +28,7 @@ func TestServiceLinksLittle(t *testing.T) {
 			}
 		}
 	}
-	if operators := links(t, "cmd/skerry"); !slices.Contains(operators, "internal/operator") {
+	if operators := links(t, "cmd/skerry"); !slices.Contains(operators, "internal/rollout/operator") {
 		t.Errorf("the test proves nothing: the command links %q", operators)
 	}
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 

@@ -14,10 +14,10 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/registrytest"
-	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
 

@@ -3,7 +3,7 @@ package skerry
 import (
 	"testing"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // proven is an entry that the site's key of a node has signed.

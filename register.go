@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 // Register lists instances that this process does not serve itself, such as a provider in another

@@ -12,10 +12,10 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/reach"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 const (

@@ -13,10 +13,10 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/registrytest"
-	"github.com/skerry/skerry/rollout/participant"
 )
 
 // TestAddressComesLateAndChanges starts a provider on a host without an

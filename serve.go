@@ -9,8 +9,8 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout"
 )
 
 // tellLimit is how long the registries are told before the callers are told directly: a registry

@@ -7,8 +7,8 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry/registrytest"
-	"github.com/skerry/skerry/rollout"
 )
 
 // TestRetiredSaysSo: a process that offers a version without calls, by the rules of the releases,

@@ -14,9 +14,9 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/registry/registrytest"
-	"github.com/skerry/skerry/rollout"
 )
 
 // said opens a node that serves, and returns its log.

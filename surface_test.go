@@ -22,13 +22,12 @@ var surface = map[string]int{
 	"health":                22,
 	"health/prom":           3,
 	"health/statlog":        5,
+	"policy":                22,
+	"policy/form":           7,
 	"proxy":                 11,
 	"registry":              35,
 	"registry/postgres":     17,
 	"registry/registrytest": 5,
-	"rollout":               68,
-	"rollout/participant":   10,
-	"rollout/rollouttest":   7,
 	"rpc":                   74,
 }
 
@@ -70,7 +69,7 @@ func TestSurface(t *testing.T) {
 		t.Fatal(err)
 	}
 	for pkg, has := range names {
-		if written, known := surface[pkg]; !known && len(has) <= newSurface {
+		if written, known := surface[pkg]; !known && len(has) > 0 && len(has) <= newSurface {
 			t.Logf("write package %q with %d exported names into surface_test.go", pkg, len(has))
 		} else if len(has) != written {
 			t.Errorf("package %q exports %d names, %d are written down in surface_test.go", pkg, len(has), written)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/tracecontext"
-	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 

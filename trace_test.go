@@ -6,10 +6,10 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry/registrytest"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry/registrytest"
-	"github.com/skerry/skerry/rollout"
 )
 
 // TestSight: a process that is asked about a service looks it up, but adds nothing to the call

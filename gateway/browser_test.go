@@ -17,7 +17,7 @@ import (
 	"golang.org/x/net/websocket"
 
 	"github.com/skerry/skerry/gateway"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // browserPage shows its own version, the version that answered its fetch, and the version of its

@@ -21,9 +21,9 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/gateway"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
 )
 
 // echoHeaders answers with the received headers.

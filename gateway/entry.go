@@ -5,8 +5,8 @@ import (
 	"crypto/subtle"
 	"net/http"
 
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 

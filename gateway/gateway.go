@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 

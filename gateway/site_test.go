@@ -18,8 +18,8 @@ import (
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 // site is a cluster on the loopback interface: a gateway, and providers of the

@@ -16,7 +16,7 @@ import (
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/chance"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // traces records the services and versions that executed each trace.

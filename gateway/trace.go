@@ -6,7 +6,7 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
 // Trace gives every request to next a trace of its own, for a Go service that faces users itself.

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry/gateway"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // fieldOf is the fact of a request that a condition is about.

@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/tracecontext"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
 )
 
 // admission is how the calls of one method join their traces.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
 // callContext is the context of one call on either side. Most handlers never use Done. The first

@@ -4,8 +4,8 @@ import (
 	"errors"
 
 	"github.com/skerry/skerry/health"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
 // traits are the consequences of a code, for statistics, breakers, guards of releases, retries and

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // forkLog remembers pairs of logs that have parted. Calls do not exchange rules between such a pair

@@ -3,8 +3,8 @@ package rpc
 import (
 	"testing"
 
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
 // A trace that has run for too long after a release is refused on both sides. One without a call

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 )
 
 // mutant switches off one rule of the protocol.

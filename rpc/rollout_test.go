@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/tracecontext"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/theader"
 )

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout"
 )
 
 // pushAgainAfter is the wait of a call when too many others push rules to its callee. Each further

@@ -10,7 +10,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
 	"github.com/skerry/skerry/rpc/internal/transport"

@@ -12,8 +12,8 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/flat"
 )
 

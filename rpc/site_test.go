@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 

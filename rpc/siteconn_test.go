@@ -13,8 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/sitetls"
-	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/transport"
 )

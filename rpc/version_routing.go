@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
 // maxExchanges bounds how often one call exchanges rules.

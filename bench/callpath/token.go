@@ -9,8 +9,8 @@ import (
 	"testing"
 	"text/tabwriter"
 
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
 // tokenHeader is what the token's key and lengths add to a frame: THeader

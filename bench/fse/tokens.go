@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/bench/sim"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
 // tokens is skerry's way: requests read the rules of the generation that their

@@ -9,10 +9,10 @@ import (
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
 	sk "github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/rollout"
 )
 
 // site is skerry in database mode. A process is what a node has for the

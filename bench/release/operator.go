@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/bench/sim"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 )
 
 // operator carries the release through its steps.

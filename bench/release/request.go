@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/bench/sim"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 )
 
 // request is one request from outside: a trace.

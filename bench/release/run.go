@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/bench/sim"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // contender is a strategy in the table.

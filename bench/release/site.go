@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/bench/sim"
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 )
 
 // The old and the new version of every released service.

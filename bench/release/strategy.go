@@ -3,7 +3,7 @@ package release
 import (
 	"slices"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // strategy is a way to replace the old versions of the released services.

@@ -5,8 +5,8 @@ import (
 	"slices"
 
 	"github.com/skerry/skerry/bench/sim"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
 // tokens is skerry's way, by package rollout: a request reads the rules of the

@@ -15,11 +15,11 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
-	"github.com/skerry/skerry/internal/operator"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/reach"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout"
 )
 
 func (a *app) doctorCommand() *cobra.Command {

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 // freeAddr returns a TCP address without a listener.

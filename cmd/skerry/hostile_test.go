@@ -26,10 +26,10 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/health/statlog"
 	"github.com/skerry/skerry/internal/foreign"
-	"github.com/skerry/skerry/internal/operator"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/rollout"
 )
 
 // hostile is a text that clears a screen, forges a row and turns the direction of

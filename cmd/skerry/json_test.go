@@ -23,8 +23,8 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/sshsig"
-	"github.com/skerry/skerry/rollout"
 )
 
 // keyStyle is the spelling of every key of a JSON document.

@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/keyfile"
-	"github.com/skerry/skerry/internal/operator"
+	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/registry"

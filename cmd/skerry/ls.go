@@ -11,9 +11,9 @@ import (
 
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/rollout"
 )
 
 // listing is the content of `skerry ls`, and its document with --json.

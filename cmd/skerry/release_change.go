@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skerry/skerry/internal/operator"
 	"github.com/skerry/skerry/internal/quote"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
 // exclusives returns the release with only those modules that may never run two versions

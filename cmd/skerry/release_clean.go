@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 func (a *app) releaseCleanCommand(f *releaseFlags) *cobra.Command {

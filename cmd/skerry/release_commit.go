@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skerry/skerry/internal/number"
-	"github.com/skerry/skerry/internal/operator"
 	"github.com/skerry/skerry/internal/quote"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
 // ramp holds the steps of a commit and the bounds that turn it back.

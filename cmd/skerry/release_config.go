@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/statedir"
-	"github.com/skerry/skerry/rollout"
 )
 
 func (a *app) releaseConfigCommand(f *releaseFlags) *cobra.Command {

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skerry/skerry/internal/operatorkey"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/sshsig"
-	"github.com/skerry/skerry/rollout"
 )
 
 // byEnvelope follows the operator's name in steps signed with --envelope. It marks them

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/skerry/skerry/internal/operator"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
 // A frozen log names the next step, and no step that would be refused.

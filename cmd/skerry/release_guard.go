@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/number"
-	"github.com/skerry/skerry/internal/operator"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
 // guardKeys are the keys of settings by which a module declares its own bounds.

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/skerry/skerry/internal/operator"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
 // TestTooOld: status and doctor name each process that can't apply the next entry, with

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/internal/yamlfile"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 // manifestFile is read if it exists and --file names no file.

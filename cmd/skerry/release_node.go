@@ -13,11 +13,11 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
-	"github.com/skerry/skerry/internal/operator"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/rollout"
 )
 
 // openSite returns the configured site, joined as a guest.

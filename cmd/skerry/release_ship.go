@@ -16,9 +16,9 @@ import (
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/reach"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 // shipping is the command line of ship.

@@ -7,8 +7,8 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/operatorkey"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/sshsig"
-	"github.com/skerry/skerry/rollout"
 )
 
 // operatorSigner signs the steps of one command. It loads the key and asks for its

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/discovery"
-	"github.com/skerry/skerry/internal/operator"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
 // releases is the site of a release as one operator controls it. Every step changes the

@@ -17,8 +17,8 @@ import (
 	"github.com/skerry/skerry/registry"
 
 	"github.com/skerry/skerry/discovery"
-	"github.com/skerry/skerry/internal/operator"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
 // drill is a site without processes. It has the rules of package rollout over a log in

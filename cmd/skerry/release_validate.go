@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/skerry/skerry/internal/operator"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
 // difference is a contradiction between the log and the site, with its remedy.

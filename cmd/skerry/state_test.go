@@ -13,11 +13,11 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
 

@@ -12,10 +12,10 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/control"
-	"github.com/skerry/skerry/internal/operator"
 	"github.com/skerry/skerry/internal/refusal"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/rollout"
 )
 
 // longText has words between which a column must be broken, and one word that fits no

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/examples/polyglot/internal/hosts"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 )
 
 // journal is what programs write when a call begins: milliseconds since 1970, request, method.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/membership"
-	"github.com/skerry/skerry/internal/operator"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
 // Operator signs the steps that change a site's rules.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/membership"
-	"github.com/skerry/skerry/internal/operator"
+	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
 // Identity is a process's description of itself.

@@ -13,9 +13,9 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/control"
-	"github.com/skerry/skerry/internal/operator"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout"
 )
 
 // tick is the processor of a service with one method, a one-way one, in the form

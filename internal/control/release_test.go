@@ -12,11 +12,11 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/control"
-	"github.com/skerry/skerry/internal/operator"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/rollout"
 )
 
 // TestReleaseOfTwoServices releases two services together under load. It runs in both

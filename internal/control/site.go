@@ -10,7 +10,7 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/membership"
-	"github.com/skerry/skerry/internal/operator"
+	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 )

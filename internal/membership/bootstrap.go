@@ -7,8 +7,8 @@ import (
 
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 // How long a process that has just started looks for the rules of its site

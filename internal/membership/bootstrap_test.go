@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
 )
 
 // colleague is another process as a registry lists it.

@@ -3,7 +3,7 @@ package membership
 import (
 	"fmt"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // records are entries as they travel.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // TestRecordsOfFormatsToCome: what stands before a record of a later format is read.

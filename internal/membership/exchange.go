@@ -5,9 +5,9 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
 

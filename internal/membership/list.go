@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/skerry/skerry/internal/reach"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 // Tags of the hidden service.

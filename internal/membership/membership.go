@@ -12,12 +12,12 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/reach"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 

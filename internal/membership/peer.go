@@ -8,11 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
 

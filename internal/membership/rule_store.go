@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/state"
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
 )
 
 // diskMoment is how long rules that are learnt wait for the disk: a call may

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/reach"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 const (

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/rollout"
 )
 
 // Codes of wire.RulesRefused, and what they stand for.

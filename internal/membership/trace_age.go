@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // ages knows since when rules have been in use here, by this process's own

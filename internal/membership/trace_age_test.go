@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 func TestAgesAreCountedFromTheRulesThatCameNext(t *testing.T) {

@@ -9,9 +9,9 @@ import (
 	"sync"
 
 	"github.com/skerry/skerry/internal/keyfile"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/internal/sshsig"
-	"github.com/skerry/skerry/rollout"
 )
 
 // Uses for which keys are derived from the site's key.

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 // A service that is watched while a session begins, and while other processes notify, is read at

@@ -14,9 +14,9 @@ import (
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/rollout"
 )
 
 // oddInstances are columns of skerry_instance that no skerry writes.

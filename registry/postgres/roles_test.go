@@ -16,9 +16,9 @@ import (
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/rollout"
 )
 
 // withRole makes a user with the rights of a role.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout"
 )
 
 // Rules is the rule log of the cluster, in the table skerry_rule. It needs Run. A user with only

@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/internal/operator/operatortest"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator/operatortest"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 )
 
 func TestRulesConformance(t *testing.T) {

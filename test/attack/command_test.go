@@ -19,8 +19,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/rollout"
 )
 
 // grant is the SQL for a role of the database.

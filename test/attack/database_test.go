@@ -14,7 +14,7 @@ import (
 
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // withDatabase starts a site of processes that find each other by a database on host 3.

@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/sshsig"
-	"github.com/skerry/skerry/rollout"
 )
 
 // sign signs a text for a purpose with the operator's key.

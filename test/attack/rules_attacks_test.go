@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/rollout"
 )
 
 // replayedEntries: a stranger brings genuine entries at other times and places.

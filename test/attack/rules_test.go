@@ -6,9 +6,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
 

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // holdLines bound how long traces of strangers may delay a drain.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
 // TestAlteredRules: while processes are down, the rules that they keep are altered and stay valid

@@ -11,9 +11,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/participant"
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 )
 
 // note is a line that a process writes.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // TestFailOverInEveryStep: in each step of a release of two services, the primary changes while the

@@ -14,7 +14,7 @@ import (
 
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // The scenes of a database on three hosts under Patroni: its primary changes while requests and

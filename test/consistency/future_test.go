@@ -28,14 +28,14 @@ var future = []struct {
 	everywhere     bool
 }{
 	// Entries, their parts and their envelopes have a further field, and there is a further need.
-	{file: "rollout/entry.go", old: `var KnownNeeds = []string{}`, new: `var KnownNeeds = []string{"future-1"}
+	{file: "internal/rollout/entry.go", old: `var KnownNeeds = []string{}`, new: `var KnownNeeds = []string{"future-1"}
 
 func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
-	{file: "rollout/entry.go", old: `"encoding/json"`, new: `"encoding/json"
+	{file: "internal/rollout/entry.go", old: `"encoding/json"`, new: `"encoding/json"
 	"os"`},
-	{file: "rollout/entry.go", old: "	body   string // \"\" until",
+	{file: "internal/rollout/entry.go", old: "	body   string // \"\" until",
 		new: "	Weather string `json:\"weather,omitempty\"`\n	body   string // \"\" until"},
-	{file: "rollout/entry.go", old: `	e.body, e.hash = "", ""
+	{file: "internal/rollout/entry.go", old: `	e.body, e.hash = "", ""
 `, new: `	e.body, e.hash = "", ""
 	e.Weather = "foggy <&> ☂"
 	if envFuture() != "" {
@@ -52,36 +52,36 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 		r.Weather, e.Session = "storm", &r
 	}
 `},
-	{file: "rollout/entry.go", old: "type Record struct {\n",
+	{file: "internal/rollout/entry.go", old: "type Record struct {\n",
 		new: "type Record struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/entry.go", old: "type Proof struct {\n",
+	{file: "internal/rollout/entry.go", old: "type Proof struct {\n",
 		new: "type Proof struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/rule.go", old: "type Rule struct {\n",
+	{file: "internal/rollout/rule.go", old: "type Rule struct {\n",
 		new: "type Rule struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
-	{file: "rollout/release.go", old: "type Release struct {\n",
+	{file: "internal/rollout/release.go", old: "type Release struct {\n",
 		new: "type Release struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
-	{file: "rollout/report.go", old: "type Report struct {\n",
+	{file: "internal/rollout/report.go", old: "type Report struct {\n",
 		new: "type Report struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/report.go", old: "type Inflight struct {\n",
+	{file: "internal/rollout/report.go", old: "type Inflight struct {\n",
 		new: "type Inflight struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/participant/promise.go", old: "type Saved struct {\n",
+	{file: "internal/rollout/participant/promise.go", old: "type Saved struct {\n",
 		new: "type Saved struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/trust.go", old: "type Undertaking struct {\n",
+	{file: "internal/rollout/trust.go", old: "type Undertaking struct {\n",
 		new: "type Undertaking struct {\n	Weather string `json:\"weather\"`\n"},
 	{file: "internal/membership/membership.go", old: `tags := map[string]string{`, new: `tags := map[string]string{"weather": "fine", `},
 
 	// An operator can be made to break the rule that every process is asked first.
-	{file: "internal/operator/controller.go", old: `	if len(e.Needs) == 0 {`,
+	{file: "internal/rollout/operator/controller.go", old: `	if len(e.Needs) == 0 {`,
 		new: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
-	{file: "internal/operator/controller.go", old: `	"fmt"`, new: `	"fmt"
+	{file: "internal/rollout/operator/controller.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
-	{file: "internal/operator/ballot.go",
+	{file: "internal/rollout/operator/ballot.go",
 		old: `		if by, err = b.undertaking(rollout.Entry.PromiseText, e, rand.Text()); err != nil {`,
 		new: `		if os.Getenv("SKERRY_FUTURE") == "forced" {
 			return b.commit(ctx, members, known, e)
 		}
 		if by, err = b.undertaking(rollout.Entry.PromiseText, e, rand.Text()); err != nil {`},
-	{file: "internal/operator/ballot.go", old: `	"fmt"`, new: `	"fmt"
+	{file: "internal/rollout/operator/ballot.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
 
 	// Every struct of packets and internal calls has a further field.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 	"github.com/skerry/skerry/test/consistency/hop"
 )

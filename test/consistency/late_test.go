@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 )
 
 // The schedules of lost answers and late messages.

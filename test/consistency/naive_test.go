@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 )
 
 // TestPlainRestartIsCaught updates versions without a release: it starts the new instances beside

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // command builds the operator's command once.

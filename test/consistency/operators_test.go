@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // The schedules of several operators at once, and of operators that die.

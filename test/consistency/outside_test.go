@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/tracecontext"
-	"github.com/skerry/skerry/rollout"
 )
 
 // The schedules of input from outside the protocol.

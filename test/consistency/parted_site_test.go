@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/pgtest"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // over ends the time in which requests may fail, after those have ended that had begun by the ended

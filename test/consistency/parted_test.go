@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // The schedules of rule logs that part: two operators commit without a view of each other. No

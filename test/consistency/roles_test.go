@@ -16,8 +16,8 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/tracecontext"
-	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 	"github.com/skerry/skerry/test/consistency/hop"
 )

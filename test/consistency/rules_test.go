@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 )
 
 // The schedules in which processes know different rules.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // onTheLAN are the lines of a configuration without a database.

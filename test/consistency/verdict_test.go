@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/rollouttest"
 )
 
 // fault is a time in which requests may fail, only with these codes.

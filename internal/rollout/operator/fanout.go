@@ -1,0 +1,105 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/run"
+)
+
+const (
+	askLimit = 4 * time.Second // time for one question to one process
+	askMost  = 64              // processes asked at once
+)
+
+// ask sends a question to all members at once. It returns the error of each
+// process that failed.
+func ask(ctx context.Context, members []Member, question func(context.Context, Member) error) map[string]error {
+	failed := map[string]error{}
+	var mu sync.Mutex
+	slots := make(chan struct{}, askMost)
+	g := run.NewGroup(ctx)
+	for _, m := range members {
+		g.Go(func(ctx context.Context) error {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(ctx, askLimit)
+			defer cancel()
+			if err := question(ctx, m); err != nil {
+				mu.Lock()
+				failed[m.Process] = err
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in failed
+	return failed
+}
+
+// forever is later than every generation.
+var forever = rollout.Generation{Timeline: math.MaxUint32, N: math.MaxUint64}
+
+// reports returns the current reports of the processes, without those that do
+// not answer.
+func (c *Controller) reports(ctx context.Context, members []Member) map[string]rollout.Report {
+	var mu sync.Mutex
+	all := map[string]rollout.Report{}
+	ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
+		r, err := m.Peer.Report(ctx, rollout.Question{Until: forever})
+		if err == nil {
+			mu.Lock()
+			all[m.Process] = r
+			mu.Unlock()
+		}
+		return err
+	})
+	return all
+}
+
+// alive returns the members except those that the operator vouches are dead.
+func alive(members []Member, without []string) []Member {
+	return slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return vouched(m.Process, without) })
+}
+
+// vouched reports whether one of the names covers a process: host/pid/epoch,
+// host/pid, or a whole host.
+func vouched(process string, without []string) bool {
+	return slices.ContainsFunc(without, func(w string) bool {
+		return process == w || strings.HasPrefix(process, w+"/")
+	})
+}
+
+// silent returns an error that names the failed processes not certified dead.
+func silent(ctx context.Context, s Site, failed map[string]error) error {
+	var names []string
+	for process, err := range failed {
+		if !s.Ended(ctx, process, "") {
+			names = append(names, fmt.Sprintf("%s (%v)", process, err))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	return fmt.Errorf("%w: %s; wait for them, or go without them by name when they are dead for certain", ErrSilent, strings.Join(names, ", "))
+}
+
+// first returns an error that wraps one of the sentinels, nil if none does.
+func first(failed map[string]error, sentinels ...error) error {
+	for process, err := range failed {
+		for _, s := range sentinels {
+			if errors.Is(err, s) {
+				return fmt.Errorf("%s: %w", process, err)
+			}
+		}
+	}
+	return nil
+}

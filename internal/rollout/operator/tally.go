@@ -1,0 +1,135 @@
+package operator
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/rollout"
+)
+
+// tallies adds up the processes' counts for the new versions from one moment
+// on. Processes restart, vanish and join. Each counts from 0 under a name of
+// its own, and its counters only grow. A process that is first met later counts
+// from that time: its earlier counts have no date.
+type tallies struct {
+	site  Site
+	fresh map[string]string // versions on trial, by service
+	guard Guard
+
+	mu   sync.Mutex
+	seen map[string]map[source]Count // last counts of each process
+	all  map[string]*Watched         // by service
+}
+
+// source is one counter of a process.
+type source struct {
+	service string
+	made    bool
+	peer    string
+}
+
+// newTallies returns tallies that start now.
+func (c *Controller) newTallies(ctx context.Context, r rollout.Release, g Guard) *tallies {
+	t := &tallies{site: c.cfg.Site, fresh: map[string]string{}, guard: g, seen: map[string]map[source]Count{}, all: map[string]*Watched{}}
+	for _, m := range r.Modules {
+		if b := g.Of(m.Service); b.Watches() {
+			t.fresh[m.Service] = m.New
+			t.all[m.Service] = &Watched{Service: m.Service, Version: m.New, Bounds: b}
+		}
+	}
+	t.look(ctx)
+	return t
+}
+
+// look polls every process once. It returns how many did not answer; their last
+// counts stand.
+func (t *tallies) look(ctx context.Context) (silent int) {
+	members, err := t.site.Members(ctx)
+	if err != nil {
+		return len(t.seen)
+	}
+	slowOf := map[string]time.Duration{}
+	for service, w := range t.all {
+		slowOf[service] = w.Bounds.P99
+	}
+	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
+		list, err := m.Peer.Served(ctx, t.guard.P99, slowOf)
+		if err == nil {
+			t.take(m.Process, list)
+		}
+		return err
+	})
+	return len(failed)
+}
+
+// take adds what a process has counted since its last answer.
+func (t *tallies) take(process string, list []Served) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, known := t.seen[process]
+	now := map[source]Count{}
+	for _, s := range list {
+		if t.fresh[s.Service] == s.Version && s.Version != "" {
+			now[source{s.Service, s.Made, s.Peer}] = s.Count
+		}
+	}
+	t.seen[process] = now
+	if !known {
+		return
+	}
+	for src, c := range now {
+		w, grown := t.all[src.service], c.since(before[src])
+		if src.made {
+			w.Callers.add(process+" calling "+orNobody(src.peer), grown)
+		} else {
+			w.Callees.add(process, grown)
+		}
+	}
+}
+
+func orNobody(peer string) string {
+	if peer == "" {
+		return "nobody: there was no instance"
+	}
+	return peer
+}
+
+// since returns the difference to an earlier count. A counter that shrank was
+// reset to make room for others. It adds nothing until it grows again.
+func (c Count) since(o Count) Count {
+	d := Count{Calls: max(0, c.Calls-o.Calls), Failures: max(0, c.Failures-o.Failures), Slow: max(0, c.Slow-o.Slow), Kinds: map[string]int64{}}
+	for kind, n := range c.Kinds {
+		if n > o.Kinds[kind] {
+			d.Kinds[kind] = n - o.Kinds[kind]
+		}
+	}
+	return d
+}
+
+func (c Count) plus(o Count) Count {
+	sum := Count{Calls: c.Calls + o.Calls, Failures: c.Failures + o.Failures, Slow: c.Slow + o.Slow, Kinds: map[string]int64{}}
+	for _, kinds := range []map[string]int64{c.Kinds, o.Kinds} {
+		for kind, n := range kinds {
+			sum.Kinds[kind] += n
+		}
+	}
+	return sum
+}
+
+func (t *Tally) add(place string, c Count) {
+	if t.ByPlace == nil {
+		t.ByPlace = map[string]Count{}
+	}
+	t.Count, t.ByPlace[place] = t.Count.plus(c), t.ByPlace[place].plus(c)
+}
+
+// watched returns the modules on trial, in the order of the release.
+func (t *tallies) watched(r rollout.Release) (list []Watched) {
+	for _, m := range r.Modules {
+		if w := t.all[m.Service]; w != nil {
+			list = append(list, *w)
+		}
+	}
+	return list
+}

@@ -1,0 +1,279 @@
+package participant
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/skerry/skerry/internal/rollout"
+)
+
+// Saved is the state that an agent needs after a restart. Without it the
+// process could serve by older rules than it had promised.
+type Saved struct {
+	Records []rollout.Record      `json:"records"`
+	Tip     string                `json:"tip,omitempty"`     // hash of the last record
+	Promise *rollout.Record       `json:"promise,omitempty"` // promised to an operator and not yet committed
+	For     []rollout.Undertaking `json:"for,omitempty"`     // commands that asked for the promise
+	Barred  []string              `json:"barred,omitempty"`  // hashes of entries that are never promised
+}
+
+// kept is the agent's form of Saved: applied and promised entries.
+type kept struct {
+	entries []rollout.Entry
+	promise *rollout.Entry
+	askedBy []rollout.Undertaking
+	barred  []string
+}
+
+// find returns the index of a generation's entry, or where it would stand.
+func (k *kept) find(g rollout.Generation) (i int, found bool) {
+	return slices.BinarySearchFunc(k.entries, g, func(e rollout.Entry, g rollout.Generation) int { return e.Generation.Compare(g) })
+}
+
+// save returns the state to write to disk.
+func (k *kept) save() Saved {
+	s := Saved{Records: make([]rollout.Record, len(k.entries)), For: k.askedBy, Barred: k.barred}
+	for i, e := range k.entries {
+		s.Records[i], s.Tip = e.Record(), e.Hash()
+	}
+	if k.promise != nil {
+		s.Promise = new(k.promise.Record())
+	}
+	return s
+}
+
+// open returns the entries up to the first invalid one.
+func (s Saved) open() (entries []rollout.Entry, err error) {
+	for _, r := range s.Records {
+		e, err := r.Open()
+		if err != nil {
+			return entries, fmt.Errorf("saved entry %d: %w", len(entries)+1, err)
+		}
+		entries = append(entries, e)
+	}
+	switch n := len(entries); {
+	case n == 0 && s.Tip != "":
+		return nil, fmt.Errorf("saved entries: %w: there are none, and the last was %.8s", rollout.ErrEntry, s.Tip)
+	case n > 0 && entries[n-1].Hash() != s.Tip:
+		return entries[:n-1], fmt.Errorf("saved entry %d: %w: it is not the one that was saved", n, rollout.ErrEntry)
+	}
+	return entries, nil
+}
+
+// reload restores the promised and barred entries of an earlier run.
+func (a *Agent) reload(s Saved) error {
+	a.kept.barred = s.Barred
+	if s.Promise == nil {
+		return nil
+	}
+	e, err := s.Promise.Open()
+	if err == nil {
+		err = a.promisable(e)
+	}
+	if err != nil {
+		return fmt.Errorf("saved promise: %w", err)
+	}
+	dropped := fmt.Errorf("saved promise: %w: no operator has asked for it", rollout.ErrUnproven)
+	if len(s.For) > 0 {
+		dropped = nil
+	}
+	for _, u := range s.For {
+		if err := a.asked(rollout.Entry.PromiseText, e, u); err != nil {
+			dropped = fmt.Errorf("saved promise: %w", err)
+			continue
+		}
+		a.kept.promise, a.kept.askedBy = &e, append(a.kept.askedBy, u)
+	}
+	return dropped
+}
+
+// Persist writes the state to disk if it differs from the last write. The
+// applied rules count even if it fails.
+func (a *Agent) Persist() error {
+	a.disk <- struct{}{}
+	defer func() { <-a.disk }()
+	a.mu.Lock()
+	saved, unkept := a.kept.save(), a.unkept
+	a.unkept = false
+	a.mu.Unlock()
+	if !unkept {
+		return nil
+	}
+	err := a.cfg.Save(saved)
+	if err == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unkept = true
+	return fmt.Errorf("keep the rules: %w", err)
+}
+
+// promisable checks that the entry can be the next one here.
+func (a *Agent) promisable(e rollout.Entry) error {
+	log := a.log.Load()
+	if e.Cluster == a.cfg.Cluster && slices.Contains(e.Ends, log.Tip()) {
+		return e.CheckNeeds()
+	}
+	if err := a.follows(log.Tip(), e); err != nil {
+		return err
+	}
+	_, err := log.Apply(e)
+	return err
+}
+
+// asked checks that a trusted operator's command signed the request of the
+// text.
+func (a *Agent) asked(text func(rollout.Entry, string) string, e rollout.Entry, by rollout.Undertaking) error {
+	_, err := by.SignedBy(a.cfg.Trust, text(e, by.Command))
+	return err
+}
+
+// changePromises changes what is promised or barred, on disk first. It holds no
+// lock during the write, so rules may be learnt meanwhile. They win: the change
+// is dropped, and late is true.
+func (a *Agent) changePromises(change func(*kept) (news bool, err error)) (late bool, err error) {
+	a.disk <- struct{}{}
+	defer func() { <-a.disk }()
+	a.mu.Lock()
+	next := a.kept
+	a.mu.Unlock()
+	if news, err := change(&next); err != nil || !news {
+		return false, err
+	}
+	err = a.cfg.Save(next.save())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		a.unkept = true // an abandoned write may still reach the disk
+		return false, err
+	}
+	if was, is := len(next.entries), len(a.kept.entries); was != is || was > 0 && next.entries[was-1].Hash() != a.kept.entries[is-1].Hash() {
+		return true, nil
+	}
+	a.kept, a.unkept = next, false
+	return false, nil
+}
+
+// Promise accepts an entry that an operator proposes where no database orders
+// the log. The process then accepts no other entry of that number. The entry is
+// committed, and learnt, when every process has promised. Repeating a promise
+// is allowed. A promise survives restarts, until every command that asked for
+// it has taken it back. An entry that ends the log here may also be promised:
+// see Entry.Ends. Errors wrap ErrPromised, ErrFork, ErrGap or ErrUnproven of
+// package rollout, or those of Save.
+func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
+	if err := a.asked(rollout.Entry.PromiseText, e, by); err != nil {
+		return fmt.Errorf("promise: %w", err)
+	}
+	e = e.WithoutProofs() // only the operator's command may commit it
+	late, err := a.changePromises(func(next *kept) (bool, error) {
+		log := a.log.Load()
+		if e.Generation == log.Last() && e.Hash() == log.Hash() {
+			return false, nil // committed already
+		}
+		if err := a.promisable(e); err != nil {
+			return false, err
+		}
+		switch p := next.promise; {
+		case slices.Contains(next.barred, e.Hash()):
+			return false, fmt.Errorf("generation %v: %w, and this one was given up", e.Generation, rollout.ErrPromised)
+		case p == nil || len(e.Ends) > 0 && p.Generation.Before(e.Generation): // after a fork, Adopt settles the older
+			next.promise, next.askedBy = &e, []rollout.Undertaking{by}
+		case p.Hash() != e.Hash():
+			return false, fmt.Errorf("generation %v: %w (%v: %s by %s)", e.Generation, rollout.ErrPromised, p.Generation, p.Step, p.By)
+		case slices.ContainsFunc(next.askedBy, func(u rollout.Undertaking) bool { return u.Command == by.Command }):
+			return false, nil
+		case len(next.askedBy) >= mostCommands:
+			return false, fmt.Errorf("generation %v: %w: %d commands ask for it", e.Generation, rollout.ErrPromised, mostCommands)
+		default:
+			next.askedBy = append(slices.Clone(next.askedBy), by)
+		}
+		return true, nil
+	})
+	log := a.log.Load()
+	switch {
+	case err != nil:
+		return fmt.Errorf("promise: %w", err)
+	case late && (e.Generation != log.Last() || e.Hash() != log.Hash()): // another entry was committed meanwhile
+		return fmt.Errorf("promise generation %v: %w", e.Generation, rollout.ErrFork)
+	}
+	return nil
+}
+
+// Limits of the state that operators' commands leave here.
+const (
+	mostCommands = 64
+	mostBarred   = 256
+)
+
+// Abandon takes back a command's promise of exactly this entry, when not every
+// process would promise. The promise stands while other commands have asked for
+// it: they may be about to commit the entry. An empty command takes it back for
+// all commands. That is for entries that can't be committed: see Reject.
+func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
+	if err := a.asked(rollout.Entry.AbandonText, e, by); err != nil {
+		return fmt.Errorf("take the promise back: %w", err)
+	}
+	_, err := a.changePromises(func(next *kept) (bool, error) {
+		if next.promise == nil || next.promise.Hash() != e.Hash() {
+			return false, nil
+		}
+		next.askedBy = slices.DeleteFunc(slices.Clone(next.askedBy), func(u rollout.Undertaking) bool {
+			return by.Command == "" || u.Command == by.Command
+		})
+		if len(next.askedBy) == 0 {
+			next.promise = nil
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("take the promise back: %w", err)
+	}
+	return nil
+}
+
+// Reject bars the entry: the process never promises it. A commit needs the
+// promise of every process, so the entry can't be committed, and all other
+// promises of it may be taken back. The error wraps rollout.ErrPromised when it
+// is promised here, rollout.ErrFork when it is applied.
+func (a *Agent) Reject(e rollout.Entry, by rollout.Undertaking) error {
+	if err := a.asked(rollout.Entry.RejectText, e, by); err != nil {
+		return fmt.Errorf("give generation %v up: %w", e.Generation, err)
+	}
+	committed := func() bool {
+		return slices.ContainsFunc(a.Since(rollout.Generation{}), func(o rollout.Entry) bool { return o.Hash() == e.Hash() })
+	}
+	late, err := a.changePromises(func(next *kept) (bool, error) {
+		log := a.log.Load()
+		switch p := next.promise; {
+		case p != nil && p.Hash() == e.Hash():
+			return false, fmt.Errorf("%w here", rollout.ErrPromised)
+		case committed():
+			return false, fmt.Errorf("it is committed: %w", rollout.ErrFork)
+		case !log.Last().Before(e.Generation):
+			return false, nil // another entry has its number
+		case len(next.barred) >= mostBarred:
+			return false, fmt.Errorf("%d entries are barred: %w", mostBarred, rollout.ErrPromised)
+		}
+		if err := e.Follows(log.Last(), log.Hash()); err != nil && !slices.Contains(e.Ends, log.Tip()) {
+			return false, err
+		}
+		next.barred = append(slices.Clone(next.barred), e.Hash())
+		return true, nil
+	})
+	if late && committed() {
+		err = fmt.Errorf("it was committed meanwhile: %w", rollout.ErrFork)
+	}
+	if err != nil {
+		return fmt.Errorf("give generation %v up: %w", e.Generation, err)
+	}
+	return nil
+}
+
+// Promised returns the entry that waits for its commit, nil when there is none.
+func (a *Agent) Promised() *rollout.Entry {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.kept.promise
+}
