@@ -3,11 +3,9 @@ package flat
 import (
 	"encoding/binary"
 	"errors"
-	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 )
@@ -178,47 +176,50 @@ func bombs(p Protocol, size int) map[string]string {
 	return all
 }
 
-// skipTime returns the least time of several skips of a field. The message should be so small that
-// one of them is not interrupted.
-func skipTime(t *testing.T, p Protocol, message string, skip func(Reader, thrift.TType) error) time.Duration {
-	t.Helper()
-	least := time.Duration(math.MaxInt64)
-	for range 20 {
-		r := NewReader(p, message, Memory{})
-		_, _ = r.ReadStructBegin(ctx)
-		_, k, _, err := r.ReadFieldBegin(ctx)
-		began := time.Now()
-		if err == nil {
-			err = skip(r, k)
-		}
-		least = min(least, time.Since(began))
-		if err != nil || r.Left() != 1 {
-			t.Fatalf("%v, %d bytes are left", err, r.Left())
-		}
-		r.Free()
-	}
-	return least
+// countedSkipper counts the steps of skipElements.
+type countedSkipper struct {
+	skipper
+	steps int
 }
 
-// Values of one size cost no time, and others much less than reading them.
+func (c *countedSkipper) skip(t thrift.TType, depth int) error {
+	c.steps++
+	return c.skipper.skip(t, depth)
+}
+
+func (c *countedSkipper) pass(n int, what string) error {
+	c.steps++
+	return c.skipper.pass(n, what)
+}
+
+func (c *countedSkipper) simple(t thrift.TType, n int) (left int) {
+	c.steps++
+	return c.skipper.simple(t, n)
+}
+
+// All elements of a list take one step together: elements of one size without a look at their
+// bytes, others in one loop over the bytes. Only elements with a content of several parts are skipped
+// one by one.
 func TestSkipIsQuick(t *testing.T) {
 	both(t, func(t *testing.T, p Protocol) {
 		for name, message := range bombs(p, 64<<10) {
-			took := skipTime(t, p, message, func(r Reader, k thrift.TType) error { return r.Skip(ctx, k) })
-			read := skipTime(
-				t,
-				p,
-				message,
-				func(r Reader, k thrift.TType) error { return thrift.SkipDefaultDepth(ctx, r, k) },
-			)
-			t.Logf("%s: %v, reading takes %v", name, took, read)
-			most := read / 2
-			if name == "bytes" || name == "bools" || (name == "numbers" && p == Binary) {
-				most = read / 100
+			r := NewReader(p, message, Memory{})
+			_, _ = r.ReadStructBegin(ctx)
+			_, _, _, _ = r.ReadFieldBegin(ctx)
+			elem, n, err := r.(interface {
+				listHead() (thrift.TType, int, error)
+			}).listHead()
+			if err != nil || n < 1000 {
+				t.Fatalf("%s: %d elements: %v", name, n, err)
 			}
-			if took > most {
-				t.Errorf("%s: %v, reading takes %v", name, took, read)
+			c := &countedSkipper{skipper: r.(skipper)}
+			if err := skipElements(c, n, maxDepth-1, elem); err != nil || r.Left() != 1 {
+				t.Errorf("%s: %v, %d bytes are left", name, err, r.Left())
 			}
+			if c.steps != 1 {
+				t.Errorf("%s: %d elements take %d steps", name, n, c.steps)
+			}
+			r.Free()
 		}
 	})
 }
