@@ -31,5 +31,14 @@ func (o *outs) add(to *map[string]bool, names ...string) {
 func (o *outs) read() (serves, calls []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Sorted(maps.Keys(o.serves)), slices.AppendSeq([]string{}, slices.Values(slices.Sorted(maps.Keys(o.calls))))
+	calls = append([]string{}, slices.Sorted(maps.Keys(o.calls))...)
+	return slices.Sorted(maps.Keys(o.serves)), calls
 }
+
+// MayCall declares that work of this process may call services from now on.
+// [rollout.Anywhere] stands for unknown services. The declaration must precede
+// the first call. Package rpc makes it for every client.
+func (a *Agent) MayCall(services ...string) { a.graph.call(services...) }
+
+// MayCall is [Agent.MayCall] of the trace's process.
+func (t *Trace) MayCall(services ...string) { t.origin.agent.MayCall(services...) }
