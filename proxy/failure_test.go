@@ -275,3 +275,75 @@ func TestAProgramIsListedWhileItAnswers(t *testing.T) {
 		return err == nil && s.Provides[0].Helper == "go 1.0"
 	})
 }
+
+// A killed program is not one whose handler closed the connection, even where its port takes a last one: callers may
+// send what is harmless to repeat to another instance.
+func TestAKilledProgramIsNoFailedHandler(t *testing.T) {
+	for _, kept := range []bool{true, false} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			nc, err := l.Accept()
+			if err == nil && kept {
+				_, _ = nc.Read(make([]byte, 1))
+			}
+			if err == nil {
+				_ = nc.(*net.TCPConn).SetLinger(0) // as the system resets what waits at a port that ends
+				nc.Close()
+			}
+		}()
+		p := &provided{g: &program{name: "auth"}, cfg: config.Provide{Addr: l.Addr().String()}}
+		p.g.base.Calls.ConnectTimeout = 5 * time.Second
+		lost := &rpc.Error{Code: rpc.ConnectionLost, Executed: rpc.MaybeExecuted, Err: io.EOF}
+		want := rpc.ConnectionLost
+		if kept {
+			want = rpc.HandlerFailed
+		}
+		if err := p.explain(t.Context(), lost); rpc.CodeOf(err) != want {
+			t.Errorf("another connection is kept: %v; told %v, want %v", kept, err, want)
+		}
+		l.Close()
+		<-ended
+	}
+}
+
+// Calls to a program that was taken for one without a helper would lose their traces.
+func TestAProgramThatDiesWhenAskedForItsHelperIsAskedAgain(t *testing.T) {
+	for _, closed := range []struct {
+		times  int32
+		helper bool
+	}{{1, true}, {2, false}} {
+		f := startProgram(t, "127.0.0.1:0", 8, &foreignProgram{helper: true})
+		f.dies.Store(closed.times)
+		c := site(t)
+		p, err := newProvided(&program{name: "auth", base: c.WithDefaults(), log: quiet()}, config.Provide{Service: "auth",
+			Addr: f.addr, Protocol: "framed-binary", Concurrency: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := p.helper.ask(t.Context(), p.askHelper)
+		if err != nil || info.present != closed.helper {
+			t.Errorf("after %d closed connections: helper %+v, %v", closed.times, info, err)
+		}
+		if _, known := p.helper.now(); !known && !closed.helper { // else each call would ask, twice
+			t.Errorf("after %d closed connections the answer is not kept", closed.times)
+		}
+		p.close()
+	}
+}
+
+// The process that answered may have ended before its answer was read.
+func TestAnAnswerOfTheProgramBeforeIsNotKept(t *testing.T) {
+	h := newHelper()
+	info, err := h.ask(t.Context(), func(context.Context) (helperInfo, error) {
+		h.forget()
+		return helperInfo{}, nil
+	})
+	if _, known := h.now(); known || err != nil || info.present {
+		t.Errorf("helper %+v, %v; known: %v", info, err, known)
+	}
+}

@@ -14,6 +14,7 @@ type helperInfo struct {
 	present bool
 	name    string // such as "python 1.0"
 	ordered bool   // calls of one connection run one after another
+	closes  bool   // it ends the connection when it is asked
 }
 
 // helper finds out whether a program has a helper. It asks once for the connections
@@ -27,6 +28,7 @@ type helperState struct {
 	mu    sync.Mutex
 	known bool
 	info  helperInfo
+	ends  int // how often a connection ended or could not be made: another process may answer since
 }
 
 func newHelper() helper { return helper{make(chan struct{}, 1), &helperState{}} }
@@ -42,7 +44,25 @@ func (h helper) now() (info helperInfo, known bool) {
 func (h helper) forget() {
 	h.state.mu.Lock()
 	h.state.known = false
+	h.state.ends++
 	h.state.mu.Unlock()
+}
+
+// ends counts the calls of forget.
+func (h helper) ends() int {
+	h.state.mu.Lock()
+	defer h.state.mu.Unlock()
+	return h.state.ends
+}
+
+// keep stores an answer to a question that was put after so many ends. An answer of a process that may have ended
+// since serves one call only.
+func (h helper) keep(info helperInfo, ends int) {
+	h.state.mu.Lock()
+	defer h.state.mu.Unlock()
+	if info.closes || h.state.ends == ends {
+		h.state.known, h.state.info = true, info
+	}
 }
 
 // ask returns the last answer, or else the result of question. Calls that come meanwhile wait.
@@ -59,24 +79,32 @@ func (h helper) ask(ctx context.Context, question func(context.Context) (helperI
 	if info, known := h.now(); known {
 		return info, nil
 	}
+	ends := h.ends()
 	info, err := question(ctx)
 	if err == nil {
-		h.state.mu.Lock()
-		h.state.known, h.state.info = true, info
-		h.state.mu.Unlock()
+		h.keep(info, ends)
 	}
 	return info, err
 }
 
 // askHelper asks the program. A program without a helper answers that the method is
-// unknown, or closes the connection.
+// unknown, or closes the connection. A program that dies closes it as well, and the one
+// that a supervisor starts in its place may have a helper: so it must close two in a row.
 func (p *provided) askHelper(ctx context.Context) (helperInfo, error) {
+	info, err := p.askOnce(ctx)
+	if info.closes {
+		info, err = p.askOnce(ctx)
+	}
+	return info, err
+}
+
+func (p *provided) askOnce(ctx context.Context) (helperInfo, error) {
 	reply := &helperReply{}
 	_, err := p.bare.Call(ctx, helperMethod, &rpc.Raw{}, reply)
 	var e *rpc.Error
 	switch {
 	case err == nil:
-		return helperInfo{true, reply.name, reply.ordered}, nil
+		return helperInfo{present: true, name: reply.name, ordered: reply.ordered}, nil
 	case !errors.As(err, &e):
 		return helperInfo{}, err
 	case e.Code == rpc.ConnectionLost && !p.takesAnother(ctx):
@@ -84,7 +112,7 @@ func (p *provided) askHelper(ctx context.Context) (helperInfo, error) {
 	case e.Code == rpc.Unreachable, e.Code == rpc.Overloaded, e.Code == rpc.DeadlineExceeded, e.Code == rpc.Canceled:
 		e.Executed = rpc.NotExecuted
 	default:
-		return helperInfo{}, nil // the program has no helper
+		return helperInfo{closes: e.Code == rpc.ConnectionLost}, nil // the program has no helper
 	}
 	return helperInfo{}, e
 }

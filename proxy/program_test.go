@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 type foreignProgram struct {
 	addr    string
 	helper  bool
+	dies    atomic.Int32 // questions for its helper that end the connection, as when it is killed
 	methods map[string]func(context string, text string) (string, error)
 
 	mu    sync.Mutex
@@ -105,6 +107,9 @@ func (p *foreignProgram) call(proto thrift.TProtocol) error {
 		return false, nil
 	}); err != nil {
 		return err
+	}
+	if name == helperMethod && p.dies.Add(-1) >= 0 {
+		return errClose
 	}
 	if name == helperMethod && p.helper {
 		return p.reply(proto, name, thrift.REPLY, seq, &helperResult{"go 1.0", true})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,10 +20,11 @@ import (
 )
 
 const (
-	poolIdle     = 10 * time.Second // time without a call after which a connection to the program is closed
-	callMost     = time.Hour        // limit of a call without a deadline
-	oneWayMost   = time.Minute      // limit of a one-way call without a deadline
-	oneWayLimit  = 10 * time.Minute // limit of any other: a deadline is what its caller says
+	poolIdle     = 10 * time.Second      // time without a call after which a connection to the program is closed
+	callMost     = time.Hour             // limit of a call without a deadline
+	oneWayMost   = time.Minute           // limit of a one-way call without a deadline
+	oneWayLimit  = 10 * time.Minute      // limit of any other: a deadline is what its caller says
+	resetWithin  = 20 * time.Millisecond // time in which the end of a killed program reaches a connection to its port
 	helperMethod = "skerry.helper"
 )
 
@@ -68,11 +70,7 @@ func (p *provided) close() { _ = p.calls.Close() }
 type watcher struct{ p *provided }
 
 // Down implements rpc.Watcher. It forgets the helper, because the program may be a new process now.
-func (w watcher) Down(_ *rpc.Endpoint, dial bool, _ error) {
-	if !dial {
-		w.p.helper.forget()
-	}
-}
+func (w watcher) Down(*rpc.Endpoint, bool, error) { w.p.helper.forget() }
 
 // Up implements rpc.Watcher.
 func (w watcher) Up(*rpc.Endpoint) {}
@@ -159,7 +157,8 @@ func (p *provided) check(ctx context.Context) error {
 	return nil // any other answer shows that the program works
 }
 
-// takesAnother reports whether the program accepts a new connection now.
+// takesAnother reports whether the program accepts a new connection now, and keeps it. The system ends the
+// connections of a killed process before its port, so a connection may succeed that is reset right after.
 func (p *provided) takesAnother(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, p.g.base.Calls.ConnectTimeout)
 	defer cancel()
@@ -167,8 +166,10 @@ func (p *provided) takesAnother(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	_ = nc.Close()
-	return true
+	defer nc.Close()
+	_ = nc.SetReadDeadline(time.Now().Add(resetWithin))
+	_, err = nc.Read(make([]byte, 1))
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // handle forwards one call to the program.
