@@ -22,5 +22,6 @@
 //
 // # Tests
 //
-// Package keyfile tests the files, package skerry the processes, test/attack the attempts of strangers.
+// Where keys come from, which proofs and peers count, and rotations in virtual time. Package keyfile tests the
+// files, package skerry the processes, test/attack the attempts of strangers.
 package trust
