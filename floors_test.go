@@ -44,6 +44,7 @@ var floors = map[string]struct {
 	"health/statlog":               {2, []string{"health", "internal/quote", "internal/run", "internal/statedir"}},
 	"policy":                       {1, []string{"internal/rollout", "internal/suggest", "registry"}},
 	"policy/form":                  {2, []string{"internal/yamlfile", "policy"}},
+	"internal/policylog":           {1, []string{"internal/rollout"}},
 	"internal/rollout":             {0, nil},
 	"internal/rollout/participant": {1, []string{"internal/rollout"}},
 	"internal/rollout/operator": {2, []string{"internal/number", "internal/rollout",
@@ -60,6 +61,7 @@ var floors = map[string]struct {
 	// generated, for the tests of rpc
 	"rpc/internal/echo": {0, nil},
 
+	"internal/policylog/policylogtest":       {2, []string{"internal/policylog", "internal/rollout"}},
 	"internal/rollout/rollouttest":           {1, []string{"internal/rollout"}},
 	"internal/rollout/operator/operatortest": {1, []string{"internal/rollout"}},
 	"registry/registrytest":                  {2, []string{"internal/registrar", "internal/run", "registry"}},
@@ -114,7 +116,7 @@ var floors = map[string]struct {
 
 // testHelpers may be imported by the tests of every package.
 var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest", "internal/testsite",
-	"registry/registrytest", "internal/rollout/operator/operatortest",
+	"registry/registrytest", "internal/policylog/policylogtest", "internal/rollout/operator/operatortest",
 	"internal/rollout/rollouttest", "rpc/internal/echo",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 
@@ -123,10 +125,10 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 var top = map[string][]string{
 	"cmd/": {"", "broadcast", "config", "discovery", "gateway", "health", "health/statlog", "internal/control",
 		"internal/dynamic", "internal/foreign", "internal/keyfile", "internal/mask", "internal/membership",
-		"internal/number", "internal/operatorkey", "internal/quote", "internal/reach", "internal/refusal",
+		"internal/number", "internal/operatorkey", "internal/policylog", "internal/quote", "internal/reach", "internal/refusal",
 		"internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitekey", "internal/sitetls",
 		"internal/sshsig", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile",
-		"internal/trust", "internal/wire", "internal/yamlfile", "proxy", "registry", "registry/postgres", "rpc"},
+		"internal/trust", "internal/wire", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres", "rpc"},
 	"examples/":        {"", "config", "internal/rollout", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

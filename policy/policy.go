@@ -187,9 +187,9 @@ type Plan struct {
 
 // On is a plan that is switched on.
 type On struct {
-	Name  string        `json:"name"`
-	For   time.Duration `json:"for,omitempty"`   // 0: until it is switched off
-	Since uint64        `json:"since,omitempty"` // number of the entry that switched it on
+	Name  string
+	For   time.Duration // 0: until it is switched off
+	Since uint64        // number of the entry that switched it on
 }
 
 func (o On) id() string {

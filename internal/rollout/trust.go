@@ -57,7 +57,7 @@ type Undertaking struct {
 // SignedBy returns the operator that signed the text, by the keys that t trusts
 // now.
 func (u Undertaking) SignedBy(t Trust, text string) (string, error) {
-	return checkProofs(t, ForPromise, text, []Proof{u.Proof}, nil)
+	return CheckProofs(t, ForPromise, text, []Proof{u.Proof}, nil)
 }
 
 // ErrDatabaseKept: some processes keep the log in a database, but the command
@@ -69,9 +69,10 @@ var ErrUnproven = errors.New("no operator that is trusted here has signed it")
 
 var errBare = fmt.Errorf("%w: it bears no signature", ErrUnproven)
 
-// checkProofs returns the signer by the first proof that holds. afford is
-// called before each check and may refuse it; nil allows all.
-func checkProofs(t Trust, p Purpose, text string, proofs []Proof, afford func() bool) (string, error) {
+// CheckProofs returns the signer of a text for a purpose, by the first proof
+// that holds. afford is called before each check and may refuse it; nil allows
+// all. The errors wrap ErrUnproven unless afford has refused.
+func CheckProofs(t Trust, p Purpose, text string, proofs []Proof, afford func() bool) (string, error) {
 	if t == nil {
 		t = everything{}
 	}
@@ -98,7 +99,7 @@ func checkProofs(t Trust, p Purpose, text string, proofs []Proof, afford func() 
 // SignedBy returns the operator that signed the entry, by the keys that t
 // trusts now.
 func (e Entry) SignedBy(t Trust) (string, error) {
-	return checkProofs(t, ForRelease, e.Body(), e.proofs, nil)
+	return CheckProofs(t, ForRelease, e.Body(), e.proofs, nil)
 }
 
 // Vouched returns the number of entries, oldest first, up to the newest that a
@@ -107,7 +108,7 @@ func (e Entry) SignedBy(t Trust) (string, error) {
 // afford is called before each check of a signature; nil allows all.
 func Vouched(t Trust, entries []Entry, afford func() bool) (n int, err error) {
 	for n = len(entries); n > 0; n-- {
-		_, failed := checkProofs(t, ForRelease, entries[n-1].Body(), entries[n-1].proofs, afford)
+		_, failed := CheckProofs(t, ForRelease, entries[n-1].Body(), entries[n-1].proofs, afford)
 		if failed == nil {
 			return n, err
 		}

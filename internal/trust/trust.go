@@ -21,7 +21,11 @@ const (
 	Hello      = "hello"   // proofs on users' connections
 	useRelease = "release" // entries of the rule log, if no operators are named
 	usePromise = "promise" // promises, if no operators are named
+	usePolicy  = "policy"  // entries of the policy log, if no operators are named
 )
+
+// forPolicy is policylog.Purpose.
+const forPolicy = rollout.Purpose(sshsig.Policy)
 
 // Modes without the site's keys, in the spelling of site.keys.
 const (
@@ -195,24 +199,29 @@ func (t *Trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (s
 		return "", err
 	}
 	// A key for releases may also ask for promises.
-	name, known := t.operators.Trusted().Find(key, string(rollout.ForRelease))
+	namespace, may := string(rollout.ForRelease), "release"
+	if p == forPolicy {
+		namespace, may = sshsig.Policy, "change the policy"
+	}
+	name, known := t.operators.Trusted().Find(key, namespace)
 	if !known {
 		if len(t.operators.Trusted().List()) == 0 {
 			return "", fmt.Errorf("the file of operators of this host (%s) names no operator, so no operator may "+
-				"release: "+
-				"bring it back from another host", t.cfg.Operators)
+				"%s: bring it back from another host", t.cfg.Operators, may)
 		}
-		return "", fmt.Errorf("key %s may not release by this host's file of operators; if it should: give this "+
-			"host the file "+
-			"of the other hosts, or add the key (skerry operator add)", key.Fingerprint())
+		return "", fmt.Errorf("key %s may not %s by this host's file of operators; if it should: give this "+
+			"host the file of the other hosts, or add the key (skerry operator add)", key.Fingerprint(), may)
 	}
 	return name, nil
 }
 
 func siteMAC(k sitekey.Key, cluster string, p rollout.Purpose, text string) []byte {
 	use := useRelease
-	if p == rollout.ForPromise {
+	switch p {
+	case rollout.ForPromise:
 		use = usePromise
+	case forPolicy:
+		use = usePolicy
 	}
 	h := hmac.New(sha256.New, k.Use(use, cluster))
 	h.Write([]byte(text))
