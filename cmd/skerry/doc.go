@@ -12,6 +12,7 @@
 //	skerry gateway               accept HTTP requests of users
 //	skerry proxy                 make programs of other languages members of the site
 //	skerry release               release new versions of services together
+//	skerry policy check FILE     mistakes in the text of a site's policy
 //	skerry key                   make, copy and change the site's key
 //	skerry operator              operators that may sign releases
 //	skerry doctor                problems of this host and site, with their remedies

@@ -105,7 +105,10 @@ func documents() map[string]func(*app) error {
 		"listMethods":        none,
 		"printOutcome":       func(a *app) error { return a.printOutcome(filled[outcome](), false) },
 		"checkConfig":        func(a *app) error { return a.printJSON([]config.Problem{filled[config.Problem]()}) },
-		"printFindings":      func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
+		"checkPolicy": func(a *app) error {
+			return a.printJSON([]policyProblem{filled[policyProblem]()})
+		},
+		"printFindings": func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
 		"printRefused": func(a *app) error {
 			return a.printRefused([]control.Refusals{filled[control.Refusals]()}, map[string]error{"x": errors.New("x")})
 		},
