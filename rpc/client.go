@@ -154,7 +154,7 @@ func (c *Client) Check(ctx context.Context, e *Endpoint) error {
 }
 
 func (c *Client) pool(e *Endpoint) *connPool {
-	if p := e.pool.Load(); p != nil && p.c == c {
+	if p := e.pool.Load(); p != nil && p.c == c && !p.dropped.Load() {
 		return p
 	}
 	v, ok := c.pools.Load(e)
@@ -211,11 +211,15 @@ func (c *Client) tidy() {
 			p.verifySites()
 		}
 		p.closeIdlePlain()
-		if !p.ep.gone.Load() || p.ep.Pending() > 0 {
+		if !p.abandonedTwice() {
 			return
 		}
+		p.dropped.Store(true)
 		c.pools.Delete(p.ep)
 		p.ep.pool.CompareAndSwap(p, nil)
+		if !p.dialect.shared {
+			return // what stands now was just taken for a call, which closes it
+		}
 		for _, l := range p.standing() {
 			l.fail(errUnused)
 		}

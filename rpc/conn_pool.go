@@ -24,14 +24,16 @@ type connPool struct {
 	path    pathWidth
 	cells   cells
 
-	shared []sharedConn // of a skerry endpoint
-	turn   atomic.Uint32
+	shared  []sharedConn // of a skerry endpoint
+	dropped atomic.Bool  // the client no longer sweeps it
+	turn    atomic.Uint32
 
 	mu       sync.Mutex
 	all      []*clientConn // all that stand
 	plain    plainConns    // of connections to a plain server
 	failed   error         // of the last dial
 	failedAt time.Time
+	rested   bool // it had no call when the client tidied last
 }
 
 // sharedConn is the place of one shared connection.
@@ -215,6 +217,18 @@ func (p *connPool) connEnded(l *clientConn, err error) {
 	if l.proven.Load() && !ours {
 		p.c.watch.Down(p.ep, false, err)
 	}
+}
+
+// abandonedTwice reports whether the endpoint is retired and had no call now and a tidying ago. A
+// call that began before the endpoint was retired may only now take a connection.
+func (p *connPool) abandonedTwice() bool {
+	rests := p.ep.gone.Load() && p.ep.Pending() == 0
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rests = rests && p.plain.used == 0
+	before := p.rested
+	p.rested = rests
+	return rests && before
 }
 
 // standing returns a copy of the standing connections.

@@ -65,9 +65,15 @@ func (e *Endpoint) FailedSince(t time.Time) bool {
 	return at != nil && at.After(t)
 }
 
-// Retire says that the endpoint is no longer listed and will not be picked again. Its connections
-// are closed at most a second after its last call.
-func (e *Endpoint) Retire() { e.gone.Store(true) }
+// Retire says that the endpoint is no longer listed and will not be picked again. Connections to a
+// plain server are closed at once, or with the call that runs on them. Others are closed at most two
+// seconds after the last call.
+func (e *Endpoint) Retire() {
+	e.gone.Store(true)
+	if p := e.pool.Load(); p != nil {
+		p.closeIdlePlain() // the threads of a plain server are needed elsewhere
+	}
+}
 
 // Resolver gives the picker of a service. Resolve is on the call path: it must be cheap and must
 // not block. A service may be unknown at its first use. Its picker then waits in Pick for the first

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
 // A server takes another one's place on a Unix socket under load: no call is lost and none is
@@ -57,6 +60,67 @@ func TestHandoverLosesNoCall(t *testing.T) {
 		t.Errorf("%d calls succeeded, %d were executed", calls.Load(), executed.Load())
 	}
 	t.Logf("%d calls over 20 takeovers", calls.Load())
+}
+
+// lateListener is a listener in a process that gets no processor until its first deadline is over.
+type lateListener struct {
+	*net.UnixListener
+	late chan struct{} // closed by the first deadline
+	once sync.Once
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	<-l.late
+	return l.UnixListener.Accept()
+}
+
+func (l *lateListener) SetDeadline(at time.Time) error {
+	l.once.Do(func() { at = time.Unix(1, 0) })
+	defer func() {
+		select {
+		case <-l.late:
+		default:
+			close(l.late)
+		}
+	}()
+	return l.UnixListener.SetDeadline(at)
+}
+
+// A connection that waits when the deadline of the handover is over is accepted and answered.
+func TestHandoverAcceptsWhatWaitsAfterItsDeadline(t *testing.T) {
+	s, err := NewServer(ServerConfig{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Handle("echo", "", echo.NewEchoProcessor(&handler{name: "a"})); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "s.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(t.Context(), &lateListener{UnixListener: l, late: make(chan struct{})}) }()
+	eventually(t, "the server accepts", func() bool { return s.accepts.Load() == 1 })
+	nc, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := nc.Write(plainMessage("echo:who", thrift.CALL, 7)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Handover(t.Context()); err != nil {
+		t.Error(err)
+	}
+	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := readFrame(nc); err != nil {
+		t.Errorf("the reply: %v", err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
 }
 
 // takeOver serves at path in place of the earlier server.

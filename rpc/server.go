@@ -276,7 +276,8 @@ func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, p
 		case errors.Is(err, net.ErrClosed), ctx.Err() != nil:
 			return nil
 		case s.handover.Load() && errors.Is(err, os.ErrDeadlineExceeded):
-			if waited {
+			// This goroutine may run only after the deadline, while connections wait.
+			if waited && !transport.ConnWaits(l) {
 				return nil
 			}
 			waited = true
