@@ -26,8 +26,9 @@ type Status struct {
 	Proxy    string     `json:"proxy"` // name of the proxy, as in its words
 	PID      int        `json:"pid"`
 	Cluster  string     `json:"cluster"`
-	Owner    string     `json:"owner"`   // the program's node in the form of registries
-	Running  int        `json:"running"` // calls that the program serves now
+	Owner    string     `json:"owner"`           // the program's node in the form of registries
+	Running  int        `json:"running"`         // calls that the program serves now
+	Calls    []string   `json:"calls,omitempty"` // services that it calls, with instances now
 	Provides []Provides `json:"provides,omitempty"`
 }
 
@@ -49,7 +50,8 @@ func (c *control) status() Status {
 	g.mu.Lock()
 	state := g.state
 	g.mu.Unlock()
-	s := Status{Program: g.name, State: state, Proxy: g.words.id, PID: os.Getpid(), Cluster: g.base.Cluster, Running: g.words.running()}
+	s := Status{Program: g.name, State: state, Proxy: g.words.id, PID: os.Getpid(), Cluster: g.base.Cluster, Running: g.words.running(),
+		Calls: g.reached()}
 	for _, p := range g.provided {
 		v := Provides{Service: p.cfg.Service, Version: p.cfg.Version, Addr: p.cfg.Addr, State: string(foreign.Waiting),
 			Connections: p.calls.Standing(p.endpoint)}

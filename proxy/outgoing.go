@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -97,6 +99,14 @@ func (g *program) callee(service string) (thrift.TClient, error) {
 	c := g.node.Client(service)
 	g.callees[service] = c
 	return c, nil
+}
+
+// reached returns the services that the program calls, as far as they have instances now.
+func (g *program) reached() []string {
+	g.mu.Lock()
+	list := slices.Sorted(maps.Keys(g.callees))
+	g.mu.Unlock()
+	return slices.DeleteFunc(list, func(service string) bool { return len(g.node.Explain(service)) == 0 })
 }
 
 // nameError returns an *rpc.Error for a service that can't be called, else nil.

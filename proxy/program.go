@@ -31,7 +31,7 @@ type program struct {
 	provided []*provided
 	serving  *run.Group // of the server
 
-	before  string        // name of the replaced proxy; "" = none
+	before  Status        // of the replaced proxy; its zero value = none
 	drained chan struct{} // closed when the proxy must leave the program
 	drain   sync.Once
 	yielded chan struct{} // closed when another proxy is listed in place of this one
@@ -98,7 +98,7 @@ func (g *program) open(ctx context.Context) (err error) {
 		return err
 	}
 	g.others = newOthers(g.sockets[0])
-	for _, service := range g.mayCall() {
+	for _, service := range append(g.mayCall(), g.before.Calls...) {
 		if _, err := g.callee(service); err != nil {
 			return err
 		}

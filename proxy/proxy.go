@@ -68,6 +68,7 @@ func (x *Proxy) open(ctx context.Context) error {
 		}
 	}
 	for _, g := range x.programs {
+		g.prepare(ctx)
 		if err := g.publish(); err != nil {
 			closeAll(x.programs)
 			return fmt.Errorf("proxy of %s: %w", g.name, err)

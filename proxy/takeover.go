@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/skerry/skerry/internal/foreign"
@@ -14,39 +15,65 @@ import (
 )
 
 const (
-	watchEvery = 200 * time.Millisecond // between two checks of the sockets' names
-	yieldMost  = 15 * time.Second       // most time that a replaced proxy stays listed until its successor is listed
-	listedMost = 10 * time.Second       // most time that a successor waits until its own services are listed
+	watchEvery  = 200 * time.Millisecond // between two checks of the sockets' names
+	yieldMost   = 15 * time.Second       // most time that a replaced proxy stays listed until its successor is listed
+	listedMost  = 10 * time.Second       // most time that a successor waits until its own services are listed
+	prepareMost = 5 * time.Second        // most time that it waits, before it takes the sockets, for what calls need
 )
 
-// predecessor returns the id of the proxy that serves the program's socket now,
-// which this proxy will replace; "" when there is none. A socket of another
-// program's proxy, or of another kind of server, is an error.
-func (g *program) predecessor(ctx context.Context) (id string, err error) {
+// predecessor returns the status of the proxy that serves the program's socket now, which this proxy
+// will replace. The status is empty when there is none. A socket of another program's proxy, or of
+// another kind of server, is an error.
+func (g *program) predecessor(ctx context.Context) (none Status, err error) {
 	network, addr, err := g.cfg.ListenAddr()
 	if err != nil || network != "unix" {
-		return "", nil // bind reports the error
+		return none, nil // bind reports the error
 	}
 	info, err := os.Lstat(addr)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", nil
+		return none, nil
 	case err != nil:
-		return "", err
+		return none, err
 	case info.Mode().Type() != fs.ModeSocket:
-		return "", fmt.Errorf("%s is there, and is no socket: remove it, or name another path", addr)
+		return none, fmt.Errorf("%s is there, and is no socket: remove it, or name another path", addr)
 	case !answers(addr):
-		return "", nil // of a proxy that no longer runs
+		return none, nil // of a proxy that no longer runs
 	}
 	s, err := askAt(ctx, network, addr, "")
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%s is in use, and by no proxy: stop what listens there, or name another path: %w", addr, err)
+		return none, fmt.Errorf("%s is in use, and by no proxy: stop what listens there, or name another path: %w", addr, err)
 	case s.Program != g.name || s.Cluster != g.base.Cluster:
-		return "", fmt.Errorf("%s is served by the proxy of program %s of cluster %s (process %d): give each program a socket of its own",
+		return none, fmt.Errorf("%s is served by the proxy of program %s of cluster %s (process %d): give each program a socket of its own",
 			addr, s.Program, s.Cluster, s.PID)
 	}
-	return s.Proxy, nil
+	s.Calls = slices.DeleteFunc(s.Calls, func(service string) bool { return nameError(service) != nil })
+	s.Calls = s.Calls[:min(len(s.Calls), maxCallees/2)] // the rest is found when it is called
+	return s, nil
+}
+
+// prepare waits until this proxy could take the program's calls over at once: its node knows the
+// site's rules, and instances of the services that the program calls through the predecessor.
+// Otherwise the first calls would wait for both, and fail when their time is short.
+func (g *program) prepare(ctx context.Context) {
+	if g.before.Proxy == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, prepareMost)
+	defer cancel()
+	g.node.Rollout().Await(ctx) // at most half of the time
+	for missing := g.before.Calls; ; {
+		missing = slices.DeleteFunc(missing, func(service string) bool { return len(g.node.Explain(service)) > 0 })
+		if len(missing) == 0 {
+			return
+		}
+		if run.Sleep(ctx, watchEvery/20) != nil {
+			g.log.Warn("the proxy found no instance of these services, which the program calls; its calls wait for one",
+				"services", missing)
+			return
+		}
+	}
 }
 
 // answers reports whether a process listens on a socket's file.
@@ -61,7 +88,7 @@ func answers(path string) bool {
 
 // succeed tells the predecessor to leave once the services of this proxy are listed.
 func (g *program) succeed(ctx context.Context) error {
-	if g.before == "" {
+	if g.before.Proxy == "" {
 		return nil
 	}
 	listed := func() bool {
@@ -77,7 +104,7 @@ func (g *program) succeed(ctx context.Context) error {
 			return nil
 		}
 	}
-	file := ownPath(g.sockets[0].addr, g.before)
+	file := ownPath(g.sockets[0].addr, g.before.Proxy)
 	if _, err := tellProxy(ctx, "unix", file, "", "yield"); err != nil && answers(file) {
 		g.log.Warn("the proxy before this one was not told to leave; it does so by itself", "err", err)
 	}
