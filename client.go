@@ -5,8 +5,8 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -28,14 +28,11 @@ func (n *Node) Client(service string, edits ...func(*rpc.ServiceOptions)) thrift
 	if err := registry.CheckName("service", service); err != nil {
 		return broken{&rpc.Error{Code: rpc.NoInstance, Executed: rpc.NotExecuted, Service: service, Err: err}}
 	}
-	o := serviceOptions(n.cfg.ConsumerOf(service))
+	o := n.ServiceOptions(service)
 	for _, edit := range edits {
 		edit(&o)
 	}
 	c, err := n.calls.Service(service, o)
-	if _, own := n.cfg.Consumers[service]; err == nil && !own {
-		err = n.lists.SetOptions(service, listOptions(n.cfg.ConsumerOf(service))) // those of "*"
-	}
 	if err != nil {
 		return broken{err}
 	}
@@ -65,16 +62,22 @@ func (b broken) Call(context.Context, string, thrift.TStruct, thrift.TStruct) (t
 	return thrift.ResponseMeta{}, b.err
 }
 
-// listOptions are the rules in the form of discovery.
-func listOptions(c config.Consumer) discovery.Options {
+// listOptions are the configuration's rules for a service in the form of discovery. The framework's
+// own services have none.
+func (n *Node) listOptions(service string) discovery.Options {
+	if membership.Hidden(service) {
+		return discovery.Options{}
+	}
+	c := n.cfg.ConsumerOf(service)
 	return discovery.Options{
 		Version: c.Version, Zone: c.Zone, Tags: c.Tags,
 		Balancer: discovery.Balancer(c.Balancer), ZoneFirst: c.ZoneFirst,
 	}
 }
 
-// serviceOptions are the rules in the form of rpc.
-func serviceOptions(c config.Consumer) rpc.ServiceOptions {
+// ServiceOptions are the configuration's rules for calls to a service, as used by [Node.Client].
+func (n *Node) ServiceOptions(service string) rpc.ServiceOptions {
+	c := n.cfg.ConsumerOf(service)
 	return rpc.ServiceOptions{
 		Timeout:    c.Timeout,
 		Wait:       c.Wait,

@@ -208,14 +208,10 @@ func (n *Node) identity() rpc.Identity {
 }
 
 func (n *Node) newLists() (*discovery.Discovery, error) {
-	rules := map[string]discovery.Options{}
-	for name := range n.cfg.Consumers {
-		rules[name] = listOptions(n.cfg.ConsumerOf(name))
-	}
 	return discovery.New(discovery.Config{
 		Cluster:   n.cfg.Cluster,
 		Sources:   n.sources,
-		Services:  rules,
+		Options:   n.listOptions,
 		Zone:      n.cfg.Zone,
 		Probe:     func(ctx context.Context, e *rpc.Endpoint) error { return n.calls.Check(ctx, e) },
 		StateFile: n.files.Path(state.Lists),

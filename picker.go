@@ -12,15 +12,7 @@ import (
 // [rpc.Call.Try], and report its outcome.
 func (n *Node) Picker(service string) rpc.Picker {
 	n.rules.MayCall(service)
-	if _, own := n.cfg.Consumers[service]; !own {
-		_ = n.lists.SetOptions(service, listOptions(n.cfg.ConsumerOf(service))) // rules of "*", which Open has checked
-	}
 	return n.lists.Resolve(service)
-}
-
-// ServiceOptions are the configuration's rules for calls to a service, as used by [Node.Client].
-func (n *Node) ServiceOptions(service string) rpc.ServiceOptions {
-	return serviceOptions(n.cfg.ConsumerOf(service))
 }
 
 // Dial connects to an instance that a Picker chose, by TLS if the instance has it. The result

@@ -26,7 +26,7 @@ func (empty) Write(ctx context.Context, p thrift.TProtocol) error {
 func TestAttemptsOfAClient(t *testing.T) {
 	for _, o := range []Options{{}, {Balancer: balanceRoundRobin}, {Balancer: balanceHash}} {
 		bubble(t, func(t *testing.T) {
-			w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": o} })
+			w := newWorld(t, func(c *Config) { c.Options = always(o) })
 			w.kill(errRefused, 1, 2, 3, 4)
 			w.db.lists(1, 2, 3, 4)
 			var mu sync.Mutex

@@ -50,10 +50,14 @@ const Disk = "disk"
 
 // Config sets up a Discovery.
 type Config struct {
-	Cluster  string             // written to the state file; a file of another cluster is not used
-	Sources  []Source           // in order of trust: the first source that lists an instance describes it
-	Services map[string]Options // rules by service; an unnamed service has none
-	Zone     string             // where this process runs, for ZoneFirst
+	Cluster string   // written to the state file; a file of another cluster is not used
+	Sources []Source // in order of trust: the first source that lists an instance describes it
+	Zone    string   // where this process runs, for ZoneFirst
+
+	// Options returns the rules for a service, and is called when the service is first resolved or
+	// shown. It may be called from any goroutine, and must not use the Discovery. An unknown
+	// Balancer is logged, and p2c is used. nil: no service has rules.
+	Options func(service string) Options
 
 	// Probe asks an instance whether it is alive: rpc's Client.Check. Without Probe, members in
 	// doubt are trusted for a while: suspects for 2 s, protected ones for a minute.
@@ -128,19 +132,21 @@ func (c *Config) validate() error {
 	if c.Settle < 0 || c.Eject < 0 || c.Protect < 0 {
 		return errors.New("discovery: Settle, Eject and Protect can't be negative")
 	}
-	for name, o := range c.Services {
-		if err := o.validate(name); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
-func (o Options) validate(service string) error {
-	if o.Balancer != "" && !slices.Contains(balancers(), o.Balancer) {
-		return fmt.Errorf("discovery: service %s: balancer %q; known are %v", service, o.Balancer, balancers())
+// optionsOf are the rules for a service.
+func (c *Config) optionsOf(service string) Options {
+	if c.Options == nil {
+		return Options{}
 	}
-	return nil
+	o := c.Options(service)
+	if o.Balancer != "" && !slices.Contains(balancers(), o.Balancer) {
+		c.Logger.Error("a balancer is unknown; p2c is used in its place", "service", service, "balancer", o.Balancer,
+			"known", balancers())
+		o.Balancer = ""
+	}
+	return o
 }
 
 // admits reports whether the rules let an instance be called.

@@ -47,7 +47,6 @@ func New(cfg Config) (*Discovery, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	cfg.Services = maps.Clone(cfg.Services)
 	d := &Discovery{cfg: cfg, kick: run.NewSignal(), probes: make(chan struct{}, maxProbes)}
 	for _, s := range cfg.Sources {
 		d.site = append(d.site, SourceStatus{Name: s.Name})
@@ -274,19 +273,6 @@ func (d *Discovery) tellSuspect(m *member, why string) {
 			r.Suspect(m.id(), why)
 		}
 	}
-}
-
-// SetOptions replaces the rules of a service, from the next view on.
-func (d *Discovery) SetOptions(service string, o Options) error {
-	if err := o.validate(service); err != nil {
-		return err
-	}
-	s := d.service(service)
-	s.mu.Lock()
-	s.opts = o
-	s.mu.Unlock()
-	s.touch()
-	return nil
 }
 
 // known lists services that have instances, except without, sorted.

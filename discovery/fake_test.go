@@ -81,6 +81,9 @@ func instances(ns ...int) (out []registry.Instance) {
 	return out
 }
 
+// always are the same rules for every service.
+func always(o Options) func(string) Options { return func(string) Options { return o } }
+
 // world is one Discovery with two scripted sources and a network for probes.
 type world struct {
 	*Discovery

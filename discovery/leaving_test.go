@@ -25,7 +25,7 @@ func leaving(ns ...int) []registry.Instance {
 func TestLeavingIsTheLastChoice(t *testing.T) {
 	for _, balancer := range balancers() {
 		bubble(t, func(t *testing.T) {
-			w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Balancer: balancer}} })
+			w := newWorld(t, func(c *Config) { c.Options = always(Options{Balancer: balancer}) })
 			defer w.stop()
 			w.db.lists(1, 2)
 			w.lan.lists(1, 2)

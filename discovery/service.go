@@ -40,7 +40,7 @@ type service struct {
 var _ rpc.Picker = (*service)(nil)
 
 func newService(d *Discovery, name string) *service {
-	s := &service{d: d, name: name, opts: d.cfg.Services[name], u: newUnion(name, &d.cfg, time.Now()), ring: &ring{}}
+	s := &service{d: d, name: name, opts: d.cfg.optionsOf(name), u: newUnion(name, &d.cfg, time.Now()), ring: &ring{}}
 	s.view.Store(&view{replaced: make(chan struct{})})
 	s.stale.Store(true)
 	s.turn.Store(rand.Uint64N(1 << 32)) // random, so that consumers that start together use different turns

@@ -146,7 +146,6 @@ func TestConcurrentUse(t *testing.T) {
 	loop(func() { db.lists(random()...) })
 	loop(func() { lan.parts(registry.DepartureKind(1+rand.IntN(3)), 1+rand.IntN(19), random()...) })
 	loop(func() {
-		_ = d.SetOptions("auth", Options{Balancer: balancers()[rand.IntN(3)]})
 		d.Explain("auth")
 		d.Sources("auth")
 		time.Sleep(time.Millisecond)
@@ -167,7 +166,7 @@ func TestMemoryOfAnInstance(t *testing.T) {
 	const n = 10_000
 	for _, b := range balancers() {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Balancer: b}} })
+			w := newWorld(t, func(c *Config) { c.Options = always(Options{Balancer: b}) })
 			snap := manyInstances(n)
 			before := memtest.Held()
 			w.db.say(snap)
@@ -192,7 +191,7 @@ func BenchmarkChange(b *testing.B) {
 	for _, balancer := range balancers() {
 		b.Run(string(balancer), func(b *testing.B) {
 			d, err := New(Config{Sources: []Source{{"database", &script{}}}, Logger: slog.New(slog.DiscardHandler),
-				Services: map[string]Options{"auth": {Balancer: balancer}}})
+				Options: always(Options{Balancer: balancer})})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -157,45 +157,75 @@ func TestDescriptionByTheFirstSource(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		w := newWorld(t, func(c *Config) { c.Zone = "east" })
-		list := instances(1, 2, 3)
-		list[0].Zone, list[1].Zone = "east", "west"
-		list[2].Zone, list[2].Tags = "west", map[string]string{"disk": "fast"}
-		w.db.say(registry.Snapshot{Service: "auth", Instances: list})
-		for _, c := range []struct {
-			o    Options
-			want []int
-			why  string
-		}{
-			{Options{}, []int{1, 2, 3}, ""},
-			{Options{Zone: "west"}, []int{2, 3}, ""},
-			{Options{Tags: map[string]string{"disk": "fast"}, Version: "v1"}, []int{3}, ""},
-			{Options{Version: "v2"}, nil, "3 of auth listed, none with version v2"},
-			{Options{ZoneFirst: true}, []int{1}, ""},
-			{Options{ZoneFirst: true, Balancer: balanceRoundRobin}, []int{1}, ""},
-		} {
-			if err := w.SetOptions("auth", c.o); err != nil {
-				t.Fatal(err)
-			}
+	list := instances(1, 2, 3)
+	list[0].Zone, list[1].Zone = "east", "west"
+	list[2].Zone, list[2].Tags = "west", map[string]string{"disk": "fast"}
+	for _, c := range []struct {
+		o    Options
+		want []int
+		why  string
+	}{
+		{Options{}, []int{1, 2, 3}, ""},
+		{Options{Zone: "west"}, []int{2, 3}, ""},
+		{Options{Tags: map[string]string{"disk": "fast"}, Version: "v1"}, []int{3}, ""},
+		{Options{Version: "v2"}, nil, "3 of auth listed, none with version v2"},
+		{Options{ZoneFirst: true}, []int{1}, ""},
+		{Options{ZoneFirst: true, Balancer: balanceRoundRobin}, []int{1}, ""},
+	} {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, func(cfg *Config) { cfg.Zone, cfg.Options = "east", always(c.o) })
+			w.db.say(registry.Snapshot{Service: "auth", Instances: slices.Clone(list)})
 			w.after(10 * time.Second) // settled
 			w.expect(c.o.String(), c.want...)
 			if _, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{}); c.why != "" &&
 				(err == nil || !strings.Contains(err.Error(), c.why)) {
 				t.Errorf("%v, want …%s", err, c.why)
 			}
-		}
-		w.kill(errRefused, 1)
-		w.Down(w.endpoint(1), false, errors.New("EOF"))
-		w.expect("nobody well in the own zone", 2, 3)
-		if err := w.SetOptions("auth", Options{Balancer: "best"}); err == nil {
-			t.Error("an unknown balancer was taken")
-		}
-		list = slices.Clone(list)
+			if !c.o.ZoneFirst {
+				return
+			}
+			w.kill(errRefused, 1)
+			w.Down(w.endpoint(1), false, errors.New("EOF"))
+			w.expect("nobody well in the own zone", 2, 3)
+		})
+	}
+}
+
+func TestWeightNone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		list := instances(1, 2, 3)
 		list[0].Weight, list[1].Weight, list[2].Weight = -1, -1, -1
 		w.db.say(registry.Snapshot{Service: "auth", Instances: list})
 		w.expect("weight none")
 		w.expectEntry(2, Excluded, "its weight is none")
+	})
+}
+
+// TestOptionsAreAskedOnce: the rules of a service are read when it is first resolved. An unknown
+// balancer is p2c, and the log says so.
+func TestOptionsAreAskedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var asked []string
+		var log strings.Builder
+		w := newWorld(t, func(c *Config) {
+			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			c.Options = func(service string) Options {
+				asked = append(asked, service)
+				return Options{Balancer: "best", Version: "v1"}
+			}
+		})
+		w.db.lists(1, 2)
+		w.after(10 * time.Second)
+		w.expect("an unknown balancer", 1, 2)
+		w.Resolve("auth")
+		w.Resolve("other")
+		if !slices.Equal(asked, []string{"auth", "other"}) {
+			t.Errorf("asked for %q", asked)
+		}
+		if n := strings.Count(log.String(), "p2c is used in its place"); n != 2 {
+			t.Errorf("the log says it %d times, want twice:\n%s", n, log.String())
+		}
 	})
 }
 
@@ -383,7 +413,7 @@ func TestRecoveryIsLogged(t *testing.T) {
 // for the LAN is cut short.
 func TestWrongVersionIsSaidSoon(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Version: "v9"}} })
+		w := newWorld(t, func(c *Config) { c.Options = always(Options{Version: "v9"}) })
 		w.db.lists(1)
 		w.lan.lists(1)
 		start := time.Now()

@@ -27,7 +27,7 @@ func versions(n int, names ...string) (out []registry.Instance) {
 func TestOnlyTheVersionAskedFor(t *testing.T) {
 	for _, balancer := range balancers() {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Balancer: balancer}} })
+			w := newWorld(t, func(c *Config) { c.Options = always(Options{Balancer: balancer}) })
 			defer w.stop()
 			p := w.Resolve("auth")
 			w.db.say(registry.Snapshot{Service: "auth", Instances: versions(4, "v1", "v2")})

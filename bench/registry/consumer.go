@@ -55,8 +55,8 @@ func consumerCost(ctx context.Context, b discovery.Balancer) (c cost, err error)
 	before := heap()
 	own := registrytest.NewMemory(hub, sk.Owner{Host: "consumer", PID: 1, Epoch: 1})
 	lists, err := discovery.New(discovery.Config{Logger: slog.New(slog.DiscardHandler),
-		Sources:  []discovery.Source{{Name: "memory", Registry: own}},
-		Services: map[string]discovery.Options{"many": {Balancer: b}}})
+		Sources: []discovery.Source{{Name: "memory", Registry: own}},
+		Options: func(string) discovery.Options { return discovery.Options{Balancer: b} }})
 	if err != nil {
 		return c, err
 	}
