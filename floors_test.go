@@ -65,7 +65,7 @@ var floors = map[string]struct {
 	"internal/rollout/rollouttest":           {1, []string{"internal/rollout"}},
 	"internal/rollout/operator/operatortest": {1, []string{"internal/rollout"}},
 	"registry/registrytest":                  {2, []string{"internal/registrar", "internal/run", "registry"}},
-	"registry/postgres": {2, []string{"health", "internal/registrar", "internal/rollout",
+	"registry/postgres": {2, []string{"health", "internal/policylog", "internal/registrar", "internal/rollout",
 		"internal/run", "registry"}},
 	"internal/listing": {2, []string{"registry", "internal/wire"}},
 	"broadcast": {3, []string{"internal/listing", "internal/registrar", "internal/run", "internal/wire",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry"
 )
@@ -44,6 +45,12 @@ type Config struct {
 	// are nil, the rules are not followed.
 	Rules   func([]rollout.Entry)
 	Applied func() rollout.Generation
+
+	// Policies is called with the newest entries of the policy log, the winning one first, when that
+	// one wins over NewestPolicy: soon after its commit, and with every Poll. When Policies is nil, the
+	// log is not followed. Both must not block.
+	Policies     func([]policylog.Entry)
+	NewestPolicy func() (number uint64, hash string)
 
 	// Secret is called with the site's keys after the first read and after each change: the first
 	// key signs, all verify. The session compares them with each Poll, and at once when an operator

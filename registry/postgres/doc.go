@@ -1,4 +1,4 @@
-// Package postgres keeps the service registry, the rule log and the call statistics in a PostgreSQL
+// Package postgres keeps the service registry, the rule log, the policy log and the call statistics in a PostgreSQL
 // database that the site already runs. All SQL of the module is here.
 //
 // # Model
@@ -7,10 +7,10 @@
 // for each registration. A removed registration stays for at least ten minutes, marked as gone.
 // skerry_revision numbers the changes of a cluster in the order of their commits. skerry_cluster holds
 // the time of the last write. skerry_call_stat holds statistics, skerry_rule and skerry_head the rule
-// log, skerry_secret the site's keys. Clusters share no rows. [Schema] is the SQL of the tables.
+// log, skerry_policy the policy log, skerry_secret the site's keys. Clusters share no rows. [Schema] is the SQL of the tables.
 //
 // A process has one connection for everything. One statement each 30 s renews the lease, reads what
-// has changed and compares the rule log and the secret, whatever the number of services. Notifications
+// has changed and compares the rule log and the secret, and another one compares the policy, whatever the number of services. Notifications
 // bring changes with their content. The reader reads the tables after a gap in the revisions, or when
 // the content was too long. It reads everything on a new connection, after a restore, and every minute
 // at a small site, every 15 minutes at a thousand processes.
@@ -51,7 +51,7 @@
 //
 // The goroutine of stayConnected owns the session, its model and the connection. Other goroutines queue
 // tasks for it. No lock is taken that a role without rights could hold: advisory locks are not used.
-// Writers of rules hold the cluster's row of skerry_head. Processes that make the tables together wait
+// Writers of rules and policies hold the cluster's row of skerry_head. Processes that make the tables together wait
 // for the first one at skerry_schema, at most 15 s.
 //
 // # Failure

@@ -18,7 +18,7 @@ const (
 	roleViewer   Role = "viewer"   // reads everything except the site's secrets: lists, statistics, the rule log
 	roleReader   Role = "reader"   // reads the site's key and hears notifications: a process that offers nothing
 	roleService  Role = "service"  // keeps processes listed and writes statistics: a process that offers services
-	roleOperator Role = "operator" // writes the rule log and changes the site's keys
+	roleOperator Role = "operator" // writes the rule log and the policy, and changes the site's keys
 )
 
 // Roles returns all roles in the order of their rights.
@@ -44,6 +44,7 @@ var rights = map[Role][]string{
 	roleOperator: {
 		"INSERT, DELETE ON skerry_rule", // adopt deletes entries of a log that has ended
 		"INSERT, UPDATE ON skerry_head",
+		"INSERT ON skerry_policy",
 		"UPDATE (channel, keys, changed) ON skerry_secret",
 	},
 }

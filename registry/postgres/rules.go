@@ -197,18 +197,25 @@ func (r *Registry) rulesSince(ctx context.Context, conn *pgx.Conn, after rollout
 // Writers of a cluster take turns. The entry is on disk when Append returns, unlike a heartbeat.
 // Append needs the rights of an operator.
 func (s *Rules) Append(ctx context.Context, e rollout.Entry) error {
-	return s.writing(ctx, func(tx pgx.Tx) error { return s.write(ctx, tx, e) })
+	return ruleError(s.writing(ctx, func(tx pgx.Tx) error { return s.write(ctx, tx, e) }))
 }
 
 // Adopt makes whole the rule log: it writes the entries that the table lacks and deletes those that
 // whole ends (rollout.Continues). It needs the rights of an operator.
 func (s *Rules) Adopt(ctx context.Context, whole []rollout.Entry) error {
-	return s.writing(ctx, func(tx pgx.Tx) error { return s.replace(ctx, tx, whole) })
+	return ruleError(s.writing(ctx, func(tx pgx.Tx) error { return s.replace(ctx, tx, whole) }))
+}
+
+func ruleError(err error) error {
+	if err != nil {
+		return fmt.Errorf("write the rules: %w", err)
+	}
+	return nil
 }
 
 // writing runs a transaction that changes the log. Writers take turns.
 func (s *Rules) writing(ctx context.Context, do func(pgx.Tx) error) error {
-	err := s.with(ctx, roleOperator, func(ctx context.Context, conn *pgx.Conn) error {
+	return s.with(ctx, roleOperator, func(ctx context.Context, conn *pgx.Conn) error {
 		err := flushed(ctx, conn, func(tx pgx.Tx) error {
 			for _, sql := range []string{makeHeadSQL, lockHeadSQL} {
 				if _, err := tx.Exec(ctx, sql, s.r.args()); err != nil {
@@ -222,10 +229,6 @@ func (s *Rules) writing(ctx context.Context, do func(pgx.Tx) error) error {
 		}
 		return s.r.held(ctx, conn, err, "skerry_head")
 	})
-	if err != nil {
-		return fmt.Errorf("write the rules: %w", err)
-	}
-	return nil
 }
 
 func (s *Rules) replace(ctx context.Context, tx pgx.Tx, whole []rollout.Entry) error {

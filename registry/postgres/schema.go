@@ -19,7 +19,7 @@ var schemaSQL string
 
 // SchemaVersion is the version of the tables that this package makes and knows. It also uses later
 // versions that need no later program.
-const SchemaVersion = 5
+const SchemaVersion = 6
 
 // tables are all relations of the schema; readable are those without secrets.
 var (
@@ -34,6 +34,7 @@ var (
 		"skerry_call_stat",
 		"skerry_rule",
 		"skerry_head",
+		"skerry_policy",
 		"skerry_secret",
 	}
 	readable = slices.DeleteFunc(slices.Clone(tables), func(t string) bool { return t == "skerry_secret" })

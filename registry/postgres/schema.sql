@@ -1,4 +1,4 @@
--- The tables of skerry, version 5. To run this twice changes nothing. The first
+-- The tables of skerry, version 6. To run this twice changes nothing. The first
 -- statement holds off other processes that do the same: a second creation of
 -- skerry_schema waits for the first, and only a role that may create tables
 -- here can make it wait.
@@ -165,6 +165,19 @@ CREATE TABLE IF NOT EXISTS skerry_head (
     hash     bytea  NOT NULL DEFAULT ''
 );
 
+-- The policy log: the site's rules for calls, each change of them as a whole
+-- text. Rows are only added. Of one cluster the row with the highest number
+-- counts, and of several with one number the one with the highest hash. A
+-- record is kept byte for byte. Since version 6.
+CREATE TABLE IF NOT EXISTS skerry_policy (
+    cluster text        NOT NULL,
+    n       bigint      NOT NULL,
+    hash    bytea       NOT NULL, -- of the entry's body
+    record  bytea       NOT NULL, -- a line with the proofs, then the body: two lines, and the text
+    written timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (cluster, n, hash)
+);
+
 -- What members of the site know: the name of the channel that notifications go
 -- to, and the site's keys. The first key signs, all verify.
 CREATE TABLE IF NOT EXISTS skerry_secret (
@@ -175,5 +188,5 @@ CREATE TABLE IF NOT EXISTS skerry_secret (
 );
 REVOKE ALL ON skerry_secret FROM PUBLIC;
 
-INSERT INTO skerry_schema (version, needs) VALUES (5, 4) ON CONFLICT DO NOTHING;
+INSERT INTO skerry_schema (version, needs) VALUES (6, 4) ON CONFLICT DO NOTHING;
 COMMIT;

@@ -49,6 +49,7 @@ type session struct {
 
 	secretive  bool      // beats read the state of the secret
 	ruleless   bool      // the log says that the rule log may not be read
+	policyless bool      // the log says that the policy can't be read
 	keyless    bool      // the log says that the secret can't be made
 	channel    string    // that the session listens to; "": none
 	former     string    // the channel before, or ""
@@ -219,7 +220,10 @@ func (s *session) followRequests(ctx context.Context, rules bool) error {
 	if !rules {
 		return nil
 	}
-	return s.follow(ctx)
+	if err := s.follow(ctx); err != nil {
+		return err
+	}
+	return s.followPolicy(ctx)
 }
 
 // retryBeat schedules a beat again that the server ended for lack of time, because a new connection

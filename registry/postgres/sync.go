@@ -81,6 +81,9 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	if err := s.compare(ctx, h.newest); err != nil {
 		return err
 	}
+	if err := s.followPolicy(ctx); err != nil {
+		return err
+	}
 	return s.afterBeat(ctx, h)
 }
 

@@ -113,16 +113,16 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 		new: `offers:  append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"}),`},
 
 	// Tables of the next version, which programs that know the present one can use.
-	{file: "registry/postgres/schema.go", old: `const SchemaVersion = 5`, new: `const SchemaVersion = 6`},
+	{file: "registry/postgres/schema.go", old: `const SchemaVersion = 6`, new: `const SchemaVersion = 7`},
 	{file: "registry/postgres/schema.sql",
-		old: `INSERT INTO skerry_schema (version, needs) VALUES (5, 4) ON CONFLICT DO NOTHING;`,
+		old: `INSERT INTO skerry_schema (version, needs) VALUES (6, 4) ON CONFLICT DO NOTHING;`,
 		new: `ALTER TABLE skerry_cluster ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_lease ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_instance ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_rule ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_head ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_secret ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
-INSERT INTO skerry_schema (version, needs) VALUES (6, 4) ON CONFLICT DO NOTHING;`},
+INSERT INTO skerry_schema (version, needs) VALUES (7, 4) ON CONFLICT DO NOTHING;`},
 	{file: "registry/postgres/rules.go",
 		old: `(cluster, timeline, n, hash, record) VALUES (@cluster, @timeline, @n, @hash, @record)`,
 		new: `(cluster, timeline, n, hash, record, weather)

@@ -1,0 +1,214 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/skerry/skerry/internal/policylog"
+)
+
+// Policies is the policy log of the cluster, in the table skerry_policy. It needs Run. It is a
+// policylog.Store.
+type Policies struct{ r *Registry }
+
+// Policies returns the cluster's policy log.
+func (r *Registry) Policies() *Policies { return &Policies{r} }
+
+// policyBytes bounds the records that one read of the policy log brings, beside the newest.
+const policyBytes = 4 << 20
+
+var (
+	// The newest entries: as many as a process keeps, and no more bytes than it keeps.
+	policiesSQL = `SELECT n, hash, record FROM (
+			SELECT n, hash, record, sum(octet_length(record)) OVER newest AS total, row_number() OVER newest AS place
+			FROM (SELECT n, hash, record FROM skerry_policy
+				WHERE cluster = @cluster AND n BETWEEN 1 AND @highest::bigint AND octet_length(record) <= @longest::int
+				ORDER BY n DESC, hash DESC LIMIT @most::int) p
+			WINDOW newest AS (ORDER BY n DESC, hash DESC)) q
+		WHERE total <= @bytes::bigint OR place <= 2 ORDER BY n DESC, hash DESC`
+	newestPolicySQL = `SELECT n, hash FROM skerry_policy
+		WHERE cluster = @cluster AND n BETWEEN 1 AND @highest::bigint AND octet_length(record) <= @longest::int
+		ORDER BY n DESC, hash DESC LIMIT 1`
+	writePolicySQL = `INSERT INTO skerry_policy (cluster, n, hash, record) VALUES (@cluster, @n, @hash, @record)
+		ON CONFLICT DO NOTHING`
+)
+
+// highestPolicy bounds the numbers that are read. Above it no entry is valid.
+const highestPolicy = 1<<53 - 1
+
+func (r *Registry) policyArgs() pgx.NamedArgs {
+	args := r.args()
+	args["highest"], args["longest"] = int64(highestPolicy), maxRecord
+	args["bytes"] = int64(policyBytes)
+	return args
+}
+
+// Entries implements policylog.Store. Rows that are no entries are left out, and are in
+// Registry.Odd.
+func (p *Policies) Entries(ctx context.Context) ([]policylog.Entry, error) {
+	read := make(chan []policylog.Entry, 1)
+	err := p.r.Rules().with(ctx, roleReader, func(ctx context.Context, conn *pgx.Conn) error {
+		entries, err := p.r.readPolicies(ctx, conn, policylog.MaxEntries)
+		if err == nil {
+			read <- entries
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the policy: %w", err)
+	}
+	return <-read, nil
+}
+
+func (r *Registry) readPolicies(ctx context.Context, conn *pgx.Conn, most int) ([]policylog.Entry, error) {
+	args := r.policyArgs()
+	args["most"] = most
+	rows, err := conn.Query(ctx, policiesSQL, args)
+	if err != nil {
+		return nil, err
+	}
+	var entries []policylog.Entry
+	var odd []OddRow
+	var n int64
+	var hash, record []byte
+	_, err = pgx.ForEachRow(rows, []any{&n, &hash, &record}, func() error {
+		e, err := policyOf(n, hash, record)
+		if err != nil {
+			odd = append(odd, oddRow("skerry_policy", err, n, hex.EncodeToString(hash)))
+			return nil
+		}
+		entries = append(entries, e)
+		return nil
+	})
+	if err == nil {
+		r.odd.add("skerry_policy", true, odd...)
+	}
+	return entries, err
+}
+
+// policyOf reads a row. The error says why it is no entry.
+func policyOf(n int64, hash, record []byte) (policylog.Entry, error) {
+	r, err := policylog.ParseRecord(record)
+	if err != nil {
+		return policylog.Entry{}, err
+	}
+	e, err := r.Open()
+	switch {
+	case err != nil:
+		return e, err
+	case e.Number != uint64(n):
+		return e, fmt.Errorf("its record says that it is number %d", e.Number)
+	case e.Hash() != hex.EncodeToString(hash):
+		return e, errors.New("its hash is not that of its record")
+	}
+	return e, nil
+}
+
+// Append implements policylog.Store. It needs the rights of an operator. The entry is on disk when
+// Append returns.
+func (p *Policies) Append(ctx context.Context, e policylog.Entry) error {
+	return p.writing(ctx, func(tx pgx.Tx) error {
+		kept, err := p.r.readPolicies(ctx, tx.Conn(), 1)
+		if err != nil {
+			return err
+		}
+		var newest policylog.Entry
+		if len(kept) > 0 {
+			newest = kept[0]
+			if newest.Hash() == e.Hash() {
+				return nil // written before, and the answer was lost
+			}
+		}
+		if err := e.Follows(newest); err != nil {
+			return err
+		}
+		return p.insert(ctx, tx, e)
+	})
+}
+
+// Merge implements policylog.Store. It needs the rights of an operator.
+func (p *Policies) Merge(ctx context.Context, entries ...policylog.Entry) error {
+	return p.writing(ctx, func(tx pgx.Tx) error {
+		for _, e := range entries {
+			if err := p.insert(ctx, tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// writing runs a transaction that changes the log. Writers of rules and policies take turns.
+func (p *Policies) writing(ctx context.Context, do func(pgx.Tx) error) error {
+	if err := p.r.Rules().writing(ctx, do); err != nil {
+		return fmt.Errorf("write the policy: %w", err)
+	}
+	return nil
+}
+
+func (p *Policies) insert(ctx context.Context, tx pgx.Tx, e policylog.Entry) error {
+	hash, err := hex.DecodeString(e.Hash())
+	if err != nil {
+		panic(err) // it consists of hexadecimal digits
+	}
+	args := p.r.args()
+	args["n"], args["hash"], args["record"] = int64(e.Number), hash, e.Record().Marshal()
+	_, err = tx.Exec(ctx, writePolicySQL, args)
+	return err
+}
+
+// followPolicy passes the policies of the table to Config.Policies when the newest of them wins over
+// the one that the process has. A role without the right to read them hears them from others.
+func (s *session) followPolicy(ctx context.Context) error {
+	if s.r.cfg.Policies == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
+	defer cancel()
+	news, err := s.newPolicy(ctx)
+	if err == nil && news {
+		var entries []policylog.Entry
+		if entries, err = s.r.readPolicies(ctx, s.conn, policylog.MaxEntries); err == nil {
+			s.r.cfg.Policies(entries)
+		}
+	}
+	switch code := sqlState(err); {
+	case err == nil:
+	case code == noRight, code == undefinedTable:
+		if !s.policyless {
+			s.policyless = true
+			s.r.log.Warn("the site's policy is not read from the database: other processes bring it; the tables' owner "+
+				"runs the SQL of `skerry schema`, and of `skerry schema --grant-…` for this user",
+				"user", s.r.conn.User, "err", err)
+		}
+	case s.lost(err):
+		return fmt.Errorf("read the policy: %w", err)
+	default:
+		s.r.log.Warn("the policy was not read; the next poll tries again", "err", err)
+	}
+	return nil
+}
+
+// newPolicy reports whether the newest policy of the table wins over the one of the process.
+func (s *session) newPolicy(ctx context.Context) (bool, error) {
+	var n int64
+	var hash []byte
+	err := s.conn.QueryRow(ctx, newestPolicySQL, s.r.policyArgs()).Scan(&n, &hash)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	number, own := s.r.cfg.NewestPolicy()
+	bare, err := hex.DecodeString(own)
+	if err != nil {
+		bare = nil
+	}
+	return uint64(n) > number || uint64(n) == number && bytes.Compare(hash, bare) > 0, nil
+}

@@ -1,0 +1,159 @@
+//go:build linux
+
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/policylog/policylogtest"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
+)
+
+func TestPoliciesConformance(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	policylogtest.Store(t, func(t *testing.T) policylog.Store {
+		return start(t, quick(t, server.URL(server.CreateDB(t)), newOwner())).Policies()
+	})
+}
+
+func sealed(t *testing.T, log *policylog.Log, text string) policylog.Entry {
+	t.Helper()
+	e, err := log.Next(text).Seal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// A process that follows the policy has it within a second of the commit, also with only the right to read. It is not
+// told of a policy that loses to the one that it has.
+func TestPolicyIsFollowed(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	writer := start(t, quick(t, server.URL(db), newOwner()))
+	writer.offer()
+	reader := server.CreateUser(t, db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s")
+	empty := policylog.NewLog("test")
+	one := sealed(t, empty, "policy: 1\n")
+	heard := make(chan policylog.Entry, 10)
+	ahead := make(chan policylog.Entry, 10)
+	for _, follower := range []struct {
+		url    string
+		number uint64
+		to     chan policylog.Entry
+	}{{server.URL(db), 0, heard}, {server.UserURL(db, reader), 0, heard}, {server.URL(db), 5, ahead}} {
+		cfg := quick(t, follower.url, newOwner())
+		cfg.Heartbeat, cfg.Expiry, cfg.Poll = 30*time.Second, 90*time.Second, 30*time.Second
+		cfg.NewestPolicy = func() (uint64, string) { return follower.number, "00" }
+		cfg.Policies = func(entries []policylog.Entry) {
+			for _, e := range entries {
+				follower.to <- e
+			}
+		}
+		start(t, cfg).until(5*time.Second, "auth is listed", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
+	}
+	if err := writer.Policies().Append(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	for range 2 {
+		select {
+		case got := <-heard:
+			if got.Hash() != one.Hash() {
+				t.Errorf("followed %v, want %v", got, one)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("the policy did not come")
+		}
+	}
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("the policy came after %v, want a second at most", took)
+	}
+	if len(ahead) > 0 {
+		t.Errorf("a process with number 5 was told of %v", <-ahead)
+	}
+}
+
+// Rows that are no entries are left out and named; the others count.
+func TestOddPolicies(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	cfg := quick(t, server.URL(db), newOwner())
+	writer := start(t, cfg)
+	one := sealed(t, policylog.NewLog(cfg.Cluster), "policy: 1\n")
+	if err := writer.Policies().Append(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	server.Exec(t, db, `INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, 7, 'x', 'rubbish' FROM skerry_policy;
+		INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, 9223372036854775807, hash, record FROM skerry_policy;
+		INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, -1, hash, record FROM skerry_policy WHERE n = 1;
+		INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, 8, hash, record FROM skerry_policy WHERE n = 1;
+		INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, 1, 'y', record FROM skerry_policy WHERE n = 8;
+		INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, 6, 'z', decode(repeat('00', 2000000), 'hex') FROM skerry_policy WHERE n = 8`)
+	got, err := writer.Policies().Entries(t.Context())
+	if err != nil || len(got) != 1 || got[0].Hash() != one.Hash() {
+		t.Errorf("entries %v, %v; want the one that skerry wrote", got, err)
+	}
+	odd := 0
+	rows, _ := writer.Odd()
+	for _, row := range rows {
+		if row.Table == "skerry_policy" {
+			odd++
+		}
+	}
+	if odd != 3 {
+		t.Errorf("%d odd rows are named, want 3: %v", odd, rows)
+	}
+}
+
+// The tables of version 5, which had no policy, get it; what is in them stays.
+func TestPolicyComesToOlderTables(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	server.Exec(t, db, postgres.Schema()+`DROP TABLE skerry_policy; DELETE FROM skerry_schema; INSERT INTO skerry_schema VALUES (5, 4);
+		INSERT INTO skerry_rule (cluster, timeline, n, hash, record) VALUES ('other', 0, 1, 'x', 'kept')`)
+	cfg := quick(t, server.URL(db), newOwner())
+	n := start(t, cfg)
+	if err := n.Policies().Append(t.Context(), sealed(t, policylog.NewLog(cfg.Cluster), "policy: 1\n")); err != nil {
+		t.Fatal(err)
+	}
+	if got := one[string](t, server.URL(db), `SELECT max(version) || ' ' || (SELECT convert_from(record, 'UTF8') FROM skerry_rule) FROM skerry_schema`); got != "6 kept" {
+		t.Errorf("version and rule: %s", got)
+	}
+}
+
+// A process whose user may read everything but the policy goes on with all else.
+func TestPolicyWithoutTheRight(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	writer := start(t, quick(t, server.URL(db), newOwner()))
+	writer.offer()
+	entry := sealed(t, policylog.NewLog("test"), "policy: 1\n")
+	if err := writer.Policies().Append(t.Context(), entry); err != nil {
+		t.Fatal(err)
+	}
+	reader := server.CreateUser(t, db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s", "REVOKE SELECT ON skerry_policy FROM %s")
+	cfg := quick(t, server.UserURL(db, reader), newOwner())
+	cfg.NewestPolicy = func() (uint64, string) { return 0, "" }
+	cfg.Policies = func([]policylog.Entry) { t.Error("a policy was read without the right") }
+	started := time.Now()
+	follower := start(t, cfg)
+	follower.until(5*time.Second, "auth is listed", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
+	second := registry.Instance{Service: "auth", Version: "v9", Host: writer.owner.Host, Port: 9, Owner: writer.owner}
+	if err := writer.Register(t.Context(), writer.instance(), second); err != nil { // a session that had ended for the lack of the right would not see it at once
+		t.Fatal(err)
+	}
+	follower.until(5*time.Second, "both are listed", func(s registry.Snapshot) bool { return len(s.Instances) == 2 })
+	if took := time.Since(started); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
