@@ -1,11 +1,16 @@
-.PHONY: help demo check test race bench bench-full fuzz cross generate lang setup
+.PHONY: help demo demo-languages check test race bench bench-full fuzz cross generate lang setup
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: ## four services find each other on this machine; one is killed, one added, one stopped, one restarted; two are released (80 s)
 	go build -o bin/portal/ ./examples/portal/cmd/... ./cmd/skerry
 	bin/portal/demo
+
+demo-languages: ## the same in Java, Python, C++ and Node.js: programs and proxies die, are upgraded and released (90 s; make setup)
+	examples/polyglot/build
+	go build -o bin/polyglot/ ./examples/polyglot/cmd/... ./cmd/skerry
+	bin/polyglot/demo
 
 check: ## gofmt, vet, staticcheck, and the tests that need neither root nor a database (a minute)
 	scripts/check
