@@ -49,7 +49,8 @@ protocol, check, prefix, concurrency, every, timeout, failures, weight, zone,
 tags, tls. The file is read again when it changes: what is new in it is listed,
 what is gone is withdrawn, and the rest is not touched. A mistake in it changes
 nothing.`,
-		Example: `  skerry announce --service billing --version v1 --addr 10.0.0.5:9090 --protocol framed-binary --check thrift:ping
+		Example: `  skerry announce --service billing --version v1 --addr 10.0.0.5:9090 --protocol framed-binary \
+    --check thrift:ping
   skerry announce --service mail --addr :2525 --addr :2526
   skerry announce --service web --version v2 --addr :8080 --protocol http --check http:/healthz
   skerry announce --service auth --version v2 --addr :9091 --also auth-legacy --also /v1
@@ -70,13 +71,17 @@ nothing.`,
 	f := c.Flags()
 	f.StringVar(&e.Service, "service", "", "`NAME` that consumers call by")
 	f.StringVar(&e.Version, "version", "", "`VERSION` of the service")
-	f.StringArrayVar(&addrs, "addr", nil, "`HOST:PORT` of the provider; without a host this host's address; may be repeated")
-	f.StringArrayVar(&e.Also, "also", nil, "further registration of the same address: `NAME`, NAME/VERSION or /VERSION; may be repeated")
+	f.StringArrayVar(&addrs, "addr", nil,
+		"`HOST:PORT` of the provider; without a host this host's address; may be repeated")
+	f.StringArrayVar(&e.Also, "also", nil,
+		"further registration of the same address: `NAME`, NAME/VERSION or /VERSION; may be repeated")
 	f.StringVar(&e.Protocol, "protocol", string(registry.ProtocolFramedBinary),
 		"how the provider speaks: a Thrift protocol, or http")
 	f.StringVar(&e.Check, "check", "tcp", "tcp, thrift, thrift:METHOD or http:/PATH")
-	f.StringVar(&e.Prefix, "prefix", "", "`NAME` of the service in the provider's TMultiplexedProcessor; methods are called NAME:method")
-	f.IntVar(&e.Concurrency, "concurrency", 0, "`N` connections that the provider serves at a time, such as its threads; 0 = not known")
+	f.StringVar(&e.Prefix, "prefix", "",
+		"`NAME` of the service in the provider's TMultiplexedProcessor; methods are called NAME:method")
+	f.IntVar(&e.Concurrency, "concurrency", 0,
+		"`N` connections that the provider serves at a time, such as its threads; 0 = not known")
 	f.DurationVar(&e.Every, "every", foreign.DefaultEvery, "time between two checks")
 	f.IntVar(&e.Failures, "failures", foreign.DefaultFailures, "failed checks in a row until it is withdrawn")
 	f.IntVar(&e.Weight, "weight", registry.DefaultWeight, "share of the calls against its peers")

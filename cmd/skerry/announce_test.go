@@ -73,11 +73,13 @@ func TestAnnounce(t *testing.T) {
 // does not run.
 func TestAnnounceFile(t *testing.T) {
 	server := pgtest.Shared(t)
-	config := writeConfig(t, "cluster: test-site\nmode: database\ndatabase: {url: \""+server.URL(server.CreateDB(t))+"\"}\n")
+	config := writeConfig(t,
+		"cluster: test-site\nmode: database\ndatabase: {url: \""+server.URL(server.CreateDB(t))+"\"}\n")
 	addr, stop := stockServer(t, "127.0.0.1:0")
 	defer stop()
 	file := filepath.Join(t.TempDir(), "providers.yaml")
-	text := "- {service: clock, version: v1, addr: \"" + addr + "\", check: thrift, every: 200ms, zone: hall-2, tags: {rack: b}}\n" +
+	text := "- {service: clock, version: v1, addr: \"" + addr +
+		"\", check: thrift, every: 200ms, zone: hall-2, tags: {rack: b}}\n" +
 		"- {service: bells, addr: \"127.0.0.1:1\", every: 200ms}\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -85,7 +87,9 @@ func TestAnnounceFile(t *testing.T) {
 	_, lines := program(t, "announce", "-c", config, "--file", file)
 	seen := map[string]bool{}
 	for len(seen) < 2 && lines.Scan() {
-		for _, want := range []string{"clock/v1 " + addr + ": answers, and is listed", "bells 127.0.0.1:1: does not answer, and is not listed"} {
+		for _, want := range []string{
+			"clock/v1 " + addr + ": answers, and is listed", "bells 127.0.0.1:1: does not answer, and is not listed",
+		} {
 			if strings.Contains(lines.Text(), want) {
 				seen[want] = true
 			}
@@ -95,7 +99,8 @@ func TestAnnounceFile(t *testing.T) {
 		t.Fatalf("announce said %v", seen)
 	}
 	code, out, errs := cli(t, "", "ls", "--wide", "-c", config)
-	if code != exitOK || !strings.Contains(out, "hall-2") || !strings.Contains(out, "rack=b") || !strings.Contains(out, "framed-binary") || strings.Contains(out, "bells") {
+	if code != exitOK || !strings.Contains(out, "hall-2") || !strings.Contains(out, "rack=b") ||
+		!strings.Contains(out, "framed-binary") || strings.Contains(out, "bells") {
 		t.Errorf("ls: exit code %d\n%s%s", code, out, errs)
 	}
 }
@@ -133,7 +138,8 @@ func TestAnnounceUnderSeveralNames(t *testing.T) {
 	}
 	call := func(service string) {
 		t.Helper()
-		if code, out, errs := cli(t, "", "call", service, "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", config); code != exitOK {
+		code, out, errs := cli(t, "", "call", service, "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", config)
+		if code != exitOK {
 			t.Errorf("call of %s: exit code %d\n%s%s", service, code, out, errs)
 		}
 	}
@@ -163,7 +169,8 @@ func stockServer(t *testing.T, addr string) (string, func()) {
 		t.Fatal(err)
 	}
 	server := thrift.NewTSimpleServer4(newClock(), socket,
-		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil), thrift.NewTBinaryProtocolFactoryConf(nil))
+		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
+		thrift.NewTBinaryProtocolFactoryConf(nil))
 	server.SetLogContext(t.Context())
 	g := run.NewGroup(context.Background())
 	g.Go(func(context.Context) error { return server.Serve() })

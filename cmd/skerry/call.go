@@ -180,7 +180,9 @@ func (a *app) listMethods(r callRequest, s *dynamic.Service) error {
 	if a.flags.json {
 		list := make([]map[string]any, len(methods))
 		for i, m := range methods {
-			list[i] = map[string]any{"method": m.Name, "signature": m.Signature(), "oneway": m.OneWay, "template": m.Template()}
+			list[i] = map[string]any{
+				"method": m.Name, "signature": m.Signature(), "oneway": m.OneWay, "template": m.Template(),
+			}
 		}
 		return a.printJSON(map[string]any{"interface": s.Name, "methods": list})
 	}
@@ -190,7 +192,8 @@ func (a *app) listMethods(r callRequest, s *dynamic.Service) error {
 	}
 	a.printf("Methods of %s in %s:\n", s.Name, r.thrift)
 	for _, m := range methods {
-		a.printf("\n%s\n  skerry call %s %s --thrift %s '%s'\n", m.Signature(), r.service, m.Name, r.thrift, m.Template())
+		a.printf("\n%s\n  skerry call %s %s --thrift %s '%s'\n",
+			m.Signature(), r.service, m.Name, r.thrift, m.Template())
 	}
 	return nil
 }
@@ -235,7 +238,8 @@ func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest
 	if o.Exception, o.Fields, thrown = result.Exception(); !thrown && !m.OneWay {
 		value, ok := result.Value()
 		if !ok {
-			return problemf("%s.%s: the reply holds neither a result nor a declared exception; is %s the service's own version?", r.service, m.Name, r.thrift)
+			return problemf("%s.%s: the reply holds neither a result nor a declared exception; is %s the service's "+
+				"own version?", r.service, m.Name, r.thrift)
 		}
 		o.Value = value
 	}
@@ -264,9 +268,11 @@ func (a *app) printOutcome(o outcome, oneway bool) error {
 		a.note("The reply has %s that the .thrift file does not know.", count(o.Unknown, "field", "s"))
 	}
 	if o.NotUTF8 > 0 {
-		a.note(`%s of the reply: no UTF-8 (GBK, perhaps); shown byte by byte, as \xNN. A service sends UTF-8, or declares binary.`, count(o.NotUTF8, "text", "s"))
+		a.note(`%s of the reply: no UTF-8 (GBK, perhaps); shown byte by byte, as \xNN. `+
+			"A service sends UTF-8, or declares binary.", count(o.NotUTF8, "text", "s"))
 	}
-	a.note("%s", strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s", o.Service, o.Version, o.Instance, o.took)), " "))
+	words := strings.Fields(fmt.Sprintf("%s %s %s %s", o.Service, o.Version, o.Instance, o.took))
+	a.note("%s", strings.Join(words, " "))
 	return failed
 }
 

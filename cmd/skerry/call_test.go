@@ -63,7 +63,8 @@ func (c clock) Process(ctx context.Context, in, out thrift.TProtocol) (bool, thr
 	in.Skip(ctx, thrift.STRUCT)
 	in.ReadMessageEnd(ctx)
 	x := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "no method "+name)
-	err = errors.Join(out.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seq), x.Write(ctx, out), out.WriteMessageEnd(ctx), out.Flush(ctx))
+	err = errors.Join(out.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seq), x.Write(ctx, out),
+		out.WriteMessageEnd(ctx), out.Flush(ctx))
 	return false, thrift.WrapTException(err)
 }
 
@@ -179,7 +180,8 @@ func TestCall(t *testing.T) {
 		{"void", `reset`, "", exitOK, "null\n", ""},
 		{"one-way", `tick {"count":41}`, "", exitOK, "", "sent; a one-way call has no answer"},
 		{"not implemented", `missing`, "", exitProblem, "", "unknown_method"},
-		{"wrong type", `now {"name":"UTC","minutes":"x"}`, "", exitUsage, "", "$.minutes: want i32, have the string \"x\""},
+		{"wrong type", `now {"name":"UTC","minutes":"x"}`, "", exitUsage, "",
+			"$.minutes: want i32, have the string \"x\""},
 		{"unknown field", `now {"nme":"UTC"}`, "", exitUsage, "", `now has no field "nme"`},
 		{"no JSON", `now {`, "", exitUsage, "", "JSON at line 1"},
 		{"method", `nw {}`, "", exitUsage, "", `did you mean "now"?`},
@@ -210,8 +212,11 @@ func TestCall(t *testing.T) {
 func TestCallSpeaksEveryProtocol(t *testing.T) {
 	addr, _ := serveClock(t)
 	idl := clockFile(t)
-	for _, p := range []string{"skerry", "header", "framed-binary", "framed-compact", "unframed-binary", "unframed-compact"} {
-		code, out, errs := cli(t, "", "call", "clock", "now", `{"name":"UTC"}`, "-t", idl, "--instance", addr, "--protocol", p)
+	for _, p := range []string{
+		"skerry", "header", "framed-binary", "framed-compact", "unframed-binary", "unframed-compact",
+	} {
+		code, out, errs := cli(t, "", "call", "clock", "now", `{"name":"UTC"}`, "-t", idl, "--instance", addr,
+			"--protocol", p)
 		if code != exitOK || out != "\"noon in UTC\"\n" {
 			t.Errorf("%s: exit code %d\n%s%s", p, code, out, errs)
 		}
@@ -222,14 +227,16 @@ func TestCallJSON(t *testing.T) {
 	addr, _ := serveClock(t)
 	idl := clockFile(t)
 	call := func(args ...string) (int, map[string]any) {
-		code, out, errs := cli(t, "", append([]string{"call", "clock", "-t", idl, "--instance", addr, "--json"}, args...)...)
+		code, out, errs := cli(t, "",
+			append([]string{"call", "clock", "-t", idl, "--instance", addr, "--json"}, args...)...)
 		doc := map[string]any{}
 		if err := json.Unmarshal([]byte(out+errs), &doc); err != nil {
 			t.Fatalf("%v in %s%s", err, out, errs)
 		}
 		return code, doc
 	}
-	if code, doc := call("now", `{"name":"UTC"}`); code != exitOK || doc["value"] != "noon in UTC" || doc["version"] != "v3" {
+	if code, doc := call("now", `{"name":"UTC"}`); code != exitOK || doc["value"] != "noon in UTC" ||
+		doc["version"] != "v3" {
 		t.Errorf("%d %v", code, doc)
 	}
 	if code, doc := call("now", `{"name":"CET"}`); code != exitProblem || doc["exception"] != "NoZone" {
@@ -245,7 +252,9 @@ func TestCallJSON(t *testing.T) {
 
 func TestCallListsMethods(t *testing.T) {
 	_, out, _ := cli(t, "", "call", "clock", "-t", clockFile(t))
-	for _, want := range []string{"Methods of Clock", "string now(1: Zone zone) throws (1: NoZone no)", `'{"zone":{"name":"","minutes":0}}'`} {
+	for _, want := range []string{
+		"Methods of Clock", "string now(1: Zone zone) throws (1: NoZone no)", `'{"zone":{"name":"","minutes":0}}'`,
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%s is missing in\n%s", want, out)
 		}

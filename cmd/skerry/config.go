@@ -162,7 +162,8 @@ file itself can't be read.`,
 func (a *app) checkConfig(show bool) error {
 	path := a.configPath()
 	if path == "" {
-		return usagef("no configuration to check: there is no ./skerry.yaml, and neither --config nor SKERRY_CONFIG names one")
+		return usagef("no configuration to check: there is no ./skerry.yaml, and neither --config nor SKERRY_CONFIG " +
+			"names one")
 	}
 	cfg, err := a.readConfig(path)
 	err = checkFiles(path, cfg, err)
@@ -183,8 +184,8 @@ func (a *app) checkConfig(show bool) error {
 	} else {
 		a.printf("%s: nothing is wrong with it\n", path)
 		if reflect.DeepEqual(cfg, skerry.Config{}) {
-			a.note("%s sets nothing: it is a node of the cluster \"default\", and without a site key it is found on this "+
-				"host alone; "+
+			a.note("%s sets nothing: it is a node of the cluster \"default\", and without a site key it is found "+
+				"on this host alone; "+
 				"name the cluster (cluster: NAME), and make a key: skerry key new", path)
 		}
 	}

@@ -102,7 +102,9 @@ func gatewayProblems(g config.Gateway, known func(key string) bool) (found []con
 	if len(found) == 0 && len(g.Routes) > 0 && !known("gateway") {
 		routes := gateway.Config{Routes: edgeRoutes(g)} // finds a path that is spelt in two ways
 		if err := routes.Validate(); err != nil {
-			found = append(found, config.Problem{Key: "gateway.routes", Text: strings.TrimPrefix(err.Error(), "gateway: ")})
+			found = append(found, config.Problem{
+				Key: "gateway.routes", Text: strings.TrimPrefix(err.Error(), "gateway: "),
+			})
 		}
 	}
 	if g.TLS.Cert != "" && g.TLS.Key != "" {

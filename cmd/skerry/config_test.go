@@ -14,15 +14,18 @@ import (
 func TestConfigCommands(t *testing.T) {
 	bad := writeConfig(t, "cluster: a b\nmoed: auto\ndatabase: {heartbeat: 30s, expiry: 10s}\n")
 	code, out, errs := cli(t, "", "config", "check", bad)
-	if code != exitProblem || !strings.Contains(out, bad+":1: cluster") || !strings.Contains(out, bad+":2: moed") || !strings.Contains(out, ":3: database") {
+	if code != exitProblem || !strings.Contains(out, bad+":1: cluster") || !strings.Contains(out, bad+":2: moed") ||
+		!strings.Contains(out, ":3: database") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	if code, _, errs := cli(t, "", "ls", "-c", bad); code != exitUsage || !strings.Contains(errs, "moed") {
 		t.Errorf("ls with it: exit code %d\n%s", code, errs)
 	}
-	good := writeConfig(t, "cluster: site-2\ndatabase: {url: \"postgres://app:hunter2@db/site\"}\nlan: {key: "+lab.SiteKey+"}\nservices: [{name: auth, tags: {a: b}}, {name: proc}]\n")
+	good := writeConfig(t, "cluster: site-2\ndatabase: {url: \"postgres://app:hunter2@db/site\"}\nlan: {key: "+
+		lab.SiteKey+"}\nservices: [{name: auth, tags: {a: b}}, {name: proc}]\n")
 	code, out, errs = cli(t, "", "config", "check", "--show", good)
-	if code != exitOK || strings.Contains(out, "hunter2") || strings.Contains(out, lab.SiteKey[4:20]) || !strings.Contains(out, "expiry: 1m30s") {
+	if code != exitOK || strings.Contains(out, "hunter2") || strings.Contains(out, lab.SiteKey[4:20]) ||
+		!strings.Contains(out, "expiry: 1m30s") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	// The output of show is a configuration again, without its secrets.

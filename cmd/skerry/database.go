@@ -61,7 +61,8 @@ func rowOf(s *postgres.Stat) health.Row {
 	}
 	return health.Row{
 		Key:  health.Key{Side: side, Service: s.Service, Method: s.Method, Peer: s.Peer, Version: s.Version},
-		From: s.First, To: s.Last, Outcomes: s.Outcomes, Sum: s.Mean * time.Duration(s.Calls), P50: s.P50, P99: s.P99, Max: s.Max,
+		From: s.First, To: s.Last, Outcomes: s.Outcomes, Sum: s.Mean * time.Duration(s.Calls), P50: s.P50,
+		P99: s.P99, Max: s.Max,
 	}
 }
 
@@ -112,7 +113,8 @@ func describeKeys(f *findings, p postgres.Report) {
 			"the connection has TLS (%s), and the server has proved nothing: another one could stand between", l.TLS)
 	case !l.Private():
 		f.hint("encrypt the connection: sslmode=verify-full in database.url",
-			"this connection has no TLS: a listener on the network reads the site's key, and could alter what the database says")
+			"this connection has no TLS: a listener on the network reads the site's key, and could alter what the "+
+				"database says")
 	}
 }
 
@@ -143,6 +145,7 @@ func describeDatabase(f *findings, p postgres.Report) {
 			"the database's clock and this host's differ by %s", age(off))
 	}
 	if h := p.Oldest; h != nil {
-		f.fine("the oldest snapshot is held by process %d (%s, %s) for %s", h.PID, h.User, orDash(h.Application), age(h.Age))
+		f.fine("the oldest snapshot is held by process %d (%s, %s) for %s",
+			h.PID, h.User, orDash(h.Application), age(h.Age))
 	}
 }

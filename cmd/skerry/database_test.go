@@ -28,11 +28,12 @@ func TestStatsLog(t *testing.T) {
 	if err := n.Handle(t.Context(), "clock", newClock()); err != nil {
 		t.Fatal(err)
 	}
-	if code, out, errs := cli(t, "", "call", "clock", "now", `{"name":"CET"}`, "-t", clockFile(t), "-c", cfg); code != exitProblem {
+	code, out, errs := cli(t, "", "call", "clock", "now", `{"name":"CET"}`, "-t", clockFile(t), "-c", cfg)
+	if code != exitProblem {
 		t.Fatalf("call: exit code %d\n%s%s", code, out, errs)
 	}
 	n.Close()
-	code, out, errs := cli(t, "", "stats", "-c", cfg, "--by", "peer")
+	code, out, errs = cli(t, "", "stats", "-c", cfg, "--by", "peer")
 	if code != exitOK || !strings.Contains(out, "now") {
 		t.Errorf("stats: exit code %d\n%s%s", code, out, errs)
 	}
@@ -58,7 +59,8 @@ func TestDatabase(t *testing.T) {
 	}
 	// flags take the place of a configuration
 	code, out, errs = cli(t, "", "ls", "--cluster", "other", "--mode", "database", "--database", server.URL(db))
-	if code != exitProblem || !strings.Contains(out, `cluster "other" (mode database)`) || !strings.Contains(out, "database: reached, and lists none") {
+	if code != exitProblem || !strings.Contains(out, `cluster "other" (mode database)`) ||
+		!strings.Contains(out, "database: reached, and lists none") {
 		t.Errorf("ls of another cluster: exit code %d\n%s%s", code, out, errs)
 	}
 	code, out, errs = cli(t, "", "call", "clock", "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", cfg)
@@ -69,9 +71,11 @@ func TestDatabase(t *testing.T) {
 	if code != exitOK || !strings.Contains(out, "notifications arrive") || !strings.Contains(out, "PostgreSQL 1") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}
-	auto := writeConfig(t, "cluster: test-site\nlan: {interfaces: [127.0.0.0/8], port: 23759}\ndatabase: {url: \""+server.URL(db)+"\"}\n")
+	auto := writeConfig(t,
+		"cluster: test-site\nlan: {interfaces: [127.0.0.0/8], port: 23759}\ndatabase: {url: \""+server.URL(db)+"\"}\n")
 	code, out, errs = cli(t, "", "doctor", "-c", auto)
-	if code != exitOK || !strings.Contains(out, "the site's key lies in skerry_secret") || strings.Contains(out, "no key") {
+	if code != exitOK || !strings.Contains(out, "the site's key lies in skerry_secret") ||
+		strings.Contains(out, "no key") {
 		t.Errorf("doctor in mode auto: exit code %d\n%s%s", code, out, errs)
 	}
 	n.Close() // writes the last statistics

@@ -121,8 +121,8 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []co
 			own := ownNetworks()
 			where := offNetworks(reach.Address(entries[i].Addr, entries[i].Tags, own), own)
 			if where != "" {
-				do = "have a router between the two networks, or let that process listen at an address of this one, too: " +
-					"service.listen without a host, and no service.advertise"
+				do = "have a router between the two networks, or let that process listen at an address of this " +
+					"one, too: service.listen without a host, and no service.advertise"
 			}
 			f.problem(do, "%s at %s (of %s) is listed, and can't be connected to from here: %v%s",
 				title(entries[i].Service, entries[i].Version), entries[i].Addr, entries[i].Owner, err, where)
@@ -136,7 +136,8 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []co
 	status := control.Releases(n, control.Operator{}).Status(ctx)
 	f.rules(status.Members)
 	if errors.Is(status.Err, operator.ErrParted) {
-		f.problem("skerry release status shows the logs; skerry release adopt --keep HASH goes on with one", "the log of releases has parted: %v", status.Err)
+		f.problem("skerry release status shows the logs; skerry release adopt --keep HASH goes on with one",
+			"the log of releases has parted: %v", status.Err)
 	}
 	list = append(list, f.list...)
 	f = &findings{area: "Refused"}
@@ -184,8 +185,10 @@ func (f *findings) here(entries []discovery.Entry) (here []discovery.Entry) {
 func (f *findings) rules(members []operator.MemberStatus) {
 	for _, m := range members {
 		if len(m.Lacks) > 0 {
-			f.problem("upgrade skerry there, and start it again; until then calls between it and newer processes are refused",
-				"%s goes by generation %v, and the next one needs %q, which it does not know", m.Process, m.Applied, m.Lacks)
+			f.problem("upgrade skerry there, and start it again; until then calls between it and newer processes "+
+				"are refused",
+				"%s goes by generation %v, and the next one needs %q, which it does not know",
+				m.Process, m.Applied, m.Lacks)
 		}
 	}
 }

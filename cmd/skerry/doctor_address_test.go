@@ -25,12 +25,15 @@ func TestDoctorSaysTheAddress(t *testing.T) {
 		{config.Service{Name: "kit", Advertise: "vm"}, "", "vm would be advertised", fine},
 		{config.Service{Name: "kit", Advertise: "vm:7001"}, "", "vm:7001 would be advertised", fine},
 		{config.Service{Name: "kit", Advertise: "10.93.0.1:7001"}, "", "10.93.0.1:7001 would be advertised", fine},
-		{config.Service{Name: "kit", Listen: ":7001", Advertise: "10.93.0.1"}, "", "10.93.0.1:7001 would be advertised", fine},
-		{config.Service{Name: "kit", Listen: "127.0.0.1:7001"}, "postgres://x", "127.0.0.1:7001 would be advertised", problem},
+		{config.Service{Name: "kit", Listen: ":7001", Advertise: "10.93.0.1"}, "",
+			"10.93.0.1:7001 would be advertised", fine},
+		{config.Service{Name: "kit", Listen: "127.0.0.1:7001"}, "postgres://x",
+			"127.0.0.1:7001 would be advertised", problem},
 		{config.Service{Name: "kit", Listen: "127.0.0.1:7001"}, "", "127.0.0.1:7001 would be advertised", hint},
 		{config.Service{Name: "kit", Advertise: "localhost"}, "", "other hosts are not told of kit", problem},
 	} {
-		conf := skerry.Config{Cluster: "a", Services: []config.Service{c.service}, Database: config.Database{URL: c.url}}.WithDefaults()
+		conf := skerry.Config{Cluster: "a", Services: []config.Service{c.service},
+			Database: config.Database{URL: c.url}}.WithDefaults()
 		list := examineAddress(conf)
 		if len(list) != 1 || !strings.Contains(string(list[0].Text), c.want) || list[0].Level != c.level {
 			t.Errorf("%+v: %+v, want %q", c.service, list, c.want)
@@ -79,7 +82,9 @@ func TestStandingsAreSaid(t *testing.T) {
 		t.Errorf("%d instances would be connected to, want 2", len(here))
 	}
 	a.out.Flush()
-	for _, want := range []string{"ok,retired", "ok,unreleased", "refuses every call", "is in no release", "elsewhere"} {
+	for _, want := range []string{
+		"ok,retired", "ok,unreleased", "refuses every call", "is in no release", "elsewhere",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("ls: want %q in\n%s", want, out.String())
 		}

@@ -17,19 +17,22 @@ import (
 func examineState(dir string) []finding {
 	f := &findings{area: "State"}
 	if dir == "" || dir == "none" {
-		f.hint("set state_dir to a directory that outlives a restart", "nothing is kept: a start without any registry knows no other process")
+		f.hint("set state_dir to a directory that outlives a restart",
+			"nothing is kept: a start without any registry knows no other process")
 		return f.list
 	}
 	if err := statedir.Check(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		do := quote.Safe("make it a directory that belongs to the user of the service alone, or set state_dir")
 		if unsafe, ok := errors.AsType[*statedir.UnsafeError](err); ok {
-			do = quote.Sprintf("%s, as root; run skerry doctor as the user of the service; until then the service keeps no state", unsafe.Mend)
+			do = quote.Sprintf("%s, as root; run skerry doctor as the user of the service; until then the service "+
+				"keeps no state", unsafe.Mend)
 		}
 		f.problem(do, "%v", err)
 		return f.list
 	}
 	if err := writable(dir); err != nil {
-		f.problem("make it writable for the user that the service runs as, or set state_dir", "%s can't be written to: %v", dir, err)
+		f.problem("make it writable for the user that the service runs as, or set state_dir",
+			"%s can't be written to: %v", dir, err)
 	} else {
 		f.fine("%s can be written to", dir)
 	}
@@ -71,7 +74,8 @@ func examinePort(services []config.Service) []finding {
 		seen[s.Listen] = true
 		l, err := net.Listen("tcp", s.Listen)
 		if err != nil {
-			f.hint("nothing, when the service is running already; else end what holds the port or change service.listen",
+			f.hint("nothing, when the service is running already; else end what holds the port or change "+
+				"service.listen",
 				"%s can't listen on %s: %v", s.Name, s.Listen, err)
 			continue
 		}

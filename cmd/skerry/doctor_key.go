@@ -78,7 +78,8 @@ func otherKeys(refused []control.Refusals) (out [][]broadcast.KeyHolder) {
 
 // keyPlace returns the place of the key with which this host signs.
 func (a *app) keyPlace(c skerry.Config) quote.Safe {
-	if slices.Equal(c.Site.Keys, []string{config.KeysNone}) || slices.Equal(c.Site.Keys, []string{config.KeysCertificates}) {
+	if slices.Equal(c.Site.Keys, []string{config.KeysNone}) ||
+		slices.Equal(c.Site.Keys, []string{config.KeysCertificates}) {
 		return ""
 	}
 	k, err := a.keys()
@@ -116,7 +117,8 @@ func (k keyAndHosts) describe(f *findings) {
 	if k.place == "" {
 		replace = ""
 	}
-	take := quote.Sprintf("ssh %s skerry key show --cluster %s | skerry key set%s %s", from, k.cluster, replace, k.local)
+	take := quote.Sprintf("ssh %s skerry key show --cluster %s | skerry key set%s %s",
+		from, k.cluster, replace, k.local)
 	give := quote.Sprintf("skerry key show %s | ssh %s skerry key set --replace --cluster %s", k.local, from, k.cluster)
 	sure := quote.Sprintf("if %s of this site (packets by another key prove nothing)", are)
 	switch {
@@ -125,7 +127,8 @@ func (k keyAndHosts) describe(f *findings) {
 	case len(k.others) < k.same:
 		f.problem(quote.Sprintf("%s, give %s this host's key: %s", sure, them, give), "%s", what)
 	default:
-		f.problem(quote.Sprintf("%s, take over the key of the other side: %s; or give %s this host's: %s", sure, take, them, give), "%s", what)
+		f.problem(quote.Sprintf("%s, take over the key of the other side: %s; or give %s this host's: %s",
+			sure, take, them, give), "%s", what)
 	}
 }
 

@@ -34,7 +34,8 @@ func TestDoctorNamesAnotherKey(t *testing.T) {
 			}
 			key = fmt.Sprintf("site: {keys: %q}\n", path)
 		}
-		return writeConfig(t, fmt.Sprintf("cluster: test-site\nmode: broadcast\nlan: {interfaces: [lo], port: %d}\n%s", port, key))
+		return writeConfig(t,
+			fmt.Sprintf("cluster: test-site\nmode: broadcast\nlan: {interfaces: [lo], port: %d}\n%s", port, key))
 	}
 	right, wrong := lab.SiteKey, sitekey.New().Text()
 	offerClock(t, config(right))
@@ -44,7 +45,8 @@ func TestDoctorNamesAnotherKey(t *testing.T) {
 		got, out, errs := cli(t, "", "doctor", "-c", config, "--timeout", "1s")
 		for _, text := range wanted {
 			if got != code || !strings.Contains(out, text) || strings.Contains(out, unwanted) {
-				t.Errorf("doctor: exit code %d, want %d; with %q, without %q:\n%s%s", got, code, text, unwanted, out, errs)
+				t.Errorf("doctor: exit code %d, want %d; with %q, without %q:\n%s%s",
+					got, code, text, unwanted, out, errs)
 			}
 		}
 	}
@@ -53,7 +55,8 @@ func TestDoctorNamesAnotherKey(t *testing.T) {
 	doctor(odd, exitProblem, "I hear only myself",
 		`PROBLEM  1 host of cluster "test-site" uses another site key than `+filepath.Join(dir, "3.key")+":1 here (",
 		"): another process of this host (127.0.0.1)\n",
-		"take over the key of the other side: ssh 127.0.0.1 skerry key show --cluster test-site | skerry key set --replace -c "+odd)
+		"take over the key of the other side: ssh 127.0.0.1 skerry key show --cluster test-site | skerry key set "+
+			"--replace -c "+odd)
 	doctor(config(right), exitProblem, "LAN packets of this cluster have another key",
 		`1 host of cluster "test-site" uses another site key than `)
 	doctor(config(), exitProblem, "skerry key new",
@@ -66,7 +69,9 @@ func TestDoctorNamesAnotherKey(t *testing.T) {
 
 func TestDescribeKeys(t *testing.T) {
 	holder := func(i byte, host string) broadcast.KeyHolder {
-		return broadcast.KeyHolder{Host: host, Addr: netip.AddrFrom4([4]byte{10, 0, 0, i}), Packets: 3, Last: time.Unix(1_700_000_000, 0)}
+		return broadcast.KeyHolder{
+			Host: host, Addr: netip.AddrFrom4([4]byte{10, 0, 0, i}), Packets: 3, Last: time.Unix(1_700_000_000, 0),
+		}
 	}
 	var many []broadcast.KeyHolder
 	for i := range byte(9) {

@@ -36,7 +36,8 @@ func examineAddress(c skerry.Config) []finding {
 func describeAddress(f *findings, c skerry.Config, s config.Service) {
 	a, err := skerry.Advertised(c, s)
 	if err != nil {
-		f.problem("name an address, an interface or a CIDR of this host with service.advertise or lan.interfaces", "no address can be advertised: %v", err)
+		f.problem("name an address, an interface or a CIDR of this host with service.advertise or lan.interfaces",
+			"no address can be advertised: %v", err)
 		return
 	}
 	addr := a.Host
@@ -51,10 +52,12 @@ func describeAddress(f *findings, c skerry.Config, s config.Service) {
 	}
 	switch {
 	case a.Only != "" && s.Name != "" && (s.Advertise != "" || c.Database.URL != ""):
-		f.problem("name an address that other hosts can reach by service.advertise, and listen at it; nothing, when only this host calls the service",
+		f.problem("name an address that other hosts can reach by service.advertise, and listen at it; nothing, when "+
+			"only this host calls the service",
 			"%s\nIt is %s: other hosts are not told of %s.", text, a.Only, s.Name)
 	case a.Only != "":
-		f.hint("connect the host to a network, or name its address with service.advertise", "%s\nIt is %s: other hosts are not told.", text, a.Only)
+		f.hint("connect the host to a network, or name its address with service.advertise",
+			"%s\nIt is %s: other hosts are not told.", text, a.Only)
 	default:
 		f.fine("%s", text)
 	}
@@ -90,7 +93,8 @@ func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Repo
 	}
 	r, err := broadcast.SelfTest(ctx, cfg)
 	if err != nil {
-		f.problem("see whether another program holds the port; lan.port must be the same on every host", "the LAN can't be used: %v", err)
+		f.problem("see whether another program holds the port; lan.port must be the same on every host",
+			"the LAN can't be used: %v", err)
 		return f.list, r
 	}
 	if len(keys) == 0 && !open && c.Database.URL == "" {
@@ -112,16 +116,19 @@ func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Repo
 	}
 	switch {
 	case open:
-		f.problem(quote.Sprintf("take site.keys out (or unset SKERRY_SITE_KEYS), then make a key and give it to every host: %s", keyCommands(c.Cluster)),
+		f.problem(quote.Sprintf("take site.keys out (or unset SKERRY_SITE_KEYS), then make a key and give it to "+
+			"every host: %s", keyCommands(c.Cluster)),
 			"site.keys is none: every host on the LAN can announce providers and release")
 	case len(keys) == 0 && unread != nil:
-		f.hint(quote.Safe("see what is said of the database below; until then only processes of this host find each other on the LAN"),
+		f.hint(quote.Safe("see what is said of the database below; until then only processes of this host find each "+
+			"other on the LAN"),
 			"the site's key can't be read in the database: %v", unread)
 	case len(keys) == 0 && c.Database.URL != "":
 		f.hint(quote.Safe("start a service: the first one makes a key"), "the database holds no key of the site yet")
 	case len(keys) == 0 && len(r.Stats.OtherKey) == 0: // else reported under Trust
-		f.problem(quote.Sprintf("when another host has one, take it over: ssh HOST skerry key show --cluster %[1]s | skerry key set --cluster %[1]s; "+
-			"else, before a second host joins: %[2]s", c.Cluster, keyCommands(c.Cluster)),
+		f.problem(quote.Sprintf("when another host has one, take it over: ssh HOST skerry key show --cluster %[1]s | "+
+			"skerry key set --cluster %[1]s; else, before a second host joins: %[2]s", c.Cluster,
+			keyCommands(c.Cluster)),
 			"no key of the site: only processes of this host find each other")
 	}
 	return f.list, r
@@ -132,7 +139,8 @@ func ownNetworks() []netip.Prefix {
 	var list []netip.Prefix
 	addrs, _ := net.InterfaceAddrs()
 	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() &&
+			!p.Addr().IsLinkLocalUnicast() {
 			list = append(list, p.Masked())
 		}
 	}
@@ -171,7 +179,8 @@ func storedKeys(ctx context.Context, c skerry.Config) ([]string, error) {
 
 // keyCommands returns the commands that give two hosts the same key.
 func keyCommands(cluster string) quote.Safe {
-	return quote.Sprintf("skerry key new --cluster %[1]s; skerry key show --cluster %[1]s | ssh HOST skerry key set --cluster %[1]s", cluster)
+	return quote.Sprintf("skerry key new --cluster %[1]s; skerry key show --cluster %[1]s | ssh HOST skerry key set "+
+		"--cluster %[1]s", cluster)
 }
 
 // describePeers reports the peers that answered, and whether broadcast reaches them.
@@ -184,7 +193,8 @@ func describePeers(f *findings, peers []broadcast.Peer) {
 			unicast++
 		}
 	}
-	f.fine("%s on %s answered, with %s", count(len(peers), "process", "es"), count(len(hosts), "host", "s"), count(registrations, "registration", "s"))
+	f.fine("%s on %s answered, with %s",
+		count(len(peers), "process", "es"), count(len(hosts), "host", "s"), count(registrations, "registration", "s"))
 	if unicast == len(peers) {
 		f.hint("nothing, when the hosts are in several VLANs; else let broadcast through the switches and firewalls",
 			"all of them answered by unicast only: broadcast does not pass between us")

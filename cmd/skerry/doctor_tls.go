@@ -22,9 +22,11 @@ func describeCertificate(f *findings, c config.TLS, now time.Time) {
 			others.AddCert(cert)
 		}
 	}
-	const anew = "let the authority sign a new one (openssl x509 -req, as for the first), put it there: processes use it without a restart"
-	_, err = leaf.Verify(x509.VerifyOptions{Roots: conf.RootCAs, Intermediates: others, CurrentTime: leaf.NotBefore.Add(time.Second),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	const anew = "let the authority sign a new one (openssl x509 -req, as for the first), put it there: processes " +
+		"use it without a restart"
+	_, err = leaf.Verify(
+		x509.VerifyOptions{Roots: conf.RootCAs, Intermediates: others, CurrentTime: leaf.NotBefore.Add(time.Second),
+			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	end := leaf.NotAfter.UTC().Format(time.DateTime)
 	switch {
 	case now.After(leaf.NotAfter):
@@ -34,7 +36,8 @@ func describeCertificate(f *findings, c config.TLS, now time.Time) {
 			"the certificate %s is not valid before %s UTC, and this host's clock says %s: peers refuse it",
 			c.Cert, leaf.NotBefore.UTC().Format(time.DateTime), now.UTC().Format(time.DateTime))
 	case err != nil:
-		f.problem("let the authority of tls.ca sign it, the same authority on every host", "peers with the same tls.ca refuse the certificate %s: %v", c.Cert, err)
+		f.problem("let the authority of tls.ca sign it, the same authority on every host",
+			"peers with the same tls.ca refuse the certificate %s: %v", c.Cert, err)
 	case tlsfile.Soon(leaf, now):
 		f.hint(anew, "the certificate %s expires on %s UTC", c.Cert, end)
 	default:
@@ -51,13 +54,17 @@ func describeGateway(f *findings, c config.GatewayTLS, now time.Time) {
 	const anew = "put a new one in its place: the gateway uses it without a restart"
 	switch {
 	case err != nil:
-		f.problem("let both files be of one pair, and readable for the gateway's user", "the gateway's certificate can't be used: %v", err)
+		f.problem("let both files be of one pair, and readable for the gateway's user",
+			"the gateway's certificate can't be used: %v", err)
 	case pair.Leaf == nil:
 	case now.After(pair.Leaf.NotAfter):
-		f.problem(anew, "the gateway's certificate %s has expired on %s UTC: users are warned of it", c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
+		f.problem(anew, "the gateway's certificate %s has expired on %s UTC: users are warned of it",
+			c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
 	case tlsfile.Soon(pair.Leaf, now):
-		f.hint(anew, "the gateway's certificate %s expires on %s UTC", c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
+		f.hint(anew, "the gateway's certificate %s expires on %s UTC",
+			c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
 	default:
-		f.fine("the gateway's certificate %s is valid until %s UTC", c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
+		f.fine("the gateway's certificate %s is valid until %s UTC",
+			c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
 	}
 }

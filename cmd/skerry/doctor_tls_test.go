@@ -26,12 +26,14 @@ func TestDoctorNamesBadCertificates(t *testing.T) {
 		}
 		return path
 	}
-	make := func(name string, from, to time.Time, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (config.TLS, *x509.Certificate, *ecdsa.PrivateKey) {
+	make := func(name string, from, to time.Time, ca *x509.Certificate,
+		caKey *ecdsa.PrivateKey) (config.TLS, *x509.Certificate, *ecdsa.PrivateKey) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to,
+		c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+			NotBefore: from, NotAfter: to,
 			IsCA: ca == nil, BasicConstraintsValid: true}
 		if ca == nil {
 			ca, caKey = c, key
@@ -44,7 +46,8 @@ func TestDoctorNamesBadCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return config.TLS{Cert: write(name+".pem", "CERTIFICATE", der), Key: write(name+".key", "PRIVATE KEY", secret)}, c, key
+		return config.TLS{Cert: write(name+".pem", "CERTIFICATE", der),
+			Key: write(name+".key", "PRIVATE KEY", secret)}, c, key
 	}
 	year := 365 * 24 * time.Hour
 	site, ca, caKey := make("ca", now.Add(-year), now.Add(year), nil, nil)
@@ -66,7 +69,8 @@ func TestDoctorNamesBadCertificates(t *testing.T) {
 		c.CA = site.Cert
 		f := &findings{}
 		describeCertificate(f, c, now)
-		if len(f.list) != 1 || f.list[0].Level != test.level || !strings.Contains(string(f.list[0].Text+f.list[0].Do), test.part) {
+		if len(f.list) != 1 || f.list[0].Level != test.level ||
+			!strings.Contains(string(f.list[0].Text+f.list[0].Do), test.part) {
 			t.Errorf("%s: %+v", name, f.list)
 		}
 	}

@@ -41,7 +41,8 @@ func describeOperators(f *findings, path string) {
 	}
 	list, err := keyfile.ReadOperators(path)
 	if err != nil {
-		what := quote.Safe("a service of this configuration does not start; one that runs goes by the operators that it has read last")
+		what := quote.Safe("a service of this configuration does not start; one that runs goes by the operators that " +
+			"it has read last")
 		if keyfile.Nobody(err) {
 			what = "no operator may release here: no step is obeyed, and a service of this configuration does not start"
 		}
@@ -79,7 +80,8 @@ func (a *app) examineSteps(ctx context.Context) []finding {
 	}
 	if unvouched > 0 {
 		f.problem("look at them (skerry release log --verify), then take them over: skerry release vouch",
-			"the last %d of %d steps of the release log are signed by no key that is trusted now: processes that start anew stop before them", unvouched, len(s.Entries))
+			"the last %d of %d steps of the release log are signed by no key that is trusted now: processes that "+
+				"start anew stop before them", unvouched, len(s.Entries))
 	}
 	return f.list
 }

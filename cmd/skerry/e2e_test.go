@@ -67,7 +67,9 @@ func program(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
 // no other test uses.
 func site(t *testing.T, more string) string {
 	t.Helper()
-	return writeConfig(t, fmt.Sprintf("cluster: test-site\nmode: broadcast\nlan: {interfaces: [lo], port: %d, key: %s}\n%s", lab.Port(t), lab.SiteKey, more))
+	return writeConfig(t,
+		fmt.Sprintf("cluster: test-site\nmode: broadcast\nlan: {interfaces: [lo], port: %d, key: %s}\n%s",
+			lab.Port(t), lab.SiteKey, more))
 }
 
 func writeConfig(t *testing.T, text string) string {
@@ -104,7 +106,8 @@ func offerClock(t *testing.T, cfg string) *skerry.Node {
 func TestEmptySite(t *testing.T) {
 	cfg := site(t, "")
 	code, out, errs := cli(t, "", "ls", "-c", cfg, "--timeout", "1s")
-	if code != exitProblem || !strings.Contains(out, `Nothing is registered in cluster "test-site" (mode broadcast)`) || !strings.Contains(out, "lan: no process answered") {
+	if code != exitProblem || !strings.Contains(out, `Nothing is registered in cluster "test-site" (mode broadcast)`) ||
+		!strings.Contains(out, "lan: no process answered") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	code, out, errs = cli(t, "", "call", "clock", "reset", "-c", cfg, "-t", clockFile(t), "--timeout", "1s")
@@ -152,10 +155,12 @@ func TestLAN(t *testing.T) {
 	}
 	var doc listing
 	code, out, errs = heard(t, "ls", "-c", cfg, "--json")
-	if err := json.Unmarshal([]byte(out), &doc); err != nil || code != exitOK || len(doc.Instances) != 1 || doc.Cluster != "test-site" {
+	if err := json.Unmarshal([]byte(out), &doc); err != nil || code != exitOK || len(doc.Instances) != 1 ||
+		doc.Cluster != "test-site" {
 		t.Errorf("ls --json: exit code %d, %v\n%s%s", code, err, out, errs)
 	}
-	if code, out, _ := cli(t, "", "ls", "clokc", "-c", cfg, "--timeout", "1s"); code != exitProblem || !strings.Contains(out, "clokc") {
+	if code, out, _ := cli(t, "", "ls", "clokc", "-c", cfg, "--timeout", "1s"); code != exitProblem ||
+		!strings.Contains(out, "clokc") {
 		t.Errorf("ls of another service: exit code %d\n%s", code, out)
 	}
 	code, out, errs = cli(t, "", "call", "clock", "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", cfg)
@@ -170,7 +175,8 @@ func TestLAN(t *testing.T) {
 		t.Errorf("completion: exit code %d\n%s", code, out)
 	}
 	code, out, errs = heard(t, "doctor", "-c", cfg)
-	if code != exitOK || !strings.Contains(out, "1 of 1 listed instances can be connected to") || !strings.Contains(out, "1 process on 1 host answered, with 2 registrations") {
+	if code != exitOK || !strings.Contains(out, "1 of 1 listed instances can be connected to") ||
+		!strings.Contains(out, "1 process on 1 host answered, with 2 registrations") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}
 

@@ -24,7 +24,8 @@ func TestManifestKeepsVersions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("\ufeffmodules:\n  kit: &kit {version: 1.10, old: 007, wish: 1, check_time: 5s, env: {n: 1.50}}\n  mail: {wish: 3, <<: *kit}\n")
+	write("\ufeffmodules:\n  kit: &kit {version: 1.10, old: 007, wish: 1, check_time: 5s, env: {n: 1.50}}\n" +
+		"  mail: {wish: 3, <<: *kit}\n")
 	all, err := readManifest(path)
 	if err != nil {
 		t.Fatal(err)
@@ -33,17 +34,19 @@ func TestManifestKeepsVersions(t *testing.T) {
 	if kit.Version != "1.10" || kit.Old != "007" || kit.Env["n"] != "1.50" || mail.Wish != 3 || mail.Version != "1.10" {
 		t.Errorf("read %+v", all)
 	}
-	for text, want := range map[string]string{
-		"modules: {kit: {verzion: v2}}\n":                     ":1: modules.kit.verzion: no such key; did you mean version?",
-		"modules:\n  kit: {version: v1/2}\n":                  "character '/' in place 3",
-		"modules:\n  kit: {version: v2, wish: 0}\n":           ":2: modules.kit.wish: 0 is not possible here; leave the key out",
-		"modules:\n  kit: {version: v2, wish: -1}\n":          "want a number of instances",
-		"modules:\n  kit: {version: v2, patience: none}\n":    "patience: want a duration",
-		"modules:\n  kit: {version: v2}\n  kit: {}\n":         ":3: modules.kit: stands twice; the first is in line 2",
-		"\xff\xfem\x00o\x00":                                  ":1: this is UTF-16",
-		"modules: {kit: {version: v2, patience: 30}}\n":       `30 has no unit; write "30s"`,
-		"# \xb7\xa2\xc9\xe4\nmodules: {kit: {version: v2}}\n": ":1: the bytes",
+	for _, c := range [][2]string{
+		{"modules: {kit: {verzion: v2}}\n", ":1: modules.kit.verzion: no such key; did you mean version?"},
+		{"modules:\n  kit: {version: v1/2}\n", "character '/' in place 3"},
+		{"modules:\n  kit: {version: v2, wish: 0}\n",
+			":2: modules.kit.wish: 0 is not possible here; leave the key out"},
+		{"modules:\n  kit: {version: v2, wish: -1}\n", "want a number of instances"},
+		{"modules:\n  kit: {version: v2, patience: none}\n", "patience: want a duration"},
+		{"modules:\n  kit: {version: v2}\n  kit: {}\n", ":3: modules.kit: stands twice; the first is in line 2"},
+		{"\xff\xfem\x00o\x00", ":1: this is UTF-16"},
+		{"modules: {kit: {version: v2, patience: 30}}\n", `30 has no unit; write "30s"`},
+		{"# \xb7\xa2\xc9\xe4\nmodules: {kit: {version: v2}}\n", ":1: the bytes"},
 	} {
+		text, want := c[0], c[1]
 		write(text)
 		if _, err := readManifest(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
@@ -73,7 +76,8 @@ func TestSettingsKeepCommas(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	d.must(t, "config", "put", "auth", "version=1.10", "args=a,b --tag=x,y")
-	if code, out := d.on(t, "", "config", "get", "auth"); code != exitOK || !strings.HasSuffix(out, "args=a,b --tag=x,y\nversion=1.10\n") {
+	if code, out := d.on(t, "", "config", "get", "auth"); code != exitOK ||
+		!strings.HasSuffix(out, "args=a,b --tag=x,y\nversion=1.10\n") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 }
@@ -86,7 +90,12 @@ cluster: site-2
 mode: database
 zone: "null"
 services:
-- {name: auth, version: 1.10, listen: "0.0.0.0:9000", weight: -1, tags: {note: "$${x} 发射场", odd: "a: b #c \"d\""}, entry: ["*"]}
+- name: auth
+  version: 1.10
+  listen: "0.0.0.0:9000"
+  weight: -1
+  tags: {note: "$${x} 发射场", odd: "a: b #c \"d\""}
+  entry: ["*"]
 - {name: mail, version: "Null"}
 consumers:
   "*": {timeout: 3s, retries: 2}
@@ -132,7 +141,8 @@ state_dir: none
 // TestConfigCheckOfTheGateway: the check finds the errors with which skerry gateway ends.
 func TestConfigCheckOfTheGateway(t *testing.T) {
 	text := "cluster: a\ngateway:\n  routes:\n  - {path: /, service: web}\n  - {path: /a//b, service: web}\n" +
-		"  - path: /c\n    service: web\n    thrift: /nowhere/c.thrift\n  tls:\n    cert: /nowhere/c.pem\n    key: /nowhere/k.pem\n"
+		"  - path: /c\n    service: web\n    thrift: /nowhere/c.thrift\n  tls:\n    cert: /nowhere/c.pem\n" +
+		"    key: /nowhere/k.pem\n"
 	path := writeConfig(t, text)
 	code, out, errs := cli(t, "", "config", "check", path)
 	for _, want := range []string{
@@ -146,12 +156,15 @@ func TestConfigCheckOfTheGateway(t *testing.T) {
 	if code != exitProblem || strings.Count(out, "\n") != 3 {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	good := writeConfig(t, "cluster: a\ngateway: {routes: [{path: /, service: clock, thrift: "+clockFile(t)+", interface: Clock}]}\n")
+	good := writeConfig(t,
+		"cluster: a\ngateway: {routes: [{path: /, service: clock, thrift: "+clockFile(t)+", interface: Clock}]}\n")
 	if code, out, errs := cli(t, "", "config", "check", good); code != exitOK {
 		t.Errorf("a good one: exit code %d\n%s%s", code, out, errs)
 	}
-	bad := writeConfig(t, "cluster: a\ngateway: {routes: [{path: /, service: clock, thrift: "+clockFile(t)+", interface: Watch}]}\n")
-	if code, out, _ := cli(t, "", "config", "check", bad); code != exitProblem || !strings.Contains(out, `has no service "Watch"`) {
+	bad := writeConfig(t,
+		"cluster: a\ngateway: {routes: [{path: /, service: clock, thrift: "+clockFile(t)+", interface: Watch}]}\n")
+	if code, out, _ := cli(t, "", "config", "check", bad); code != exitProblem ||
+		!strings.Contains(out, `has no service "Watch"`) {
 		t.Errorf("an interface that the file has not: exit code %d\n%s", code, out)
 	}
 }
@@ -188,7 +201,8 @@ func TestConfigCheckOfTheSite(t *testing.T) {
 // TestConfigCheckOfAnEmptyFile: the check tells the meaning of an empty file.
 func TestConfigCheckOfAnEmptyFile(t *testing.T) {
 	code, out, errs := cli(t, "", "config", "check", writeConfig(t, "# nothing\n"))
-	if code != exitOK || !strings.Contains(out, "nothing is wrong") || !strings.Contains(errs, `cluster "default"`) || !strings.Contains(errs, "this host alone") {
+	if code != exitOK || !strings.Contains(out, "nothing is wrong") || !strings.Contains(errs, `cluster "default"`) ||
+		!strings.Contains(errs, "this host alone") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	if _, _, errs := cli(t, "", "config", "check", writeConfig(t, "cluster: a\n")); errs != "" {
@@ -208,7 +222,8 @@ func TestFailedOutput(t *testing.T) {
 	cfg := writeConfig(t, "cluster: a\nstate_dir: none\n")
 	idl := clockFile(t)
 	for _, line := range [][]string{
-		{"--help"}, {"version"}, {"version", "--json"}, {"config", "show"}, {"config", "show", "--json"}, {"config", "check"}, {"completion", "bash"},
+		{"--help"}, {"version"}, {"version", "--json"}, {"config", "show"}, {"config", "show", "--json"},
+		{"config", "check"}, {"completion", "bash"},
 		{"schema"}, {"call", "clock", "-t", idl, "--interface", "Clock"}, {"key", "--help"},
 	} {
 		var errs strings.Builder
@@ -237,19 +252,29 @@ func TestStatsOfNothing(t *testing.T) {
 // TestAdvertisedByAnnounce: for an address without a host, announce uses the advertised
 // address of the configuration.
 func TestAdvertisedByAnnounce(t *testing.T) {
-	c := skerry.Config{Services: []config.Service{{Name: "a", Advertise: "10.9.8.7"}, {Name: "b", Advertise: "b.site:9090"}, {Name: "c", Advertise: "127.0.0.0/8"}}}
-	for service, want := range map[string]string{"a": "10.9.8.7", "b": "b.site", "c": "127.0.0.1", "foreign": "10.9.8.7"} {
+	c := skerry.Config{
+		Services: []config.Service{
+			{Name: "a", Advertise: "10.9.8.7"},
+			{Name: "b", Advertise: "b.site:9090"},
+			{Name: "c", Advertise: "127.0.0.0/8"},
+		},
+	}
+	for service, want := range map[string]string{
+		"a": "10.9.8.7", "b": "b.site", "c": "127.0.0.1", "foreign": "10.9.8.7",
+	} {
 		if got, err := advertised(c, service); err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", service, got, err, want)
 		}
 	}
-	for host, want := range map[string]bool{"localhost": true, "LOCALHOST.": true, "ip6-localhost": true, "x.localhost": true,
-		"localhost.localdomain": true, "127.0.0.2": true, "::1": true, "10.0.0.1": false, "localhosts": false, "host-2": false} {
+	for host, want := range map[string]bool{"localhost": true, "LOCALHOST.": true, "ip6-localhost": true,
+		"x.localhost": true, "localhost.localdomain": true, "127.0.0.2": true, "::1": true, "10.0.0.1": false,
+		"localhosts": false, "host-2": false} {
 		if ownHostOnly(host) != want {
 			t.Errorf("%s: want %v", host, want)
 		}
 	}
-	if code, _, errs := cli(t, "", "announce", "--service", "a", "--addr", ":1", "--weight", "0"); code != exitUsage || !strings.Contains(errs, "-1: listed") {
+	if code, _, errs := cli(t, "", "announce", "--service", "a", "--addr", ":1", "--weight", "0"); code != exitUsage ||
+		!strings.Contains(errs, "-1: listed") {
 		t.Errorf("--weight 0: exit code %d\n%s", code, errs)
 	}
 }
@@ -260,16 +285,23 @@ func TestCompletions(t *testing.T) {
 		e.Service, e.Version = service, version
 		return e
 	}
-	entries := []discovery.Entry{entry("b", "v2"), entry("a", ""), entry("b", "v1"), entry("a b", "v3"), entry("b", "v2")}
-	if got := completions(entries, func(e discovery.Entry) string { return e.Version }); !reflect.DeepEqual(got, []string{"v1", "v2", "v3"}) {
-		t.Errorf("versions: %q", got)
+	entries := []discovery.Entry{
+		entry("b", "v2"), entry("a", ""), entry("b", "v1"), entry("a b", "v3"), entry("b", "v2"),
 	}
-	if got := completions(entries, func(e discovery.Entry) string { return e.Service }); !reflect.DeepEqual(got, []string{"a", "b"}) {
-		t.Errorf("services: %q", got)
+	versions := completions(entries, func(e discovery.Entry) string { return e.Version })
+	if !reflect.DeepEqual(versions, []string{"v1", "v2", "v3"}) {
+		t.Errorf("versions: %q", versions)
 	}
-	for _, line := range [][]string{{"release", "ship", ""}, {"release", "ship", "a", "--version", ""}, {"release", "config", "put", ""}} {
+	services := completions(entries, func(e discovery.Entry) string { return e.Service })
+	if !reflect.DeepEqual(services, []string{"a", "b"}) {
+		t.Errorf("services: %q", services)
+	}
+	for _, line := range [][]string{
+		{"release", "ship", ""}, {"release", "ship", "a", "--version", ""}, {"release", "config", "put", ""},
+	} {
 		cfg := writeConfig(t, "cluster: nobody-else\nstate_dir: none\nlan: {port: 39217}\n")
-		code, out, errs := cli(t, "", append(append([]string{"__complete", "--config", cfg}, line[:len(line)-1]...), line[len(line)-1])...)
+		code, out, errs := cli(t, "",
+			append(append([]string{"__complete", "--config", cfg}, line[:len(line)-1]...), line[len(line)-1])...)
 		if code != exitOK || !strings.Contains(out, ":4") { // file names are absent
 			t.Errorf("%v: exit code %d\n%s%s", line, code, out, errs)
 		}
@@ -277,7 +309,9 @@ func TestCompletions(t *testing.T) {
 }
 
 func TestHints(t *testing.T) {
-	for d, want := range map[time.Duration]time.Duration{3 * time.Second: 10 * time.Second, 10 * time.Second: 30 * time.Second, time.Hour: 2 * time.Hour} {
+	for d, want := range map[time.Duration]time.Duration{
+		3 * time.Second: 10 * time.Second, 10 * time.Second: 30 * time.Second, time.Hour: 2 * time.Hour,
+	} {
 		if got := longer(d); got != want {
 			t.Errorf("longer than %v: %v, want %v", d, got, want)
 		}

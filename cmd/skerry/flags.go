@@ -23,10 +23,13 @@ func spell(c *cobra.Command, flag string, d time.Duration) {
 
 func (f *flags) register(root *cobra.Command) {
 	set := root.PersistentFlags()
-	set.StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default ./skerry.yaml when it is safe, then $SKERRY_CONFIG)")
+	set.StringVarP(&f.config, "config", "c", "",
+		"configuration `FILE` (default ./skerry.yaml when it is safe, then $SKERRY_CONFIG)")
 	set.StringVar(&f.cluster, "cluster", "", "`NAME` of the cluster, in place of the configured one")
-	set.StringVar(&f.mode, "mode", "", "`MODE` of discovery, in place of the configured one: auto, database or broadcast")
-	set.StringVar(&f.database, "database", "", "`URL` of the database, or @FILE that holds it (default $SKERRY_DATABASE_URL)")
+	set.StringVar(&f.mode, "mode", "",
+		"`MODE` of discovery, in place of the configured one: auto, database or broadcast")
+	set.StringVar(&f.database, "database", "",
+		"`URL` of the database, or @FILE that holds it (default $SKERRY_DATABASE_URL)")
 	set.DurationVar(&f.timeout, "timeout", 3*time.Second, "how long to wait for the registry or the service")
 	set.BoolVar(&f.json, "json", false, "print JSON")
 	root.RegisterFlagCompletionFunc("mode",

@@ -62,20 +62,28 @@ func TestFoundConfiguration(t *testing.T) {
 		write(t, filepath.Join(dir, foundConfig), text)
 		plant(dir)
 		t.Chdir(dir)
-		for _, line := range [][]string{{"config", "show"}, {"config", "check"}, {"ls"}, {"stats"}, {"release", "status"}} {
+		for _, line := range [][]string{
+			{"config", "show"}, {"config", "check"}, {"ls"}, {"stats"}, {"release", "status"},
+		} {
 			code, out, errs := cli(t, "", line...)
-			if code != exitUsage || !strings.Contains(errs, "--config ./skerry.yaml") || strings.Contains(out+errs, "planted") {
+			if code != exitUsage || !strings.Contains(errs, "--config ./skerry.yaml") ||
+				strings.Contains(out+errs, "planted") {
 				t.Errorf("%s: %v: exit code %d\n%s%s", what, line, code, out, errs)
 			}
 		}
-		if code, out, _ := cli(t, "", "doctor"); code != exitProblem || !strings.Contains(out, "--config ./skerry.yaml") {
+		if code, out, _ := cli(t, "", "doctor"); code != exitProblem ||
+			!strings.Contains(out, "--config ./skerry.yaml") {
 			t.Errorf("%s: doctor: exit code %d\n%s", what, code, out)
 		}
 		if code, out, _ := cli(t, "", "__complete", "ls", ""); !strings.HasPrefix(out, ":") {
 			t.Errorf("%s: completion: exit code %d\n%s", what, code, out)
 		}
-		for _, named := range [][]string{{"config", "show", "-c", "./" + foundConfig}, {"config", "show", "-c", foundConfig}, {"config", "check", "--show", foundConfig}} {
-			if code, out, errs := cli(t, "", named...); code != exitOK || !strings.Contains(out, "cluster: planted") || strings.Contains(out, "k3y") {
+		for _, named := range [][]string{
+			{"config", "show", "-c", "./" + foundConfig}, {"config", "show", "-c", foundConfig},
+			{"config", "check", "--show", foundConfig},
+		} {
+			if code, out, errs := cli(t, "", named...); code != exitOK || !strings.Contains(out, "cluster: planted") ||
+				strings.Contains(out, "k3y") {
 				t.Errorf("%s, named: exit code %d\n%s%s", what, code, out, errs)
 			}
 		}
@@ -92,7 +100,8 @@ func TestFoundManifest(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	chmod(t, path, 0o666)
-	if code, out := d.on(t, "", "ship", "all", "--yes"); code != exitUsage || !strings.Contains(out, "--file ./release.yaml") {
+	if code, out := d.on(t, "", "ship", "all", "--yes"); code != exitUsage ||
+		!strings.Contains(out, "--file ./release.yaml") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
 	if _, err := os.Stat(trace); err == nil {
@@ -128,10 +137,12 @@ func TestDatabaseURL(t *testing.T) {
 	if _, errs := show(); errs != "" {
 		t.Errorf("the environment: %s", errs)
 	}
-	if code, out, errs := cli(t, "", "config", "show", "--database", "postgres://app@10.0.0.9/x"); code != exitOK || !strings.Contains(out, "app@10.0.0.9/x") || errs != "" {
+	if code, out, errs := cli(t, "", "config", "show", "--database", "postgres://app@10.0.0.9/x"); code != exitOK ||
+		!strings.Contains(out, "app@10.0.0.9/x") || errs != "" {
 		t.Errorf("without a password: exit code %d\n%s%s", code, out, errs)
 	}
-	if code, _, errs := cli(t, "", "ls", "--database", "@missing"); code != exitUsage || !strings.Contains(errs, "missing") {
+	if code, _, errs := cli(t, "", "ls", "--database", "@missing"); code != exitUsage ||
+		!strings.Contains(errs, "missing") {
 		t.Errorf("a missing file: exit code %d\n%s", code, errs)
 	}
 }
@@ -141,13 +152,20 @@ func TestPasswordsAreMasked(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("DB_PASSWORD", "s3@hunter/2#x")
 	for _, url := range []string{
-		"postgres://app:hunter2@127.0.0.1:1/site", "postgres://127.0.0.1:1/site?user=app&password=hunter2", "postgres://127.0.0.1:1/site?sslpassword=hunter2",
-		"postgres://app:${DB_PASSWORD}@127.0.0.1:1/site", "host=127.0.0.1 port=1 user=app password=hunter2", "host=127.0.0.1 port=1 password='hunter2 x'",
-		"postgres://app:x@hunter2@127.0.0.1:1/site", "postgres://app:x/hunter2@127.0.0.1:1/site", "postgres://app:hunter2#@127.0.0.1:1/site",
-		"postgres://app:hunter2%@127.0.0.1:1/site", "postgres://app:hunter2", "postgres://app:hunter2@127.0.0.1:1,127.0.0.1:2/site",
+		"postgres://app:hunter2@127.0.0.1:1/site", "postgres://127.0.0.1:1/site?user=app&password=hunter2",
+		"postgres://127.0.0.1:1/site?sslpassword=hunter2", "postgres://app:${DB_PASSWORD}@127.0.0.1:1/site",
+		"host=127.0.0.1 port=1 user=app password=hunter2", "host=127.0.0.1 port=1 password='hunter2 x'",
+		"postgres://app:x@hunter2@127.0.0.1:1/site", "postgres://app:x/hunter2@127.0.0.1:1/site",
+		"postgres://app:hunter2#@127.0.0.1:1/site", "postgres://app:hunter2%@127.0.0.1:1/site",
+		"postgres://app:hunter2", "postgres://app:hunter2@127.0.0.1:1,127.0.0.1:2/site",
 	} {
-		config := writeConfig(t, "mode: database\nstate_dir: none\nlan: {key: \"http://hunter2-0123456789abcdef\"}\ndatabase: {url: \""+url+"\"}\n")
-		for _, line := range [][]string{{"config", "show"}, {"config", "check", "--show"}, {"doctor"}, {"ls", "--timeout", "200ms"}, {"stats", "--timeout", "200ms"}} {
+		config := writeConfig(t,
+			"mode: database\nstate_dir: none\nlan: {key: \"http://hunter2-0123456789abcdef\"}\ndatabase: {url: \""+url+
+				"\"}\n")
+		for _, line := range [][]string{
+			{"config", "show"}, {"config", "check", "--show"}, {"doctor"}, {"ls", "--timeout", "200ms"},
+			{"stats", "--timeout", "200ms"},
+		} {
 			for _, more := range [][]string{nil, {"--json"}} {
 				_, out, errs := cli(t, "", append(append(line, "-c", config), more...)...)
 				if strings.Contains(out+errs, "hunter") {
@@ -163,7 +181,9 @@ func TestDoctorJudgesState(t *testing.T) {
 	dir := t.TempDir()
 	chmod(t, dir, 0o777)
 	list := examineState(dir)
-	if len(list) != 1 || list[0].Level != problem || !strings.Contains(string(list[0].Text), "every user may write it") || !strings.Contains(string(list[0].Do), "chmod go-w "+dir) {
+	if len(list) != 1 || list[0].Level != problem ||
+		!strings.Contains(string(list[0].Text), "every user may write it") ||
+		!strings.Contains(string(list[0].Do), "chmod go-w "+dir) {
 		t.Errorf("%+v", list)
 	}
 	chmod(t, dir, 0o700)

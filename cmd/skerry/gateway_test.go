@@ -28,11 +28,14 @@ func freeAddr(t *testing.T) string {
 // One process announces a provider that does not use skerry. Another process serves it
 // to users until it is told to stop.
 func TestGatewayServesWhatIsAnnounced(t *testing.T) {
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello ", r.URL.Path) }))
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "hello ", r.URL.Path)
+	}))
 	defer web.Close()
 	addr := freeAddr(t)
 	config := site(t, "state_dir: none\ngateway:\n  routes: [{path: /, service: web}]\n  listen: \""+addr+"\"\n")
-	program(t, "announce", "--config", config, "--service", "web", "--version", "v1", "--addr", web.Listener.Addr().String(), "--protocol", "http", "--check", "http:/")
+	program(t, "announce", "--config", config, "--service", "web", "--version", "v1",
+		"--addr", web.Listener.Addr().String(), "--protocol", "http", "--check", "http:/")
 	edge, _ := program(t, "gateway", "--config", config)
 	var status int
 	var text []byte
@@ -82,20 +85,23 @@ func TestGatewayRefusesWhatConfigCheckFinds(t *testing.T) {
 }
 
 func TestGatewayNeedsRoutes(t *testing.T) {
-	for text, want := range map[string]string{
-		"": "no routes",
-		"gateway: {routes: [{path: /, service: web, thrift: /nowhere.thrift}]}":                    "nowhere.thrift",
-		"gateway: {routes: [{path: x, service: web}]}":                                             "gateway.routes[0].path",
-		"gateway: {listen: 80, routes: [{path: /, service: a}]}":                                   "no host:port",
-		"gateway: {trusted_proxies: [10.0.0.0/33], routes: [{path: /, service: a}]}":               "gateway.trusted_proxies",
-		"gateway: {max_connections: 3, routes: [{path: /, service: a}]}":                           "gateway.max_connections",
-		"gateway: {body_idle: 1ms, routes: [{path: /, service: a}]}":                               "gateway.body_idle",
-		"gateway: {routes: [{path: /, service: a, encoded_slash: maybe}]}":                         "gateway.routes[0].encoded_slash",
-		"gateway: {routes: [{path: /a;b, service: a}]}":                                            "semicolon",
-		"gateway: {routes: [{path: /, host: A.b, service: a}, {path: /, host: a.B., service: a}]}": "gateway.routes[0]",
-		"gateway: {tls: {cert: x}, routes: [{path: /, service: a}]}":                               "go together",
+	for _, c := range [][2]string{
+		{"", "no routes"},
+		{"gateway: {routes: [{path: /, service: web, thrift: /nowhere.thrift}]}", "nowhere.thrift"},
+		{"gateway: {routes: [{path: x, service: web}]}", "gateway.routes[0].path"},
+		{"gateway: {listen: 80, routes: [{path: /, service: a}]}", "no host:port"},
+		{"gateway: {trusted_proxies: [10.0.0.0/33], routes: [{path: /, service: a}]}", "gateway.trusted_proxies"},
+		{"gateway: {max_connections: 3, routes: [{path: /, service: a}]}", "gateway.max_connections"},
+		{"gateway: {body_idle: 1ms, routes: [{path: /, service: a}]}", "gateway.body_idle"},
+		{"gateway: {routes: [{path: /, service: a, encoded_slash: maybe}]}", "gateway.routes[0].encoded_slash"},
+		{"gateway: {routes: [{path: /a;b, service: a}]}", "semicolon"},
+		{"gateway: {routes: [{path: /, host: A.b, service: a}, {path: /, host: a.B., service: a}]}",
+			"gateway.routes[0]"},
+		{"gateway: {tls: {cert: x}, routes: [{path: /, service: a}]}", "go together"},
 	} {
-		code, _, errs := cli(t, "", "gateway", "--config", site(t, "state_dir: none\n"+text+"\n"), "--listen", "127.0.0.1:0")
+		text, want := c[0], c[1]
+		code, _, errs := cli(t, "", "gateway", "--config", site(t, "state_dir: none\n"+text+"\n"),
+			"--listen", "127.0.0.1:0")
 		if code != exitUsage || !strings.Contains(errs, want) {
 			t.Errorf("%q: %d %s", text, code, errs)
 		}
@@ -109,10 +115,14 @@ func TestGatewayKnowsTheRulesFirst(t *testing.T) {
 	config := site(t, "state_dir: none\ngateway:\n  routes: [{path: /, service: web}]\n  listen: \""+addr+"\"\n")
 	n := offerClock(t, config)
 	for _, version := range []string{"v1", "v2"} {
-		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, version) }))
+		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, version)
+		}))
 		defer web.Close()
 		at := web.Listener.Addr().(*net.TCPAddr)
-		err := n.Register(t.Context(), registry.Instance{Service: "web", Version: version, Host: "127.0.0.1", Port: at.Port, Protocol: "http"})
+		err := n.Register(t.Context(), registry.Instance{
+			Service: "web", Version: version, Host: "127.0.0.1", Port: at.Port, Protocol: "http",
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +131,8 @@ func TestGatewayKnowsTheRulesFirst(t *testing.T) {
 	if err := n.Rollout().Learn(proven(t, rule)); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Rollout().Learn(proven(t, n.Rollout().Log().Next("r1", map[string]rollout.Rule{"web": {Version: "v2"}}))); err != nil {
+	rule = n.Rollout().Log().Next("r1", map[string]rollout.Rule{"web": {Version: "v2"}})
+	if err := n.Rollout().Learn(proven(t, rule)); err != nil {
 		t.Fatal(err)
 	}
 	program(t, "gateway", "--config", config)

@@ -51,13 +51,17 @@ func sample(now time.Time) listing {
 			{Name: "lan", Answered: true, Partial: true},
 		},
 		Instances: []discovery.Entry{
-			{Service: "auth", Version: "v1", Addr: "10.0.0.5:7000", Protocol: "framed-binary", State: discovery.OK, Stale: true,
+			{Service: "auth", Version: "v1", Addr: "10.0.0.5:7000", Protocol: "framed-binary",
+				State: discovery.OK, Stale: true,
 				Sources: by("disk"), Weight: 100, Tags: map[string]string{"rack": "b", "disk": "ssd"}},
 			{Service: "auth", Version: "v2", Addr: "10.0.0.6:7000", State: "suspect", Why: "connection reset by peer",
-				Sources: by("database", "lan"), Zone: "hall-2", Weight: 50, TLS: true, Owner: "alpha/312/abc", Started: now.Add(-42 * time.Second), Heard: now.Add(-12 * time.Second)},
-			{Service: "auth", Version: "v2", Addr: "10.0.0.7:7000", State: discovery.OK, Protected: true, Why: "vanished with 2 of 3; it answers",
+				Sources: by("database", "lan"), Zone: "hall-2", Weight: 50, TLS: true, Owner: "alpha/312/abc",
+				Started: now.Add(-42 * time.Second), Heard: now.Add(-12 * time.Second)},
+			{Service: "auth", Version: "v2", Addr: "10.0.0.7:7000", State: discovery.OK, Protected: true,
+				Why:    "vanished with 2 of 3; it answers",
 				Weight: 100, Started: now.Add(-51 * time.Hour)},
-			{Service: "portal", Addr: "[fe80::1]:7001", State: discovery.OK, Sources: by("lan"), Weight: 100, Started: now.Add(-90 * time.Minute)},
+			{Service: "portal", Addr: "[fe80::1]:7001", State: discovery.OK, Sources: by("lan"), Weight: 100,
+				Started: now.Add(-90 * time.Minute)},
 		},
 	}
 }
@@ -91,7 +95,8 @@ func TestEmptyListing(t *testing.T) {
 func TestStatsTables(t *testing.T) {
 	now := time.Now()
 	row := func(side health.Side, method, peer string, p99 time.Duration, outcomes ...int64) health.Row {
-		r := health.Row{Key: health.Key{Side: side, Service: "auth", Method: method, Peer: peer}, From: now.Add(-time.Minute), To: now,
+		r := health.Row{Key: health.Key{Side: side, Service: "auth", Method: method, Peer: peer},
+			From: now.Add(-time.Minute), To: now,
 			P50: 180 * time.Microsecond, P99: p99, Max: 2 * p99}
 		copy(r.Outcomes[:], outcomes)
 		return r
@@ -114,7 +119,8 @@ func TestStatsTables(t *testing.T) {
 func TestFindings(t *testing.T) {
 	var address, lan findings
 	address.area, lan.area = "Address", "LAN"
-	address.fine("10.0.0.5 on eth0 would be advertised: the first address on the LAN\npassed over: 172.17.0.1 on docker0: container network")
+	address.fine("10.0.0.5 on eth0 would be advertised: the first address on the LAN\n" +
+		"passed over: 172.17.0.1 on docker0: container network")
 	lan.problem("let UDP 7946 through the firewall of every host, or name seeds (lan.seeds)", "I hear only myself")
 	lan.hint("set lan.key", "no site key is configured")
 	var out bytes.Buffer
@@ -130,7 +136,8 @@ func TestFindings(t *testing.T) {
 
 func TestDurations(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m01s", 3*time.Hour + 4*time.Minute: "3h04m", 51 * time.Hour: "2d03h",
+		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m01s", 3*time.Hour + 4*time.Minute: "3h04m",
+		51 * time.Hour: "2d03h",
 	} {
 		if got := age(d); got != want {
 			t.Errorf("age of %v: %s", d, got)

@@ -131,11 +131,15 @@ func printers() map[string]func(*app) error {
 			o.Exception = ""
 			return a.printOutcome(o, false)
 		},
-		"call that throws":    func(a *app) error { return a.printOutcome(poisoned[outcome](), false) },
-		"call without JSON":   func(a *app) error { return a.printOutcome(outcome{Value: json.RawMessage(hostile)}, false) },
-		"call that fails":     func(*app) error { return callError(errors.New(hostile)) },
-		"release status":      func(a *app) error { return a.printStatus(poisoned[releaseStatus](), time.Now()) },
-		"release holders":     func(a *app) error { return a.printHolders(r, []holder{poisoned[holder]()}, time.Now()) },
+		"call that throws": func(a *app) error { return a.printOutcome(poisoned[outcome](), false) },
+		"call without JSON": func(a *app) error {
+			return a.printOutcome(outcome{Value: json.RawMessage(hostile)}, false)
+		},
+		"call that fails": func(*app) error { return callError(errors.New(hostile)) },
+		"release status":  func(a *app) error { return a.printStatus(poisoned[releaseStatus](), time.Now()) },
+		"release holders": func(a *app) error {
+			return a.printHolders(r, []holder{poisoned[holder]()}, time.Now())
+		},
 		"release differences": func(a *app) error { return a.printDifferences([]difference{poisoned[difference]()}) },
 		"release log":         func(a *app) error { return a.printLog([]rollout.Entry{poisoned[rollout.Entry]()}) },
 		"release settings":    func(a *app) error { return a.printSettings(map[string]string{hostile: hostile}, nil) },
@@ -144,16 +148,25 @@ func printers() map[string]func(*app) error {
 		},
 		"release step": func(a *app) error { return a.stepped(r, describe(r, time.Now()), backup(r), howToPreview(r)) },
 		"release plan": func(a *app) error {
-			return a.confirm(&releaseFlags{dead: []string{hostile}, yes: true}, append(shipPlan(hostile, poisoned[module](), r), commitPlan(r, ramp{}, operator.Guard{})...)...)
+			return a.confirm(&releaseFlags{dead: []string{hostile}, yes: true},
+				append(shipPlan(hostile, poisoned[module](), r), commitPlan(r, ramp{}, operator.Guard{})...)...)
 		},
-		"release drain":        plain(func(a *app) { a.note("%s", progress([]holder{poisoned[holder]()})) }),
-		"release change":       plain(func(a *app) { a.changes()(poisoned[operator.Progress]()) }),
-		"release ramp":         plain(func(a *app) { p := poisoned[operator.Progress](); p.Step = "ramp"; a.showRamp(p) }),
-		"release that is open": func(*app) error { return problemf("%s; go on: %s", describe(r, time.Now()), nextStep(state, r)) },
+		"release drain":  plain(func(a *app) { a.note("%s", progress([]holder{poisoned[holder]()})) }),
+		"release change": plain(func(a *app) { a.changes()(poisoned[operator.Progress]()) }),
+		"release ramp": plain(func(a *app) {
+			p := poisoned[operator.Progress]()
+			p.Step = "ramp"
+			a.showRamp(p)
+		}),
+		"release that is open": func(*app) error {
+			return problemf("%s; go on: %s", describe(r, time.Now()), nextStep(state, r))
+		},
 		"release turned back": func(a *app) error {
 			return turned(context.Background(), r, fmt.Errorf("%w: %s", operator.ErrGuard, hostile))
 		},
-		"release not shipped": func(*app) error { return notShipped(errors.New(hostile), []string{hostile}, []string{hostile}) },
+		"release not shipped": func(*app) error {
+			return notShipped(errors.New(hostile), []string{hostile}, []string{hostile})
+		},
 		"doctor": func(a *app) error {
 			f := &findings{area: "Database"}
 			describeDatabase(f, poisoned[postgres.Report]())
@@ -173,8 +186,12 @@ func printers() map[string]func(*app) error {
 			fmt.Fprint(a.out, strings.NewReplacer("\n", "", "\t", "").Replace(hostile))
 			fmt.Fprintln(a.err)
 		}),
-		"the statistics of nobody":  plain(func(a *app) { a.printf("No calls of %s in %s.\n", orAll(hostile), hostile) }),
-		"a table":                   plain(func(a *app) { a.printTable([]string{"A", "B"}, [][]string{{hostile, "1"}}) }),
+		"the statistics of nobody": plain(func(a *app) {
+			a.printf("No calls of %s in %s.\n", orAll(hostile), hostile)
+		}),
+		"a table": plain(func(a *app) {
+			a.printTable([]string{"A", "B"}, [][]string{{hostile, "1"}})
+		}),
 		"a service of another name": func(*app) error { return registry.CheckName("service", hostile) },
 	}
 	return all
@@ -205,11 +222,16 @@ func TestNothingHostileIsPrinted(t *testing.T) {
 // TestHostileSite runs every subcommand of release on a site with only hostile texts.
 func TestHostileSite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, state := range []rollout.State{rollout.Prepared, rollout.Ramping, rollout.Switched, rollout.RollingBack, rollout.Stopped} {
+		for _, state := range []rollout.State{
+			rollout.Prepared, rollout.Ramping, rollout.Switched, rollout.RollingBack, rollout.Stopped,
+		} {
 			for _, line := range [][]string{
-				{"status"}, {"holders"}, {"validate"}, {"log"}, {"refresh"}, {"refresh", "--discard"}, {"adopt"}, {"clean"}, {"rollback"},
-				{"config", "get", hostile}, {"config", "put", hostile, hostile + "=" + hostile}, {"commit"}, {"commit", "--ramp", hostile},
-				{"start", "--by", hostile, "--reason", hostile}, {"ship", hostile}, {"ship", "all", "--wait", "1s"}, {"ship", hostile, "--version", "v9", "--wait", "1s"},
+				{"status"}, {"holders"}, {"validate"}, {"log"}, {"refresh"}, {"refresh", "--discard"}, {"adopt"},
+				{"clean"}, {"rollback"},
+				{"config", "get", hostile}, {"config", "put", hostile, hostile + "=" + hostile}, {"commit"},
+				{"commit", "--ramp", hostile},
+				{"start", "--by", hostile, "--reason", hostile}, {"ship", hostile}, {"ship", "all", "--wait", "1s"},
+				{"ship", hostile, "--version", "v9", "--wait", "1s"},
 				{"status", "--dead", hostile}, {hostile}, {"ship", "--" + hostile}, {"ship", "--file", hostile},
 			} {
 				d := newDrill()
@@ -226,10 +248,14 @@ func TestHostileSite(t *testing.T) {
 				}
 				session := poisoned[rollout.Release]()
 				session.State = state
-				session.Settings[hostile] = map[string]string{hostile: hostile, "version": hostile, checkKey: "touch " + hostile}
-				d.Entries = []rollout.Entry{{Generation: rollout.Generation{N: 1}, Release: hostile, By: hostile, Step: hostile, Session: &session,
+				session.Settings[hostile] = map[string]string{
+					hostile: hostile, "version": hostile, checkKey: "touch " + hostile,
+				}
+				d.Entries = []rollout.Entry{{Generation: rollout.Generation{N: 1}, Release: hostile, By: hostile,
+					Step: hostile, Session: &session,
 					Rules: map[string]rollout.Rule{hostile: {Version: hostile}}}}
-				d.Pending = []rollout.Entry{{Generation: rollout.Generation{N: 2}, By: hostile, Step: hostile, Release: hostile}}
+				d.Pending = []rollout.Entry{{Generation: rollout.Generation{N: 2}, By: hostile, Step: hostile,
+					Release: hostile}}
 				d.Frozen = hostile
 				d.holders = [][]holder{{poisoned[holder]()}}
 				d.refused = map[string]error{hostile: errors.New(hostile)}
@@ -247,7 +273,10 @@ func TestHostileSite(t *testing.T) {
 func TestStatisticsOfHostileCallers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x.stats.log")
 	sink := statlog.New(statlog.Config{Path: file})
-	row := health.Row{Key: health.Key{Side: health.Server, Service: hostile, Method: hostile, Peer: hostile, Version: hostile}, From: time.Now(), To: time.Now()}
+	row := health.Row{
+		Key:  health.Key{Side: health.Server, Service: hostile, Method: hostile, Peer: hostile, Version: hostile},
+		From: time.Now(), To: time.Now(),
+	}
 	row.Outcomes[0] = 1
 	if err := sink.Write(t.Context(), []health.Row{row}); err != nil {
 		t.Fatal(err)
@@ -272,8 +301,8 @@ func TestOneWayToTheTerminal(t *testing.T) {
 	if err != nil || len(files) < 30 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
-	forbidden := map[string]bool{"fmt.Print": true, "fmt.Printf": true, "fmt.Println": true, "os.Stdout": true, "os.Stderr": true, "log.Print": true,
-		"log.Printf": true, "log.Fatal": true, "fmt.Fprintf": true}
+	forbidden := map[string]bool{"fmt.Print": true, "fmt.Printf": true, "fmt.Println": true, "os.Stdout": true,
+		"os.Stderr": true, "log.Print": true, "log.Printf": true, "log.Fatal": true, "fmt.Fprintf": true}
 	allowed := map[string]int{
 		"main.go os.Stdout": 1, "main.go os.Stderr": 1, // arguments of newApp
 		"show.go fmt.Fprintf": 4, // to a buffer
@@ -319,7 +348,10 @@ func TestNoCommandOfTheLog(t *testing.T) {
 		t.Errorf("put of a file: exit code %d\n%s", code, out)
 	}
 	// another program wrote into the log
-	values := map[string]string{checkKey: "touch " + trace, "version": "v2", "config": "/tmp/x", "addrs": "10.9.9.9:1", "Path": "/tmp", "wish": "2"}
+	values := map[string]string{
+		checkKey: "touch " + trace, "version": "v2", "config": "/tmp/x", "addrs": "10.9.9.9:1",
+		"Path": "/tmp", "wish": "2",
+	}
 	if _, err := d.Put(t.Context(), "auth", values); err != nil {
 		t.Fatal(err)
 	}
@@ -327,12 +359,17 @@ func TestNoCommandOfTheLog(t *testing.T) {
 	if _, err := os.Stat(trace); err == nil {
 		t.Error("the command of the log was run")
 	}
-	for _, want := range []string{"It is not run", "SKERRY_SETTING_CONFIG=/tmp/x", "SKERRY_SETTING_PATH=/tmp", "SKERRY_ADDRS=10.0.0.3:7000 10.0.0.4:7000"} {
+	for _, want := range []string{
+		"It is not run", "SKERRY_SETTING_CONFIG=/tmp/x", "SKERRY_SETTING_PATH=/tmp",
+		"SKERRY_ADDRS=10.0.0.3:7000 10.0.0.4:7000",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("want %q in\n%s", want, out)
 		}
 	}
-	for _, bad := range []string{"\nSKERRY_CONFIG=/tmp/x", "\nPATH=/tmp\n", "10.9.9.9:1\nSKERRY_ADDRS", "SETTING_CHECK"} {
+	for _, bad := range []string{
+		"\nSKERRY_CONFIG=/tmp/x", "\nPATH=/tmp\n", "10.9.9.9:1\nSKERRY_ADDRS", "SETTING_CHECK",
+	} {
 		if strings.Contains(out, bad) {
 			t.Errorf("%q in\n%s", bad, out)
 		}

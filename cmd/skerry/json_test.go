@@ -110,7 +110,9 @@ func documents() map[string]func(*app) error {
 		},
 		"printFindings": func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
 		"printRefused": func(a *app) error {
-			return a.printRefused([]control.Refusals{filled[control.Refusals]()}, map[string]error{"x": errors.New("x")})
+			return a.printRefused([]control.Refusals{filled[control.Refusals]()}, map[string]error{
+				"x": errors.New("x"),
+			})
 		},
 		"keyWritten":              none,
 		"keyShowCommand":          none,

@@ -357,8 +357,8 @@ people may look on and scrolled lines stay, it needs --yes.`,
 
 func (k keys) none() error {
 	if k.stored {
-		return problemf("neither a file of this host nor the database holds a key of the site %s; the first service makes "+
-			"one in the database", k.cluster)
+		return problemf("neither a file of this host nor the database holds a key of the site %s; the first "+
+			"service makes one in the database", k.cluster)
 	}
 	return problemf("this host has no key of the site %s; make one: skerry key new; or take over the one of another "+
 		"host: skerry key show | ssh HOST skerry key set", k.cluster)

@@ -20,7 +20,8 @@ func TestKeyShowOnATerminal(t *testing.T) {
 	for yes, want := range map[string]int{"--yes=false": exitUsage, "--yes": exitOK} {
 		var errs bytes.Buffer
 		code := execute(t.Context(), []string{"key", "show", "-c", config, yes}, strings.NewReader(""), screen, &errs)
-		if code != want || code == exitUsage && !strings.Contains(errs.String(), "skerry key show | ssh HOST skerry key set, or say --yes") {
+		if code != want || code == exitUsage &&
+			!strings.Contains(errs.String(), "skerry key show | ssh HOST skerry key set, or say --yes") {
 			t.Errorf("key show %s on a terminal: exit code %d, want %d\n%s", yes, code, want, errs.String())
 		}
 	}

@@ -110,14 +110,17 @@ func nextRotation(now []sitekey.Line, newKey func() sitekey.Key) (rotationStep, 
 	case len(now) == 1:
 		fresh := sitekey.Line{Key: newKey()}
 		return rotationStep{
-			deed: "add a new key, " + fresh.Key.Fingerprint() + ", behind the one that signs", lines: append(slices.Clone(now), fresh),
+			deed:    "add a new key, " + fresh.Key.Fingerprint() + ", behind the one that signs",
+			lines:   append(slices.Clone(now), fresh),
 			endsHow: "when every host has this file, run skerry key rotate again",
 		}, nil
 	case len(now) == 2:
 		old := now[0]
 		old.Note = leaving
 		return rotationStep{
-			deed: "sign with the new key " + now[1].Key.Fingerprint(), verify: now[1].Key, lines: []sitekey.Line{now[1], old},
+			deed:    "sign with the new key " + now[1].Key.Fingerprint(),
+			verify:  now[1].Key,
+			lines:   []sitekey.Line{now[1], old},
 			endsHow: "when every host has this file, run skerry key rotate again",
 		}, nil
 	}
@@ -184,7 +187,8 @@ between them until every process of the site has followed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.keyRotate(cmd.Context(), f, keep) },
 	}
 	c.Flags().BoolVar(&f.yes, "yes", false, "do not ask; every host has the file of the step before")
-	c.Flags().StringVar(&keep, "keep", "", "`FINGERPRINT` of the key in the database that stays, to go on with a rotation that was cut off")
+	c.Flags().StringVar(&keep, "keep", "",
+		"`FINGERPRINT` of the key in the database that stays, to go on with a rotation that was cut off")
 	return c
 }
 
@@ -266,7 +270,9 @@ func (a *app) readyToRotate(ctx context.Context, f *releaseFlags, path string, s
 
 // keyRotateDatabase changes the key that the database holds.
 func (a *app) keyRotateDatabase(ctx context.Context, f *releaseFlags, c skerry.Config, keep string) error {
-	db, err := postgres.New(postgres.Config{URL: c.Database.URL, Cluster: c.WithDefaults().Cluster, Owner: registry.NewOwner()})
+	db, err := postgres.New(postgres.Config{
+		URL: c.Database.URL, Cluster: c.WithDefaults().Cluster, Owner: registry.NewOwner(),
+	})
 	if err != nil {
 		return usagef("%w", err)
 	}
@@ -278,7 +284,8 @@ func (a *app) keyRotateDatabase(ctx context.Context, f *releaseFlags, c skerry.C
 	if err != nil {
 		return problemf("%w", err)
 	}
-	plan := []string{"put the new key " + fresh.Fingerprint() + " into the database behind " + old.Fingerprint() + ", and wait until every process verifies by it",
+	plan := []string{"put the new key " + fresh.Fingerprint() + " into the database behind " + old.Fingerprint() +
+		", and wait until every process verifies by it",
 		"let it sign, and wait until every process does so", "take " + old.Fingerprint() + " out"}
 	if err := a.confirm(f, plan...); err != nil {
 		return err
@@ -336,7 +343,8 @@ func rotationInDatabase(ring []string, keep string) (old, fresh sitekey.Key, err
 	case len(keys) == 2 && keys[1].Fingerprint() == keep:
 		return keys[0], keys[1], nil
 	case len(keys) == 2:
-		return old, fresh, fmt.Errorf("the database holds the keys %s and %s: a rotation was cut off; go on with it by --keep, the fingerprint of the key that stays",
+		return old, fresh, fmt.Errorf("the database holds the keys %s and %s: a rotation was cut off; go on with it "+
+			"by --keep, the fingerprint of the key that stays",
 			keys[0].Fingerprint(), keys[1].Fingerprint())
 	}
 	return old, fresh, fmt.Errorf("the database holds %d keys; a rotation begins with one", len(keys))

@@ -35,8 +35,8 @@ func (a *app) addStored(ctx context.Context, k *keys) error {
 	k.stored = true
 	texts, err := storedKeys(ctx, c)
 	if err != nil {
-		return unreachablef("no file of this host holds a key of the site %s, and of the database is not known whether "+
-			"it does: %w", k.cluster, err)
+		return unreachablef("no file of this host holds a key of the site %s, and of the database is not known "+
+			"whether it does: %w", k.cluster, err)
 	}
 	for _, text := range texts {
 		key, err := sitekey.Parse(text)

@@ -31,7 +31,8 @@ func want(t *testing.T, stdin string, code int, outWant, errWant string, args ..
 	t.Helper()
 	got, out, errs := cli(t, stdin, args...)
 	if got != code || !strings.Contains(out, outWant) || !strings.Contains(errs, errWant) {
-		t.Errorf("skerry %s: exit code %d, want %d; stdout, wanted with %q:\n%s\nstderr, wanted with %q:\n%s", strings.Join(args, " "), got, code, outWant, out, errWant, errs)
+		t.Errorf("skerry %s: exit code %d, want %d; stdout, wanted with %q:\n%s\nstderr, wanted with %q:\n%s",
+			strings.Join(args, " "), got, code, outWant, out, errWant, errs)
 	}
 	return out
 }
@@ -48,8 +49,9 @@ func TestKeyGoesToAnotherHost(t *testing.T) {
 	}
 	want(t, "", exitProblem, "", "skerry key rotate", "key", "new", "-c", one)
 	shown := want(t, "", exitOK, sitekey.Prefix, "", "key", "show", "-c", one)
-	if out := want(t, shown, exitOK, file2+": stored", "", "key", "set", "-c", two); strings.Contains(out, sitekey.Prefix) {
-		t.Errorf("key set shows the key:\n%s", out)
+	stored := want(t, shown, exitOK, file2+": stored", "", "key", "set", "-c", two)
+	if strings.Contains(stored, sitekey.Prefix) {
+		t.Errorf("key set shows the key:\n%s", stored)
 	}
 	a, err := os.ReadFile(file)
 	b, err2 := os.ReadFile(file2)
@@ -67,7 +69,8 @@ func TestKeyGoesToAnotherHost(t *testing.T) {
 		t.Errorf("the hosts show different fingerprints:\n%s\n%s", listed[0], listed[1])
 	}
 	var doc struct{ Keys []keyRow }
-	if err := json.Unmarshal([]byte(want(t, "", exitOK, "", "", "key", "ls", "--json", "-c", one)), &doc); err != nil || len(doc.Keys) != 1 || doc.Keys[0].File != file || !doc.Keys[0].Signs {
+	if err := json.Unmarshal([]byte(want(t, "", exitOK, "", "", "key", "ls", "--json", "-c", one)), &doc); err != nil ||
+		len(doc.Keys) != 1 || doc.Keys[0].File != file || !doc.Keys[0].Signs {
 		t.Errorf("key ls --json: %+v, %v", doc, err)
 	}
 }
@@ -88,7 +91,8 @@ func TestKeySetRefuses(t *testing.T) {
 	}
 	want(t, key.Text(), exitOK, key.Fingerprint(), "", "key", "set", "-c", config)
 	want(t, other.Text(), exitProblem, "", "holds another key, "+key.Fingerprint(), "key", "set", "-c", config)
-	want(t, other.Text()+"\n"+key.Text(), exitOK, other.Fingerprint()+", "+key.Fingerprint(), "", "key", "set", "-c", config)
+	want(t, other.Text()+"\n"+key.Text(), exitOK, other.Fingerprint()+", "+key.Fingerprint(), "", "key",
+		"set", "-c", config)
 	want(t, sitekey.New().Text(), exitOK, "stored", "", "key", "set", "--replace", "-c", config)
 	if err := os.WriteFile(file, []byte("sk1-cut"), 0o600); err != nil {
 		t.Fatal(err)
@@ -166,7 +170,9 @@ func TestRotation(t *testing.T) {
 		t.Fatalf("after the first step: %v", two)
 	}
 	next := two[1].Key
-	want(t, "y\n", exitOK, "cut off every host that does not have the file of the step before: each one verifies by the key "+next.Fingerprint(), "", "key", "rotate", "-c", config)
+	want(t, "y\n", exitOK,
+		"cut off every host that does not have the file of the step before: each one verifies by the key "+
+			next.Fingerprint(), "", "key", "rotate", "-c", config)
 	if k := read(); len(k) != 2 || k[0].Key != next || k[1].Key != first || k[1].Note != leaving {
 		t.Fatalf("after the second step: %v", k)
 	}
@@ -176,7 +182,8 @@ func TestRotation(t *testing.T) {
 	if a, err := os.ReadFile(file2); err != nil || !strings.Contains(string(a), "# "+leaving) {
 		t.Errorf("the mark does not go to another host: %v", err)
 	}
-	want(t, "", exitOK, "each one signs with the key "+next.Fingerprint(), "the rotation is over", "key", "rotate", "--yes", "-c", config)
+	want(t, "", exitOK, "each one signs with the key "+next.Fingerprint(), "the rotation is over", "key", "rotate",
+		"--yes", "-c", config)
 	if k := read(); len(k) != 1 || k[0].Key != next || k[0].Note != "" {
 		t.Fatalf("after the third step: %v", k)
 	}
@@ -248,7 +255,8 @@ func TestRotationWaitsForMembers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := waitForMembers(t.Context(), site, next, func(names []string) { t.Errorf("step %d waits for %v", step, names) }); err != nil {
+			late := func(names []string) { t.Errorf("step %d waits for %v", step, names) }
+			if err := waitForMembers(t.Context(), site, next, late); err != nil {
 				t.Fatal(err)
 			}
 			now = next.lines
@@ -324,7 +332,8 @@ func TestRotateAsksTheMembers(t *testing.T) {
 		go func() { ended <- app.keyRotate(t.Context(), &releaseFlags{yes: true}, "") }()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if text, err := os.ReadFile(file); err != nil || !strings.Contains(errs.String(), "waiting for host-2") || strings.Contains(string(text), leaving) {
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(errs.String(), "waiting for host-2") ||
+			strings.Contains(string(text), leaving) {
 			t.Errorf("before host-2 has the key: %v\n%s", err, errs.String())
 		}
 		site.set("host-2", a, b)

@@ -98,7 +98,8 @@ func (a *app) instanceTable(list []discovery.Entry, wide bool, now time.Time) {
 		row := []string{e.Service, orDash(e.Version), e.Addr, stateText(e), sourceText(e), ageOf(e.Started, now),
 			ageOf(e.Heard, now)}
 		if wide {
-			row = append(row, protocolText(e), orDash(e.Zone), strconv.Itoa(e.Weight), orDash(tagText(e.Tags)), orDash(e.Owner))
+			row = append(row, protocolText(e), orDash(e.Zone), strconv.Itoa(e.Weight), orDash(tagText(e.Tags)),
+				orDash(e.Owner))
 		}
 		what, _ := rollout.Standing(e.Standing).Explain()
 		behind := ""
@@ -106,7 +107,8 @@ func (a *app) instanceTable(list []discovery.Entry, wide bool, now time.Time) {
 			behind = "program " + program + " behind its proxy"
 		}
 		rows = append(rows, append(row,
-			strings.Join(slices.DeleteFunc([]string{what, e.Why, behind}, func(s string) bool { return s == "" }), "; ")))
+			strings.Join(slices.DeleteFunc([]string{what, e.Why, behind}, func(s string) bool { return s == "" }),
+				"; ")))
 	}
 	a.printTable(header, rows)
 }

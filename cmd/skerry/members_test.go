@@ -48,7 +48,8 @@ func TestMembersAndTop(t *testing.T) {
 
 	var look topLook
 	eventually(t, "calls are counted", func() bool {
-		code, out, errs := cli(t, "", "top", "clock", "-c", cfg, "--count", "1", "--every", "500ms", "--json", "--timeout", patient)
+		code, out, errs := cli(t, "", "top", "clock", "-c", cfg, "--count", "1", "--every", "500ms",
+			"--json", "--timeout", patient)
 		if code != exitOK {
 			t.Fatalf("exit code %d\n%s%s", code, out, errs)
 		}
@@ -58,7 +59,8 @@ func TestMembersAndTop(t *testing.T) {
 		t.Errorf("%+v", look)
 	}
 	code, out, errs = cli(t, "", "top", "-c", cfg, "--count", "2", "--every", "100ms")
-	if code != exitOK || strings.Count(out, "calls/s") != 2 || !strings.Contains(out, "CALLS/S") || strings.Contains(out, "\x1b") {
+	if code != exitOK || strings.Count(out, "calls/s") != 2 || !strings.Contains(out, "CALLS/S") ||
+		strings.Contains(out, "\x1b") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 }
@@ -89,13 +91,15 @@ func TestMembersOf(t *testing.T) {
 			{Owner: "b/2/y", Addr: "10.0.0.2:7000", State: discovery.Suspect},
 			{Owner: "c/3/z", Addr: "10.0.0.3:7000", State: discovery.OK},
 		},
-		[]discovery.Entry{{Owner: "a/1/x", Service: "auth", Version: "v1"}, {Owner: "a/1/x", Service: "auth", Version: "v1"}},
+		[]discovery.Entry{{Owner: "a/1/x", Service: "auth", Version: "v1"},
+			{Owner: "a/1/x", Service: "auth", Version: "v1"}},
 	)
 	if len(list) != 2 {
 		t.Fatalf("%+v", list)
 	}
 	a, b := list[0], list[1]
-	if a.State != "ok" || strings.Join(a.Sources, ",") != "database,lan" || strings.Join(a.Runs, ",") != "auth/v1" || a.Up != 60 {
+	if a.State != "ok" || strings.Join(a.Sources, ",") != "database,lan" ||
+		strings.Join(a.Runs, ",") != "auth/v1" || a.Up != 60 {
 		t.Errorf("%+v", a)
 	}
 	if b.State != "silent" || b.Why != "connect: timeout" || b.Addr != "10.0.0.2:7000" || b.Host != "b" {
@@ -108,13 +112,16 @@ func TestMembersAndTopOnATerminal(t *testing.T) {
 	var b strings.Builder
 	a := newApp(strings.NewReader(""), &b, &b)
 	a.width = func() int { return 80 }
-	long := memberInfo{Process: "launch-site-2-host-17/25499/hoe2y8wk60", Addr: "192.168.100.100:45533", State: "ok,protected",
-		Sources: []string{"database", "lan"}, Release: "v0.1.0-rc.1", Up: 90000, Runs: []string{"auth/v2", "proc/v2"}, Why: "a reason"}
+	long := memberInfo{Process: "launch-site-2-host-17/25499/hoe2y8wk60", Addr: "192.168.100.100:45533",
+		State:   "ok,protected",
+		Sources: []string{"database", "lan"}, Release: "v0.1.0-rc.1", Up: 90000, Runs: []string{"auth/v2", "proc/v2"},
+		Why: "a reason"}
 	if err := a.printMembers("x", []memberInfo{long, long}); err != nil {
 		t.Fatal(err)
 	}
 	rows := topRows([]rate.Rate{
-		{Service: "launch-site-inventory", Version: "2026-11-30-candidate-4", Calls: 123456, Failed: 12.3, P99: 200 * time.Millisecond},
+		{Service: "launch-site-inventory", Version: "2026-11-30-candidate-4", Calls: 123456, Failed: 12.3,
+			P99: 200 * time.Millisecond},
 		{Service: "auth", Version: "v1", Calls: 5, Beyond: true},
 	}, "")
 	if err := a.printTop(topLook{time.Now(), 12, 1, rows}); err != nil {
@@ -125,7 +132,9 @@ func TestMembersAndTopOnATerminal(t *testing.T) {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}
-	for _, want := range []string{"launch-site-inventory", "≤ 200ms", "> 10s", "123456", "1 process did not answer", "a reason"} {
+	for _, want := range []string{
+		"launch-site-inventory", "≤ 200ms", "> 10s", "123456", "1 process did not answer", "a reason",
+	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

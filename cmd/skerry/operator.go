@@ -75,7 +75,8 @@ func (a *app) operatorLsCommand(file *string) *cobra.Command {
 			for _, op := range list {
 				r := operatorRowOf(op)
 				rows = append(rows, r)
-				cells = append(cells, []string{r.Name, r.Fingerprint, strings.Join(r.Namespaces, ","), printable(r.Comment)})
+				cells = append(cells,
+					[]string{r.Name, r.Fingerprint, strings.Join(r.Namespaces, ","), printable(r.Comment)})
 			}
 			if a.flags.json {
 				return a.printJSON(map[string]any{"file": path, "operators": rows})
@@ -159,7 +160,9 @@ shown once and can't be shown again.`,
 				return err
 			}
 			line, public := operatorkey.NewEnvelope()
-			op := sshsig.Operator{Name: operatorkey.Breakglass, Key: public, Namespaces: sshsig.Namespaces, Comment: "envelope"}
+			op := sshsig.Operator{
+				Name: operatorkey.Breakglass, Key: public, Namespaces: sshsig.Namespaces, Comment: "envelope",
+			}
 			if err := keyfile.AddOperator(path, op); err != nil {
 				return problemf("no envelope is made: %w", err)
 			}

@@ -22,23 +22,27 @@ func TestOperatorCommands(t *testing.T) {
 	if err := os.WriteFile(pub, []byte(li.String()+" li@ops-1\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "", exitUsage, "", "site: {operators: /etc/skerry/operators}", "operator", "ls", "-c", writeConfig(t, "cluster: x\n"))
+	want(t, "", exitUsage, "", "site: {operators: /etc/skerry/operators}", "operator", "ls",
+		"-c", writeConfig(t, "cluster: x\n"))
 	want(t, "", exitProblem, "", "skerry operator add NAME KEY.pub", "operator", "ls", "-c", config)
 	want(t, "", exitOK, li.Fingerprint(), "", "operator", "add", "li", pub, "-c", config)
-	want(t, wu.String(), exitOK, wu.Fingerprint(), "", "operator", "add", "wu", "-", "--namespaces", "skerry-policy", "-c", config)
+	want(t, wu.String(), exitOK, wu.Fingerprint(), "", "operator", "add", "wu",
+		"-", "--namespaces", "skerry-policy", "-c", config)
 	for name, c := range map[string]struct {
 		stdin, want string
 		code        int
 		args        []string
 	}{
-		"the same name":  {sshsig.PublicKey{3}.String(), "the operator li stands in line 2", exitProblem, []string{"li", "-"}},
-		"the same key":   {li.String(), "is the one of li", exitProblem, []string{"xu", "-"}},
-		"a pattern":      {sshsig.PublicKey{3}.String(), "is a pattern or a list", exitProblem, []string{"*", "-"}},
-		"escapes":        {sshsig.PublicKey{3}.String(), `\x1b[2J`, exitProblem, []string{"a\x1b[2J", "-"}},
-		"another type":   {"ssh-rsa AAAA", "ssh-keygen -t ed25519", exitProblem, []string{"xu", "-"}},
-		"a private key":  {"-----BEGIN OPENSSH PRIVATE KEY-----\n", "private key", exitProblem, []string{"xu", "-"}},
-		"no file":        {"", "no such file", exitProblem, []string{"xu", filepath.Join(dir, "none.pub")}},
-		"the envelope's": {sshsig.PublicKey{3}.String(), "skerry operator envelope", exitUsage, []string{"breakglass", "-"}},
+		"the same name": {sshsig.PublicKey{3}.String(), "the operator li stands in line 2", exitProblem,
+			[]string{"li", "-"}},
+		"the same key":  {li.String(), "is the one of li", exitProblem, []string{"xu", "-"}},
+		"a pattern":     {sshsig.PublicKey{3}.String(), "is a pattern or a list", exitProblem, []string{"*", "-"}},
+		"escapes":       {sshsig.PublicKey{3}.String(), `\x1b[2J`, exitProblem, []string{"a\x1b[2J", "-"}},
+		"another type":  {"ssh-rsa AAAA", "ssh-keygen -t ed25519", exitProblem, []string{"xu", "-"}},
+		"a private key": {"-----BEGIN OPENSSH PRIVATE KEY-----\n", "private key", exitProblem, []string{"xu", "-"}},
+		"no file":       {"", "no such file", exitProblem, []string{"xu", filepath.Join(dir, "none.pub")}},
+		"the envelope's": {sshsig.PublicKey{3}.String(), "skerry operator envelope", exitUsage,
+			[]string{"breakglass", "-"}},
 	} {
 		code, out, errs := cli(t, c.stdin, append([]string{"operator", "add", "-c", config}, c.args...)...)
 		if code != c.code || !strings.Contains(errs, c.want) || strings.Contains(out+errs, "\x1b") {
@@ -50,14 +54,17 @@ func TestOperatorCommands(t *testing.T) {
 		t.Errorf("operator ls:\n%s", out)
 	}
 	var doc struct{ Operators []operatorRow }
-	if err := json.Unmarshal([]byte(want(t, "", exitOK, "", "", "operator", "ls", "--json", "--file", file)), &doc); err != nil || len(doc.Operators) != 2 || doc.Operators[1].Name != "wu" {
+	text := want(t, "", exitOK, "", "", "operator", "ls", "--json", "--file", file)
+	if err := json.Unmarshal([]byte(text), &doc); err != nil || len(doc.Operators) != 2 ||
+		doc.Operators[1].Name != "wu" {
 		t.Errorf("operator ls --json: %+v, %v", doc, err)
 	}
 	if err := os.Chmod(file, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	want(t, "", exitProblem, "", "chmod go-w "+file, "operator", "ls", "-c", config)
-	want(t, sshsig.PublicKey{3}.String(), exitProblem, "", "chmod go-w "+file, "operator", "add", "xu", "-", "-c", config)
+	want(t, sshsig.PublicKey{3}.String(), exitProblem, "", "chmod go-w "+file, "operator", "add", "xu",
+		"-", "-c", config)
 }
 
 // TestOperatorEnvelope makes an envelope and signs with the printed key.
@@ -72,8 +79,9 @@ func TestOperatorEnvelope(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := operatorkey.Open(t.Context(), operatorkey.Options{Envelope: true, Operators: operators, Namespace: sshsig.Release,
-		Ask: func(string) (string, error) { return strings.ToLower(line[1]), nil }})
+	s, err := operatorkey.Open(t.Context(),
+		operatorkey.Options{Envelope: true, Operators: operators, Namespace: sshsig.Release,
+			Ask: func(string) (string, error) { return strings.ToLower(line[1]), nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +91,8 @@ func TestOperatorEnvelope(t *testing.T) {
 		t.Fatal(err)
 	}
 	key, err := sshsig.Verify(blob, sshsig.Release, []byte("entry"))
-	if name, ok := sshsig.NewOperators(operators...).Find(key, sshsig.Release); err != nil || !ok || name != operatorkey.Breakglass {
+	if name, ok := sshsig.NewOperators(operators...).Find(key, sshsig.Release); err != nil || !ok ||
+		name != operatorkey.Breakglass {
 		t.Errorf("the signature is %q's, %v, %v", name, ok, err)
 	}
 	want(t, "", exitProblem, "", "breakglass stands in line 2 already", "operator", "envelope", "--file", file)

@@ -156,7 +156,8 @@ func TestFrozenAnnouncedProvider(t *testing.T) {
 	cfg := site(t, "")
 	good, _ := pythonClock(t, 8)
 	bad, frozen := pythonClock(t, 8)
-	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", good, "--addr", bad, "--json") // with check tcp
+	// the check is tcp
+	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", good, "--addr", bad, "--json")
 	n := caller(t, cfg, nil)
 	clock := n.Client("clock", func(o *rpc.ServiceOptions) { o.Breaker.Off = true })
 	go func() {
@@ -210,12 +211,15 @@ func TestAnnouncedMultiplexedProvider(t *testing.T) {
 	t.Parallel()
 	cfg := site(t, "")
 	addr, _ := pythonClock(t, 4, "Clock")
-	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", addr, "--check", "thrift:reset", "--prefix", "Clock", "--json")
+	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", addr, "--check", "thrift:reset",
+		"--prefix", "Clock", "--json")
 	seen := states(t, events)
 	eventually(t, "it is listed", func() bool { return seen("listed") })
-	args := []string{"call", "clock", "now", `{"zone":{"name":"UTC"}}`, "-t", clockFile(t), "-c", cfg, "--timeout", patient}
+	args := []string{"call", "clock", "now", `{"zone":{"name":"UTC"}}`, "-t", clockFile(t), "-c", cfg,
+		"--timeout", patient}
 	for _, more := range [][]string{nil, {"--instance", addr, "--protocol", "framed-binary", "--prefix", "Clock"}} {
-		if code, out, errs := cli(t, "", append(args, more...)...); code != exitOK || !strings.Contains(out, "noon in UTC") {
+		if code, out, errs := cli(t, "", append(args, more...)...); code != exitOK ||
+			!strings.Contains(out, "noon in UTC") {
 			t.Errorf("%v: exit code %d\n%s%s", more, code, out, errs)
 		}
 	}
@@ -226,7 +230,8 @@ func TestAnnouncedMultiplexedProvider(t *testing.T) {
 		c.Consumers = map[string]config.Consumer{"bare": {Prefix: "Clock", Timeout: limit}}
 	})
 	eventually(t, "the consumer's prefix is taken", func() bool { return reset(t.Context(), n.Client("bare")) == nil })
-	if code, _, errs := cli(t, "", append(args, "--instance", addr, "--prefix", "Clock")...); code != exitUsage || !strings.Contains(errs, "--protocol") {
+	if code, _, errs := cli(t, "", append(args, "--instance", addr, "--prefix", "Clock")...); code != exitUsage ||
+		!strings.Contains(errs, "--protocol") {
 		t.Errorf("--prefix without --protocol: exit code %d\n%s", code, errs)
 	}
 }
@@ -252,7 +257,9 @@ func TestReleaseOfAnnouncedProviders(t *testing.T) {
 	c.step("ship", "clock", "--version", "v2")
 	c.step("commit")
 	out := c.step("clean")
-	for _, want := range []string{"leave clock/v1 at 127.0.0.1:", "it can't refuse calls", "plain servers above all", "is over"} {
+	for _, want := range []string{
+		"leave clock/v1 at 127.0.0.1:", "it can't refuse calls", "plain servers above all", "is over",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("clean does not say %q:\n%s", want, out)
 		}

@@ -42,7 +42,8 @@ type policyProblem struct {
 func (a *app) checkPolicy(path string) error {
 	text, err := statedir.ReadNamed(path, form.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("there is no file %s; skerry policy check takes the text of a policy, which begins with policy: %s",
+		return usagef("there is no file %s; skerry policy check takes the text of a policy, which begins with "+
+			"policy: %s",
 			path, form.Version)
 	}
 	if err != nil {

@@ -16,14 +16,16 @@ func checkPolicyText(t *testing.T, text string, flags ...string) (out, errs stri
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	code = execute(t.Context(), append([]string{"policy", "check", file}, flags...), strings.NewReader(""), &stdout, &stderr)
+	code = execute(t.Context(), append([]string{"policy", "check", file}, flags...), strings.NewReader(""),
+		&stdout, &stderr)
 	return strings.ReplaceAll(stdout.String(), file, "policy.yaml"), stderr.String(), code
 }
 
 func TestPolicyCheck(t *testing.T) {
 	good := "policy: 1\nservices:\n  auth:\n    timeout: 100ms\n    limits: [{rate: 5, per: site}]\n"
 	out, errs, code := checkPolicyText(t, good)
-	if code != exitOK || errs != "" || !strings.Contains(out, "policy.yaml:4:5: note: services.auth.timeout: 100ms is shorter") ||
+	if code != exitOK || errs != "" ||
+		!strings.Contains(out, "policy.yaml:4:5: note: services.auth.timeout: 100ms is shorter") ||
 		!strings.Contains(out, "policy.yaml: nothing is wrong with it; 1 item for 1 service, 0 plans\n") {
 		t.Errorf("a good text: %d\n%s%s", code, out, errs)
 	}
@@ -49,11 +51,13 @@ func TestPolicyCheck(t *testing.T) {
 	if out, _, code = checkPolicyText(t, good, "--json"); code != exitOK || !strings.Contains(out, `"note": true`) {
 		t.Errorf("a note as JSON: %d\n%s", code, out)
 	}
-	if out, errs, code = checkPolicyText(t, strings.Repeat("#", 600<<10)); code != exitUsage || out != "" || errs == "" {
+	if out, errs, code = checkPolicyText(t, strings.Repeat("#", 600<<10)); code != exitUsage ||
+		out != "" || errs == "" {
 		t.Errorf("a text that is too long: %d\n%.200s%s", code, out, errs)
 	}
 	var stdout, stderr bytes.Buffer
-	if code := execute(t.Context(), []string{"policy", "check", "no-such-file"}, strings.NewReader(""), &stdout, &stderr); code != exitUsage ||
+	if code := execute(t.Context(), []string{"policy", "check", "no-such-file"}, strings.NewReader(""), &stdout,
+		&stderr); code != exitUsage ||
 		!strings.Contains(stderr.String(), "there is no file no-such-file") {
 		t.Errorf("no file: %d\n%s", code, &stderr)
 	}

@@ -50,7 +50,9 @@ that run are answered, and the socket is given up. It returns when that is done;
 a supervisor may stop the program then.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeProgram,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.proxyDrain(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.proxyDrain(cmd.Context(), args[0])
+		},
 	}, &cobra.Command{
 		Use:   "status",
 		Short: "Show this host's programs and what their proxies say of them",
@@ -87,7 +89,8 @@ func (a *app) proxyProgram(name string) (config.Program, error) {
 	g, ok := programs[name]
 	if !ok {
 		names := slices.Sorted(maps.Keys(programs))
-		return g, usagef("the configuration has no program %q under proxy.programs%s", name, suggest.DidYouMean(name, names))
+		return g, usagef("the configuration has no program %q under proxy.programs%s",
+			name, suggest.DidYouMean(name, names))
 	}
 	return g, nil
 }

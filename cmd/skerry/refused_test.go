@@ -39,7 +39,9 @@ func TestRefused(t *testing.T) {
 	}
 
 	code, out, errs = heard(t, "stats", "--refused", "-c", config)
-	for _, want := range []string{"outsiders", " 3  ", "calls for members of the site", "→ store the site's key on that host (skerry key set)"} {
+	for _, want := range []string{
+		"outsiders", " 3  ", "calls for members of the site", "→ store the site's key on that host (skerry key set)",
+	} {
 		if code != exitOK || !strings.Contains(out, want) {
 			t.Errorf("stats --refused: exit code %d, want %q\n%s%s", code, want, out, errs)
 		}
@@ -54,11 +56,13 @@ func TestRefused(t *testing.T) {
 		Kinds map[string]struct{ What, Do string }
 	}
 	if err := json.Unmarshal([]byte(out), &refused); err != nil || code != exitOK || len(refused.Processes) != 1 ||
-		refused.Processes[0].Refused["outsiders"] != 3 || refused.Processes[0].UpS <= 0 || refused.Kinds["outsiders"].Do == "" {
+		refused.Processes[0].Refused["outsiders"] != 3 || refused.Processes[0].UpS <= 0 ||
+		refused.Kinds["outsiders"].Do == "" {
 		t.Errorf("stats --refused --json: exit code %d, %v\n%s%s", code, err, out, errs)
 	}
 	code, out, errs = heard(t, "doctor", "-c", config)
-	if code != exitOK || !strings.Contains(out, "Refused\n") || !strings.Contains(out, "note     3 calls for members of the site") {
+	if code != exitOK || !strings.Contains(out, "Refused\n") ||
+		!strings.Contains(out, "note     3 calls for members of the site") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}
 	if code, _, errs := cli(t, "", "stats", "clock", "--refused", "-c", config); code != exitUsage {
@@ -69,7 +73,9 @@ func TestRefused(t *testing.T) {
 func TestRefusedTable(t *testing.T) {
 	list := []control.Refusals{
 		{Process: "host-1/12/a", Up: 3 * time.Hour, Kinds: map[string]int64{"lan_wrong_key": 120, "outsiders": 2}},
-		{Process: "host-2/7/b", Up: 90 * time.Second, Kinds: map[string]int64{"lan_wrong_key": 4, "denied_promise": 1, "of_tomorrow": 5, "lan_full": 0}},
+		{Process: "host-2/7/b", Up: 90 * time.Second, Kinds: map[string]int64{
+			"lan_wrong_key": 4, "denied_promise": 1, "of_tomorrow": 5, "lan_full": 0,
+		}},
 	}
 	var out bytes.Buffer
 	a := newApp(nil, &out, &out)

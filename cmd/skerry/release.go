@@ -47,15 +47,20 @@ Requests that are under way stay with the versions that they have begun with.
 Every step says what it will do and asks; --yes answers for you.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.PersistentFlags().StringVar(&f.by, "by", "", "`NAME` of the operator, for the audit trail (default: this user and host)")
-	c.PersistentFlags().StringVar(&f.key, "key", os.Getenv("SKERRY_OPERATOR_KEY"), "`FILE` of your key, where site.operators names who may release (default: $SKERRY_OPERATOR_KEY, else a key in ssh-agent)")
+	c.PersistentFlags().StringVar(&f.by, "by", "",
+		"`NAME` of the operator, for the audit trail (default: this user and host)")
+	c.PersistentFlags().StringVar(&f.key, "key", os.Getenv("SKERRY_OPERATOR_KEY"),
+		"`FILE` of your key, where site.operators names who may release (default: $SKERRY_OPERATOR_KEY, else a key "+
+			"in ssh-agent)")
 	c.PersistentFlags().BoolVar(&f.envelope, "envelope", false, "ask for the line of the envelope, and sign by that")
-	c.PersistentFlags().StringArrayVar(&f.dead, "dead", nil, "`PROCESS` (host/pid/epoch, host/pid or host) that you vouch to be dead; may be repeated")
+	c.PersistentFlags().StringArrayVar(&f.dead, "dead", nil,
+		"`PROCESS` (host/pid/epoch, host/pid or host) that you vouch to be dead; may be repeated")
 	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
-	c.AddCommand(a.releaseStartCommand(&f), a.releaseConfigCommand(&f), a.releaseShipCommand(&f),
-		a.releaseCommitCommand(&f),
-		a.releaseRollbackCommand(&f), a.releaseCleanCommand(&f), a.releaseStatusCommand(&f), a.releaseHoldersCommand(&f),
-		a.releaseValidateCommand(&f), a.releaseRefreshCommand(&f), a.releaseAdoptCommand(&f), a.releaseVouchCommand(&f), a.releaseAcknowledgeCommand(&f), a.releaseLogCommand(&f))
+	c.AddCommand(
+		a.releaseStartCommand(&f), a.releaseConfigCommand(&f), a.releaseShipCommand(&f), a.releaseCommitCommand(&f),
+		a.releaseRollbackCommand(&f), a.releaseCleanCommand(&f), a.releaseStatusCommand(&f),
+		a.releaseHoldersCommand(&f), a.releaseValidateCommand(&f), a.releaseRefreshCommand(&f),
+		a.releaseAdoptCommand(&f), a.releaseVouchCommand(&f), a.releaseAcknowledgeCommand(&f), a.releaseLogCommand(&f))
 	return c
 }
 

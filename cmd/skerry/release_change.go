@@ -15,12 +15,16 @@ import (
 // exclusives returns the release with only those modules that may never run two versions
 // at once. concurrents returns it with the others.
 func exclusives(r rollout.Release) rollout.Release {
-	r.Modules = slices.DeleteFunc(slices.Clone(r.Modules), func(m rollout.Module) bool { return !m.Strategy.Exclusive() })
+	r.Modules = slices.DeleteFunc(slices.Clone(r.Modules), func(m rollout.Module) bool {
+		return !m.Strategy.Exclusive()
+	})
 	return r
 }
 
 func concurrents(r rollout.Release) rollout.Release {
-	r.Modules = slices.DeleteFunc(slices.Clone(r.Modules), func(m rollout.Module) bool { return m.Strategy.Exclusive() })
+	r.Modules = slices.DeleteFunc(slices.Clone(r.Modules), func(m rollout.Module) bool {
+		return m.Strategy.Exclusive()
+	})
 	return r
 }
 
@@ -69,8 +73,8 @@ func changePlan(m rollout.Module) []string {
 	}
 	return append(plan, fmt.Sprintf("hold new calls to %s, up to their deadlines, until %s has stopped and %s is up",
 		m.Service, m.Old, m.New),
-		fmt.Sprintf("have %s/%s leave when no request needs it; then you, or the supervisor, start %s", m.Service, m.Old,
-			m.New))
+		fmt.Sprintf("have %s/%s leave when no request needs it; then you, or the supervisor, start %s",
+			m.Service, m.Old, m.New))
 }
 
 // rollbackPlan describes a rollback of such a module.
@@ -88,7 +92,8 @@ func rollbackPlan(s siteState, m rollout.Module) string {
 
 // interrupted tells how to continue an interrupted change.
 func interrupted(r rollout.Release, err error) error {
-	if len(exclusives(r).Modules) == 0 || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+	if len(exclusives(r).Modules) == 0 ||
+		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	switch r.State {
@@ -119,7 +124,8 @@ func changeText(p operator.Progress, drains map[string][]rollout.Blocker) string
 	who, what := strings.Join(p.Runs, ", "), title(p.Service, p.Version)
 	switch {
 	case p.Step == "moment":
-		return fmt.Sprintf("%s: waiting for a moment in which no request needs it; now requests at %s do", p.Service, who)
+		return fmt.Sprintf("%s: waiting for a moment in which no request needs it; now requests at %s do",
+			p.Service, who)
 	case p.Step == "drain":
 		return progress(holdersOf(drains, nil))
 	case p.Step == "leave" && p.Note != "":

@@ -68,7 +68,8 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 		}
 	})
 	if ctx.Err() != nil && !end.Finished() {
-		return problemf("interrupted: the release is not over (%w)\nNext: skerry release clean goes on, from any host", err)
+		return problemf("interrupted: the release is not over (%w)\nNext: skerry release clean goes on, from any host",
+			err)
 	}
 	if err != nil {
 		return err

@@ -51,8 +51,9 @@ to three times --every, and then stays where it is.
 
 This command watches: when it ends early the share stays, and nobody watches.
 The same command goes on; it watches the share that it finds anew.`,
-		Example: "  skerry release commit\n  skerry release commit --ramp 10,50,100 --every 2m --max-failures 1% --max-p99 200ms",
-		Args:    cobra.NoArgs,
+		Example: "  skerry release commit\n" +
+			"  skerry release commit --ramp 10,50,100 --every 2m --max-failures 1% --max-p99 200ms",
+		Args: cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
 			var err error
 			if r.steps, err = parseRamp(steps); err != nil {
@@ -70,7 +71,8 @@ The same command goes on; it watches the share that it finds anew.`,
 	c.Flags().StringVar(&steps, "ramp", "100", "`PERCENTS` of the users, one after the other; the last one is 100")
 	c.Flags().DurationVar(&r.every, "every", 2*time.Minute, "time between two steps of the ramp")
 	spell(c, "every", r.every)
-	c.Flags().StringVar(&failures, "max-failures", "", "roll back when more than this `SHARE` of a new version's calls fail, such as 1%")
+	c.Flags().StringVar(&failures, "max-failures", "",
+		"roll back when more than this `SHARE` of a new version's calls fail, such as 1%")
 	c.Flags().DurationVar(&r.P99, "max-p99", 0, "roll back when more than 1% of a new version's calls take longer")
 	c.Flags().Int64Var(&r.Calls, "min-calls", 50, "`CALLS` of a version at a share, to call it well")
 	return c
@@ -191,7 +193,8 @@ func (s siteState) keepsLog(r rollout.Release) error {
 		return nil
 	}
 	return problemf("commit release %s: without a database the processes keep the log of releases, and all that run "+
-		"now would stop: the release would be forgotten\nNext: start a process that stays, such as one that calls %s, or skerry gateway", r.Name, names(gone))
+		"now would stop: the release would be forgotten\n"+
+		"Next: start a process that stays, such as one that calls %s, or skerry gateway", r.Name, names(gone))
 }
 
 func commitPlan(r rollout.Release, how ramp, g operator.Guard) []string {
@@ -226,7 +229,8 @@ func turned(ctx context.Context, r rollout.Release, err error) error {
 	case errors.Is(err, operator.ErrGuard) && r.Back:
 		return problemf("%w\nNew requests meet %s again.\nNext: skerry release clean", err, olds)
 	case errors.Is(err, operator.ErrGuard):
-		return problemf("%w\nNext: skerry release rollback, with --dead PROCESS for a process that is dead for certain", err)
+		return problemf("%w\nNext: skerry release rollback, with --dead PROCESS for a process that is dead for certain",
+			err)
 	case errors.Is(err, operator.ErrUnjudged):
 		return problemf("%w, and no command watches it\nNext: the same command when there are more calls, or with "+
 			"fewer --min-calls; skerry release commit without bounds; or skerry release rollback", err)
@@ -239,8 +243,8 @@ func turned(ctx context.Context, r rollout.Release, err error) error {
 		return quote.Errorf("%w\nThe release stays at %s as far as is known, and no command watches it\nNext: skerry "+
 			"release status, and the same command goes on", err, percent(r.Share))
 	case ctx.Err() != nil && r.State == rollout.Switched:
-		return problemf("interrupted: the release is committed, and no command watches it\nNext: skerry release clean " +
-			"when you are content, or skerry release rollback")
+		return problemf("interrupted: the release is committed, and no command watches it\n" +
+			"Next: skerry release clean when you are content, or skerry release rollback")
 	}
 	return err
 }

@@ -32,8 +32,9 @@ and commit these, for the guard of this module alone:
 All others are handed to the check command as SKERRY_SETTING_KEY in its
 environment. The command itself is no setting: every process of the site may
 write to the log, so ship takes it from --check or release.yaml only.`,
-		Example: "  skerry release config put auth version=v2 wish=2\n  skerry release config put auth --file auth.yaml",
-		Args:    cobra.MinimumNArgs(1),
+		Example: "  skerry release config put auth version=v2 wish=2\n" +
+			"  skerry release config put auth --file auth.yaml",
+		Args: cobra.MinimumNArgs(1),
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
 			values, err := readSettings(args[1:], files)
 			if err != nil {
@@ -46,8 +47,9 @@ write to the log, so ship takes it from --check or release.yaml only.`,
 	get := &cobra.Command{
 		Use:   "get MODULE [KEY]",
 		Short: "Print settings of a module; of one key the bare value",
-		Long:  "Prints settings of a module, a line each. Of one KEY it prints the bare value;\ncontrol characters in it are made visible on a terminal only.",
-		Args:  cobra.RangeArgs(1, 2),
+		Long: "Prints settings of a module, a line each. Of one KEY it prints the bare value;\n" +
+			"control characters in it are made visible on a terminal only.",
+		Args: cobra.RangeArgs(1, 2),
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
 			_, r, err := openSession(ctx, to)
 			if err != nil {
@@ -118,8 +120,9 @@ func putPlan(r rollout.Release, module string, values map[string]string, known [
 	}
 	for _, key := range slices.Sorted(maps.Keys(kept)) {
 		if !slices.Contains(shipKeys, key) {
-			plan = append(plan, fmt.Sprintf("hand %s to the check command alone, as %s: ship and commit know no such key",
-				key, variableOf(key)))
+			plan = append(plan,
+				fmt.Sprintf("hand %s to the check command alone, as %s: ship and commit know no such key",
+					key, variableOf(key)))
 		}
 	}
 	return append(plan, "change nothing for any request")

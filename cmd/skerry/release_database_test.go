@@ -132,7 +132,8 @@ func (c *crew) try(args ...string) (code int, out string) {
 	c.t.Helper()
 	for range 3 {
 		var errs string
-		code, out, errs = cli(c.t, "", append([]string{"release", "-c", c.config, "--timeout", patient, "--yes"}, args...)...)
+		code, out, errs = cli(c.t, "",
+			append([]string{"release", "-c", c.config, "--timeout", patient, "--yes"}, args...)...)
 		out += errs
 		if !strings.Contains(out, "FROZEN") || !strings.Contains(out, "timeout") || slices.Contains(args, "--timeout") {
 			break

@@ -129,8 +129,8 @@ every host, and make another one: skerry operator envelope.`,
 				return err
 			}
 			if len(s.envelope()) > 0 {
-				return problemf("the step was signed by the envelope's key itself, and acknowledges nothing\nNext: the same " +
-					"command with your own --key")
+				return problemf("the step was signed by the envelope's key itself, and acknowledges nothing\n" +
+					"Next: the same command with your own --key")
 			}
 			r, _ := s.session()
 			return a.stepped(r, "Acknowledged. Next: take the line "+operatorkey.Breakglass+" out of the file of "+

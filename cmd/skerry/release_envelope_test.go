@@ -81,7 +81,8 @@ func TestUseOfTheEnvelopeIsShown(t *testing.T) {
 	}
 	run(exitOK, "", "release", "start", "--by", "ann", "--reason", "spring", "--key", li, "--yes")
 	shown()
-	run(exitOK, "until another operator acknowledges it", "release", "rollback", "--by", "night", "--key", envelope, "--yes")
+	run(exitOK, "until another operator acknowledges it", "release", "rollback", "--by", "night",
+		"--key", envelope, "--yes")
 	shown("2")
 	run(exitProblem, "the key of the envelope has signed generation 2 (roll back, by night", "doctor")
 	run(exitUsage, "by another key", "release", "acknowledge", "--envelope", "--yes")

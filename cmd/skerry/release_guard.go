@@ -66,10 +66,12 @@ func guardPlan(g operator.Guard, r rollout.Release) (plan []string) {
 		}
 		var when []string
 		if b.Failures > 0 {
-			when = append(when, fmt.Sprintf("more than %s of the calls of %s fail", number.Percent(b.Failures, 4)+" %", name))
+			when = append(when, fmt.Sprintf("more than %s of the calls of %s fail",
+				number.Percent(b.Failures, 4)+" %", name))
 		}
 		if b.P99 > 0 {
-			when = append(when, fmt.Sprintf("more than 1 %% of those of %s take longer than %s", name, durationText(b.P99)))
+			when = append(when, fmt.Sprintf("more than 1 %% of those of %s take longer than %s",
+				name, durationText(b.P99)))
 		}
 		plan = append(plan, fmt.Sprintf("roll back when %s; %d calls are needed to call it well",
 			strings.Join(when, ", or "), b.Least()))

@@ -27,7 +27,8 @@ func TestTooOld(t *testing.T) {
 	}
 	f := &findings{area: "Rules"}
 	f.rules([]operator.MemberStatus{{Process: "h/1/a"}, {Process: "h/2/b", Lacks: []string{"future-1"}}})
-	if len(f.list) != 1 || !strings.Contains(string(f.list[0].Text), "h/2/b") || !strings.Contains(string(f.list[0].Text), "future-1") {
+	if len(f.list) != 1 || !strings.Contains(string(f.list[0].Text), "h/2/b") ||
+		!strings.Contains(string(f.list[0].Text), "future-1") {
 		t.Errorf("doctor says %+v", f.list)
 	}
 }

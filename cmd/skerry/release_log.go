@@ -58,7 +58,9 @@ func (a *app) printVerified(s siteState) error {
 			}
 		}
 		steps = append(steps, v)
-		rows = append(rows, []string{e.Generation.String(), e.Hash()[:12], orDash(e.By), strings.TrimSpace(e.Step), signedBy})
+		rows = append(rows, []string{
+			e.Generation.String(), e.Hash()[:12], orDash(e.By), strings.TrimSpace(e.Step), signedBy,
+		})
 	}
 	if a.flags.json {
 		if err := a.printJSON(steps); err != nil {
@@ -96,7 +98,9 @@ func (a *app) printLog(entries []rollout.Entry) error {
 		if !e.At.IsZero() {
 			when = e.At.Local().Format(time.DateTime)
 		}
-		rows = append(rows, []string{e.Generation.String(), when, orDash(e.By), orDash(e.Release), strings.TrimSpace(e.Step)})
+		rows = append(rows, []string{
+			e.Generation.String(), when, orDash(e.By), orDash(e.Release), strings.TrimSpace(e.Step),
+		})
 	}
 	a.printTable([]string{" GENERATION", "WHEN", "BY", "RELEASE", "STEP"}, rows)
 	return nil

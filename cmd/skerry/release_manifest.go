@@ -32,8 +32,11 @@ type module struct {
 	Strategy string            `yaml:"strategy"`                                      // concurrent, blocking or waiting
 	Env      map[string]string `yaml:"env"`                                           // for the check
 	Checking string            `yaml:"check_time"`                                    // time limit of the check
-	Patience time.Duration     `yaml:"patience"`                                      // of strategy waiting; default 30s
-	GiveUp   bool              `yaml:"give_up"`                                       // of waiting: don't switch without a good moment
+
+	// For the strategy waiting: how long to look for a moment in which no request needs the old version (default
+	// 30s), and whether to stop then in place of a switch without such a moment.
+	Patience time.Duration `yaml:"patience"`
+	GiveUp   bool          `yaml:"give_up"`
 
 	// The module's own bounds for the guard of a ramp, which ship stores in the release.
 	MaxFailures string `yaml:"max_failures"`
@@ -130,7 +133,8 @@ const checkKey = "check"
 func checkSettings(values map[string]string) error {
 	if values[checkKey] != "" {
 		return errors.New("check: a release keeps no command, as ship runs none that comes from the site; " +
-			"name it in your own release.yaml (modules: MODULE: {check: COMMAND}), or by skerry release ship MODULE --check COMMAND")
+			"name it in your own release.yaml (modules: MODULE: {check: COMMAND}), " +
+			"or by skerry release ship MODULE --check COMMAND")
 	}
 	for _, key := range []string{"version", "old"} {
 		if v := values[key]; v != "" {
@@ -166,7 +170,8 @@ func checkSettings(values map[string]string) error {
 func moduleOf(values map[string]string) module {
 	m := module{Version: values["version"], Old: values["old"], Strategy: values["strategy"],
 		Env: map[string]string{}, Checking: values["check_time"],
-		MaxFailures: values["max_failures"], MaxP99: values["max_p99"], MinCalls: values["min_calls"], Guard: values["guard"]}
+		MaxFailures: values["max_failures"], MaxP99: values["max_p99"], MinCalls: values["min_calls"],
+		Guard: values["guard"]}
 	m.Wish, _ = strconv.Atoi(values["wish"]) // put has checked it and the values below
 	m.Patience, _ = time.ParseDuration(values["patience"])
 	m.GiveUp = values["give_up"] == "true"

@@ -27,7 +27,8 @@ func TestAStepWaitsForItsDatabase(t *testing.T) {
 	}
 	shipped := make(chan result, 1)
 	go func() {
-		code, out := c.try("ship", "auth", "--version", "v2", "--check", "touch "+gone+"; while [ -e "+gone+" ]; do sleep 0.05; done")
+		code, out := c.try("ship", "auth", "--version", "v2",
+			"--check", "touch "+gone+"; while [ -e "+gone+" ]; do sleep 0.05; done")
 		shipped <- result{code, out}
 	}()
 	eventually(t, "the check runs", func() bool { _, err := os.Stat(gone); return err == nil })

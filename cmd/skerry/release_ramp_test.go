@@ -46,7 +46,9 @@ func TestRampUnderLoad(t *testing.T) {
 			l.more(t, trial.version+trial.version)
 			continue
 		}
-		for _, want := range []string{trial.says, "most at ", "the release is rolled back", "New requests meet auth/v1, proc/v1 again."} {
+		for _, want := range []string{
+			trial.says, "most at ", "the release is rolled back", "New requests meet auth/v1, proc/v1 again.",
+		} {
 			if code != exitProblem || !strings.Contains(out, want) {
 				t.Errorf("%s: exit code %d, want %q in\n%s", trial.version, code, want, out)
 			}

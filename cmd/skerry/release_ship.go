@@ -66,14 +66,16 @@ ships; anything else does not.`,
 		}),
 	}
 	c.Flags().StringVar(&sh.Version, "version", "", "`VERSION` to ship")
-	c.Flags().StringVar(&sh.Old, "old", "", "`VERSION` that serves now (needed when several are listed and no rule names one)")
+	c.Flags().StringVar(&sh.Old, "old", "",
+		"`VERSION` that serves now (needed when several are listed and no rule names one)")
 	c.Flags().IntVar(&sh.Wish, "wish", 0, "`INSTANCES` to wait for (default: as many as the old version has)")
 	c.Flags().StringVar(&sh.Check, "check", "", "`COMMAND` that must succeed")
 	c.Flags().StringVar(&sh.Checking, "check-time", "", "how long the check may take (default 1m)")
 	c.Flags().StringVar(&sh.Strategy, "strategy", "", "concurrent, blocking or waiting")
 	c.Flags().DurationVar(&sh.Patience, "patience", 0, "of the strategy waiting: how long to look for a moment in "+
 		"which no request needs the old version (default 30s)")
-	c.Flags().BoolVar(&sh.GiveUp, "give-up", false, "of the strategy waiting: don't switch when there is no such moment")
+	c.Flags().BoolVar(&sh.GiveUp, "give-up", false,
+		"of the strategy waiting: don't switch when there is no such moment")
 	c.Flags().StringVar(&sh.file, "file", "", "manifest `FILE` (default ./release.yaml)")
 	c.Flags().DurationVar(&sh.wait, "wait", 5*time.Minute, "how long to wait for the instances")
 	spell(c, "wait", sh.wait)
@@ -102,7 +104,8 @@ func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh 
 	var plan []string
 	for _, name := range names {
 		if left := r.Settings[name][checkKey]; left != "" {
-			a.note("%s: the settings of the release name a command, %q. It is not run: no command is taken from the site",
+			a.note("%s: the settings of the release name a command, %q. It is not run: no command is taken from "+
+				"the site",
 				name, left)
 		}
 		plan = append(plan, shipPlan(name, modules[name], r)...)
@@ -162,14 +165,15 @@ func (sh shipping) modules(s siteState, r rollout.Release, manifest map[string]m
 			}
 		}
 		if len(names) == 0 {
-			return nil, nil, errors.New("nothing to ship: name a module, or list modules in release.yaml or by skerry " +
-				"release config put")
+			return nil, nil, errors.New("nothing to ship: name a module, or list modules in release.yaml or " +
+				"by skerry release config put")
 		}
 		slices.Sort(names)
 		names = slices.Compact(names)
 	}
 	if len(names) > 1 && (sh.Version != "" || sh.Old != "" || sh.Check != "") {
-		return nil, nil, errors.New("--version, --old and --check are of one module; name one, or put them into release.yaml")
+		return nil, nil, errors.New(
+			"--version, --old and --check are of one module; name one, or put them into release.yaml")
 	}
 	log, err := s.log()
 	if err != nil {
@@ -200,8 +204,9 @@ func complete(s siteState, name string, m module) (module, error) {
 	if m.Old == "" {
 		others := slices.DeleteFunc(s.running(name), func(v string) bool { return v == m.Version })
 		if len(others) == 0 {
-			return m, fmt.Errorf("ship %s: no process offers another version of it that could serve now; there are %s. A "+
-				"service that is new needs no release: start it", name, sortedOr(s.offered(), "no services with a version"))
+			return m, fmt.Errorf("ship %s: no process offers another version of it that could serve now; there "+
+				"are %s. A service that is new needs no release: start it", name,
+				sortedOr(s.offered(), "no services with a version"))
 		}
 		if len(others) > 1 {
 			return m, fmt.Errorf("ship %s: which version serves now? listed are %s; say --old", name,
@@ -309,12 +314,13 @@ func (a *app) awaitInstances(ctx context.Context, to releases, name string, m mo
 		a.passing("%s/%s: waiting for %s, for %s; %s left", name, m.Version, count(m.Wish-len(up), "instance", "s"),
 			age(time.Since(began)), age(time.Until(end)))
 		if !time.Now().Before(end) {
-			return nil, problemf("ship %s: %d of %d instances of %s are up after %s%s; start them, look at skerry ls %s, "+
-				"or wish for fewer",
+			return nil, problemf("ship %s: %d of %d instances of %s are up after %s%s; start them, look at "+
+				"skerry ls %s, or wish for fewer",
 				name, len(up), m.Wish, m.Version, durationText(wait), listed(unwell), name)
 		}
 		if err := run.Sleep(ctx, instancesEvery); err != nil {
-			return nil, problemf("ship %s: interrupted while it waited for %s/%s; it is not shipped", name, name, m.Version)
+			return nil, problemf("ship %s: interrupted while it waited for %s/%s; it is not shipped",
+				name, name, m.Version)
 		}
 	}
 }
@@ -378,7 +384,8 @@ func (a *app) runCheck(ctx context.Context, name string, m module, r rollout.Rel
 		return problemf("ship %s: the check of %s has not ended within %v: %q; %s is not shipped; give it longer by "+
 			"--check-time, or mend it", name, m.Version, limit, m.Check, name)
 	case err != nil:
-		return problemf("ship %s: the check of %s failed (%w): %q; %s is not shipped", name, m.Version, err, m.Check, name)
+		return problemf("ship %s: the check of %s failed (%w): %q; %s is not shipped",
+			name, m.Version, err, m.Check, name)
 	}
 	a.note("%s/%s: the check passed in %s", name, m.Version, latency(time.Since(began)))
 	return nil

@@ -145,9 +145,10 @@ func (a *app) printOrphans(list []processStatus) {
 	a.printf("\n")
 	a.printTable([]string{"PROCESS", " ORPHANS", "WHERE"}, rows)
 	a.item("", "Orphans belong to no request: each is a trace of its own, and two of one user may meet two versions.\n"+
-		"Name the methods where requests come in under service.entry, hand the handler's ctx on, begin jobs by Node.Begin.")
+		"Name the methods where requests come in under service.entry, hand the handler's ctx on, begin jobs by "+
+		"Node.Begin.")
 	if slices.ContainsFunc(rows, func(row []string) bool { return strings.Contains(row[2], ", an entry, ") }) {
-		a.item("", "A plain client that calls an entry of a version to which the rules send no request knows its address: "+
-			"let it call the other version, or the gateway; rollout.orphans: strict refuses it.")
+		a.item("", "A plain client that calls an entry of a version to which the rules send no request knows its "+
+			"address: let it call the other version, or the gateway; rollout.orphans: strict refuses it.")
 	}
 }

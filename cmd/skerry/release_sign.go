@@ -40,8 +40,10 @@ func (a *app) signer(ctx context.Context, c skerry.Config, f *releaseFlags) (*op
 		options: operatorkey.Options{File: f.key, Envelope: f.envelope, Namespace: sshsig.Release},
 		used: func(s *operatorkey.Signer) {
 			if s.Name() == operatorkey.Breakglass {
-				a.note("signed by the key of the envelope; status and doctor show that until another operator acknowledges it.\n" +
-					"When this is over: skerry release acknowledge, then take its line out of the file of operators, and make another one (skerry operator envelope)")
+				a.note("signed by the key of the envelope; status and doctor show that until another operator " +
+					"acknowledges it.\n" +
+					"When this is over: skerry release acknowledge, then take its line out of the file of operators, " +
+					"and make another one (skerry operator envelope)")
 			}
 		}}, nil
 }

@@ -108,8 +108,8 @@ func (s siteState) whole() error {
 		return problemf("FROZEN: %s", s.Frozen)
 	}
 	if s.Nobody {
-		return unreachablef("no process of the site answers, so nothing is released; start them, and see skerry ls and " +
-			"skerry doctor")
+		return unreachablef("no process of the site answers, so nothing is released; start them, and see " +
+			"skerry ls and skerry doctor")
 	}
 	if !s.Restored {
 		return nil

@@ -58,9 +58,12 @@ type environment struct {
 
 // versionStatus is one version of one service.
 type versionStatus struct {
-	Service   string  `json:"service"`
-	Version   string  `json:"version"`
-	Role      string  `json:"role"`          // live, new, next, preview, backup, going, retired, unshipped, unreleased, any
+	Service string `json:"service"`
+	Version string `json:"version"`
+
+	// Role is live, new, next, preview, backup, going, retired, unshipped, unreleased or any.
+	Role string `json:"role"`
+
 	Share     float64 `json:"share_percent"` // of the new requests
 	Instances int     `json:"instances"`     // up
 }
@@ -188,7 +191,8 @@ func versionsOf(s siteState, log *rollout.Log, r rollout.Release, service string
 	slices.Sort(names)
 	var out []versionStatus
 	for _, v := range slices.Compact(names) {
-		out = append(out, versionStatus{service, v, role(log, r, service, v), share(rule, known, v), len(s.up(service, v))})
+		out = append(out, versionStatus{service, v, role(log, r, service, v), share(rule, known, v),
+			len(s.up(service, v))})
 	}
 	return out
 }

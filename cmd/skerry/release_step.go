@@ -89,11 +89,13 @@ func nextStep(s siteState, r rollout.Release) string {
 		}
 		return "skerry release commit, or rollback"
 	case rollout.Ramping:
-		return "skerry release commit --ramp … goes on, and watches; without such a command nothing is watched; or rollback"
+		return "skerry release commit --ramp … goes on, and watches; without such a command nothing is watched; or " +
+			"rollback"
 	case rollout.Switched:
 		for _, m := range exclusives(r).Modules {
 			if len(s.up(m.Service, m.New)) == 0 {
-				return fmt.Sprintf("START %s %s, its calls wait for it; then skerry release clean, or rollback", m.Service, m.New)
+				return fmt.Sprintf("START %s %s, its calls wait for it; then skerry release clean, or rollback",
+					m.Service, m.New)
 			}
 		}
 		return "skerry release clean, or rollback"
@@ -131,7 +133,8 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 			}
 			for _, m := range r.Modules {
 				if !m.Strategy.Exclusive() && len(s.up(m.Service, m.Old)) == 0 {
-					plan = append(plan, fmt.Sprintf("BREAK %s: no instance of %s is up; start some first", m.Service, m.Old))
+					plan = append(plan, fmt.Sprintf("BREAK %s: no instance of %s is up; start some first",
+						m.Service, m.Old))
 				}
 			}
 			for _, m := range exclusives(r).Modules {
@@ -144,7 +147,8 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 				return interrupted(r, err)
 			}
 			if len(r.Modules) == 0 {
-				return a.stepped(r, "Release "+r.Name+" is given up. It had no modules: nothing has changed for requests.",
+				return a.stepped(r, "Release "+r.Name+
+					" is given up. It had no modules: nothing has changed for requests.",
 					"Next: skerry release clean")
 			}
 			return a.stepped(r, "Release "+r.Name+" is rolled back: new requests meet "+versions(r,

@@ -71,7 +71,8 @@ func (a *app) releaseRefresh(ctx context.Context, to releases, f *releaseFlags, 
 		if discard || i > 0 {
 			verb = "give up"
 		}
-		plan = append(plan, fmt.Sprintf("%s what %s left half-way: %s (generation %v)", verb, e.By, e.Step, e.Generation))
+		plan = append(plan, fmt.Sprintf("%s what %s left half-way: %s (generation %v)",
+			verb, e.By, e.Step, e.Generation))
 	}
 	if len(plan) > 0 {
 		if err := a.confirm(f, append(plan, "bring every process up to date")...); err != nil {
@@ -136,7 +137,8 @@ of rules. status says when it is needed, and shows the logs.`,
 func adoptPlan(s siteState, keep string) []string {
 	plan := []string{"begin a new timeline of generations"}
 	if len(s.Lines) < 2 {
-		return append([]string{"write the steps back that the processes have carried out and the database lacks"}, plan...)
+		return append([]string{"write the steps back that the processes have carried out and the database lacks"},
+			plan...)
 	}
 	for _, l := range s.Lines {
 		verb := "end the log "
@@ -243,13 +245,14 @@ func differences(s siteState) ([]difference, error) {
 	case s.Restored:
 		add(false, s.adopting(), "nothing can be committed: %s", s.Frozen)
 		for _, l := range s.Lines {
-			add(false, "skerry release adopt --keep "+l.Tip.Hash[:12]+" goes on with it", "the log has parted; one is %s",
-				lineText(l))
+			add(false, "skerry release adopt --keep "+l.Tip.Hash[:12]+" goes on with it",
+				"the log has parted; one is %s", lineText(l))
 		}
 	case s.TooOld:
 		add(false, "upgrade skerry on this host", "nothing can be committed from here: %s", s.Frozen)
 	case s.Frozen != "":
-		add(false, "bring it back; until then requests go on and releases wait", "nothing can be committed: %s", s.Frozen)
+		add(false, "bring it back; until then requests go on and releases wait",
+			"nothing can be committed: %s", s.Frozen)
 	}
 	r, open := s.session()
 	if !open {
@@ -269,7 +272,8 @@ func differences(s siteState) ([]difference, error) {
 					countAre(v.Instances))
 			case v.Instances > 0 && v.Role == "any":
 				add(false, "leave one version running, or release the other: skerry release start",
-					"%s runs beside other versions and no rule says which requests meet which: a request may meet both", name)
+					"%s runs beside other versions and no rule says which requests meet which: a request may meet both",
+					name)
 			case v.Instances > 0 && v.Role == "unshipped":
 				add(false, "skerry release ship "+v.Service+" --version "+v.Version+", or stop these processes",
 					"%s is not shipped, and %s listed: they get no calls", name, countAre(v.Instances))
@@ -281,15 +285,17 @@ func differences(s siteState) ([]difference, error) {
 	}
 	for _, e := range s.Pending {
 		add(true, "skerry release refresh, or refresh --discard to give it up",
-			"generation %v (%s, by %s) was promised and is not committed: its command runs, or was cut off", e.Generation, e.Step, e.By)
+			"generation %v (%s, by %s) was promised and is not committed: its command runs, or was cut off",
+			e.Generation, e.Step, e.By)
 	}
 	for _, p := range s.Processes {
 		switch s.stateOf(p, log) {
 		case "too old":
-			add(false, "upgrade skerry there, and start it again", "%s goes by generation %v and can't obey the next one, "+
-				"which needs %q", p.Name, p.Applied, p.Lacks)
+			add(false, "upgrade skerry there, and start it again",
+				"%s goes by generation %v and can't obey the next one, which needs %q", p.Name, p.Applied, p.Lacks)
 		case "behind":
-			add(true, "skerry release refresh", "%s goes by generation %v, the newest is %v", p.Name, p.Applied, log.Last())
+			add(true, "skerry release refresh", "%s goes by generation %v, the newest is %v",
+				p.Name, p.Applied, log.Last())
 		case "forked":
 			mend := "stop it, remove its state directory, and start it again"
 			if s.Restored { // the log of this process may be the one to keep

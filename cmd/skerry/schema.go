@@ -52,7 +52,8 @@ statistics and the release log in them.`,
 		},
 	}
 	for _, role := range postgres.Roles() {
-		users[role] = c.Flags().StringArray("grant-"+string(role), nil, "also grant `ROLE` the rights that "+string(role)+" stands for above")
+		users[role] = c.Flags().StringArray("grant-"+string(role), nil,
+			"also grant `ROLE` the rights that "+string(role)+" stands for above")
 	}
 	c.Flags().BoolVar(&replace, "replace", false, "drop the tables of any version first, with all that is in them")
 	return c

@@ -77,7 +77,9 @@ func internalAt(t *testing.T, addr string) *wire.InternalClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Addr: addr, Site: true}), Site: site})
+	c, err := rpc.NewClient(rpc.ClientConfig{
+		Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Addr: addr, Site: true}), Site: site,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,15 +56,17 @@ P50 of several rows is the mean weighted by calls, P99 the largest.
 --refused asks the running processes instead what they have refused since their
 start: calls, connections and LAN packets of others, by kind, and says what to
 do about each.`,
-		Example: "  skerry stats\n  skerry stats --by version\n  skerry stats auth --by peer --since 10m\n  skerry stats --log '/var/lib/*/stats-*.log' --json",
-		Args:    cobra.MaximumNArgs(1),
+		Example: "  skerry stats\n  skerry stats --by version\n  skerry stats auth --by peer --since 10m\n" +
+			"  skerry stats --log '/var/lib/*/stats-*.log' --json",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				q.service = args[0]
 			}
 			if q.refused {
 				if len(args) > 0 || slices.ContainsFunc([]string{"since", "side", "by", "log"}, cmd.Flags().Changed) {
-					return usagef("--refused counts no calls of services: leave SERVICE, --since, --side, --by and --log out")
+					return usagef("--refused counts no calls of services: leave SERVICE, --since, --side, --by and " +
+						"--log out")
 				}
 				return a.refusedStats(cmd.Context())
 			}
@@ -112,7 +114,8 @@ func (a *app) stats(ctx context.Context, q statsQuery) error {
 		empty = &exitError{exitProblem, nil}
 	}
 	if a.flags.json {
-		return errors.Join(a.printJSON(map[string]any{"source": source, "since": q.since.String(), "rows": rows}), empty)
+		return errors.Join(a.printJSON(map[string]any{"source": source, "since": q.since.String(), "rows": rows}),
+			empty)
 	}
 	if empty != nil {
 		a.item("", "No calls of %s in the last %s in %s.", orAll(q.service), durationText(q.since), source)
@@ -159,8 +162,8 @@ func readStatsLog(pattern string, q statsQuery) ([]health.Row, string, error) {
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, "", problemf("no statistics log matches %s: no process of this host has written one there; name it "+
-			"with --log", pattern)
+		return nil, "", problemf("no statistics log matches %s: no process of this host has written one there; "+
+			"name it with --log", pattern)
 	case err != nil:
 		return nil, "", err
 	case bad > 0:
@@ -180,7 +183,8 @@ func (a *app) statsTable(rows []health.Row, by string) {
 	for i := range rows {
 		r := &rows[i]
 		table = append(table, []string{r.Service, orDash(r.Version), orDash(r.Method), r.Side.String(), orDash(r.Peer),
-			strconv.FormatInt(r.Calls(), 10), failedShare(r), latency(r.P50), latency(r.P99), latency(r.Max), failureKinds(r)})
+			strconv.FormatInt(r.Calls(), 10), failedShare(r), latency(r.P50), latency(r.P99), latency(r.Max),
+			failureKinds(r)})
 	}
 	drop := map[string][]int{"method": {4}, "version": {4, 2}, "service": {4, 2, 1}}[by]
 	for _, column := range drop { // from the right

@@ -46,14 +46,18 @@ func openTerminal(t *testing.T, columns int) (screen, command *os.File) {
 // each row is one line.
 func TestTheTerminalIsMeasured(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "operators")
-	op := sshsig.Operator{Name: "zhang.wei", Key: sshsig.PublicKey{1}, Namespaces: sshsig.Namespaces, Comment: "zhang.wei@launch-control-7"}
+	op := sshsig.Operator{
+		Name: "zhang.wei", Key: sshsig.PublicKey{1}, Namespaces: sshsig.Namespaces,
+		Comment: "zhang.wei@launch-control-7",
+	}
 	if err := keyfile.AddOperator(file, op); err != nil {
 		t.Fatal(err)
 	}
 	for columns, lines := range map[int]int{80: 4, 200: 2, 0: 2} {
 		screen, command := openTerminal(t, columns)
 		var errs bytes.Buffer
-		if code := execute(t.Context(), []string{"operator", "ls", "--file", file}, strings.NewReader(""), command, &errs); code != exitOK {
+		args := []string{"operator", "ls", "--file", file}
+		if code := execute(t.Context(), args, strings.NewReader(""), command, &errs); code != exitOK {
 			t.Fatalf("exit code %d: %s", code, errs.String())
 		}
 		shown := make([]byte, 1<<16)

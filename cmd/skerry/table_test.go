@@ -52,7 +52,8 @@ func TestTablesFitTheTerminal(t *testing.T) {
 			checkWidth(t, fmt.Sprintf("%d columns", n), text, width)
 			for _, r := range cut {
 				for _, word := range slices.Concat(words(strings.Join(r, " "))) {
-					if word = strings.Trim(word, " "); cells(word) <= 30 && word != "-" && !strings.Contains(text, word) {
+					if word = strings.Trim(word, " "); cells(word) <= 30 && word != "-" &&
+						!strings.Contains(text, word) {
 						t.Fatalf("%d columns in %d cells: %q is lost:\n%s", n, width, word, text)
 					}
 				}
@@ -87,14 +88,18 @@ func TestEveryTableIn80Columns(t *testing.T) {
 	h.Why, h.Service = "holding", "auth"
 	row := filled[health.Row]()
 	row.Service, row.Side = "launch-site-inventory", health.Client
-	refused := control.Refusals{Process: "launch-control-7/31245/9f8e7d6c5b4a", Up: time.Hour, Kinds: map[string]int64{}}
+	refused := control.Refusals{
+		Process: "launch-control-7/31245/9f8e7d6c5b4a", Up: time.Hour, Kinds: map[string]int64{},
+	}
 	for _, k := range refusal.All() {
 		refused.Kinds[k.Name] = 1 << 40
 	}
 	status := filled[releaseStatus]()
 	status.Versions[0].Service, status.Processes[0].Why, status.Frozen = "launch-site-inventory", longText, longText
-	status.Processes[0].Name, status.Processes[0].Runs = "launch-control-7/31245/9f8e7d6c5b4a", []string{"auth/v1", "proc/2026.11.30"}
-	status.Logs[0].Step, status.Environments[0].Versions = longText, map[string]string{"auth": "v1", "proc": "v2", "launch": "2026.11.30"}
+	status.Processes[0].Name = "launch-control-7/31245/9f8e7d6c5b4a"
+	status.Processes[0].Runs = []string{"auth/v1", "proc/2026.11.30"}
+	status.Logs[0].Step = longText
+	status.Environments[0].Versions = map[string]string{"auth": "v1", "proc": "v2", "launch": "2026.11.30"}
 	entry := filled[rollout.Entry]()
 	entry.Step, entry.By = "start: "+longText, "zhang.wei@launch-control-7"
 	line := func(print func(*app)) func(*app) error {
@@ -112,7 +117,9 @@ func TestEveryTableIn80Columns(t *testing.T) {
 		},
 		"log": func(a *app) error { return a.printLog([]rollout.Entry{entry}) },
 		"log --verify": func(a *app) error {
-			return a.printVerified(siteState{Entries: []rollout.Entry{entry}, Signers: []signer{{"", errors.New(longText)}}})
+			return a.printVerified(siteState{
+				Entries: []rollout.Entry{entry}, Signers: []signer{{"", errors.New(longText)}},
+			})
 		},
 		"a plan": func(a *app) error {
 			plan := append(shipPlan("m4rk", filled[module](), r), commitPlan(r, ramp{}, operator.Guard{})...)

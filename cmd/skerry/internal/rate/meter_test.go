@@ -47,7 +47,9 @@ func TestRatesAreGrowth(t *testing.T) {
 	}
 	// a was silent and answers with other counters, so it gets a new baseline.
 	read(4*time.Second, map[string][]Counter{"b": {counter(false, "", 5000, 0, 0)}})
-	got = read(5*time.Second, map[string][]Counter{"a": {counter(false, "", 9000, 0, 0)}, "b": {counter(false, "", 4000, 0, 0)}})
+	got = read(5*time.Second, map[string][]Counter{
+		"a": {counter(false, "", 9000, 0, 0)}, "b": {counter(false, "", 4000, 0, 0)},
+	})
 	if len(got) != 1 || got[0].Calls != 0 {
 		t.Errorf("after a silence, and a counter that shrank: %+v", got)
 	}
