@@ -146,7 +146,8 @@ func pace(w http.ResponseWriter, r *http.Request, idle time.Duration, sent func(
 		return nil
 	}
 	b := &pacedBody{
-		ReadCloser: r.Body, conn: http.NewResponseController(w), idle: idle, left: idle, sent: sent, plain: r.ProtoMajor == 1,
+		ReadCloser: r.Body, conn: http.NewResponseController(w), idle: idle, left: idle, sent: sent,
+		plain: r.ProtoMajor == 1,
 	}
 	if b.plain {
 		b.client, _ = r.Context().Value(clientKey{}).(*client)

@@ -71,7 +71,8 @@ func TestBrowser(t *testing.T) {
 	edge := s.gate()
 	for fragment, want := range map[string]string{"": "v1", "#m-123": "v2", "#guessed": "v1"} {
 		profile := t.TempDir()
-		if text := chromium(t, profile, "--dump-dom", edge.URL+"/"+fragment); strings.Count(text, ">"+want+"</b>") != 3 {
+		text := chromium(t, profile, "--dump-dom", edge.URL+"/"+fragment)
+		if strings.Count(text, ">"+want+"</b>") != 3 {
 			t.Errorf("with %q want %s everywhere: %s", fragment, want, text)
 		}
 		if pictures := os.Getenv("BROWSER_PICTURES"); pictures != "" {
@@ -86,7 +87,8 @@ func chromium(t *testing.T, profile string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	args = append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + profile, "--timeout=3000"}, args...)
+	args = append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + profile,
+		"--timeout=3000"}, args...)
 	out, err := exec.CommandContext(ctx, "chromium", args...).Output()
 	if err != nil {
 		t.Fatalf("chromium %v: %v", args, err)

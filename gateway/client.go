@@ -113,7 +113,8 @@ func (c *client) linger() {
 		default:
 		}
 		now := time.Now()
-		if now.Sub(begun) >= lingerTime || now.Sub(heard) >= lingerIdle || c.Conn.SetReadDeadline(now.Add(lingerStep)) != nil {
+		if now.Sub(begun) >= lingerTime || now.Sub(heard) >= lingerIdle ||
+			c.Conn.SetReadDeadline(now.Add(lingerStep)) != nil {
 			return
 		}
 		n, err := c.Conn.Read(piece)

@@ -46,13 +46,16 @@ func TestClientsThatCloseTheirSendingSide(t *testing.T) {
 		ends    time.Duration // of the request at the service, after the request
 		want    string        // in what the client reads
 	}{
-		"at once":              {get, 0, func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
-		"at once, by HTTP/1.0": {"GET /x HTTP/1.0\r\n\r\n", 0, func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
-		"soon":                 {get, 4 * time.Second, func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
-		"late":                 {get, 6 * time.Second, func(h halves) { h.CloseWrite() }, 6 * time.Second, ""},
-		"with a body":          {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 0, func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
-		"and then everything":  {"GET /talk HTTP/1.1\r\nHost: a\r\n\r\n", time.Second, func(h halves) { h.Close() }, 10 * time.Second, ""},
-		"everything, late":     {get, 6 * time.Second, func(h halves) { h.Close() }, 6 * time.Second, ""},
+		"at once": {get, 0, func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
+		"at once, by HTTP/1.0": {"GET /x HTTP/1.0\r\n\r\n", 0, func(h halves) { h.CloseWrite() },
+			20 * time.Second, "end"},
+		"soon": {get, 4 * time.Second, func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
+		"late": {get, 6 * time.Second, func(h halves) { h.CloseWrite() }, 6 * time.Second, ""},
+		"with a body": {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 0,
+			func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
+		"and then everything": {"GET /talk HTTP/1.1\r\nHost: a\r\n\r\n", time.Second, func(h halves) { h.Close() },
+			10 * time.Second, ""},
+		"everything, late": {get, 6 * time.Second, func(h halves) { h.Close() }, 6 * time.Second, ""},
 		"before a long silence": {"GET /silent HTTP/1.1\r\nHost: a\r\n\r\n", 0, func(h halves) { h.CloseWrite() },
 			60 * time.Second, "begin"},
 	} {
@@ -92,7 +95,8 @@ func TestClientsThatCloseTheirSendingSide(t *testing.T) {
 				time.AfterFunc(c.closes, func() { c.close(user) })
 				answer, _ := io.ReadAll(user)
 				time.Sleep(2 * time.Minute)
-				if ended := time.Duration(ended.Load()); ended != c.ends || !strings.Contains(string(answer), c.want) || c.want == "" && strings.Contains(string(answer), "end") {
+				if ended := time.Duration(ended.Load()); ended != c.ends || !strings.Contains(string(answer), c.want) ||
+					c.want == "" && strings.Contains(string(answer), "end") {
 					t.Errorf("the service was done after %v, want %v; the answer: %q", ended, c.ends, answer)
 				}
 				if n := w.traces(); n != 0 {
@@ -113,7 +117,8 @@ func TestNoWaitForClientsThatMayBeGone(t *testing.T) {
 		fmt.Fprint(user, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
 		time.AfterFunc(time.Second, func() { user.CloseWrite() })
 		status, text := answerFrom(user)
-		if took := time.Since(begun); status != http.StatusServiceUnavailable || took != time.Second || !strings.Contains(text, "not executed") {
+		if took := time.Since(begun); status != http.StatusServiceUnavailable || took != time.Second ||
+			!strings.Contains(text, "not executed") {
 			t.Errorf("%d %s after %v", status, text, took)
 		}
 		if a.waits.Load() != 0 {
@@ -133,8 +138,10 @@ func TestBodiesOfRefusedRequestsAreDropped(t *testing.T) {
 		accept int           // bytes that the gateway reads at least
 		most   time.Duration // that the connection lasts
 	}{
-		"a body that comes":   {"Content-Length: 1000000", 1_000_000, 10 * time.Millisecond, 1_000_000, 20 * time.Second},
-		"a body of chunks":    {"Transfer-Encoding: chunked", 1_000_000, 10 * time.Millisecond, 1_000_000, 20 * time.Second},
+		"a body that comes": {"Content-Length: 1000000", 1_000_000, 10 * time.Millisecond, 1_000_000,
+			20 * time.Second},
+		"a body of chunks": {"Transfer-Encoding: chunked", 1_000_000, 10 * time.Millisecond, 1_000_000,
+			20 * time.Second},
 		"a body that stops":   {"Content-Length: 1000000", 10_000, 0, 10_000, 7 * time.Second},
 		"a body that drips":   {"Content-Length: 1000000", 1_000_000, 2 * time.Second, 10_000, 32 * time.Second},
 		"a body without end":  {"Transfer-Encoding: chunked", 1 << 30, 0, lingerBytes, 2 * time.Second},
@@ -163,7 +170,8 @@ func TestBodiesOfRefusedRequestsAreDropped(t *testing.T) {
 				rest, err := io.ReadAll(reader)
 				took := time.Since(begun)
 				if sent < c.accept || took > c.most || err != nil || strings.Contains(string(rest), "HTTP/1.1") {
-					t.Errorf("%d bytes were taken in %v, want %d in at most %v; then %.100q, %v", sent, took, c.accept, c.most, rest, err)
+					t.Errorf("%d bytes were taken in %v, want %d in at most %v; then %.100q, %v",
+						sent, took, c.accept, c.most, rest, err)
 				}
 				if arrived := w.arrived(); arrived != "" {
 					t.Errorf("the service got %.100q", arrived)

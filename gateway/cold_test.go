@@ -31,7 +31,8 @@ func TestRequestsWaitForTheRules(t *testing.T) {
 	if status, text := ask(t, http.MethodGet, edge.URL+"/", ""); text != "v2" {
 		t.Errorf("the first request: %d %s", status, text)
 	}
-	if status, text := ask(t, http.MethodGet, edge.URL+"/healthy", ""); status != http.StatusOK || !strings.HasPrefix(text, "ok, rules 2") {
+	if status, text := ask(t, http.MethodGet, edge.URL+"/healthy", ""); status != http.StatusOK ||
+		!strings.HasPrefix(text, "ok, rules 2") {
 		t.Errorf("then: %d %s", status, text)
 	}
 }

@@ -136,7 +136,8 @@ func (c Config) Validate() error {
 		}
 		key := tableKey{host, pathKey(segments)}
 		if first, twice := seen[key]; twice {
-			all = append(all, fmt.Errorf("gateway: routes[%d]: %s%s is the path of routes[%d] already", i, r.Host, r.Path, first))
+			all = append(all, fmt.Errorf("gateway: routes[%d]: %s%s is the path of routes[%d] already",
+				i, r.Host, r.Path, first))
 		}
 		seen[key] = i
 	}
@@ -169,7 +170,8 @@ func (r Route) place() (host string, segments []string, err error) {
 // methodName maps a method to a name for statistics, so that the names are few.
 func methodName(method string) string {
 	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions:
 		return method
 	}
 	return "other"

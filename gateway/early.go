@@ -46,9 +46,9 @@ func (a *answering) Close() error {
 // there (RFC 9110, 6.5.1).
 var noTrailer = map[string]bool{
 	"Authorization": true, "Cookie": true, "Set-Cookie": true, "Host": true, "Te": true, "Expect": true, "Range": true,
-	"Max-Forwards": true, "Cache-Control": true, "Pragma": true, "Connection": true, "Keep-Alive": true, "Upgrade": true,
-	"Age": true, "Date": true, "Vary": true, "Warning": true, "Trailer": true, "Transfer-Encoding": true, "Origin": true,
-	headerBaggage: true, headerTrace: true, headerState: true,
+	"Max-Forwards": true, "Cache-Control": true, "Pragma": true, "Connection": true, "Keep-Alive": true,
+	"Upgrade": true, "Age": true, "Date": true, "Vary": true, "Warning": true, "Trailer": true,
+	"Transfer-Encoding": true, "Origin": true, headerBaggage: true, headerTrace: true, headerState: true,
 }
 
 // trailersOf returns the fields that a client has announced for the end of the body and that may

@@ -17,8 +17,10 @@ func TestRequestTrailersPass(t *testing.T) {
 	}
 	inWorld(t, handler, func(w *world) {
 		answer := w.say("POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n" +
-			"Trailer: X-Sum, Baggage, X-Forwarded-For, X-Real-Ip, Authorization, Content-Type\r\n\r\n4\r\nbody\r\n0\r\n" +
-			"X-Sum: 7\r\nBaggage: skerry-rollout=x\r\nX-Forwarded-For: evil\r\nX-Real-Ip: evil\r\nAuthorization: evil\r\nContent-Type: evil\r\nX-Late: evil\r\n\r\n")
+			"Trailer: X-Sum, Baggage, X-Forwarded-For, X-Real-Ip, Authorization, Content-Type\r\n\r\n4\r\n" +
+			"body\r\n0\r\n" +
+			"X-Sum: 7\r\nBaggage: skerry-rollout=x\r\nX-Forwarded-For: evil\r\nX-Real-Ip: evil\r\n" +
+			"Authorization: evil\r\nContent-Type: evil\r\nX-Late: evil\r\n\r\n")
 		if !strings.Contains(answer, "4 <nil> map[X-Sum:[7]]") {
 			t.Errorf("the service: %q", answer)
 		}
@@ -33,10 +35,12 @@ func TestExpectCostsNoWait(t *testing.T) {
 	inWorld(t, takeAll, func(w *world) {
 		const size = resendLimit + 1000
 		begun := time.Now()
-		answer := w.say(fmt.Sprintf("POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n%s",
+		answer := w.say(fmt.Sprintf("POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n"+
+			"Expect: 100-continue\r\n\r\n%s",
 			size, strings.Repeat("x", size)))
 		took := time.Since(begun)
-		if !strings.HasPrefix(answer, "HTTP/1.1 100") || !strings.Contains(answer, fmt.Sprint(size, " <nil>")) || took >= time.Second {
+		if !strings.HasPrefix(answer, "HTTP/1.1 100") || !strings.Contains(answer, fmt.Sprint(size, " <nil>")) ||
+			took >= time.Second {
 			t.Errorf("after %v: %q", took, answer)
 		}
 		if strings.Contains(w.arrived(), "Expect") {

@@ -27,7 +27,9 @@ import (
 )
 
 // echoHeaders answers with the received headers.
-var echoHeaders = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = json.NewEncoder(w).Encode(r.Header) })
+var echoHeaders = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	_ = json.NewEncoder(w).Encode(r.Header)
+})
 
 const outside = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -41,7 +43,8 @@ func TestForgedTokensAreStripped(t *testing.T) {
 	forged := rollout.Token{Generation: rollout.Generation{N: 1}, Seed: 7, Mark: "m"}.String()
 	status, text := ask(t, http.MethodGet, edge.URL, "",
 		"Baggage", "a=1,skerry-rollout="+forged, "Baggage", " Skerry-Rollout ="+forged+";x=y, skerry-mark=m,b=2",
-		"Connection", "baggage, traceparent", "Traceparent", outside, "Tracestate", "x=1", "Skerry-Refused", "no", "X-Forwarded-For", "10.9.9.9")
+		"Connection", "baggage, traceparent", "Traceparent", outside, "Tracestate", "x=1", "Skerry-Refused", "no",
+		"X-Forwarded-For", "10.9.9.9")
 	var got http.Header
 	if err := json.Unmarshal([]byte(text), &got); err != nil || status != http.StatusOK {
 		t.Fatalf("%d %s: %v", status, text, err)
@@ -54,14 +57,17 @@ func TestForgedTokensAreStripped(t *testing.T) {
 	if p := got.Get("Traceparent"); p[3:35] != outside[3:35] || p == outside || got.Get("Tracestate") != "x=1" {
 		t.Errorf("traceparent %s, tracestate %s", p, got.Get("Tracestate"))
 	}
-	if got.Get("Skerry-Refused") != "" || got.Get("X-Forwarded-For") != "127.0.0.1" || token.Seed != rollout.SeedOf(outside[3:35]) {
+	if got.Get("Skerry-Refused") != "" || got.Get("X-Forwarded-For") != "127.0.0.1" ||
+		token.Seed != rollout.SeedOf(outside[3:35]) {
 		t.Errorf("%v", got)
 	}
 }
 
 func TestWebSocketPasses(t *testing.T) {
 	s := newSite(t)
-	s.web(s.node, "v1", gateway.Join(s.node, "web", "v1", websocket.Handler(func(c *websocket.Conn) { _, _ = io.Copy(c, c) })))
+	s.web(s.node, "v1", gateway.Join(s.node, "web", "v1", websocket.Handler(func(c *websocket.Conn) {
+		_, _ = io.Copy(c, c)
+	})))
 	s.append(nil, only("v1", "web"))
 	edge := s.gate()
 	c, err := websocket.Dial("ws"+strings.TrimPrefix(edge.URL, "http"), "", edge.URL)
@@ -163,7 +169,8 @@ func TestDeathOfAnUpstream(t *testing.T) {
 					continue
 				}
 				posts.Add(1)
-				if status, _ := ask(t, http.MethodPost, edge.URL, "x", "X-Id", fmt.Sprint(k, "/", i)); status != http.StatusOK {
+				status, _ := ask(t, http.MethodPost, edge.URL, "x", "X-Id", fmt.Sprint(k, "/", i))
+				if status != http.StatusOK {
 					lost.Add(1)
 				}
 			}
@@ -198,7 +205,8 @@ func TestUnsentBodiesGoElsewhere(t *testing.T) {
 	edge := s.gate()
 	for _, size := range []int{0, 10, 1 << 20} {
 		for range 4 {
-			if status, text := ask(t, http.MethodPost, edge.URL, strings.Repeat("x", size)); status != http.StatusOK || text != fmt.Sprint(size) {
+			if status, text := ask(t, http.MethodPost, edge.URL, strings.Repeat("x", size)); status != http.StatusOK ||
+				text != fmt.Sprint(size) {
 				t.Errorf("%d bytes: %d %s", size, status, text)
 			}
 		}
@@ -226,10 +234,14 @@ func TestRoutes(t *testing.T) {
 	s := newSite(t)
 	s.web(s.node, "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Path) }))
 	edge := s.gate(func(c *gateway.Config) {
-		c.Routes = []gateway.Route{{Path: "/api", Service: "web"}, {Path: "/cut/", Service: "web", Strip: true}, {Path: "/", Host: "other", Service: "web"}}
+		c.Routes = []gateway.Route{{Path: "/api", Service: "web"}, {Path: "/cut/", Service: "web", Strip: true},
+			{Path: "/", Host: "other", Service: "web"}}
 	})
-	for path, want := range map[string]string{"/api": "/api", "/api/x": "/api/x", "/cut/a/b": "/a/b", "/cut": "/", "/apix": "nothing is served here"} {
-		if _, text := ask(t, http.MethodGet, edge.URL+path, ""); text != want && !strings.HasPrefix(text, want+"\nrequest ") {
+	for path, want := range map[string]string{
+		"/api": "/api", "/api/x": "/api/x", "/cut/a/b": "/a/b", "/cut": "/", "/apix": "nothing is served here",
+	} {
+		if _, text := ask(t, http.MethodGet, edge.URL+path, ""); text != want &&
+			!strings.HasPrefix(text, want+"\nrequest ") {
 			t.Errorf("%s: %q, want %q", path, text, want)
 		}
 	}
@@ -245,7 +257,8 @@ func TestRoutes(t *testing.T) {
 		"timeout -1s is negative":    {{Path: "/", Service: "web", Timeout: -time.Second}},
 		"service \"a b\": character": {{Path: "/", Service: "a b"}},
 	} {
-		if _, err := gateway.New(s.node, gateway.Config{Routes: routes}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := gateway.New(s.node, gateway.Config{Routes: routes}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %s", routes, err, want)
 		}
 	}
@@ -283,7 +296,8 @@ func TestHeaderLimits(t *testing.T) {
 		header int
 		want   int
 	}{{"/", 100, 200}, {"/", 20 << 10, http.StatusRequestHeaderFieldsTooLarge}, {"/big", 0, http.StatusBadGateway}} {
-		if status, _ := ask(t, http.MethodGet, "http://"+addr+c.path, "", "X-Own", strings.Repeat("x", c.header)); status != c.want {
+		own := strings.Repeat("x", c.header)
+		if status, _ := ask(t, http.MethodGet, "http://"+addr+c.path, "", "X-Own", own); status != c.want {
 			t.Errorf("%s with %d bytes: %d, want %d", c.path, c.header, status, c.want)
 		}
 	}
@@ -340,7 +354,8 @@ func TestThriftEdge(t *testing.T) {
 	edge := s.gate(func(c *gateway.Config) {
 		c.MaxJSON = 1000
 		c.Routes = []gateway.Route{{Path: "/auth", Service: "auth", Thrift: "../examples/portal/idl/auth.thrift"},
-			{Path: "/none", Service: "nobody", Thrift: "../examples/portal/idl/auth.thrift", Timeout: 2500 * time.Millisecond}}
+			{Path: "/none", Service: "nobody", Thrift: "../examples/portal/idl/auth.thrift",
+				Timeout: 2500 * time.Millisecond}}
 	})
 	for _, c := range []struct {
 		method, path, body string
@@ -349,7 +364,8 @@ func TestThriftEdge(t *testing.T) {
 	}{
 		{"POST", "/auth/verify", `{"token":"x"}`, 200, `"v2"`},
 		{"POST", "/auth/getToken", `{"user":"al","secret":"s"}`, 200, `"value":"v2"`},
-		{"POST", "/auth/getToken", `{"user":"al","secret":"wrong"}`, 422, `{"exception":"Denied","fields":{"reason":"wrong secret"}}`},
+		{"POST", "/auth/getToken", `{"user":"al","secret":"wrong"}`, 422,
+			`{"exception":"Denied","fields":{"reason":"wrong secret"}}`},
 		{"POST", "/auth/getToken", `{"usr":"al"}`, 400, "usr"},
 		{"POST", "/auth/nothing", `{}`, 404, "getToken, verify"},
 		{"GET", "/auth/verify", ``, 405, "by POST"},
@@ -361,7 +377,8 @@ func TestThriftEdge(t *testing.T) {
 			t.Errorf("%s %s %.40s: %d %s, want %d %s", c.method, c.path, c.body, status, text, c.status, c.want)
 		}
 	}
-	if status, _ := ask(t, http.MethodPost, edge.URL+"/auth/verify", "{}", "Content-Type", "text/plain"); status != http.StatusUnsupportedMediaType {
+	status, _ := ask(t, http.MethodPost, edge.URL+"/auth/verify", "{}", "Content-Type", "text/plain")
+	if status != http.StatusUnsupportedMediaType {
 		t.Errorf("a form is status %d", status)
 	}
 }
@@ -390,7 +407,8 @@ func TestTraceMiddleware(t *testing.T) {
 	}), func(e *gateway.Entry) { e.Name = "pages" })
 	server := httptest.NewServer(h)
 	defer server.Close()
-	_, text := ask(t, http.MethodGet, server.URL, "", "Baggage", "skerry-rollout=x,a=1", "X-B3-TraceId", "a3ce929d0e0e4736", "X-B3-SpanId", "00f067aa0ba902b7")
+	_, text := ask(t, http.MethodGet, server.URL, "", "Baggage", "skerry-rollout=x,a=1", "X-B3-TraceId",
+		"a3ce929d0e0e4736", "X-B3-SpanId", "00f067aa0ba902b7")
 	if want := "1 a=1 0000000000000000a3ce929d0e0e4736"; text != want {
 		t.Errorf("%q, want %q", text, want)
 	}
@@ -406,7 +424,8 @@ func TestJoinRefuses(t *testing.T) {
 	s.append(nil, only("v1", "web"))
 	late := s.write(nil, only("v2", "web"))
 	var runs atomic.Int64
-	server := httptest.NewServer(gateway.Join(s.node, "web", "v1", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { runs.Add(1) })))
+	server := httptest.NewServer(
+		gateway.Join(s.node, "web", "v1", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { runs.Add(1) })))
 	defer server.Close()
 	status := func(g uint64) int {
 		token := s.log.TokenAt(rollout.Generation{N: g}, 1, "").String()

@@ -34,7 +34,9 @@ func Example() {
 	}
 	defer node.Close()
 	for _, version := range []string{"v1", "v2"} {
-		pages := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello from", version) })
+		pages := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintln(w, "hello from", version)
+		})
 		server := httptest.NewServer(gateway.Join(node, "web", version, pages))
 		defer server.Close()
 		addr := server.Listener.Addr().(*net.TCPAddr)

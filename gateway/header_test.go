@@ -24,7 +24,8 @@ func TestTraceOfARequest(t *testing.T) {
 		{header("Traceparent", "00-"+id+"-"+span+"-00", "Tracestate", "a=1"), id, "00", true},
 		{header("Traceparent", "00-"+id+"-"+span+"-01", "Traceparent", "00-"+id+"-"+span+"-01"), "", "01", false},
 		{header("Traceparent", "00-"+strings.ToUpper(id)+"-"+span+"-01", "Tracestate", "a=1"), "", "01", false},
-		{header("Traceparent", "nonsense", "X-B3-TraceId", id, "X-B3-SpanId", span, "X-B3-Sampled", "0"), id, "00", false},
+		{header("Traceparent", "nonsense", "X-B3-TraceId", id, "X-B3-SpanId", span, "X-B3-Sampled", "0"),
+			id, "00", false},
 		{header("X-B3-TraceId", id), id, "01", false},
 		{header("X-B3-TraceId", id[16:], "X-B3-SpanId", span), "0000000000000000" + id[16:], "01", false},
 		{header("B3", id+"-"+span+"-0"), id, "00", false},
@@ -33,7 +34,8 @@ func TestTraceOfARequest(t *testing.T) {
 		{header(), "", "01", false},
 	} {
 		got, state := traceOf(c.header)
-		if c.id != "" && traceID(got) != c.id || c.id == "" && traceID(got) == id || got[53:] != c.flags || (state != "") != c.stateStaysA {
+		if c.id != "" && traceID(got) != c.id || c.id == "" && traceID(got) == id || got[53:] != c.flags ||
+			(state != "") != c.stateStaysA {
 			t.Errorf("%v: %s %q", c.header, got, state)
 		}
 	}
@@ -56,7 +58,8 @@ func TestBaggageFromOutside(t *testing.T) {
 }
 
 func FuzzHeaders(f *testing.F) {
-	f.Add("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1,skerry-rollout=x", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1")
+	f.Add("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1,skerry-rollout=x",
+		"4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1")
 	f.Fuzz(func(t *testing.T, parent, baggage, b3 string) {
 		h := header("Traceparent", parent, "Baggage", baggage, "B3", b3)
 		if got, _ := traceOf(h); len(got) != 55 {

@@ -54,7 +54,8 @@ func Join(node interface{ Rollout() *participant.Agent }, service, version strin
 
 // admit asks the rules. It first waits for rules that the gateway knows and this process does not
 // know yet.
-func admit(ctx context.Context, agent *participant.Agent, service, version string, token rollout.Token) (rpc.Code, error) {
+func admit(ctx context.Context, agent *participant.Agent, service, version string,
+	token rollout.Token) (rpc.Code, error) {
 	ctx, cancel := context.WithTimeout(ctx, rulesLimit)
 	defer cancel()
 	agent.CatchUp(ctx, token.Generation)
@@ -62,6 +63,7 @@ func admit(ctx context.Context, agent *participant.Agent, service, version strin
 	if err == nil {
 		return 0, nil
 	}
-	err = fmt.Errorf("%s %s, which has applied generation %v, was asked by generation %v: %w", service, version, agent.Log().Last(), token.Generation, err)
+	err = fmt.Errorf("%s %s, which has applied generation %v, was asked by generation %v: %w",
+		service, version, agent.Log().Last(), token.Generation, err)
 	return rpc.RefusalCode(err), err
 }

@@ -19,7 +19,8 @@ func (v *visit) log(r *http.Request, w *writer, took time.Duration, l *slog.Logg
 	args := []slog.Attr{
 		slog.String("request", v.id), slog.String("method", shown(r.Method)), slog.String("host", shown(r.Host)),
 		slog.String("path", shown(cmp.Or(r.URL.RawPath, r.URL.EscapedPath()))),
-		slog.Int("status", status), slog.Int64("bytes", w.bytes.Load()), slog.Duration("took", took), slog.String("from", r.RemoteAddr),
+		slog.Int("status", status), slog.Int64("bytes", w.bytes.Load()), slog.Duration("took", took),
+		slog.String("from", r.RemoteAddr),
 	}
 	if v.from.client != "" && !strings.HasPrefix(r.RemoteAddr, v.from.client) {
 		args = append(args, slog.String("client", v.from.client))

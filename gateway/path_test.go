@@ -22,8 +22,9 @@ func TestPathsThatAreRefused(t *testing.T) {
 		"/a/%252e%252e/b": `".."`, "/a/%25252e%2e/b": `".."`, "/a/%25%32%65%252e/b": `".."`,
 		"/a/..%2fb": `".."`, "/a%2f..%2fb": `".."`, "/a/..%5cb": `".."`, "/a%5C..": `".."`, "/a/..%252fb": `".."`,
 		"/a/..;x=1/b": `".."`, "/a/.%2e%3bx/b": `".."`, "/a/..%20/b": `".. "`,
-		`/a\..\b`: "character", `/a\b`: "character", "/a%00b": "control", "/a%0ab": "control", "/a%250db": "control", "/a%7f": "control",
-		"/a#b": "character",
+		`/a\..\b`: "character", `/a\b`: "character", "/a%00b": "control", "/a%0ab": "control", "/a%250db": "control",
+		"/a%7f": "control",
+		"/a#b":  "character",
 	} {
 		if p, err := readPath(parse(t, target)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v; want an error with %s", target, p, err, want)
@@ -48,7 +49,8 @@ func TestPathsThatPass(t *testing.T) {
 		{"/%c0%ae", "/%c0%ae", "\xc0\xae", "\xc0\xae"},
 	} {
 		p, err := readPath(parse(t, c.target))
-		if err != nil || p.raw != c.raw || strings.Join(p.segments, "|") != c.segments || strings.Join(p.plain, "|") != c.plain {
+		if err != nil || p.raw != c.raw || strings.Join(p.segments, "|") != c.segments ||
+			strings.Join(p.plain, "|") != c.plain {
 			t.Errorf("%s: %q %q %q, %v", c.target, p.raw, p.segments, p.plain, err)
 		}
 	}
@@ -60,7 +62,8 @@ func TestPathBelowARoute(t *testing.T) {
 		depth int
 		want  string
 	}{
-		{"/a", 1, "/"}, {"/a/", 1, "/"}, {"/a/b/c", 1, "/b/c"}, {"/a//b", 1, "/b"}, {"/a///evil.example/x", 1, "/evil.example/x"},
+		{"/a", 1, "/"}, {"/a/", 1, "/"}, {"/a/b/c", 1, "/b/c"}, {"/a//b", 1, "/b"},
+		{"/a///evil.example/x", 1, "/evil.example/x"},
 		{"/a/b//c", 1, "/b//c"}, {"/a%20b/c%2Fd", 1, "/c%2Fd"}, {"/x", 0, "/x"}, {"//x", 0, "/x"}, {"/a/b/c", 2, "/c"},
 	} {
 		if got := (requestPath{raw: c.raw}).below(c.depth); got != c.want {
@@ -71,15 +74,17 @@ func TestPathBelowARoute(t *testing.T) {
 
 func TestHostNames(t *testing.T) {
 	for host, want := range map[string]string{
-		"": "", "Intern.Example.ORG": "intern.example.org", "a.example.": "a.example", "a.example.:8080": "a.example", "LOCALHOST:80": "localhost", "a:": "a",
-		"10.0.0.1:8080": "10.0.0.1", "[::1]:80": "[::1]", "[FE80:0::1]": "[fe80::1]", "under_score": "under_score",
+		"": "", "Intern.Example.ORG": "intern.example.org", "a.example.": "a.example", "a.example.:8080": "a.example",
+		"LOCALHOST:80": "localhost", "a:": "a", "10.0.0.1:8080": "10.0.0.1", "[::1]:80": "[::1]",
+		"[FE80:0::1]": "[fe80::1]", "under_score": "under_score",
 	} {
 		if got, err := hostName(host); got != want || err != nil {
 			t.Errorf("%q: %q, %v; want %q", host, got, err, want)
 		}
 	}
 	for _, host := range []string{
-		".", "..", "a..b", ".a", "a b", "a/b", "user@a", "a:b:80", ":80x", ":80", "a:0", "a:99999", "a:-1", "[::1", "[a]", "[1.2.3.4]", "::1",
+		".", "..", "a..b", ".a", "a b", "a/b", "user@a", "a:b:80", ":80x", ":80", "a:0", "a:99999", "a:-1", "[::1",
+		"[a]", "[1.2.3.4]", "::1",
 		"报表.example", "a\x00", "a,b", "a%2eb", strings.Repeat("a", 254),
 	} {
 		if got, err := hostName(host); err == nil {
@@ -93,7 +98,8 @@ func TestHostNames(t *testing.T) {
 // host name.
 func FuzzPath(f *testing.F) {
 	for _, seed := range []string{
-		"/a/%2e%2e/b", "/a//b", "//h/x", "/%252e%252e%252f", `/a\b`, "/a;x/..;/b", "/a%00", "/x^%2F", "/a/..%5c", "/%25%32%65/b", "/报表", "/a/%2f%2fh", "/a/%5ch",
+		"/a/%2e%2e/b", "/a//b", "//h/x", "/%252e%252e%252f", `/a\b`, "/a;x/..;/b", "/a%00", "/x^%2F", "/a/..%5c",
+		"/%25%32%65/b", "/报表", "/a/%2f%2fh", "/a/%5ch",
 	} {
 		f.Add(seed, uint8(1))
 	}
@@ -120,10 +126,12 @@ func FuzzPath(f *testing.F) {
 			last = text
 			text = decodeOnce(text)
 			slashed := strings.ReplaceAll(text, `\`, "/")
-			if strings.Contains(slashed+"/", "/../") || strings.Contains(slashed+"/", "/./") || strings.ContainsAny(text, "\x00\r\n") {
+			if strings.Contains(slashed+"/", "/../") || strings.Contains(slashed+"/", "/./") ||
+				strings.ContainsAny(text, "\x00\r\n") {
 				t.Errorf("%q passes, and is %q for a service", target, text)
 			}
-			if again := decodeOnce(below); !e.refusesEncodedSlash(p) && (strings.HasPrefix(again, "//") || strings.HasPrefix(again, `/\`)) {
+			if again := decodeOnce(below); !e.refusesEncodedSlash(p) &&
+				(strings.HasPrefix(again, "//") || strings.HasPrefix(again, `/\`)) {
 				t.Errorf("%q leaves %q", target, below)
 			}
 			below = decodeOnce(below)

@@ -68,23 +68,29 @@ func TestHalfClosedConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr, _ := s.serve(func(c *gateway.Config) {
-		c.Routes = append(c.Routes, gateway.Route{Path: "/auth", Service: "auth", Thrift: "../examples/portal/idl/auth.thrift"},
+		const idl = "../examples/portal/idl/auth.thrift"
+		c.Routes = append(c.Routes,
+			gateway.Route{Path: "/auth", Service: "auth", Thrift: idl},
 			gateway.Route{Path: "/none", Service: "none", Timeout: time.Hour}, // would be the time of the wait
-			gateway.Route{Path: "/nobody", Service: "nobody", Timeout: time.Hour, Thrift: "../examples/portal/idl/auth.thrift"})
+			gateway.Route{Path: "/nobody", Service: "nobody", Timeout: time.Hour, Thrift: idl})
 	})
 	const large = 300_000
 	for name, c := range map[string]struct {
 		request string
 		want    []string
 	}{
-		"HTTP/1.1":      {"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", []string{"/a 0 <nil>"}},
-		"HTTP/1.0":      {"GET /a HTTP/1.0\r\n\r\n", []string{"/a 0 <nil>"}},
-		"two requests":  {"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n", []string{"/a 0 <nil>", "/b 0 <nil>"}},
-		"a small body":  {"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", []string{"/a 3 <nil>"}},
-		"a large body":  {fmt.Sprintf("POST /a HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", large, strings.Repeat("x", large)), []string{"/a 300000 <nil>"}},
-		"a Thrift call": {"POST /auth/verify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"token\":\"x\"}", []string{`"in the end"`}},
-		"no instance":   {"GET /none/x HTTP/1.1\r\nHost: a\r\n\r\n", []string{"503 Service Unavailable"}},
-		"no Thrift instance": {"POST /nobody/verify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"token\":\"x\"}",
+		"HTTP/1.1": {"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", []string{"/a 0 <nil>"}},
+		"HTTP/1.0": {"GET /a HTTP/1.0\r\n\r\n", []string{"/a 0 <nil>"}},
+		"two requests": {"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+			[]string{"/a 0 <nil>", "/b 0 <nil>"}},
+		"a small body": {"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", []string{"/a 3 <nil>"}},
+		"a large body": {fmt.Sprintf("POST /a HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s",
+			large, strings.Repeat("x", large)), []string{"/a 300000 <nil>"}},
+		"a Thrift call": {"POST /auth/verify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" +
+			"Content-Length: 13\r\n\r\n{\"token\":\"x\"}", []string{`"in the end"`}},
+		"no instance": {"GET /none/x HTTP/1.1\r\nHost: a\r\n\r\n", []string{"503 Service Unavailable"}},
+		"no Thrift instance": {"POST /nobody/verify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" +
+			"Content-Length: 13\r\n\r\n{\"token\":\"x\"}",
 			[]string{"503 Service Unavailable", `"no_instance"`}},
 		"half a request": {"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na", []string{"400 Bad Request"}},
 	} {
@@ -126,7 +132,9 @@ func TestHalfClosedConnections(t *testing.T) {
 // that has refused the request long before.
 func TestRefusalsReachClientsThatSendFirst(t *testing.T) {
 	s := newSite(t)
-	s.web(s.node, "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	s.web(s.node, "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
 	pattern := httptestTLS(t)
 	routes := func(c *gateway.Config) {
 		c.Routes = append(c.Routes,
@@ -139,12 +147,14 @@ func TestRefusalsReachClientsThatSendFirst(t *testing.T) {
 		path, header string
 		status       int
 	}{
-		"a path that is refused":    {"/a/%2e%2e/b", "", http.StatusBadRequest},
-		"no method of the service":  {"/auth/nothing", "Content-Type: application/json\r\n", http.StatusNotFound},
-		"too large for the service": {"/auth/verify", "Content-Type: application/json\r\n", http.StatusRequestEntityTooLarge},
-		"no instance":               {"/none", "", http.StatusServiceUnavailable},
-		"the service refuses it":    {"/x", "", http.StatusUnauthorized},
-		"headers that are too long": {"/x", "X: " + strings.Repeat("x", 80_000) + "\r\n", http.StatusRequestHeaderFieldsTooLarge},
+		"a path that is refused":   {"/a/%2e%2e/b", "", http.StatusBadRequest},
+		"no method of the service": {"/auth/nothing", "Content-Type: application/json\r\n", http.StatusNotFound},
+		"too large for the service": {"/auth/verify", "Content-Type: application/json\r\n",
+			http.StatusRequestEntityTooLarge},
+		"no instance":            {"/none", "", http.StatusServiceUnavailable},
+		"the service refuses it": {"/x", "", http.StatusUnauthorized},
+		"headers that are too long": {"/x", "X: " + strings.Repeat("x", 80_000) + "\r\n",
+			http.StatusRequestHeaderFieldsTooLarge},
 	} {
 		for _, secure := range []bool{false, true} {
 			for _, coding := range []string{"length", "chunks"} {
@@ -176,7 +186,8 @@ func TestRefusalsReachClientsThatSendFirst(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.StatusCode != c.status || !answer.Close {
+					if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.StatusCode != c.status ||
+						!answer.Close {
 						t.Errorf("%+v, %v", answer, err)
 					}
 				})

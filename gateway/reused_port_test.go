@@ -46,7 +46,8 @@ func TestVictim(t *testing.T) {
 	if _, err := fmt.Sscan(os.Getenv(victimLAN)+" "+os.Getenv(victimPort), &lan, &port); err != nil {
 		t.Fatal(err)
 	}
-	n, err := skerry.Open(t.Context(), portSite(config.Mode(os.Getenv(victimMode)), os.Getenv(victimURL), lan), skerry.WithLogger(quiet))
+	n, err := skerry.Open(t.Context(), portSite(config.Mode(os.Getenv(victimMode)), os.Getenv(victimURL), lan),
+		skerry.WithLogger(quiet))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,9 @@ func (s *site) web(n *skerry.Node, version string, h http.Handler) *httptest.Ser
 	server := httptest.NewServer(h)
 	s.t.Cleanup(server.Close)
 	addr := server.Listener.Addr().(*net.TCPAddr)
-	in := registry.Instance{Service: "web", Version: version, Host: "127.0.0.1", Port: addr.Port, Protocol: registry.ProtocolHTTP}
+	in := registry.Instance{
+		Service: "web", Version: version, Host: "127.0.0.1", Port: addr.Port, Protocol: registry.ProtocolHTTP,
+	}
 	if err := n.Register(s.t.Context(), in); err != nil {
 		s.t.Fatal(err)
 	}
@@ -102,7 +104,8 @@ func (s *site) append(release *rollout.Release, rules map[string]rollout.Rule) r
 }
 
 // write writes an entry that no process knows yet.
-func (s *site) write(release *rollout.Release, rules map[string]rollout.Rule, retire ...rollout.Retirement) rollout.Entry {
+func (s *site) write(release *rollout.Release, rules map[string]rollout.Rule,
+	retire ...rollout.Retirement) rollout.Entry {
 	s.t.Helper()
 	e := s.log.Next("r1", rules, retire...)
 	e.Cluster = "test"

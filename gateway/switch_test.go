@@ -154,7 +154,9 @@ func TestStickyUsers(t *testing.T) {
 	for _, v := range []string{"v1", "v2"} {
 		s.web(s.node, v, says(v))
 	}
-	s.append(nil, map[string]rollout.Rule{"web": {Version: "v1", Split: []rollout.Share{{Version: "v2", Release: "r1", PerMyr: 5000}}}})
+	s.append(nil, map[string]rollout.Rule{
+		"web": {Version: "v1", Split: []rollout.Share{{Version: "v2", Release: "r1", PerMyr: 5000}}},
+	})
 	edge := s.gate(func(c *gateway.Config) { c.StickyCookie, c.StickyHeader = "session", "X-User" })
 	met := map[string]int{}
 	for user := range 30 {
@@ -189,7 +191,8 @@ func TestNoInstanceOfTheVersion(t *testing.T) {
 	edge.Close()
 	id := text[strings.LastIndexByte(strings.TrimSpace(text), ' ')+1:]
 	id = strings.TrimSpace(id)
-	if said := lines.String(); !strings.Contains(said, "v3") || !strings.Contains(said, "v1") || !strings.Contains(said, "request="+id) {
+	if said := lines.String(); !strings.Contains(said, "v3") || !strings.Contains(said, "v1") ||
+		!strings.Contains(said, "request="+id) {
 		t.Errorf("the log does not say of request %q why: %s", id, said)
 	}
 }

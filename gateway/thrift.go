@@ -122,7 +122,8 @@ func (e *thriftEdge) read(
 	// A form of another site cannot send this type without asking: the browser sends a preflight
 	// request first.
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		return nil, nil, http.StatusUnsupportedMediaType, fmt.Errorf("Content-Type %q: want application/json", r.Header.Get("Content-Type"))
+		return nil, nil, http.StatusUnsupportedMediaType,
+			fmt.Errorf("Content-Type %q: want application/json", r.Header.Get("Content-Type"))
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(e.g.cfg.MaxJSON)))
 	if err != nil {

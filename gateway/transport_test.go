@@ -23,9 +23,11 @@ func TestTransportBringsTheTraceAlong(t *testing.T) {
 	}
 	var got rollout.Token
 	var baggage, trace string
-	behind := httptest.NewServer(gateway.Join(agentOf{agent}, "web", "v1", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		got, baggage, trace = participant.TraceFrom(r.Context()).Token(), r.Header.Get("Baggage"), rpc.CallInfoFrom(r.Context()).Trace
-	})))
+	behind := httptest.NewServer(
+		gateway.Join(agentOf{agent}, "web", "v1", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			got, baggage, trace = participant.TraceFrom(r.Context()).Token(), r.Header.Get("Baggage"),
+				rpc.CallInfoFrom(r.Context()).Trace
+		})))
 	defer behind.Close()
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	root := agent.Begin("job", 42, "")

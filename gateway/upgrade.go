@@ -14,7 +14,8 @@ const webSocket = "websocket"
 // server answer as if it had not been asked. The gateway cannot read a tunnel of another protocol,
 // which would carry requests without a route and a trace.
 func upgrade(r *http.Request) *refusal {
-	asked := r.ProtoMajor == 1 && hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], webSocket)
+	asked := r.ProtoMajor == 1 && hasToken(r.Header["Connection"], "upgrade") &&
+		hasToken(r.Header["Upgrade"], webSocket)
 	r.Header.Del("Http2-Settings")
 	if !asked {
 		r.Header.Del("Upgrade")

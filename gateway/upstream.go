@@ -228,7 +228,8 @@ func (a *attempt) again(err error) bool {
 		return true
 	}
 	free := a.lost != nil && a.v.attempts < lostMost && a.u.g.cfg.Retries > 0
-	if a.v.attempts > a.u.g.cfg.Retries && !free || !a.body.whole() || a.ep == nil && errors.Is(err, rpc.ErrNoInstance) {
+	if a.v.attempts > a.u.g.cfg.Retries && !free || !a.body.whole() ||
+		a.ep == nil && errors.Is(err, rpc.ErrNoInstance) {
 		return false
 	}
 	if byRules {
@@ -277,6 +278,8 @@ func (a *attempt) report(r *http.Response, err error, took time.Duration) {
 		outcome = health.Internal
 	}
 	a.u.picker.Report(a.ep, outcome, took)
-	key := health.Key{Side: health.Client, Service: a.u.route.Service, Method: a.call.Method, Peer: a.ep.Addr, Version: a.ep.Version}
+	key := health.Key{
+		Side: health.Client, Service: a.u.route.Service, Method: a.call.Method, Peer: a.ep.Addr, Version: a.ep.Version,
+	}
 	a.u.g.node.Stats().Cell(key).Record(outcome, took)
 }

@@ -170,8 +170,14 @@ func inWorldOf(t *testing.T, change func(*world), h http.HandlerFunc, play func(
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, agent: agent, users: newPipes(), web: newPipes(), log: &logged{}, stats: health.NewRecorder(health.Config{})}
-		cfg := Config{Routes: []Route{{Path: "/", Service: "web"}}, Logger: slog.New(slog.NewTextHandler(w.log, nil)), Drain: time.Second}
+		w := &world{
+			t: t, agent: agent, users: newPipes(), web: newPipes(), log: &logged{},
+			stats: health.NewRecorder(health.Config{}),
+		}
+		cfg := Config{
+			Routes: []Route{{Path: "/", Service: "web"}}, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+			Drain: time.Second,
+		}
 		for _, edit := range edits {
 			edit(&cfg)
 		}
@@ -389,7 +395,8 @@ func TestSilentWebSocket(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept(testKey))
+		fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Accept: %s\r\n\r\n", accept(testKey))
 		_, _ = io.Copy(conn, buffer)
 	}
 	inWorld(t, echo, func(w *world) {
@@ -469,7 +476,8 @@ func TestConnectionsUnderPressure(t *testing.T) {
 				t.Fatalf("of the crowd, number %d got %d %s", i, status, text)
 			}
 		}
-		if said := w.log.String(); !strings.Contains(said, "gateway.max_connections") || !strings.Contains(said, "10.9.0.") {
+		if said := w.log.String(); !strings.Contains(said, "gateway.max_connections") ||
+			!strings.Contains(said, "10.9.0.") {
 			t.Error("the log does not say that connections were closed")
 		}
 	}, func(c *Config) { c.MaxConnections = 1000 })
@@ -564,7 +572,8 @@ func TestStreamsOfHTTP2(t *testing.T) {
 		load.Go(func() {
 			begun := time.Now()
 			status, text := do(stuck)
-			if took := time.Since(begun); status != http.StatusRequestTimeout || took < 30*time.Second || took > 34*time.Second {
+			if took := time.Since(begun); status != http.StatusRequestTimeout || took < 30*time.Second ||
+				took > 34*time.Second {
 				t.Errorf("a stream that stalls: %d %s after %v", status, text, took)
 			}
 			never.Close()

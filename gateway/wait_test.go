@@ -57,7 +57,9 @@ func (a *arrivals) come(after time.Duration) {
 // dead returns n instances that refuse connections.
 func dead(n int) (all []*rpc.Endpoint) {
 	for i := range n {
-		all = append(all, &rpc.Endpoint{ID: fmt.Sprint("dead/", i), Service: "web", Addr: fmt.Sprint("10.0.1.", i, ":7000")})
+		all = append(all, &rpc.Endpoint{
+			ID: fmt.Sprint("dead/", i), Service: "web", Addr: fmt.Sprint("10.0.1.", i, ":7000"),
+		})
 	}
 	return all
 }
@@ -149,7 +151,8 @@ func TestRequestsWaitForALimitedTime(t *testing.T) {
 				begun := time.Now()
 				fmt.Fprint(user, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
 				status, text := answerFrom(user)
-				if took := time.Since(begun); status != http.StatusServiceUnavailable || took != c.took || !strings.Contains(text, "not executed") {
+				if took := time.Since(begun); status != http.StatusServiceUnavailable || took != c.took ||
+					!strings.Contains(text, "not executed") {
 					t.Errorf("%d %s after %v, want %v", status, text, took, c.took)
 				}
 				if n := a.picks.Load(); n > 2 {

@@ -50,8 +50,9 @@ func (c *control) status() Status {
 	g.mu.Lock()
 	state := g.state
 	g.mu.Unlock()
-	s := Status{Program: g.name, State: state, Proxy: g.words.id, PID: os.Getpid(), Cluster: g.base.Cluster, Running: g.words.running(),
-		Calls: g.reached()}
+	s := Status{Program: g.name, State: state, Proxy: g.words.id, PID: os.Getpid(), Cluster: g.base.Cluster,
+		Running: g.words.running(),
+		Calls:   g.reached()}
 	for _, p := range g.provided {
 		v := Provides{Service: p.cfg.Service, Version: p.cfg.Version, Addr: p.cfg.Addr, State: string(foreign.Waiting),
 			Connections: p.calls.Standing(p.endpoint)}

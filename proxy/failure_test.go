@@ -49,7 +49,8 @@ func TestBadInputEndsItsOwnConnection(t *testing.T) {
 		_, _ = nc.Write(sent)
 		_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
 		answer, err := io.ReadAll(io.LimitReader(nc, 1<<16))
-		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() && !bytes.Contains(answer, []byte("bad_message")) {
+		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() &&
+			!bytes.Contains(answer, []byte("bad_message")) {
 			t.Errorf("%s: the connection goes on without an answer", what)
 		}
 		nc.Close()
@@ -112,9 +113,11 @@ func TestProvidersThatAreNoGood(t *testing.T) {
 	})
 	mute := silent(t, func(net.Conn) {})
 	start(t, c, map[string]config.Program{
-		"wrong": {Listen: "unix:" + socketPath(t), Provides: []config.Provide{{Service: "wrong", Addr: wrong, Check: "tcp"}}},
-		"mute":  {Listen: "unix:" + socketPath(t), Provides: []config.Provide{{Service: "mute", Addr: mute, Check: "tcp", Concurrency: 2}}},
-		"gone":  {Listen: "unix:" + socketPath(t), Provides: []config.Provide{{Service: "gone", Addr: "127.0.0.1:1"}}},
+		"wrong": {Listen: "unix:" + socketPath(t),
+			Provides: []config.Provide{{Service: "wrong", Addr: wrong, Check: "tcp"}}},
+		"mute": {Listen: "unix:" + socketPath(t),
+			Provides: []config.Provide{{Service: "mute", Addr: mute, Check: "tcp", Concurrency: 2}}},
+		"gone": {Listen: "unix:" + socketPath(t), Provides: []config.Provide{{Service: "gone", Addr: "127.0.0.1:1"}}},
 	})
 	n := open(t, c)
 	call := func(service string) *rpc.Error {
@@ -147,7 +150,8 @@ func TestTwoProgramsWithOneSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := x.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "is served by the proxy of program billing") {
+	if err := x.Run(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "is served by the proxy of program billing") {
 		t.Errorf("%v", err)
 	}
 	c.Proxy.Programs = map[string]config.Program{"mail": {Listen: "unix:" + path}, "billing": {Listen: "unix:" + path}}
@@ -205,11 +209,13 @@ func TestTokenOnTCP(t *testing.T) {
 	start(t, c, map[string]config.Program{"billing": {Listen: addr, Token: token}})
 	p := dialCaller(t, "tcp", addr)
 	var x thrift.TApplicationException
-	if _, err := p.call(t.Context(), "auth:verify", ""); !errors.As(err, &x) || !strings.Contains(x.Error(), "skerry.login") {
+	if _, err := p.call(t.Context(), "auth:verify", ""); !errors.As(err, &x) ||
+		!strings.Contains(x.Error(), "skerry.login") {
 		t.Errorf("without a token: %v", err)
 	}
 	p = dialCaller(t, "tcp", addr)
-	if _, err := p.call(t.Context(), "skerry.login", "a guess"); !errors.As(err, &x) || !strings.Contains(x.Error(), "the token is not") {
+	if _, err := p.call(t.Context(), "skerry.login", "a guess"); !errors.As(err, &x) ||
+		!strings.Contains(x.Error(), "the token is not") {
 		t.Errorf("with a wrong token: %v", err)
 	}
 	p = dialCaller(t, "tcp", addr)
@@ -249,9 +255,13 @@ func TestIdleConnections(t *testing.T) {
 // restarted.
 func TestAProgramIsListedWhileItAnswers(t *testing.T) {
 	c := site(t)
-	methods := map[string]func(string, string) (string, error){"do": func(_, text string) (string, error) { return text, nil }}
+	methods := map[string]func(string, string) (string, error){
+		"do": func(_, text string) (string, error) { return text, nil },
+	}
 	first := startProgram(t, "127.0.0.1:0", 4, &foreignProgram{methods: methods})
-	g := config.Program{Listen: "unix:" + socketPath(t), Provides: []config.Provide{{Service: "billing", Addr: first.addr}}}
+	g := config.Program{
+		Listen: "unix:" + socketPath(t), Provides: []config.Provide{{Service: "billing", Addr: first.addr}},
+	}
 	start(t, c, map[string]config.Program{"billing": g})
 	n := open(t, c)
 	var calls atomic.Int64
@@ -320,8 +330,9 @@ func TestAProgramThatDiesWhenAskedForItsHelperIsAskedAgain(t *testing.T) {
 		f := startProgram(t, "127.0.0.1:0", 8, &foreignProgram{helper: true})
 		f.dies.Store(closed.times)
 		c := site(t)
-		p, err := newProvided(&program{name: "auth", base: c.WithDefaults(), log: quiet()}, config.Provide{Service: "auth",
-			Addr: f.addr, Protocol: "framed-binary", Concurrency: 4})
+		p, err := newProvided(&program{name: "auth", base: c.WithDefaults(), log: quiet()},
+			config.Provide{Service: "auth",
+				Addr: f.addr, Protocol: "framed-binary", Concurrency: 4})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,8 @@ import (
 type guard struct{ file string }
 
 func newGuard(string) (*guard, error) {
-	return nil, errors.New("use a port of the loopback interface and a token on Windows, such as listen: 127.0.0.1:7760")
+	return nil, errors.New("use a port of the loopback interface and a token on Windows, such as listen: " +
+		"127.0.0.1:7760")
 }
 
 // guarded is a listener with a guard.

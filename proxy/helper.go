@@ -150,7 +150,8 @@ func (r *helperReply) Read(ctx context.Context, p thrift.TProtocol) error {
 }
 
 // eachField reads a struct and skips the fields that f does not take.
-func eachField(ctx context.Context, p thrift.TProtocol, f func(id int16, t thrift.TType) (taken bool, err error)) error {
+func eachField(ctx context.Context, p thrift.TProtocol,
+	f func(id int16, t thrift.TType) (taken bool, err error)) error {
 	if _, err := p.ReadStructBegin(ctx); err != nil {
 		return err
 	}

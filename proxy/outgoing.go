@@ -93,8 +93,9 @@ func (g *program) callee(service string) (thrift.TClient, error) {
 		return nil, err
 	}
 	if len(g.callees) >= maxCallees {
-		return nil, noService(fmt.Errorf("%s has called %d services, the limit; start the proxy again if some were misspelt",
-			g.name, maxCallees))
+		return nil, noService(
+			fmt.Errorf("%s has called %d services, the limit; start the proxy again if some were misspelt",
+				g.name, maxCallees))
 	}
 	c := g.node.Client(service)
 	g.callees[service] = c

@@ -62,11 +62,13 @@ func startProcess(t *testing.T, c config.Config, path, addr string) *process {
 	t.Helper()
 	provides := ""
 	if addr != "" {
-		provides = fmt.Sprintf("\n      provides: [{service: billing, version: v3, addr: %q, check: \"thrift:do\", concurrency: 7}]", addr)
+		provides = fmt.Sprintf("\n      provides: [{service: billing, version: v3, addr: %q, check: \"thrift:do\", "+
+			"concurrency: 7}]", addr)
 	}
 	file := filepath.Join(t.TempDir(), "skerry.yaml")
-	text := fmt.Sprintf("cluster: %s\nmode: broadcast\nlan: {interfaces: 127.0.0.0/8, port: %d, key: %s}\nstate_dir: %s\n"+
-		"stop: {grace: 300ms, drain: 5s}\nproxy:\n  programs:\n    billing:\n      listen: unix:%s%s\n",
+	text := fmt.Sprintf(
+		"cluster: %s\nmode: broadcast\nlan: {interfaces: 127.0.0.0/8, port: %d, key: %s}\nstate_dir: %s\n"+
+			"stop: {grace: 300ms, drain: 5s}\nproxy:\n  programs:\n    billing:\n      listen: unix:%s%s\n",
 		c.Cluster, c.LAN.Port, lab.SiteKey, c.StateDir, path, provides)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -190,7 +192,9 @@ func helperCall(path, name, text string) (string, error) {
 func TestProxyIsKilled(t *testing.T) {
 	c := site(t)
 	path := socketPath(t)
-	methods := map[string]func(string, string) (string, error){"do": func(_, text string) (string, error) { return text, nil }}
+	methods := map[string]func(string, string) (string, error){
+		"do": func(_, text string) (string, error) { return text, nil },
+	}
 	program := startProgram(t, "127.0.0.1:0", 8, &foreignProgram{methods: methods})
 	p := startProcess(t, c, path, program.addr)
 	n := open(t, c)
@@ -217,7 +221,9 @@ func TestProxyIsKilled(t *testing.T) {
 func TestDrainOfAProgram(t *testing.T) {
 	c := site(t)
 	path := socketPath(t)
-	methods := map[string]func(string, string) (string, error){"do": func(_, text string) (string, error) { return text, nil }}
+	methods := map[string]func(string, string) (string, error){
+		"do": func(_, text string) (string, error) { return text, nil },
+	}
 	program := startProgram(t, "127.0.0.1:0", 8, &foreignProgram{methods: methods})
 	p := startProcess(t, c, path, program.addr)
 	startProcess(t, c, path+"2", program.addr)

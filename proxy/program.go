@@ -47,7 +47,8 @@ const handoverLimit = 10 * time.Second
 
 func newProgram(name, id string, cfg config.Config, log *slog.Logger) *program {
 	g := &program{name: name, cfg: cfg.Proxy.Programs[name], log: log.With("program", name), words: newWords(id),
-		callees: map[string]thrift.TClient{}, drained: make(chan struct{}), yielded: make(chan struct{}), state: Starting}
+		callees: map[string]thrift.TClient{}, drained: make(chan struct{}), yielded: make(chan struct{}),
+		state: Starting}
 	g.base = nodeConfig(name, cfg, g.cfg)
 	return g
 }

@@ -257,14 +257,17 @@ func (p *provided) explain(ctx context.Context, err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	told := &rpc.Error{Code: e.Code, Executed: e.Executed, Err: fmt.Errorf("program %s at %s: %w", p.g.name, p.cfg.Addr, e.Err)}
+	told := &rpc.Error{
+		Code: e.Code, Executed: e.Executed, Err: fmt.Errorf("program %s at %s: %w", p.g.name, p.cfg.Addr, e.Err),
+	}
 	switch {
 	case e.Executed == rpc.WasExecuted, e.Code == rpc.UnknownMethod: // the program itself has answered
 		p.answered.Add(1)
 		told.Err = e.Err
 	case e.Code == rpc.ConnectionLost && p.takesAnother(context.WithoutCancel(ctx)):
 		told.Code = rpc.HandlerFailed
-		told.Err = fmt.Errorf("program %s at %s has closed the connection in the call, and takes others: %w", p.g.name, p.cfg.Addr, e.Err)
+		told.Err = fmt.Errorf("program %s at %s has closed the connection in the call, and takes others: %w",
+			p.g.name, p.cfg.Addr, e.Err)
 	}
 	return told
 }

@@ -27,7 +27,8 @@ func New(cfg config.Config, log *slog.Logger) (*Proxy, error) {
 	}
 	cfg = cfg.WithDefaults()
 	if len(cfg.Proxy.Programs) == 0 {
-		return nil, errors.New("the configuration names no program: proxy: {programs: {NAME: {listen: unix:/run/skerry/NAME.sock}}}")
+		return nil, errors.New("the configuration names no program: proxy: {programs: {NAME: {listen: " +
+			"unix:/run/skerry/NAME.sock}}}")
 	}
 	if log == nil {
 		log = cfg.Log.Logger()

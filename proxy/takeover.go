@@ -43,9 +43,11 @@ func (g *program) predecessor(ctx context.Context) (none Status, err error) {
 	s, err := askAt(ctx, network, addr, "")
 	switch {
 	case err != nil:
-		return none, fmt.Errorf("%s is in use, and by no proxy: stop what listens there, or name another path: %w", addr, err)
+		return none, fmt.Errorf("%s is in use, and by no proxy: stop what listens there, or name another path: %w",
+			addr, err)
 	case s.Program != g.name || s.Cluster != g.base.Cluster:
-		return none, fmt.Errorf("%s is served by the proxy of program %s of cluster %s (process %d): give each program a socket of its own",
+		return none, fmt.Errorf("%s is served by the proxy of program %s of cluster %s (process %d): give each "+
+			"program a socket of its own",
 			addr, s.Program, s.Cluster, s.PID)
 	}
 	s.Calls = slices.DeleteFunc(s.Calls, func(service string) bool { return nameError(service) != nil })
@@ -123,7 +125,8 @@ func (g *program) hasPlace() bool {
 			return false
 		}
 		if err := s.publish(); err != nil {
-			g.log.Error("the socket is gone and can't be made again; no program can connect", "socket", s.String(), "err", err)
+			g.log.Error("the socket is gone and can't be made again; no program can connect",
+				"socket", s.String(), "err", err)
 			continue
 		}
 		g.log.Warn("the socket was gone, and is there again", "socket", s.String())
