@@ -46,8 +46,10 @@ func TestDialect(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]struct{ signature, args, ids string }{
-		"add":   {"i32 add(i32 a, i32 b, Tree c) throws (Broken broken)", `{"a": 5, "b": 6, "c": {"n": 7, "without": "w"}}`, "-1 -2 -3"},
-		"issue": {"Token issue(1: Token token, i32 x, i32 y)", `{"token": "123e4567-e89b-12d3-a456-426614174000", "x": 1, "y": 2}`, "1 -3 -4"},
+		"add": {"i32 add(i32 a, i32 b, Tree c) throws (Broken broken)",
+			`{"a": 5, "b": 6, "c": {"n": 7, "without": "w"}}`, "-1 -2 -3"},
+		"issue": {"Token issue(1: Token token, i32 x, i32 y)",
+			`{"token": "123e4567-e89b-12d3-a456-426614174000", "x": 1, "y": 2}`, "1 -3 -4"},
 	} {
 		m, err := s.Method(name)
 		if err != nil {
@@ -88,7 +90,9 @@ func TestDialect(t *testing.T) {
 	if got := string(next.Template()); !strings.Contains(got, `"token":"00000000-0000-0000-0000-000000000000"`) {
 		t.Errorf("template: %s", got)
 	}
-	for text, want := range map[string]string{`{"token": 7}`: "want a uuid as text", `{"token": "123e"}`: `"123e" is no uuid`} {
+	for text, want := range map[string]string{
+		`{"token": 7}`: "want a uuid as text", `{"token": "123e"}`: `"123e" is no uuid`,
+	} {
 		if _, err := next.Args([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}

@@ -59,14 +59,16 @@ func through(t testing.TB, protocol string, m *Method, args *Struct) *Struct {
 }
 
 func TestRoundTrip(t *testing.T) {
-	leaf := `{"flag":true,"tiny":-128,"small":32767,"medium":-2147483648,"large":9223372036854775807,"real":-0.125,"text":"<é & \"q\">","blob":"AP8="}`
+	leaf := `{"flag":true,"tiny":-128,"small":32767,"medium":-2147483648,"large":9223372036854775807,` +
+		`"real":-0.125,"text":"<é & \"q\">","blob":"AP8="}`
 	for _, body := range []string{
 		`{}`,
 		`{"leaf":` + leaf + `}`,
 		`{"role":"ADMIN","contact":{"phone":5}}`,
 		`{"role":3}`,
 		`{"ids":[1,2,3],"names":["b","a"]}`,
-		`{"counts":{"":2,"a":1},"by_number":{"-7":"x"},"by_role":{"ADMIN":true,"12":false},"by_bool":{"false":"no","true":"yes"}}`,
+		`{"counts":{"":2,"a":1},"by_number":{"-7":"x"},"by_role":{"ADMIN":true,"12":false},` +
+			`"by_bool":{"false":"no","true":"yes"}}`,
 		`{"by_key":[{"key":{"realm":"r","number":1},"value":[` + leaf + `,{}]},{"key":{"realm":"r"},"value":[]}]}`,
 		`{"by_blob":{"AA==":1.5},"nested":[{"-1":[],"1":[2,3]},{}],"by_real":{"NaN":"y","2.5":"x"}}`,
 		`{"child":{"child":{"child":{}}},"point":{"x":1,"y":2},"children":[{"children":[]},{}]}`,
@@ -110,7 +112,8 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"query":{"text":"x","limit":50,"role":"GUEST","near":{"x":1,"y":2},"tags":["a","b"],"weights":{"a":1},"deep":true,"pages":[1],"ratio":0.5}}`
+	want := `{"query":{"text":"x","limit":50,"role":"GUEST","near":{"x":1,"y":2},"tags":["a","b"],` +
+		`"weights":{"a":1},"deep":true,"pages":[1],"ratio":0.5}}`
 	if got := string(args.JSON()); got != want {
 		t.Errorf("have %s\nwant %s", got, want)
 	}
@@ -124,7 +127,8 @@ func TestMistakes(t *testing.T) {
 		{"echo", `{"value":{"leaf":{"large":"7"}}}`, `$.value.leaf.large: want i64, have the string "7"`},
 		{"echo", `{"value":{"leaf":{"flag":1}}}`, `$.value.leaf.flag: want bool, have the number 1`},
 		{"echo", `{"value":{"leaf":{"blob":"*"}}}`, `$.value.leaf.blob: want binary as base64`},
-		{"echo", `{"value":{"role":"ADMN"}}`, `$.value.role: enum Role has no "ADMN" (did you mean "ADMIN"?); it has GUEST, USER, ADMIN`},
+		{"echo", `{"value":{"role":"ADMN"}}`,
+			`$.value.role: enum Role has no "ADMN" (did you mean "ADMIN"?); it has GUEST, USER, ADMIN`},
 		{"echo", `{"value":{"role":true}}`, `$.value.role: want a name of enum Role, have the boolean true`},
 		{"echo", `{"value":{"contact":{}}}`, `$.value.contact: a union takes exactly one field, have 0`},
 		{"echo", `{"value":{"contact":{"mail":"a","phone":1}}}`, `a union takes exactly one field, have 2`},
@@ -133,9 +137,11 @@ func TestMistakes(t *testing.T) {
 		{"echo", `{"value":{"by_number":{"x":"y"}}}`, `$.value.by_number["x"] (key): want i32, have the string "x"`},
 		{"echo", `{"value":{"by_key":{"x":[]}}}`, `$.value.by_key: keys of map<Key, list<Leaf>> are no names`},
 		{"echo", `{"value":{"by_key":[{"key":{"realm":"r"}}]}}`, `$.value.by_key[0]: want {"key": …, "value": …}`},
-		{"echo", `{"value":{"by_key":[{"key":{},"value":[]}]}}`, `$.value.by_key[0].key: Key needs the field "realm" (string)`},
+		{"echo", `{"value":{"by_key":[{"key":{},"value":[]}]}}`,
+			`$.value.by_key[0].key: Key needs the field "realm" (string)`},
 		{"echo", `{"value":{"counts":{"a":1,"a":2}}}`, `"a" stands twice in one object`},
-		{"echo", `{"value":{"counts":[{"key":"a","value":1},{"key":"a","value":1}]}}`, `$.value.counts[1]: the key "a" stands twice`},
+		{"echo", `{"value":{"counts":[{"key":"a","value":1},{"key":"a","value":1}]}}`,
+			`$.value.counts[1]: the key "a" stands twice`},
 		{"echo", `{"value":{"by_role":{"ADMIN":true,"7":true}}}`, `the key "ADMIN" stands twice`},
 		{"echo", `{"value":[]}`, `$.value: want an object for Everything, have an array`},
 		{"echo", `{"value":{"counts":{"a b":"x"}}}`, `$.value.counts["a b"]: want i32`},
@@ -277,7 +283,8 @@ func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755),
+			os.WriteFile(path, []byte(text), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		return path

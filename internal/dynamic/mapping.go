@@ -22,7 +22,8 @@ func (e *encoder) mapping(path string, n node, spec *compile.MapSpec) value {
 	switch v := n.value.(type) {
 	case []member:
 		if !scalarKey(spec.KeySpec) {
-			return e.wrong(path, `keys of %s are no names: write it as an array of {"key": …, "value": …}`, spec.ThriftName())
+			return e.wrong(path, `keys of %s are no names: write it as an array of {"key": …, "value": …}`,
+				spec.ThriftName())
 		}
 		for _, m := range v {
 			at := fmt.Sprintf("%s[%q]", path, m.name)

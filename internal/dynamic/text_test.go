@@ -38,7 +38,9 @@ func TestEncodingsOfArguments(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for text, want := range map[string]string{"{\"a\":\n\"\xb7\xa2\"}": `line 2: the bytes "\xb7\xa2" are no UTF-8`, "\xff\xfe{\x00": "UTF-16"} {
+	for text, want := range map[string]string{
+		"{\"a\":\n\"\xb7\xa2\"}": `line 2: the bytes "\xb7\xa2" are no UTF-8`, "\xff\xfe{\x00": "UTF-16",
+	} {
 		if _, err := m.Args([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
@@ -64,7 +66,9 @@ func TestTextThatIsNoUTF8(t *testing.T) {
 }
 
 func TestNumbersAreWrittenOut(t *testing.T) {
-	for f, want := range map[float64]string{1e6: "1000000", 123456789.5: "123456789.5", 0.0001: "0.0001", 1e21: "1e+21"} {
+	for f, want := range map[float64]string{
+		1e6: "1000000", 123456789.5: "123456789.5", 0.0001: "0.0001", 1e21: "1e+21",
+	} {
 		if got := string(appendDouble(nil, f)); got != want {
 			t.Errorf("%g is %s, want %s", f, got, want)
 		}

@@ -42,8 +42,9 @@ func serve(t *testing.T, p registry.Protocol) registry.Instance {
 		registry.ProtocolFramedCompact:   thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
 		registry.ProtocolUnframedBinary:  thrift.NewTBufferedTransportFactory(4096),
 		registry.ProtocolUnframedCompact: thrift.NewTBufferedTransportFactory(4096),
-		registry.ProtocolSkerry:          thrift.NewTHeaderTransportFactoryConf(nil, nil), // the first call is THeader's
-		registry.ProtocolHeader:          thrift.NewTHeaderTransportFactoryConf(nil, nil),
+		// the first call is THeader's
+		registry.ProtocolSkerry: thrift.NewTHeaderTransportFactoryConf(nil, nil),
+		registry.ProtocolHeader: thrift.NewTHeaderTransportFactoryConf(nil, nil),
 	}
 	var protocols thrift.TProtocolFactory = thrift.NewTBinaryProtocolFactoryConf(nil)
 	switch p {
@@ -186,7 +187,9 @@ func TestEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	host := func() (string, error) { return "10.0.0.9", nil }
-	for i, want := range []string{"billing/v2@10.0.0.5:9090#0 framed-binary 2s", "mail@10.0.0.9:25#0 unframed-compact 0s"} {
+	for i, want := range []string{
+		"billing/v2@10.0.0.5:9090#0 framed-binary 2s", "mail@10.0.0.9:25#0 unframed-compact 0s",
+	} {
 		p, err := entries[i].Provider(host, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -195,17 +198,21 @@ func TestEntries(t *testing.T) {
 			t.Errorf("have %s, want %s", got, want)
 		}
 	}
-	write("\ufeff- &web {service: web, version: 1.10, addr: \":1\", tags: {n: 1.50}}\n- {version: 2.0, <<: *web}\n- {version: 007, <<: *web}\n")
+	write("\ufeff- &web {service: web, version: 1.10, addr: \":1\", tags: {n: 1.50}}\n- {version: 2.0, <<: *web}\n" +
+		"- {version: 007, <<: *web}\n")
 	versions, err := ReadFile(path)
-	if err != nil || versions[0].Version != "1.10" || versions[1].Version != "2.0" || versions[2].Version != "007" || versions[2].Tags["n"] != "1.50" {
+	if err != nil || versions[0].Version != "1.10" || versions[1].Version != "2.0" || versions[2].Version != "007" ||
+		versions[2].Tags["n"] != "1.50" {
 		t.Errorf("versions: %+v, %v", versions, err)
 	}
 	write("- {service: web, addr: \":1\", weight: 0}\n")
-	if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), ":1: [0].weight: 0 is not possible here") {
+	if _, err := ReadFile(path); err == nil ||
+		!strings.Contains(err.Error(), ":1: [0].weight: 0 is not possible here") {
 		t.Errorf("weight 0: %v", err)
 	}
 	write("- service: a\n  adr: x\n")
-	if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), "adr") || !strings.Contains(err.Error(), "2") {
+	if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), "adr") ||
+		!strings.Contains(err.Error(), "2") {
 		t.Errorf("unknown key: %v", err)
 	}
 	for _, c := range []struct {
@@ -217,7 +224,8 @@ func TestEntries(t *testing.T) {
 		{Entry{Service: "a b", Addr: "x:1"}, `character ' '`},
 		{Entry{Service: "a", Addr: "x:1", Protocol: "soap"}, `protocol "soap"`},
 		{Entry{Service: "a", Addr: "x:1", Check: "ftp"}, `check "ftp"`},
-		{Entry{Service: "a", Addr: "x:1", Every: time.Second, Timeout: 2 * time.Second}, "longer than the time between checks"},
+		{Entry{Service: "a", Addr: "x:1", Every: time.Second, Timeout: 2 * time.Second},
+			"longer than the time between checks"},
 		{Entry{Service: "a", Addr: "x:" + strconv.Itoa(1<<17)}, "not in 1..65535"},
 	} {
 		if _, err := c.entry.Provider(host, nil); err == nil || !strings.Contains(err.Error(), c.want) {

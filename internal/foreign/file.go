@@ -94,7 +94,8 @@ func (e Entry) Provider(host func() (string, error), conf func() *tls.Config) (P
 	}
 	p := Provider{
 		Instance: registry.Instance{
-			Service: e.Service, Version: e.Version, Host: name, Port: port, Weight: e.Weight, Zone: e.Zone, Tags: tags, TLS: e.TLS, Protocol: e.protocol(),
+			Service: e.Service, Version: e.Version, Host: name, Port: port, Weight: e.Weight, Zone: e.Zone, Tags: tags,
+			TLS: e.TLS, Protocol: e.protocol(),
 		},
 		Check: check, Every: e.Every, Timeout: e.Timeout, Failures: e.Failures,
 	}

@@ -25,7 +25,9 @@ func TestHTTPCheckAsksForThePath(t *testing.T) {
 	host, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	n, _ := strconv.Atoi(port)
 	in := registry.Instance{Service: "web", Host: host, Port: n, Protocol: registry.ProtocolHTTP}
-	for spec, want := range map[string]string{"http:/ready?deep=1": "", "http:/moved": "", "http:/sick": "GET /sick: 503", "tcp": ""} {
+	for spec, want := range map[string]string{
+		"http:/ready?deep=1": "", "http:/moved": "", "http:/sick": "GET /sick: 503", "tcp": "",
+	} {
 		err := try(t, spec, nil, in)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", spec, err, want)

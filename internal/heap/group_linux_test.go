@@ -15,16 +15,22 @@ func TestGroupLimit(t *testing.T) {
 		files  map[string]string
 		want   int
 	}{
-		"none":                     {"", nil, 0},
-		"no controller":            {"0::/\n", nil, 0},
-		"unlimited":                {"0::/system.slice/auth.service\n", map[string]string{"/system.slice/auth.service/memory.max": "max\n"}, 0},
-		"a service":                {"0::/system.slice/auth.service\n", map[string]string{"/system.slice/auth.service/memory.max": "1048576\n"}, 1 << 20},
-		"its slice":                {"0::/a/b/c\n", map[string]string{"/a/b/c/memory.max": "2097152\n", "/a/memory.max": "1048576\n"}, 1 << 20},
-		"a container":              {"0::/\n", map[string]string{"/memory.max": "1048576\n"}, 1 << 20},
-		"version 1":                {"5:cpu:/x\n4:memory:/x\n0::/\n", map[string]string{"memory/x/memory.limit_in_bytes": "1048576\n", "memory/memory.limit_in_bytes": none}, 1 << 20},
-		"version 1, none":          {"4:memory:/\n", map[string]string{"memory/memory.limit_in_bytes": none}, 0},
-		"as much as 64 bits count": {"0::/\n", map[string]string{"/memory.max": "8589934592\n"}, int(min(int64(8<<30), math.MaxInt))},
-		"nonsense":                 {"4:memory\nx\n::\n", nil, 0},
+		"none":          {"", nil, 0},
+		"no controller": {"0::/\n", nil, 0},
+		"unlimited": {"0::/system.slice/auth.service\n",
+			map[string]string{"/system.slice/auth.service/memory.max": "max\n"}, 0},
+		"a service": {"0::/system.slice/auth.service\n",
+			map[string]string{"/system.slice/auth.service/memory.max": "1048576\n"}, 1 << 20},
+		"its slice": {"0::/a/b/c\n",
+			map[string]string{"/a/b/c/memory.max": "2097152\n", "/a/memory.max": "1048576\n"}, 1 << 20},
+		"a container": {"0::/\n", map[string]string{"/memory.max": "1048576\n"}, 1 << 20},
+		"version 1": {"5:cpu:/x\n4:memory:/x\n0::/\n",
+			map[string]string{"memory/x/memory.limit_in_bytes": "1048576\n", "memory/memory.limit_in_bytes": none},
+			1 << 20},
+		"version 1, none": {"4:memory:/\n", map[string]string{"memory/memory.limit_in_bytes": none}, 0},
+		"as much as 64 bits count": {"0::/\n", map[string]string{"/memory.max": "8589934592\n"},
+			int(min(int64(8<<30), math.MaxInt))},
+		"nonsense": {"4:memory\nx\n::\n", nil, 0},
 	} {
 		if got := limitOf(c.groups, func(path string) string { return c.files[path] }); got != c.want {
 			t.Errorf("%s: limit is %d, want %d", name, got, c.want)

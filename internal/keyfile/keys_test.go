@@ -20,7 +20,8 @@ import (
 // write writes a text into a file in place, as an editor does.
 func write(t *testing.T, path, text string, mode fs.FileMode) {
 	t.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), mode), os.Chmod(path, mode)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), mode),
+		os.Chmod(path, mode)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -326,7 +327,10 @@ func TestOperators(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, double := range []sshsig.Operator{{Name: "li", Key: sshsig.PublicKey{3}, Namespaces: sshsig.Namespaces}, {Name: "xu", Key: li.Key, Namespaces: sshsig.Namespaces}} {
+	for _, double := range []sshsig.Operator{
+		{Name: "li", Key: sshsig.PublicKey{3}, Namespaces: sshsig.Namespaces},
+		{Name: "xu", Key: li.Key, Namespaces: sshsig.Namespaces},
+	} {
 		if err := AddOperator(path, double); err == nil {
 			t.Errorf("%s was added though name or key are there already", double.Name)
 		}

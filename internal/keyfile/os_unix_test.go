@@ -76,7 +76,9 @@ func TestRights(t *testing.T) {
 func TestModesOfRealFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "key")
-	for mode, want := range map[fs.FileMode]string{0o600: "", 0o400: "", 0o604: "chmod", 0o660: "chmod go-w", 0o666: "chmod go-w"} {
+	for mode, want := range map[fs.FileMode]string{
+		0o600: "", 0o400: "", 0o604: "chmod", 0o660: "chmod go-w", 0o666: "chmod go-w",
+	} {
 		_ = os.Remove(path)
 		write(t, path, text(sitekey.New()), mode)
 		_, err := OpenKeys("x", []string{path})
@@ -138,7 +140,9 @@ func TestWaitsForNoFile(t *testing.T) {
 		}
 	}
 	begun := time.Now()
-	for path, want := range map[string]string{pipe: "a named pipe", loop: "leads back to itself", "/dev/zero": "a device"} {
+	for path, want := range map[string]string{
+		pipe: "a named pipe", loop: "leads back to itself", "/dev/zero": "a device",
+	} {
 		if _, err := OpenKeys("x", []string{path}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error with %q", path, err, want)
 		}

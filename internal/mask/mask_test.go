@@ -15,7 +15,8 @@ func TestURL(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"postgres://app:hunter2@db/site", "postgres://app:xxxxx@db/site"},
 		{"postgres://app@db/site?sslmode=require", "postgres://app@db/site?sslmode=require"},
-		{"postgres://db1:5432,db2:5433/site?target_session_attrs=primary", "postgres://db1:5432,db2:5433/site?target_session_attrs=primary"},
+		{"postgres://db1:5432,db2:5433/site?target_session_attrs=primary",
+			"postgres://db1:5432,db2:5433/site?target_session_attrs=primary"},
 		{"postgres://app:a%40b%2Fc@[fd00::1]:5432/site", "postgres://app:xxxxx@[fd00::1]:5432/site"},
 		{"postgres://app:pw@%2Fvar%2Frun%2Fpostgresql/site", "postgres://app:xxxxx@%2Fvar%2Frun%2Fpostgresql/site"},
 		{"postgresql://h/site?user=app&password=secret", "postgresql://h/site?user=app&password=xxxxx"},
@@ -54,7 +55,9 @@ func TestURL(t *testing.T) {
 }
 
 func FuzzURL(f *testing.F) {
-	for _, s := range []string{"", "@", "/", "#", "?", "&host=", "%", " ", ":", "'", "\\'", "=", "%40", ",", "]", "\n", "密码", "@db/site?user="} {
+	for _, s := range []string{
+		"", "@", "/", "#", "?", "&host=", "%", " ", ":", "'", "\\'", "=", "%40", ",", "]", "\n", "密码", "@db/site?user=",
+	} {
 		f.Add(s)
 	}
 	const mark = "S3CR3T"

@@ -18,7 +18,8 @@ func TestEnvelope(t *testing.T) {
 		}
 		plain := strings.ReplaceAll(line, "-", "")
 		for name, typed := range map[string]string{
-			"as it is": line, "without dashes": plain, "lower case": strings.ToLower(line), "blanks": " " + strings.ReplaceAll(line, "-", "  ") + "\r\n",
+			"as it is": line, "without dashes": plain, "lower case": strings.ToLower(line),
+			"blanks":                " " + strings.ReplaceAll(line, "-", "  ") + "\r\n",
 			"letters for digits":    strings.NewReplacer("0", "O", "1", "l").Replace(line),
 			"other letters for one": strings.NewReplacer("0", "o", "1", "I").Replace(line),
 		} {
@@ -59,7 +60,8 @@ func TestEnvelopeMistakes(t *testing.T) {
 		t.Errorf("%d mistakes were not noticed", taken)
 	}
 	for _, c := range []struct{ typed, want string }{
-		{"", "has 0 letters"}, {line[:50], "2 are missing"}, {line + "0", "more than 52"}, {strings.Repeat("-", 1<<16), "has 0 letters"}, {"U", "without I, L, O and U"},
+		{"", "has 0 letters"}, {line[:50], "2 are missing"}, {line + "0", "more than 52"},
+		{strings.Repeat("-", 1<<16), "has 0 letters"}, {"U", "without I, L, O and U"},
 	} {
 		if _, err := ParseEnvelope(c.typed); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%d characters: %v, want %q", len(c.typed), err, c.want)

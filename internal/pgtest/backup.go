@@ -22,7 +22,8 @@ func (s *Server) Dump(t testing.TB, db string) (path string) {
 func (s *Server) Restore(t testing.TB, db, path string) {
 	t.Helper()
 	for try := 1; ; try++ {
-		out, err := s.command("pg_restore", "--clean", "--if-exists", "--single-transaction", "--dbname="+s.SocketURL(db), path).
+		out, err := s.command("pg_restore",
+			"--clean", "--if-exists", "--single-transaction", "--dbname="+s.SocketURL(db), path).
 			CombinedOutput()
 		if err == nil {
 			return

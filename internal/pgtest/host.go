@@ -47,7 +47,8 @@ func fakeClock(ahead time.Duration) ([]string, error) {
 	found, _ := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1") // the pattern is well-formed
 	if len(found) == 0 {
 		return nil, errors.New(
-			"this test gives PostgreSQL another clock and found no libfaketime; install it, for example: apt-get install faketime",
+			"this test gives PostgreSQL another clock and found no libfaketime; install it, for example: apt-get " +
+				"install faketime",
 		)
 	}
 	return []string{

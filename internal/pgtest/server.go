@@ -53,7 +53,8 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C").
+	out, err := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "postgres",
+		"--no-sync", "-E", "UTF8", "--locale=C").
 		CombinedOutput()
 	if err != nil {
 		_ = os.RemoveAll(s.dir)

@@ -224,5 +224,6 @@ func (e Entry) Follows(newest Entry) error {
 	if newest.By != "" {
 		by = " of " + newest.By
 	}
-	return fmt.Errorf("the change was made on number %d, the newest is %d%s: %w", e.Number-1, newest.Number, by, ErrStale)
+	return fmt.Errorf("the change was made on number %d, the newest is %d%s: %w",
+		e.Number-1, newest.Number, by, ErrStale)
 }

@@ -66,7 +66,8 @@ func (l *Log) Merge(t rollout.Trust, afford func() bool, entries ...Entry) (*Log
 		case e.Cluster != l.cluster:
 			why = errors.Join(why, fmt.Errorf("entry %v: %w: %q, this one is %q", e, ErrForeign, e.Cluster, l.cluster))
 		case e.Number > newest.Number+maxJump:
-			why = errors.Join(why, fmt.Errorf("entry %v after %d: %w: the number is too far away", e, newest.Number, ErrEntry))
+			why = errors.Join(why,
+				fmt.Errorf("entry %v after %d: %w: the number is too far away", e, newest.Number, ErrEntry))
 		default:
 			fresh = append(fresh, e)
 		}

@@ -124,10 +124,12 @@ func TestSearchFindsWrongWinners(t *testing.T) {
 		}
 	}
 	for name, wrong := range map[string]func(e, than Entry) bool{
-		"the first to come stays":     func(e, than Entry) bool { return e.Number > than.Number },
-		"the last to come wins":       func(e, than Entry) bool { return e.Number >= than.Number },
-		"only what follows is taken":  func(e, than Entry) bool { return e.Previous == than.Hash() },
-		"the hash counts, not number": func(e, than Entry) bool { return e.Hash() > than.Hash() && e.Number != than.Number },
+		"the first to come stays":    func(e, than Entry) bool { return e.Number > than.Number },
+		"the last to come wins":      func(e, than Entry) bool { return e.Number >= than.Number },
+		"only what follows is taken": func(e, than Entry) bool { return e.Previous == than.Hash() },
+		"the hash counts, not number": func(e, than Entry) bool {
+			return e.Hash() > than.Hash() && e.Number != than.Number
+		},
 	} {
 		r, parted := chance.Rand(t, 43), false
 		for range 200 {
@@ -170,7 +172,8 @@ func TestOnlyProvenEntries(t *testing.T) {
 		}
 	}
 	// Replayed: what is known, also without its proof, changes nothing and costs no check.
-	if next, err := log.Merge(trust, func() bool { t.Error("a signature was checked"); return true }, one, stolen); next != log || err != nil {
+	if next, err := log.Merge(trust, func() bool { t.Error("a signature was checked"); return true }, one,
+		stolen); next != log || err != nil {
 		t.Errorf("a replay: %v", err)
 	}
 	// An entry of a trusted key vouches for the one before it.
@@ -202,7 +205,8 @@ func TestLostIsNamed(t *testing.T) {
 	}
 	// The side that wrote more wins, and what it overtakes is named.
 	c := sign(t, mustMerge(t, log, trust, b).Next("policy: 1 # c\n"), "wang")
-	if lost := mustMerge(t, both, trust, c).Lost(); len(lost) != 1 || lost[0].Entry.Hash() != a.Hash() || lost[0].To.Hash() != b.Hash() {
+	if lost := mustMerge(t, both, trust, c).Lost(); len(lost) != 1 || lost[0].Entry.Hash() != a.Hash() ||
+		lost[0].To.Hash() != b.Hash() {
 		t.Errorf("lost: %+v", lost)
 	}
 	if len(log.Lost()) != 0 {
@@ -225,7 +229,9 @@ func TestConfirm(t *testing.T) {
 	two.Confirm = 10 * time.Minute
 	two = sign(t, two, "li")
 	waits := mustMerge(t, log, trust, two)
-	for applied, want := range map[time.Duration]Entry{0: two, 10*time.Minute - 1: two, 10 * time.Minute: one, time.Hour: one} {
+	for applied, want := range map[time.Duration]Entry{
+		0: two, 10*time.Minute - 1: two, 10 * time.Minute: one, time.Hour: one,
+	} {
 		if e, ok := waits.Current(applied); !ok || e.Hash() != want.Hash() {
 			t.Errorf("after %v %v is in force, want %v", applied, e, want)
 		}

@@ -40,7 +40,8 @@ func hidesNothing(t *testing.T, text string, lines bool) {
 	}
 	for _, r := range text {
 		own := lines && layout(r)
-		if (r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x200b && r <= 0x200f || r == 0x2028) &&
+		if (r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x200b && r <= 0x200f ||
+			r == 0x2028) &&
 			!own {
 			t.Errorf("%q holds %U", text, r)
 		}
@@ -100,7 +101,8 @@ func FuzzJSON(f *testing.F) {
 
 func TestFormat(t *testing.T) {
 	bad := "x\x1b[1m\ny"
-	if got, want := Sprintf("a\n%s %-3d %q %v", bad, 7, bad, Safe("own\nline")), Safe("a\nx\\x1b[1m\\ny 7   \"x\\x1b[1m\\ny\" own\nline"); got != want {
+	if got, want := Sprintf("a\n%s %-3d %q %v", bad, 7, bad, Safe("own\nline")),
+		Safe("a\nx\\x1b[1m\\ny 7   \"x\\x1b[1m\\ny\" own\nline"); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	inner := Errorf("open %s: %w", bad, fs.ErrNotExist)
@@ -112,7 +114,8 @@ func TestFormat(t *testing.T) {
 		t.Error("the chain of errors is cut")
 	}
 	details := errors.New("failed to connect to `db`:\n\t10.0.0.1: refused\n\t10.0.0.2: \x1b[31mrefused")
-	if got, want := Errorf("%w", details).Error(), "failed to connect to `db`: 10.0.0.1: refused; 10.0.0.2: \\x1b[31mrefused"; got != want {
+	if got, want := Errorf("%w", details).Error(),
+		"failed to connect to `db`: 10.0.0.1: refused; 10.0.0.2: \\x1b[31mrefused"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if got := Join(outer, nil, details); strings.Count(got.Error(), "\n") != 2 || !errors.Is(got, fs.ErrNotExist) {

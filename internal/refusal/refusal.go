@@ -50,7 +50,8 @@ var kinds = []Kind{
 	{InTheClear, "users' calls came in the clear, and site.calls is sealed",
 		"set site.calls at the caller, too, or give it the site's key; for stock clients set site.calls: prefer here"},
 	{Handshakes, "TLS handshakes have failed",
-		"compare the site's keys (skerry key ls) and the certificates of both hosts; the log names the address and why"},
+		"compare the site's keys (skerry key ls) and the certificates of both hosts; the log names the " +
+			"address and why"},
 	{MadeRoom, "silent connections were closed to make room for others",
 		"find out what opens so many connections: the log names the address; or raise limits.connections"},
 	{
@@ -81,7 +82,8 @@ var kinds = []Kind{
 	{LANOld, "LAN packets came from processes of skerry before 0.2", oneRelease},
 	{Older, "calls came from processes of skerry before 0.2", oneRelease},
 	{LANKeyless, "LAN packets came from processes of the same host that have no key of the site",
-		"nothing while the database that holds the key is away; else let the user of that process read it (skerry key ls)"},
+		"nothing while the database that holds the key is away; else let the user of that process read it " +
+			"(skerry key ls)"},
 	{LANElsewhere, "LAN packets came in on interfaces that were not chosen",
 		"add their interface to lan.interfaces if it should count"},
 	{LANCut, "LAN answers were cut, as the address that asked had not answered yet",
@@ -102,7 +104,8 @@ func Of(name string) Kind {
 	}
 	if method, ok := strings.CutPrefix(name, DeniedPrefix); ok {
 		return Kind{name, "calls of " + method + " proved nothing",
-			"find the caller: the log of that process names its address and the reason; then skerry operator ls and key ls there"}
+			"find the caller: the log of that process names its address and the reason; then skerry operator ls and " +
+				"key ls there"}
 	}
 	return Kind{
 		name,

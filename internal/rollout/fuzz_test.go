@@ -7,7 +7,8 @@ import (
 // FuzzRecord feeds arbitrary bytes. A record that can be opened keeps its bytes
 // when it is stored and passed on, and can be read again.
 func FuzzRecord(f *testing.F) {
-	one, _ := Entry{Cluster: "shop", Generation: Generation{N: 1}, Rules: map[string]Rule{"auth": {Version: "v1"}}, Step: "<&>"}.Seal()
+	one, _ := Entry{Cluster: "shop", Generation: Generation{N: 1}, Rules: map[string]Rule{"auth": {Version: "v1"}},
+		Step: "<&>"}.Seal()
 	f.Add(one.Record().Marshal())
 	f.Add(one.WithProof(Proof{Kind: SSHProof, Signature: []byte("s"), Key: []byte("k")}).Record().Marshal())
 	f.Add([]byte(`{"body":"skerry-entry 2\n{}"}`))

@@ -102,8 +102,17 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 		return l, fmt.Errorf("generation %v: %w %q, the log of %q", e.Generation, ErrForeign, e.Cluster, l.cluster)
 	}
 	hash := e.Hash()
-	next := &Log{cluster: e.Cluster, last: e.Generation, hash: hash, marks: append(l.marks[:len(l.marks):len(l.marks)], position{e.Generation, mark(hash)}),
-		chains: maps.Clone(l.chains), floors: maps.Clone(l.floors), session: l.session, expired: l.expired, outside: l.outside}
+	next := &Log{
+		cluster: e.Cluster,
+		last:    e.Generation,
+		hash:    hash,
+		marks:   append(l.marks[:len(l.marks):len(l.marks)], position{e.Generation, mark(hash)}),
+		chains:  maps.Clone(l.chains),
+		floors:  maps.Clone(l.floors),
+		session: l.session,
+		expired: l.expired,
+		outside: l.outside,
+	}
 	if e.Session != nil {
 		next.session = e.Session
 	}
@@ -161,7 +170,8 @@ func Continues(kept, whole []Entry) (common int, err error) {
 func (e Entry) Follows(last Generation, hash string) error {
 	want := Generation{last.Timeline, last.N + 1}
 	switch {
-	case e.Generation.N >= maxNumber || e.Generation.Timeline > last.Timeline+maxJump || e.Generation.N > last.N+maxJump && e.Generation.Timeline != last.Timeline:
+	case e.Generation.N >= maxNumber || e.Generation.Timeline > last.Timeline+maxJump ||
+		e.Generation.N > last.N+maxJump && e.Generation.Timeline != last.Timeline:
 		return fmt.Errorf("generation %v after %v: %w: the number is too far away", e.Generation, last, ErrEntry)
 	case e.Generation.Timeline > last.Timeline && e.Previous == hash && e.Generation.N > last.N:
 		return nil
@@ -170,7 +180,8 @@ func (e Entry) Follows(last Generation, hash string) error {
 	case want.Before(e.Generation):
 		return fmt.Errorf("generation %v after %v: %w", e.Generation, last, ErrGap)
 	case e.Generation.Before(want) || e.Previous != hash:
-		return fmt.Errorf("generation %v (after %s) on %v (%s): %w", e.Generation, short(e.Previous), last, short(hash), ErrFork)
+		return fmt.Errorf("generation %v (after %s) on %v (%s): %w",
+			e.Generation, short(e.Previous), last, short(hash), ErrFork)
 	}
 	return nil
 }
@@ -238,7 +249,9 @@ func (l *Log) holds(t Token) bool {
 	if t.Generation == (Generation{}) {
 		return t.Entry == 0
 	}
-	i, found := slices.BinarySearchFunc(l.marks, t.Generation, func(p position, g Generation) int { return p.generation.Compare(g) })
+	i, found := slices.BinarySearchFunc(l.marks, t.Generation, func(p position, g Generation) int {
+		return p.generation.Compare(g)
+	})
 	return found && l.marks[i].mark == t.Entry
 }
 
@@ -255,7 +268,10 @@ func (l *Log) Token(seed uint64, mark string) Token {
 // log.
 func (l *Log) TokenAt(g Generation, seed uint64, mark string) Token {
 	t := Token{Generation: g, Seed: seed, Mark: mark}
-	if i, found := slices.BinarySearchFunc(l.marks, g, func(p position, g Generation) int { return p.generation.Compare(g) }); found {
+	i, found := slices.BinarySearchFunc(l.marks, g, func(p position, g Generation) int {
+		return p.generation.Compare(g)
+	})
+	if found {
 		t.Entry = l.marks[i].mark
 	}
 	return t
@@ -388,5 +404,8 @@ func (l *Log) Floor(service, version string) Generation { return l.floors[pair{s
 
 // Next returns an entry that continues the log on its timeline, not yet sealed.
 func (l *Log) Next(release string, rules map[string]Rule, retire ...Retirement) Entry {
-	return Entry{Cluster: l.cluster, Generation: Generation{l.last.Timeline, l.last.N + 1}, Previous: l.hash, Release: release, Rules: rules, Retire: retire}
+	return Entry{
+		Cluster: l.cluster, Generation: Generation{l.last.Timeline, l.last.N + 1}, Previous: l.hash, Release: release,
+		Rules: rules, Retire: retire,
+	}
 }

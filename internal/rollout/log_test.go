@@ -135,7 +135,8 @@ func TestTheCalleeChecks(t *testing.T) {
 		n       uint64
 		want    error
 	}{
-		{"v1", 1, ErrRetired}, {"v1", 2, ErrWrongVersion}, {"v2", 1, ErrWrongVersion}, {"v2", 2, nil}, {"v2", 9, ErrStale},
+		{"v1", 1, ErrRetired}, {"v1", 2, ErrWrongVersion}, {"v2", 1, ErrWrongVersion}, {"v2", 2, nil},
+		{"v2", 9, ErrStale},
 	} {
 		if err := l.Admit("auth", tc.version, at(tc.n)); !errors.Is(err, tc.want) {
 			t.Errorf("%s at %d: %v, want %v", tc.version, tc.n, err, tc.want)

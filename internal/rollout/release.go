@@ -106,7 +106,8 @@ func (r Release) Put(module string, values map[string]string) (Release, error) {
 	}
 	for key, value := range values {
 		if len(value) > maxSetting {
-			return r, fmt.Errorf("put %s of %s: %d bytes, at most %d can be kept for every process; put the path of a file", key, module, len(value), maxSetting)
+			return r, fmt.Errorf("put %s of %s: %d bytes, at most %d can be kept for every process; put the path "+
+				"of a file", key, module, len(value), maxSetting)
 		}
 		if next.Settings[module][key] = value; value == "" {
 			delete(next.Settings[module], key)
@@ -118,7 +119,8 @@ func (r Release) Put(module string, values map[string]string) (Release, error) {
 		}
 	}
 	if total > maxSettings {
-		return r, fmt.Errorf("put settings of %s: all of the release together would take %d bytes, at most %d can be kept for every process", module, total, maxSettings)
+		return r, fmt.Errorf("put settings of %s: all of the release together would take %d bytes, at most %d can be "+
+			"kept for every process", module, total, maxSettings)
 	}
 	return next, nil
 }
@@ -150,7 +152,8 @@ func (r Release) Ship(log *Log, m Module) (Release, map[string]Rule, error) {
 	}
 	m.Old = rule.Version
 	if m.New == "" || m.New == m.Old {
-		return r, nil, fmt.Errorf("ship %s: the new version %q must differ from %q, which serves now", m.Service, m.New, m.Old)
+		return r, nil, fmt.Errorf("ship %s: the new version %q must differ from %q, which serves now",
+			m.Service, m.New, m.Old)
 	}
 	next := r
 	next.Modules = slices.DeleteFunc(slices.Clone(r.Modules), func(o Module) bool { return o.Service == m.Service })
@@ -180,7 +183,9 @@ func (r Release) Commit(log *Log, share int, at Generation) (Release, map[string
 	}
 	for _, m := range r.Modules {
 		if m.Strategy.Exclusive() && share < Whole {
-			return r, nil, fmt.Errorf("commit release %s: versions of %s may not run at once (%s), so there is no share of %s %%; commit all", r.Name, m.Service, m.Strategy, strconv.FormatFloat(float64(share)/100, 'f', -1, 64))
+			return r, nil, fmt.Errorf("commit release %s: versions of %s may not run at once (%s), so there is no "+
+				"share of %s %%; commit all", r.Name, m.Service, m.Strategy,
+				strconv.FormatFloat(float64(share)/100, 'f', -1, 64))
 		}
 	}
 	next := r

@@ -110,13 +110,17 @@ func TestStepsThatAreNotPossibleSaySo(t *testing.T) {
 	switched = do(t, &l, switched, rules, err)
 	_, _, twice := switched.Commit(l, Whole, Generation{})
 	_, _, ship := switched.Ship(l, Module{Service: "db", Old: "v1", New: "v2"})
-	for step, err := range map[string]error{"commit without module": noModule, "clean": clean, "retire": retire, "stop": stop, "commit twice": twice, "ship after the switch": ship} {
+	for step, err := range map[string]error{
+		"commit without module": noModule, "clean": clean, "retire": retire, "stop": stop, "commit twice": twice,
+		"ship after the switch": ship,
+	} {
 		if !errors.Is(err, ErrStep) || !strings.Contains(err.Error(), "it is ") {
 			t.Errorf("%s: %v", step, err)
 		}
 	}
 	r, l = shipped(t)
-	if _, _, err := r.Ship(l, Module{Service: "auth", New: "v1"}); err == nil || !strings.Contains(err.Error(), "must differ") {
+	if _, _, err := r.Ship(l, Module{Service: "auth", New: "v1"}); err == nil ||
+		!strings.Contains(err.Error(), "must differ") {
 		t.Errorf("shipping what serves already: %v", err)
 	}
 	if _, _, err := r.Ship(l, Module{Service: "new", New: "v1"}); err == nil {

@@ -69,7 +69,8 @@ func (r Rule) Check(service string) error {
 		return fmt.Errorf("%w for %s: the shares sum up to %d, more than %d", ErrRule, service, total, Whole)
 	}
 	if len(r.Split) > 1 {
-		return fmt.Errorf("%w for %s: %d shares; one release at a time may split a service", ErrRule, service, len(r.Split))
+		return fmt.Errorf("%w for %s: %d shares; one release at a time may split a service",
+			ErrRule, service, len(r.Split))
 	}
 	for mark, v := range r.Marks {
 		if mark == "" || len(mark) > maxMark || v == "" {
@@ -77,11 +78,13 @@ func (r Rule) Check(service string) error {
 		}
 	}
 	if !slices.Contains([]Strategy{Concurrent, Blocking, Waiting}, r.Strategy) {
-		return fmt.Errorf("%w for %s: strategy %q; known are concurrent (empty), blocking, waiting", ErrRule, service, r.Strategy)
+		return fmt.Errorf("%w for %s: strategy %q; known are concurrent (empty), blocking, waiting",
+			ErrRule, service, r.Strategy)
 	}
 	switch {
 	case r.Strategy.Exclusive() && len(r.Split) > 0:
-		return fmt.Errorf("%w for %s: its versions may not run at once (%s), so none can have a share", ErrRule, service, r.Strategy)
+		return fmt.Errorf("%w for %s: its versions may not run at once (%s), so none can have a share",
+			ErrRule, service, r.Strategy)
 	case r.Turn != "" && !r.Strategy.Exclusive():
 		return fmt.Errorf("%w for %s: %s has the turn, but its versions may run at once", ErrRule, service, r.Turn)
 	}

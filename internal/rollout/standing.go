@@ -44,7 +44,8 @@ func (s Standing) Expected() bool { return s == standsUnshipped }
 func (s Standing) Explain() (what, mend string) {
 	switch s {
 	case standsRetired:
-		return "a release has retired this version: it refuses every call", "stop these processes, and see what starts them again"
+		return "a release has retired this version: it refuses every call",
+			"stop these processes, and see what starts them again"
 	case standsUnreleased:
 		return "this version is in no release: it gets no calls", "ship it in a release, or stop these processes"
 	case standsUnshipped:

@@ -147,12 +147,15 @@ func TestNeverShown(t *testing.T) {
 	}
 	secret := raw[:secretSize]
 	forms := []string{
-		k.Text()[4:24], strings.ToUpper(k.Text()[4:24]), string(secret[:8]), fmt.Sprintf("%x", secret[:8]), fmt.Sprintf("%X", secret[:8]),
+		k.Text()[4:24], strings.ToUpper(k.Text()[4:24]), string(secret[:8]), fmt.Sprintf("%x", secret[:8]),
+		fmt.Sprintf("%X", secret[:8]),
 		strings.Trim(fmt.Sprint(secret[:4]),
 			"[]"), strings.Trim(fmt.Sprintf("%#v", secret[:4]), "[]byte{}"), fmt.Sprintf("%x", k.Text()[4:12]),
 	}
 	var out strings.Builder
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%b", "%c", "%U", "%t", "%08b", "%p"} {
+	for _, verb := range []string{
+		"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%b", "%c", "%U", "%t", "%08b", "%p",
+	} {
 		for _, v := range []any{k, &k, h, &h, []Key{k}, map[Key]int{k: 1}, [1]Key{k}, []any{k}} {
 			fmt.Fprintf(&out, verb+"\n", v)
 		}

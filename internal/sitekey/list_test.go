@@ -12,7 +12,8 @@ func TestParseList(t *testing.T) {
 		"plain":         a.Text() + "\n" + b.Text() + "\n",
 		"no last break": a.Text() + "\n" + b.Text(),
 		"Windows":       "\ufeff" + a.Text() + "\r\n\r\n" + b.Text() + "\r\n",
-		"comments":      "# the site's keys\n\n  " + a.Text() + " # of 2026\n\t" + strings.ToUpper(b.Text()) + "\t\n#" + New().Text(),
+		"comments": "# the site's keys\n\n  " + a.Text() + " # of 2026\n\t" + strings.ToUpper(b.Text()) +
+			"\t\n#" + New().Text(),
 	} {
 		got, err := ParseList(text)
 		if err != nil || len(got) != 2 || got[0].Key != a || got[1].Key != b {

@@ -22,7 +22,8 @@ const maxCertificate = 2 << 10
 var (
 	// ErrNoKey: the ring has no key.
 	ErrNoKey = errors.New(
-		"this process has no site key: make one with \"skerry key new\", or take another host's with \"skerry key set\"",
+		"this process has no site key: make one with \"skerry key new\", or take another host's with \"skerry " +
+			"key set\"",
 	)
 	// ErrPeer is wrapped when the other side's certificate is not accepted.
 	ErrPeer = errors.New("no site certificate that this process accepts")

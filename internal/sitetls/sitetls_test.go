@@ -101,8 +101,10 @@ func TestHandshake(t *testing.T) {
 		{name: "another key of the ring", client: site(t, "x", a, seeds(2, 1)), connect: true},
 		{name: "an odd host name", client: site(t, "x", "host b%/2/e", seeds(1)), connect: true},
 		{name: "another process than meant", client: site(t, "x", a, seeds(1)), meant: c, wrong: "meant is " + c},
-		{name: "a key that the server does not know", client: site(t, "x", a, seeds(3, 1)), wrong: "none of the 2 site keys"},
-		{name: "a key that the client does not know", client: site(t, "x", a, seeds(2)), wrong: "none of the 1 site keys"},
+		{name: "a key that the server does not know", client: site(t, "x", a, seeds(3, 1)),
+			wrong: "none of the 2 site keys"},
+		{name: "a key that the client does not know", client: site(t, "x", a, seeds(2)),
+			wrong: "none of the 1 site keys"},
 		{name: "another cluster", client: site(t, "y", a, seeds(1)), wrong: "cluster"},
 		{name: "reflection", client: site(t, "x", b, seeds(1)), wrong: "own"},
 		{name: "no key", client: site(t, "x", a, seeds()), wrong: "no site key"},
@@ -210,7 +212,8 @@ func TestCertificates(t *testing.T) {
 		ok     bool
 	}{
 		{name: "ours", ok: true},
-		{name: "long past", change: func(c *x509.Certificate) { c.NotAfter = time.Unix(1, 0) }, ok: true}, // no clock is read
+		// no clock is read
+		{name: "long past", change: func(c *x509.Certificate) { c.NotAfter = time.Unix(1, 0) }, ok: true},
 		{name: "two", twice: true},
 		{name: "without URI", change: func(c *x509.Certificate) { c.URIs = nil }},
 		{name: "two URIs", change: func(c *x509.Certificate) { c.URIs = append(c.URIs, c.URIs[0]) }},

@@ -206,7 +206,8 @@ func operatorName(word string) (string, error) {
 		word = word[1 : len(word)-1]
 	}
 	bad := strings.IndexFunc(word, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-_@+", r))
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune(".-_@+", r))
 	})
 	switch {
 	case word == "" || len(word) > 64:

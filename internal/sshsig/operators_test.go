@@ -50,12 +50,14 @@ func TestParseOperatorsRefuses(t *testing.T) {
 		{"", "ops: it names no operator; add one with: skerry operator add"},
 		{"# only a comment\n", "names no operator"},
 		{good + "\nli namespaces=\"skerry-release\" " + b.String(), "ops:2: the operator li stands in line 1 already"},
-		{good + "\n\nwu namespaces=\"skerry-release\" " + a.String(), "ops:3: the key of wu is the one of li in line 1"},
+		{good + "\n\nwu namespaces=\"skerry-release\" " + a.String(),
+			"ops:3: the key of wu is the one of li in line 1"},
 		{`li valid-after="20260101",namespaces="skerry-release" ` + a.String(), "ops:1: valid-after is not taken"},
 		{`li namespaces="skerry-release",valid-before="20270101Z" ` + a.String(), "ops:1: valid-before is not taken"},
 		{`li cert-authority,namespaces="skerry-release" ` + a.String(), "ops:1: cert-authority is not taken"},
 		{`li verify-required ` + a.String(), `the option "verify-required" is not known`},
-		{`li ` + a.String(), `write li namespaces="skerry-release,skerry-promise,skerry-policy,skerry-plan" ssh-ed25519`},
+		{`li ` + a.String(),
+			`write li namespaces="skerry-release,skerry-promise,skerry-policy,skerry-plan" ssh-ed25519`},
 		{`li namespaces=skerry-release ` + a.String(), "in quotes"},
 		{`li namespaces="" ` + a.String(), "no namespace"},
 		{`li namespaces="skerry-*,!skerry-plan" ` + a.String(), `"!skerry-plan" is no namespace`},
@@ -136,8 +138,10 @@ func TestMatch(t *testing.T) {
 		pattern, text string
 		want          bool
 	}{
-		{"a", "a", true}, {"a", "b", false}, {"a", "ab", false}, {"", "", true}, {"*", "", true}, {"a*", "abc", true}, {"*c", "abc", true},
-		{"a*c*e", "abcde", true}, {"a*c*e", "abcd", false}, {"a?c", "abc", true}, {"a?c", "ac", false}, {"**", "x", true}, {"a*b", "aXbY", false},
+		{"a", "a", true}, {"a", "b", false}, {"a", "ab", false}, {"", "", true}, {"*", "", true}, {"a*", "abc", true},
+		{"*c", "abc", true},
+		{"a*c*e", "abcde", true}, {"a*c*e", "abcd", false}, {"a?c", "abc", true}, {"a?c", "ac", false},
+		{"**", "x", true}, {"a*b", "aXbY", false},
 		{strings.Repeat("*a", 30) + "b", strings.Repeat("a", 64), false},
 	} {
 		if got := match(c.pattern, c.text); got != c.want {

@@ -39,15 +39,20 @@ func TestVerify(t *testing.T) {
 		blob                           []byte
 	}{
 		{"another message", Release, "skerry-entry 1\n{ }", "does not fit the message", blob},
-		{"another namespace", Promise, string(message), `made for the namespace "skerry-release", wanted is "skerry-promise"`, blob},
+		{"another namespace", Promise, string(message),
+			`made for the namespace "skerry-release", wanted is "skerry-promise"`, blob},
 		{"bytes behind the end", Release, string(message), "bytes follow its end", append(bytes.Clone(blob), 0)},
 		{"too long", Release, string(message), "at most 1024", append(bytes.Clone(blob), make([]byte, 1024)...)},
 		{"empty", Release, string(message), "does not begin with SSHSIG", nil},
 		{"armoured", Release, string(message), "does not begin with SSHSIG", Armor(blob)},
-		{"another version", Release, string(message), "version", bytes.Replace(blob, []byte("SSHSIG\x00\x00\x00\x01"), []byte("SSHSIG\x00\x00\x00\x02"), 1)},
-		{"a weak hash", Release, string(message), "neither sha512 nor sha256", bytes.Replace(blob, []byte("sha512"), []byte("sha384"), 1)},
-		{"another type of key", Release, string(message), "ssh-keygen -t ed25519", bytes.Replace(blob, []byte("ssh-ed25519"), []byte("ssh-ed25518"), 1)},
-		{"another type of signature", Release, string(message), "holds no ssh-ed25519 signature", replaceLast(blob, "ssh-ed25519", "ssh-ed25518")},
+		{"another version", Release, string(message), "version",
+			bytes.Replace(blob, []byte("SSHSIG\x00\x00\x00\x01"), []byte("SSHSIG\x00\x00\x00\x02"), 1)},
+		{"a weak hash", Release, string(message), "neither sha512 nor sha256",
+			bytes.Replace(blob, []byte("sha512"), []byte("sha384"), 1)},
+		{"another type of key", Release, string(message), "ssh-keygen -t ed25519",
+			bytes.Replace(blob, []byte("ssh-ed25519"), []byte("ssh-ed25518"), 1)},
+		{"another type of signature", Release, string(message), "holds no ssh-ed25519 signature",
+			replaceLast(blob, "ssh-ed25519", "ssh-ed25518")},
 	} {
 		_, err := Verify(c.blob, c.namespace, []byte(c.message))
 		if !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), c.want) {
@@ -95,14 +100,18 @@ func TestArmor(t *testing.T) {
 	blob, _ := sign(t, 1, Release, []byte("message"))
 	text := Armor(blob)
 	for name, form := range map[string][]byte{
-		"as it is": text, "Windows": bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n")), "blanks around": []byte("\n " + string(text) + "\n"),
+		"as it is": text, "Windows": bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n")),
+		"blanks around": []byte("\n " + string(text) + "\n"),
 	} {
 		back, err := Dearmor(form)
 		if err != nil || !bytes.Equal(back, blob) {
 			t.Errorf("%s: %x, %v, want %x", name, back, err, blob)
 		}
 	}
-	for _, bad := range []string{"", "x", armorBegin, armorBegin + armorEnd[1:], armorBegin + "\n!\n" + armorEnd, strings.Repeat("A", maxArmor+1)} {
+	for _, bad := range []string{
+		"", "x", armorBegin, armorBegin + armorEnd[1:], armorBegin + "\n!\n" + armorEnd,
+		strings.Repeat("A", maxArmor+1),
+	} {
 		if _, err := Dearmor([]byte(bad)); err == nil {
 			t.Errorf("%.40q was taken as a signature file", bad)
 		}
@@ -203,13 +212,12 @@ func TestOpenSSHVerifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	operators, signature := filepath.Join(dir, "operators"), filepath.Join(dir, "sig")
-	if err := errors.Join(os.WriteFile(operators, []byte(line+"\n"), 0o600), os.WriteFile(signature, Armor(blob), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(operators, []byte(line+"\n"), 0o600),
+		os.WriteFile(signature, Armor(blob), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if out := keygen(t, string(message), "-Y", "verify", "-f", operators, "-I", "li", "-n", Release, "-s", signature); !strings.Contains(
-		out,
-		"Good",
-	) {
+	out := keygen(t, string(message), "-Y", "verify", "-f", operators, "-I", "li", "-n", Release, "-s", signature)
+	if !strings.Contains(out, "Good") {
 		t.Errorf("ssh-keygen says %s", out)
 	}
 	cmd := exec.Command("ssh-keygen", "-Y", "verify", "-f", operators, "-I", "li", "-n", Release, "-s", signature)

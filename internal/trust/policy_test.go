@@ -34,7 +34,9 @@ func TestPolicyHasItsOwnUse(t *testing.T) {
 func TestPolicyOperators(t *testing.T) {
 	lines := ""
 	blobs := map[string]rollout.Proof{}
-	for name, namespaces := range map[string]string{"li": "skerry-policy", "wang": "skerry-release", "zhao": "skerry-*"} {
+	for name, namespaces := range map[string]string{
+		"li": "skerry-policy", "wang": "skerry-release", "zhao": "skerry-*",
+	} {
 		public, private, err := ed25519.GenerateKey(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -45,7 +47,8 @@ func TestPolicyOperators(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines += line + "\n"
-		blob, err := sshsig.Blob(op.Key, sshsig.Policy, ed25519.Sign(private, sshsig.Signed(sshsig.Policy, []byte("text"))))
+		blob, err := sshsig.Blob(op.Key, sshsig.Policy,
+			ed25519.Sign(private, sshsig.Signed(sshsig.Policy, []byte("text"))))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -77,7 +77,9 @@ func (o operator) sign(t *testing.T, p rollout.Purpose, text string) rollout.Pro
 func writeOperators(t *testing.T, path string, list ...operator) string {
 	t.Helper()
 	for _, o := range list {
-		err := keyfile.AddOperator(path, sshsig.Operator{Name: o.name, Key: o.public(), Namespaces: []string{sshsig.Release}})
+		err := keyfile.AddOperator(path, sshsig.Operator{
+			Name: o.name, Key: o.public(), Namespaces: []string{sshsig.Release},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

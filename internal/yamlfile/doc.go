@@ -15,9 +15,9 @@
 //
 // # Failure
 //
-// The decoder goes on after a mistake, so that one edit can correct all. Every problem has its line, its column and its key:
-// unknown keys with the probably intended one, duplicate keys, values of a wrong kind. Of many problems the first
-// 100 are reported.
+// The decoder goes on after a mistake, so that one edit can correct all. Every problem has its line, its column and
+// its key: unknown keys with the probably intended one, duplicate keys, values of a wrong kind. Of many problems the
+// first 100 are reported.
 //
 // # Limits
 //

@@ -30,7 +30,10 @@ func oversized(text string) *Problem {
 		}
 		chain = chained(t, chain)
 		if nest > maxDepth || chain > maxDepth {
-			return &Problem{Line: t.Position.Line, Column: t.Position.Column, Text: fmt.Sprintf("nested deeper than %d levels", maxDepth)}
+			return &Problem{
+				Line: t.Position.Line, Column: t.Position.Column,
+				Text: fmt.Sprintf("nested deeper than %d levels", maxDepth),
+			}
 		}
 		key := t
 		if t.Type == token.MappingValueType {
@@ -49,7 +52,10 @@ func oversized(text string) *Problem {
 			columns[column]++
 		}
 		if columns[column] > maxKeys {
-			return &Problem{Line: t.Position.Line, Column: t.Position.Column, Text: fmt.Sprintf("a mapping of more than %d keys", maxKeys)}
+			return &Problem{
+				Line: t.Position.Line, Column: t.Position.Column,
+				Text: fmt.Sprintf("a mapping of more than %d keys", maxKeys),
+			}
 		}
 	}
 	return nil

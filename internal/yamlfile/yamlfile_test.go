@@ -34,7 +34,9 @@ func decode(t *testing.T, text string) shape {
 
 // TestScalarsStayAsWritten: a version is a text, even if it looks like a number.
 func TestScalarsStayAsWritten(t *testing.T) {
-	for _, version := range []string{"1.10", "2.0", "007", "1_000", "0x1F", "1e3", ".5", "yes", "on", "2026-11-29", "+1", "1.10.0"} {
+	for _, version := range []string{
+		"1.10", "2.0", "007", "1_000", "0x1F", "1e3", ".5", "yes", "on", "2026-11-29", "+1", "1.10.0",
+	} {
 		s := decode(t, "version: "+version+"\ntags: {n: "+version+", "+version+": x}\nalso: ["+version+"]\n")
 		if s.Version != version || s.Tags["n"] != version || s.Tags[version] != "x" || s.Also[0] != version {
 			t.Errorf("%s became %q, %q, %q", version, s.Version, s.Tags, s.Also)
@@ -75,7 +77,8 @@ more:
 	for _, c := range []struct {
 		name, want string
 	}{
-		{"before", "900ms 1 0"}, {"behind", "800ms 1 0"}, {"first", "5s 1 7"}, {"second", "4s 2 7"}, {"chain", "4s 9 7"},
+		{"before", "900ms 1 0"}, {"behind", "800ms 1 0"}, {"first", "5s 1 7"}, {"second", "4s 2 7"},
+		{"chain", "4s 9 7"},
 		{"chained", "4s 9 7"}, {"null", "0s 0 0"},
 	} {
 		m := s.More[c.name]
@@ -93,17 +96,27 @@ func TestProblems(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"slip", "a: 1\nlist:\n- {vesion: 1}\n", []string{"f.yaml:1: a: no such key", "f.yaml:3: list[0].vesion: no such key; did you mean version?"}},
-		{"elsewhere", "more: {a: {name: x}}\nlist:\n- also: [a]\n  x: 1\n", []string{"f.yaml:4: list[0].x: no such key; there are name"}},
+		{"slip", "a: 1\nlist:\n- {vesion: 1}\n",
+			[]string{"f.yaml:1: a: no such key", "f.yaml:3: list[0].vesion: no such key; did you mean version?"}},
+		{"elsewhere", "more: {a: {name: x}}\nlist:\n- also: [a]\n  x: 1\n",
+			[]string{"f.yaml:4: list[0].x: no such key; there are name"}},
 		{"twice", "name: a\nname: b\n", []string{"f.yaml:2: name: stands twice; the first is in line 1"}},
-		{"twice in a map", "tags:\n  a: 1\n  b: 1\n  a: 2\n", []string{"f.yaml:4: tags.a: stands twice; the first is in line 2"}},
-		{"two merges", "more: {a: &a {name: x}, b: {<<: *a, <<: *a}}\n", []string{"f.yaml:1: more.b: << stands twice; merge several mappings by <<: [*a, *b]"}},
-		{"merge of a text", "more: {a: {<<: x}}\n", []string{`f.yaml:1: more.a: << merges keys and values (*name) or a list of such, got "x"`}},
-		{"alias in a merge", "more: {a: {<<: [*x]}}\n", []string{"f.yaml:1: more.a: no anchor &x stands before this alias"}},
+		{"twice in a map", "tags:\n  a: 1\n  b: 1\n  a: 2\n",
+			[]string{"f.yaml:4: tags.a: stands twice; the first is in line 2"}},
+		{"two merges", "more: {a: &a {name: x}, b: {<<: *a, <<: *a}}\n",
+			[]string{"f.yaml:1: more.b: << stands twice; merge several mappings by <<: [*a, *b]"}},
+		{"merge of a text", "more: {a: {<<: x}}\n",
+			[]string{`f.yaml:1: more.a: << merges keys and values (*name) or a list of such, got "x"`}},
+		{"alias in a merge", "more: {a: {<<: [*x]}}\n",
+			[]string{"f.yaml:1: more.a: no anchor &x stands before this alias"}},
 		{"alias of itself", "more: {a: &a {more: {b: *a}}}\n", []string{"no anchor &a stands before this alias"}},
-		{"zero", "weight: 0\n", []string{"f.yaml:1: weight: 0 is not possible here; leave the key out for the default (100); -1 sends it no calls"}},
+		{"zero", "weight: 0\n",
+			[]string{"f.yaml:1: weight: 0 is not possible here; leave the key out for the default (100); -1 sends it " +
+				"no calls"}},
 		{"no unit", "every: 30\n", []string{`f.yaml:1: every: 30 has no unit; write "30s"`}},
-		{"kinds", "name: [a]\ntags: x\nalso: {a: b}\non: maybe\nlimit: 1.5\n", []string{"1: name: want a text, got a list", "2: tags: want names and values", "3: also[0]: want a text, got keys", "4: on: want true", "5: limit: want a whole"}},
+		{"kinds", "name: [a]\ntags: x\nalso: {a: b}\non: maybe\nlimit: 1.5\n",
+			[]string{"1: name: want a text, got a list", "2: tags: want names and values",
+				"3: also[0]: want a text, got keys", "4: on: want true", "5: limit: want a whole"}},
 		{"a list as a key", "? [a, b]\n: c\n", []string{"f.yaml:2: no YAML: found an invalid key for this map"}},
 		{"no YAML", "a: b: c\n", []string{"f.yaml:1: no YAML: "}},
 		{"tab", "tags:\n\ta: b\n", []string{"YAML is indented with spaces, never with tabs"}},

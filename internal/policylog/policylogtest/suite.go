@@ -88,7 +88,8 @@ func entry(t *testing.T, on policylog.Entry, by string) policylog.Entry {
 	}
 	e := log.Next("policy: 1 # of " + by + "\n")
 	e.By, e.Why, e.Origin, e.At = by, "because <of> & \"that\"", "cli", time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
-	e.On, e.Confirm, e.Although = []policylog.On{{Name: "storm", For: time.Hour, Since: 3}}, time.Minute, []string{"h/1"}
+	e.On, e.Confirm, e.Although = []policylog.On{{Name: "storm", For: time.Hour, Since: 3}}, time.Minute,
+		[]string{"h/1"}
 	e, err := e.Seal()
 	if err != nil {
 		t.Fatal(err)
@@ -120,8 +121,11 @@ func same(t *testing.T, s policylog.Store, want ...policylog.Entry) {
 
 func verbatim(t *testing.T, s policylog.Store) {
 	same(t, s)
-	e, err := policylog.Record{Body: "skerry-policy 1\n{ \"era\":[2.50,\"<\u2028ß\"], \"cluster\":\"test\",\"number\":1,\"previous\":\"\"}\n" +
-		"policy: 1\r\n# end\n\n", Proofs: []rollout.Proof{{Kind: 9, Signature: []byte("\x00sig\xff"), Key: []byte("k")}, {Kind: 1, Signature: []byte{1}}}}.Open()
+	e, err := policylog.Record{Body: "skerry-policy 1\n{ \"era\":[2.50,\"<\u2028ß\"], " +
+		"\"cluster\":\"test\",\"number\":1,\"previous\":\"\"}\n" +
+		"policy: 1\r\n# end\n\n",
+		Proofs: []rollout.Proof{{Kind: 9, Signature: []byte("\x00sig\xff"), Key: []byte("k")},
+			{Kind: 1, Signature: []byte{1}}}}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +145,8 @@ func stale(t *testing.T, s policylog.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, e := range map[string]policylog.Entry{"made on the one before": entry(t, one, "wang"), "a first one": entry(t, policylog.Entry{}, "wang"),
+	for name, e := range map[string]policylog.Entry{"made on the one before": entry(t, one, "wang"),
+		"a first one":       entry(t, policylog.Entry{}, "wang"),
 		"a number left out": far} {
 		if err := s.Append(t.Context(), e); !errors.Is(err, policylog.ErrStale) {
 			t.Errorf("%s: %v, want ErrStale", name, err)
@@ -203,6 +208,7 @@ func newest(t *testing.T, s policylog.Store) {
 	}
 	got, err := s.Entries(t.Context())
 	if err != nil || len(got) != policylog.MaxEntries || got[0].Hash() != last.Hash() {
-		t.Errorf("%d entries, the first %v, %v; want %d, the first %v", len(got), got[0], err, policylog.MaxEntries, last)
+		t.Errorf("%d entries, the first %v, %v; want %d, the first %v",
+			len(got), got[0], err, policylog.MaxEntries, last)
 	}
 }

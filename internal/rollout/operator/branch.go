@@ -78,7 +78,8 @@ func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.E
 		if errors.Is(err, rollout.ErrNeeds) {
 			err = nil // the log is valid, but this command can't add to it
 		}
-		if i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Position() == tip }); err == nil && i >= 0 {
+		if i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Position() == tip }); err == nil &&
+			i >= 0 {
 			return entries[:i+1], nil // the process may have learnt more since its report
 		}
 		all = errors.Join(all, fmt.Errorf("read the rules of %s: %w", m.Process, cmp.Or(err, errChanged)))
@@ -131,7 +132,8 @@ func parted(lines []Branch) error {
 		}
 		text = append(text, fmt.Sprintf("%v of %s", l.Tip, where))
 	}
-	return fmt.Errorf("%w: %s; calls between them are refused as rules_forked until one goes on: skerry release adopt --keep HASH",
+	return fmt.Errorf("%w: %s; calls between them are refused as rules_forked until one goes on: skerry release "+
+		"adopt --keep HASH",
 		ErrParted, strings.Join(text, ", "))
 }
 

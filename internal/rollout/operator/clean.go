@@ -26,17 +26,19 @@ func (c *Controller) Clean(ctx context.Context) error {
 		switch r.State {
 		case rollout.Draining:
 			if err = c.drain(ctx, drainsOf(r.Modules, r.Since, r.Outgoing)); err == nil {
-				err = c.step(ctx, "retire the versions that go", func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
-					next, retire, err := r.Retire()
-					return change{session: next, retire: retire}, err
-				})
+				err = c.step(ctx, "retire the versions that go",
+					func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
+						next, retire, err := r.Retire()
+						return change{session: next, retire: retire}, err
+					})
 			}
 		case rollout.Drained:
 			if err = c.stop(ctx, log, entries, r); err == nil {
-				return c.step(ctx, "stop", func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
-					next, err := r.Stop()
-					return change{session: next}, err
-				})
+				return c.step(ctx, "stop",
+					func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
+						next, err := r.Stop()
+						return change{session: next}, err
+					})
 			}
 		default:
 			if err = c.handover(ctx); err != nil {
@@ -54,7 +56,8 @@ func (c *Controller) Clean(ctx context.Context) error {
 }
 
 // drainsOf returns a drain of one version of each module.
-func drainsOf(modules []rollout.Module, since rollout.Generation, goes func(rollout.Module) string) (drains []*rollout.Drain) {
+func drainsOf(modules []rollout.Module, since rollout.Generation,
+	goes func(rollout.Module) string) (drains []*rollout.Drain) {
 	for _, m := range modules {
 		drains = append(drains, &rollout.Drain{Service: m.Service, Old: goes(m), Since: since})
 	}
@@ -120,11 +123,14 @@ func climb(round, named uint64) uint64 {
 
 // stuck reports whether a process still holds the drain back.
 func stuck(d *rollout.Drain) bool {
-	return slices.ContainsFunc(d.Blockers(), func(h rollout.Blocker) bool { return h.Inflight == nil || h.Inflight.Live > 0 })
+	return slices.ContainsFunc(d.Blockers(), func(h rollout.Blocker) bool {
+		return h.Inflight == nil || h.Inflight.Live > 0
+	})
 }
 
 // round asks all processes until each live one has answered one round.
-func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout.Drain, begun time.Time) (done bool, err error) {
+func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout.Drain,
+	begun time.Time) (done bool, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
 		return false, fmt.Errorf("find the processes: %w", err)
@@ -145,7 +151,9 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 		complete := true
 		for _, d := range drains {
 			complete = complete && d.Complete()
-			c.cfg.Progress(Progress{Step: "drain", Service: d.Service, Holders: d.Blockers(), Waiting: time.Since(begun)})
+			c.cfg.Progress(Progress{
+				Step: "drain", Service: d.Service, Holders: d.Blockers(), Waiting: time.Since(begun),
+			})
 		}
 		if complete {
 			break
@@ -236,7 +244,8 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 	for _, d := range drains {
 		for _, h := range d.Blockers() {
 			_, silent := failed[h.Process]
-			if h.Silent() && (vouched(h.Process, c.cfg.Without) || (silent || !known[h.Process]) && c.cfg.Site.Ended(ctx, h.Process, "")) {
+			if h.Silent() && (vouched(h.Process, c.cfg.Without) ||
+				(silent || !known[h.Process]) && c.cfg.Site.Ended(ctx, h.Process, "")) {
 				d.MarkDead(h.Process)
 			}
 		}
@@ -283,7 +292,8 @@ func (c *Controller) stop(ctx context.Context, log *rollout.Log, entries []rollo
 func staying(left []Instance, silent int) string {
 	var parts []string
 	for _, in := range left[:min(3, len(left))] {
-		parts = append(parts, fmt.Sprintf("%s/%s at %s is still listed, by process %s", in.Service, in.Version, in.Addr, in.Process))
+		parts = append(parts,
+			fmt.Sprintf("%s/%s at %s is still listed, by process %s", in.Service, in.Version, in.Addr, in.Process))
 	}
 	if more := len(left) - len(parts); more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more", more))
@@ -292,8 +302,8 @@ func staying(left []Instance, silent int) string {
 		parts = append(parts, fmt.Sprintf("%d processes have not answered", silent))
 	}
 	if len(left) > 0 {
-		parts = append(parts, "it goes on when these processes have ended: end what runs or announces (skerry announce) the version, "+
-			"or say --dead PROCESS where one is dead for certain")
+		parts = append(parts, "it goes on when these processes have ended: end what runs or announces (skerry "+
+			"announce) the version, or say --dead PROCESS where one is dead for certain")
 	}
 	return strings.Join(parts, "; ")
 }
@@ -329,7 +339,9 @@ func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left []Ins
 		})
 		for process := range failed {
 			if c.cfg.Site.Ended(ctx, process, "") {
-				left = slices.DeleteFunc(left, func(in Instance) bool { return in.Service == m.Service && in.Process == process })
+				left = slices.DeleteFunc(left, func(in Instance) bool {
+					return in.Service == m.Service && in.Process == process
+				})
 			}
 		}
 	}

@@ -96,7 +96,8 @@ func (b *Ballot) settle(ctx context.Context, discard bool) error {
 }
 
 // errCertain: an entry may be committed already.
-var errCertain = errors.New("every process that answers has promised it, so that it may be committed; complete it, and roll back what you don't want")
+var errCertain = errors.New("every process that answers has promised it, so that it may be committed; complete it, " +
+	"and roll back what you don't want")
 
 // giveUp ensures that the entry is never committed. One process bars it for
 // good, then all others drop their promises.
@@ -114,7 +115,8 @@ func (b *Ballot) giveUp(ctx context.Context, p promised, heard []Member) error {
 		if slices.ContainsFunc(p.by, func(o Member) bool { return o.Process == m.Process }) {
 			continue
 		}
-		if barred = m.Peer.Reject(ctx, p.Entry, by); errors.Is(barred, rollout.ErrGap) || errors.Is(barred, rollout.ErrFork) {
+		if barred = m.Peer.Reject(ctx, p.Entry, by); errors.Is(barred, rollout.ErrGap) ||
+			errors.Is(barred, rollout.ErrFork) {
 			barred = errors.Join(m.Peer.Learn(ctx, known...), m.Peer.Reject(ctx, p.Entry, by)) // it lacks a commit
 		}
 		if barred == nil {

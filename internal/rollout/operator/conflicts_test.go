@@ -28,14 +28,17 @@ func rivals(t *testing.T) (*world, *Controller, [2]rollout.Entry) {
 		e.Step, e.By, e.Session, e.Rules = step, []string{"ann", "bob"}[i], &session, rules
 		entries[i] = e
 	}
-	must(t, "promise", errors.Join(w.proc(0).Agent.Promise(entries[0], rollout.Undertaking{Command: "a"}), w.proc(1).Agent.Promise(entries[0], rollout.Undertaking{Command: "a"}), w.proc(2).Agent.Promise(entries[1], rollout.Undertaking{Command: "b"})))
+	must(t, "promise", errors.Join(w.proc(0).Agent.Promise(entries[0], rollout.Undertaking{Command: "a"}),
+		w.proc(1).Agent.Promise(entries[0], rollout.Undertaking{Command: "a"}),
+		w.proc(2).Agent.Promise(entries[1], rollout.Undertaking{Command: "b"})))
 	return w, c, entries
 }
 
 func TestRivalsAreSettled(t *testing.T) {
 	ctx := t.Context()
 	w, c, entries := rivals(t)
-	if err := c.Commit(ctx, 5000); !errors.Is(err, rollout.ErrPromised) || !strings.Contains(err.Error(), "refresh completes it") {
+	if err := c.Commit(ctx, 5000); !errors.Is(err, rollout.ErrPromised) ||
+		!strings.Contains(err.Error(), "refresh completes it") {
 		t.Errorf("a step over two half ones: %v", err)
 	}
 	if pending := c.Status(ctx).Pending; len(pending) != 2 || pending[0].By != "ann" {

@@ -77,7 +77,8 @@ func (c *Controller) readLog(ctx context.Context) (*rollout.Log, []rollout.Entry
 		return nil, nil, fmt.Errorf("read the rule log: %w", err)
 	}
 	if n, err := rollout.Vouched(c.cfg.Trust, entries, nil); n < len(entries) {
-		return nil, nil, fmt.Errorf("read the rule log: its last %d of %d entries are not obeyed: %w; else look at them (release log --verify), then take them over (release vouch) or end them (release adopt)",
+		return nil, nil, fmt.Errorf("read the rule log: its last %d of %d entries are not obeyed: %w; else look at "+
+			"them (release log --verify), then take them over (release vouch) or end them (release adopt)",
 			len(entries)-n, len(entries), err)
 	}
 	return log, entries, nil
@@ -145,7 +146,8 @@ func (c *Controller) publish(ctx context.Context, text string, entries []rollout
 	to func(context.Context, rollout.Entry) error) error {
 	if err := c.append(ctx, e, to); err != nil {
 		if errors.Is(err, rollout.ErrFork) || errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrPromised) {
-			err = fmt.Errorf("another operator's step is under way, or was cut off (refresh completes it); look at the status and decide again: %w", err)
+			err = fmt.Errorf("another operator's step is under way, or was cut off (refresh completes it); look at "+
+				"the status and decide again: %w", err)
 		}
 		return fmt.Errorf("%s: %w", text, err)
 	}
@@ -210,7 +212,9 @@ func (c *Controller) tell(ctx context.Context, entries []rollout.Entry) map[stri
 	if err != nil || len(entries) == 0 {
 		return nil
 	}
-	return ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error { return teach(ctx, m.Peer, entries) })
+	return ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
+		return teach(ctx, m.Peer, entries)
+	})
 }
 
 // teach sends a process the newest entry. It sends the whole log if the process
@@ -234,8 +238,10 @@ func (c *Controller) restoredBy(s Status, log *rollout.Log, entries []rollout.En
 			continue
 		}
 		i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Generation == m.Applied })
-		if (i < 0 || entries[i].Hash() != m.Hash) && !ends(entries, rollout.Position{Generation: m.Applied, Hash: m.Hash}) {
-			return fmt.Errorf("%s has applied generation %v, the log ends with %v: %w; adopt what the processes have, then go on",
+		if (i < 0 || entries[i].Hash() != m.Hash) &&
+			!ends(entries, rollout.Position{Generation: m.Applied, Hash: m.Hash}) {
+			return fmt.Errorf("%s has applied generation %v, the log ends with %v: %w; adopt what the processes "+
+				"have, then go on",
 				m.Process, m.Applied, log.Last(), ErrRestored)
 		}
 	}
@@ -251,23 +257,26 @@ func (c *Controller) Start(ctx context.Context, name, reason, mark string) error
 // service in serving, which runs in one version only, gets a rule for that
 // version. So a second version can start without receiving requests.
 func (c *Controller) Open(ctx context.Context, name, reason, mark string, serving map[string]string) error {
-	return c.step(ctx, "start: "+reason, func(log *rollout.Log, old rollout.Release, _ rollout.Generation) (change, error) {
-		if old.Name != "" && !old.Finished() {
-			return change{}, fmt.Errorf("start %s: %w: %s by %s since %s (%s), %s; go on with it, or roll it back and clean it",
-				name, ErrOpen, old.Name, old.By, old.Opened.Format(time.RFC3339), old.Reason, old.State)
-		}
-		if name == "" || name == old.Name {
-			return change{}, fmt.Errorf("start: the name %q is empty or was used by the release before", name)
-		}
-		rules := map[string]rollout.Rule{}
-		for service, version := range serving {
-			if _, known := log.Rule(service); !known {
-				rules[service] = rollout.Rule{Version: version}
+	return c.step(ctx, "start: "+reason,
+		func(log *rollout.Log, old rollout.Release, _ rollout.Generation) (change, error) {
+			if old.Name != "" && !old.Finished() {
+				return change{}, fmt.Errorf("start %s: %w: %s by %s since %s (%s), %s; go on with it, or roll it "+
+					"back and clean it",
+					name, ErrOpen, old.Name, old.By, old.Opened.Format(time.RFC3339), old.Reason, old.State)
 			}
-		}
-		return change{rules: rules, session: rollout.Release{Name: name, By: c.cfg.By, Reason: reason, Mark: cmp.Or(mark, name),
-			Opened: time.Now().UTC().Round(time.Second), State: rollout.Prepared}}, nil
-	})
+			if name == "" || name == old.Name {
+				return change{}, fmt.Errorf("start: the name %q is empty or was used by the release before", name)
+			}
+			rules := map[string]rollout.Rule{}
+			for service, version := range serving {
+				if _, known := log.Rule(service); !known {
+					rules[service] = rollout.Rule{Version: version}
+				}
+			}
+			return change{rules: rules,
+				session: rollout.Release{Name: name, By: c.cfg.By, Reason: reason, Mark: cmp.Or(mark, name),
+					Opened: time.Now().UTC().Round(time.Second), State: rollout.Prepared}}, nil
+		})
 }
 
 // Ship adds modules to the open release. Only verifiers' requests meet them.

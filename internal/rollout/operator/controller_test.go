@@ -72,11 +72,16 @@ func TestAnOldTraceHoldsTheDrainBack(t *testing.T) {
 // its death is certified, or the operator vouches for it, which is recorded.
 func TestASilentProcessBlocks(t *testing.T) {
 	for name, end := range map[string]func(*world, *Controller){
-		"an answer":           func(w *world, _ *Controller) { w.proc(1).silent.Store(false) },
-		"a certificate":       func(w *world, _ *Controller) { w.ended["host/2/e"] = true; w.instances = w.instances[1:] },
+		"an answer": func(w *world, _ *Controller) { w.proc(1).silent.Store(false) },
+		"a certificate": func(w *world, _ *Controller) {
+			w.ended["host/2/e"] = true
+			w.instances = w.instances[1:]
+		},
 		"the operator's word": func(_ *world, c *Controller) { c.cfg.Without = []string{"host/2"} },
 	} {
-		for kind, store := range map[string]func(*world) Store{"ballot": ballot, "database": func(*world) Store { return &Memory{} }} {
+		for kind, store := range map[string]func(*world) Store{
+			"ballot": ballot, "database": func(*world) Store { return &Memory{} },
+		} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					ctx := t.Context()
@@ -95,7 +100,8 @@ func TestASilentProcessBlocks(t *testing.T) {
 					w.instances = w.instances[len(w.instances)-1:] // the silent processes have lost their leases
 					must(t, "clean", c.Clean(ctx))
 					last := c.Status(ctx).Trail
-					if words := last[len(last)-1].Step; strings.Contains(words, "without host/2") != (len(c.cfg.Without) > 0) {
+					words := last[len(last)-1].Step
+					if strings.Contains(words, "without host/2") != (len(c.cfg.Without) > 0) {
 						t.Errorf("the trail says %q", words)
 					}
 				})
@@ -192,7 +198,8 @@ func TestWithoutItsStoreTheLogIsFrozen(t *testing.T) {
 	c.cfg.Store = &lost{}
 	c = New(c.cfg) // a controller that has never read the database
 	for step, err := range map[string]error{
-		"start": c.Start(ctx, "x", "y", ""), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "refresh": c.Refresh(ctx, false),
+		"start": c.Start(ctx, "x", "y", ""), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx),
+		"clean": c.Clean(ctx), "refresh": c.Refresh(ctx, false),
 	} {
 		if !errors.Is(err, ErrFrozen) {
 			t.Errorf("%s: %v", step, err)

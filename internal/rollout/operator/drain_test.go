@@ -20,8 +20,13 @@ func cell() (*world, *Controller) {
 	for i, p := range []struct {
 		service, version string
 		calls            []string
-	}{{"auth", "v1", nil}, {"auth", "v2", nil}, {"portal", "v1", []string{"proc"}}, {"proc", "v1", []string{"auth"}}, {"cron", "v1", []string{"db"}}, {"db", "v1", nil}} {
-		w.instances = append(w.instances, Instance{Process: w.members[i].Process, Service: p.service, Version: p.version, Addr: p.service + p.version})
+	}{
+		{"auth", "v1", nil}, {"auth", "v2", nil}, {"portal", "v1", []string{"proc"}}, {"proc", "v1", []string{"auth"}},
+		{"cron", "v1", []string{"db"}}, {"db", "v1", nil},
+	} {
+		w.instances = append(w.instances, Instance{
+			Process: w.members[i].Process, Service: p.service, Version: p.version, Addr: p.service + p.version,
+		})
 		w.proc(i).Origin(p.service+".get", p.service+"/"+p.version)
 		w.proc(i).MayCall(p.calls...)
 	}
@@ -62,7 +67,8 @@ func TestADrainEndsWithItsLastHolder(t *testing.T) {
 		w, c, old := committed(t, portal, cron)
 		held, err := c.Blockers(t.Context())
 		if err != nil || len(held["auth"]) != 1 || held["auth"][0].Process != w.members[portal].Process ||
-			!slices.Equal(held["auth"][0].Path, []string{"job", "proc", "auth"}) || held["auth"][0].Inflight.What != "job" {
+			!slices.Equal(held["auth"][0].Path, []string{"job", "proc", "auth"}) ||
+			held["auth"][0].Inflight.What != "job" {
 			t.Errorf("holders: %+v, %v", held, err)
 		}
 		begun, life := time.Now(), 7*time.Second+3*time.Millisecond
@@ -79,10 +85,13 @@ func TestADrainEndsWithItsLastHolder(t *testing.T) {
 func TestForeignInstancesAreNotTrusted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, old := committed(t, cron)
-		w.instances = append(w.instances, Instance{Process: "elsewhere/1/e", Service: "db", Version: "v1", Addr: "plain"})
+		w.instances = append(w.instances, Instance{
+			Process: "elsewhere/1/e", Service: "db", Version: "v1", Addr: "plain",
+		})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		if err := c.Clean(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), w.members[cron].Process) {
+		if err := c.Clean(ctx); !errors.Is(err, context.DeadlineExceeded) ||
+			!strings.Contains(err.Error(), w.members[cron].Process) {
 			t.Errorf("clean beside a db that nobody vouches for: %v", err)
 		}
 		old[0].End()

@@ -89,7 +89,8 @@ func silent(ctx context.Context, s Site, failed map[string]error) error {
 		return nil
 	}
 	slices.Sort(names)
-	return fmt.Errorf("%w: %s; wait for them, or go without them by name when they are dead for certain", ErrSilent, strings.Join(names, ", "))
+	return fmt.Errorf("%w: %s; wait for them, or go without them by name when they are dead for certain",
+		ErrSilent, strings.Join(names, ", "))
 }
 
 // first returns an error that wraps one of the sentinels, nil if none does.

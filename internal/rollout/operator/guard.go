@@ -33,7 +33,9 @@ func (g Guard) Of(service string) Bounds {
 	if own.Off {
 		return own
 	}
-	return Bounds{Failures: cmp.Or(own.Failures, g.Failures), P99: cmp.Or(own.P99, g.P99), Calls: cmp.Or(own.Calls, g.Calls)}
+	return Bounds{
+		Failures: cmp.Or(own.Failures, g.Failures), P99: cmp.Or(own.P99, g.P99), Calls: cmp.Or(own.Calls, g.Calls),
+	}
 }
 
 // Watches reports whether any bound is set.
@@ -86,12 +88,15 @@ func (w *Watched) breach() string {
 	}{{"its callers", &w.Callers}, {"the processes that serve it", &w.Callees}} {
 		calls := float64(max(side.Calls, w.Bounds.Least()))
 		if f := w.Bounds.Failures; f > 0 && float64(side.Failures) > f*calls {
-			return fmt.Sprintf("%s/%s fails: %s counted %s in %d calls, the bound is %s%s", w.Service, w.Version, side.who,
-				side.failures(), side.Calls, percent(f), side.worst(func(c Count) int64 { return c.Failures }))
+			worst := side.worst(func(c Count) int64 { return c.Failures })
+			return fmt.Sprintf("%s/%s fails: %s counted %s in %d calls, the bound is %s%s",
+				w.Service, w.Version, side.who, side.failures(), side.Calls, percent(f), worst)
 		}
 		if p := w.Bounds.P99; p > 0 && float64(side.Slow) > slowShare*calls {
-			return fmt.Sprintf("%s/%s is slow: of %d calls %s counted, %d (%s) took longer than %v, the bound is 1 %%%s", w.Service, w.Version, side.Calls,
-				side.who, side.Slow, shareOf(side.Slow, side.Calls), p, side.worst(func(c Count) int64 { return c.Slow }))
+			worst := side.worst(func(c Count) int64 { return c.Slow })
+			return fmt.Sprintf("%s/%s is slow: of %d calls %s counted, %d (%s) took longer than %v, the bound "+
+				"is 1 %%%s", w.Service, w.Version, side.Calls, side.who, side.Slow,
+				shareOf(side.Slow, side.Calls), p, worst)
 		}
 	}
 	return ""

@@ -226,7 +226,8 @@ func TestWaitingLooksForAMoment(t *testing.T) {
 		{time.Minute, 30 * time.Second, 30 * time.Second, false, nil},
 		{time.Minute, 30 * time.Second, 30 * time.Second, true, ErrNoMoment},
 	} {
-		play(t, rollout.Module{Strategy: rollout.Waiting, Patience: c.patience, GiveUp: c.giveUp}, func(ctx context.Context, p *plant) {
+		m := rollout.Module{Strategy: rollout.Waiting, Patience: c.patience, GiveUp: c.giveUp}
+		play(t, m, func(ctx context.Context, p *plant) {
 			p.ready(2, "v2")
 			p.proc(1).MayCall("pump")
 			work := p.proc(1).Begin("job", 1, "")

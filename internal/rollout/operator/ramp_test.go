@@ -52,13 +52,17 @@ var trials = map[string]trial{
 		w.proc(0).counted(Served{Service: "auth", Version: "v1", Count: Count{Calls: 100, Failures: 100}})
 	}},
 	"its processes count failures": {guard: bounds(0.05, 0), want: ErrGuard, after: rollout.RollingBack,
-		says:   []string{"auth/v2 fails", "the processes that serve it counted 100 failures (10 %) in 1000 calls", "the bound is 5 %", "host/3/e: 100 of 1000"},
+		says: []string{"auth/v2 fails", "the processes that serve it counted 100 failures (10 %) in 1000 calls",
+			"the bound is 5 %", "host/3/e: 100 of 1000"},
 		happen: func(w *world) { w.proc(2).counted(served(Count{Calls: 1000, Failures: 100})) }},
 	"its callers count failures that it can't": {guard: bounds(0.05, 0), want: ErrGuard, after: rollout.RollingBack,
-		says: []string{"its callers counted 30 failures (30 %: connect 20, timeout 10) in 100 calls", "host/1/e calling 10.0.0.3:7000: 30 of 100"},
+		says: []string{"its callers counted 30 failures (30 %: connect 20, timeout 10) in 100 calls",
+			"host/1/e calling 10.0.0.3:7000: 30 of 100"},
 		happen: func(w *world) {
 			w.proc(2).counted(served(Count{Calls: 70}))
-			w.proc(0).counted(made(Count{Calls: 100, Failures: 30, Kinds: map[string]int64{"connect": 20, "timeout": 10}}))
+			w.proc(0).counted(made(Count{
+				Calls: 100, Failures: 30, Kinds: map[string]int64{"connect": 20, "timeout": 10},
+			}))
 		}},
 	"it answers late": {guard: bounds(0, 200*time.Millisecond), want: ErrGuard, after: rollout.RollingBack,
 		says:   []string{"auth/v2 is slow", "20 (2 %) took longer than 200ms"},
@@ -102,7 +106,8 @@ func TestTheGuard(t *testing.T) {
 				if s.Session.State != trial.after {
 					t.Errorf("the release is %s, want %s", s.Session.State, trial.after)
 				}
-				if step := s.Trail[len(s.Trail)-1].Step; trial.want == ErrGuard && !strings.Contains(step, "by the guard: auth/v2") {
+				if step := s.Trail[len(s.Trail)-1].Step; trial.want == ErrGuard &&
+					!strings.Contains(step, "by the guard: auth/v2") {
 					t.Errorf("the trail says %q", step)
 				}
 				if trial.want == nil && !last.Over {
@@ -148,7 +153,9 @@ func TestTallies(t *testing.T) {
 		t.Errorf("%d processes were silent, want 1", silent)
 	}
 	look("a process that has vanished", Count{Calls: 10, Failures: 2}, Count{Calls: 30, Failures: 1})
-	w.proc(2).counted(served(Count{Calls: 40}), Served{Service: "auth", Version: "v1", Count: Count{Calls: 9}}, Served{Service: "proc", Version: "v2", Count: Count{Calls: 9}})
+	w.proc(2).counted(served(Count{Calls: 40}),
+		Served{Service: "auth", Version: "v1", Count: Count{Calls: 9}},
+		Served{Service: "proc", Version: "v2", Count: Count{Calls: 9}})
 	look("others are not on trial", Count{Calls: 50, Failures: 2}, Count{Calls: 30, Failures: 1})
 	if kinds := tl.watched(r)[0].Callers.Kinds; kinds["connect"] != 1 {
 		t.Errorf("kinds of failures: %v", kinds)
@@ -163,7 +170,8 @@ func TestARampGoesOn(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
 		err := c.Ramp(ctx, []int{1000, 5000, rollout.Whole}, 10*time.Second, Guard{})
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "stays at 50 %, and no command watches it") {
+		if !errors.Is(err, context.DeadlineExceeded) ||
+			!strings.Contains(err.Error(), "stays at 50 %, and no command watches it") {
 			t.Fatalf("cut off: %v", err)
 		}
 		other, began := New(Config{Site: w, Store: ballot(w), By: "bob"}), time.Now()
@@ -190,7 +198,8 @@ func TestTheGuardAgainstASilentProcess(t *testing.T) {
 					time.AfterFunc(13*time.Second, func() { w.proc(2).silent.Store(false) })
 				}
 				err := c.Ramp(t.Context(), []int{1000, rollout.Whole}, 10*time.Second, bounds(0.05, 0))
-				if !errors.Is(err, ErrGuard) || strings.Contains(err.Error(), "THE ROLLBACK FAILED") == recovers || errors.Is(err, ErrSilent) == recovers {
+				if !errors.Is(err, ErrGuard) || strings.Contains(err.Error(), "THE ROLLBACK FAILED") == recovers ||
+					errors.Is(err, ErrSilent) == recovers {
 					t.Errorf("%v", err)
 				}
 				log, _, err := c.Log(t.Context())
@@ -207,7 +216,9 @@ func TestTheGuardAgainstASilentProcess(t *testing.T) {
 // rollback of each share is signed before the share starts.
 func TestTheGuardActsWithoutTheAgent(t *testing.T) {
 	eachKind(t, func(t *testing.T, database bool) {
-		for name, beyond := range map[string]int{"at the first share": 0, "at a later share": 1, "a ramp that goes on": 2} {
+		for name, beyond := range map[string]int{
+			"at the first share": 0, "at a later share": 1, "a ramp that goes on": 2,
+		} {
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					ctx, s, ann := t.Context(), newSignedSite(database, "ann"), byHand("ann")
@@ -241,7 +252,8 @@ func TestTheGuardActsWithoutTheAgent(t *testing.T) {
 						want = "signed before the share of 50 % began"
 					}
 					who, err := last.SignedBy(s.ring)
-					if r, _ := log.Session(); who != "ann" || err != nil || !r.Back || !strings.Contains(last.Step, want) {
+					if r, _ := log.Session(); who != "ann" || err != nil || !r.Back ||
+						!strings.Contains(last.Step, want) {
 						t.Errorf("the last step, signed by %q (%v): %q; back: %v", who, err, last.Step, r.Back)
 					}
 					s.at(t, log.Hash())
@@ -262,7 +274,8 @@ func TestNoShareBeginsWithoutItsRollback(t *testing.T) {
 			log, _, err := c.Log(ctx)
 			must(t, "log", err)
 			ann.left = 1 // enough for the share only
-			if err := c.Ramp(ctx, []int{1000, rollout.Whole}, 10*time.Second, bounds(0.05, 0)); !errors.Is(err, errAgentGone) {
+			err = c.Ramp(ctx, []int{1000, rollout.Whole}, 10*time.Second, bounds(0.05, 0))
+			if !errors.Is(err, errAgentGone) {
 				t.Errorf("ramp: %v", err)
 			}
 			s.at(t, log.Hash())
@@ -310,11 +323,14 @@ func TestARampOutlastsAFailOver(t *testing.T) {
 		want     error
 		after    rollout.State
 	}{
-		"before the first share":                   {at: -time.Second, away: time.Minute, after: rollout.Switched},
-		"while a share is watched":                 {at: 2 * time.Second, away: 5 * time.Second, after: rollout.Switched},
-		"when the next is due":                     {at: 5 * time.Second, away: time.Minute, after: rollout.Switched},
-		"for too long":                             {at: 5 * time.Second, away: time.Hour, want: ErrFrozen, after: rollout.Ramping},
-		"while a bad version is to be rolled back": {at: 5 * time.Second, away: time.Minute, bad: true, want: ErrGuard, after: rollout.RollingBack},
+		"before the first share": {at: -time.Second, away: time.Minute, after: rollout.Switched},
+		"while a share is watched": {at: 2 * time.Second, away: 5 * time.Second,
+			after: rollout.Switched},
+		"when the next is due": {at: 5 * time.Second, away: time.Minute, after: rollout.Switched},
+		"for too long": {at: 5 * time.Second, away: time.Hour, want: ErrFrozen,
+			after: rollout.Ramping},
+		"while a bad version is to be rolled back": {at: 5 * time.Second, away: time.Minute, bad: true, want: ErrGuard,
+			after: rollout.RollingBack},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -335,7 +351,8 @@ func TestARampOutlastsAFailOver(t *testing.T) {
 					})
 				}
 				err := ctl.Ramp(t.Context(), []int{1000, rollout.Whole}, 10*time.Second, bounds(0.05, 0))
-				if !errors.Is(err, c.want) || c.want == nil && err != nil || err != nil && strings.Contains(err.Error(), "FAILED") {
+				if !errors.Is(err, c.want) || c.want == nil && err != nil ||
+					err != nil && strings.Contains(err.Error(), "FAILED") {
 					t.Errorf("ramp: %v, want %v", err, c.want)
 				}
 				store.until = time.Time{}

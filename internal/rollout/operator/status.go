@@ -51,7 +51,8 @@ type MemberStatus struct {
 
 // tooOld describes what the process can't obey.
 func (m MemberStatus) tooOld() string {
-	return fmt.Sprintf("%s goes by generation %v and can't obey the next one, which needs %q: upgrade skerry there", m.Process, m.Applied, m.Lacks)
+	return fmt.Sprintf("%s goes by generation %v and can't obey the next one, which needs %q: upgrade skerry there",
+		m.Process, m.Applied, m.Lacks)
 }
 
 // Status polls the log and the processes. Frozen describes what could not be
@@ -90,7 +91,8 @@ func (c *Controller) Status(ctx context.Context) Status {
 
 // inUse returns the log that most processes use, or the given one if none
 // reports.
-func (c *Controller) inUse(ctx context.Context, log *rollout.Log, entries []rollout.Entry) (*rollout.Log, []rollout.Entry) {
+func (c *Controller) inUse(ctx context.Context, log *rollout.Log,
+	entries []rollout.Entry) (*rollout.Log, []rollout.Entry) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
 		return log, entries
@@ -102,7 +104,9 @@ func (c *Controller) inUse(ctx context.Context, log *rollout.Log, entries []roll
 	used := lines[0].Entries
 	whole, err := rollout.Replay(used)
 	if errors.Is(err, rollout.ErrNeeds) { // this command does not understand the rest
-		i, _ := slices.BinarySearchFunc(used, whole.Last(), func(e rollout.Entry, g rollout.Generation) int { return cmp.Or(e.Generation.Compare(g), -1) })
+		i, _ := slices.BinarySearchFunc(used, whole.Last(), func(e rollout.Entry, g rollout.Generation) int {
+			return cmp.Or(e.Generation.Compare(g), -1)
+		})
 		return whole, used[:i]
 	}
 	if err != nil {
@@ -124,15 +128,21 @@ func (c *Controller) look(ctx context.Context) Status {
 		r, err := m.Peer.Report(ctx, rollout.Question{})
 		if err == nil {
 			mu.Lock()
-			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Place: r.Place, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Runs: r.Runs, Waits: r.Waits, Orphans: r.Orphans, Lacks: r.Lacks,
-				Gone: m.Gone, Heard: m.Heard, report: r})
+			s.Members = append(s.Members, MemberStatus{
+				Process: m.Process, Addr: m.Addr, Gone: m.Gone, Heard: m.Heard,
+				Place: r.Place, Applied: r.Applied, Hash: r.Hash, Round: r.Round,
+				Running: r.Running, Runs: r.Runs, Waits: r.Waits, Orphans: r.Orphans, Lacks: r.Lacks,
+				report: r,
+			})
 			mu.Unlock()
 		}
 		return err
 	})
 	for _, m := range members {
 		if err := failed[m.Process]; err != nil {
-			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Gone: m.Gone, Heard: m.Heard, Silent: err.Error()})
+			s.Members = append(s.Members, MemberStatus{
+				Process: m.Process, Addr: m.Addr, Gone: m.Gone, Heard: m.Heard, Silent: err.Error(),
+			})
 		}
 	}
 	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return strings.Compare(a.Process, b.Process) })
@@ -219,7 +229,9 @@ func (c *Controller) Validate(ctx context.Context) []string {
 		}
 	}
 	for _, e := range s.Pending {
-		out = append(out, fmt.Sprintf("generation %v (%s by %s) was promised and is not committed; refresh completes it", e.Generation, e.Step, e.By))
+		out = append(out,
+			fmt.Sprintf("generation %v (%s by %s) was promised and is not committed; refresh completes it",
+				e.Generation, e.Step, e.By))
 	}
 	slices.Sort(out)
 	return out

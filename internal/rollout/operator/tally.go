@@ -31,7 +31,10 @@ type source struct {
 
 // newTallies returns tallies that start now.
 func (c *Controller) newTallies(ctx context.Context, r rollout.Release, g Guard) *tallies {
-	t := &tallies{site: c.cfg.Site, fresh: map[string]string{}, guard: g, seen: map[string]map[source]Count{}, all: map[string]*Watched{}}
+	t := &tallies{
+		site: c.cfg.Site, fresh: map[string]string{}, guard: g, seen: map[string]map[source]Count{},
+		all: map[string]*Watched{},
+	}
 	for _, m := range r.Modules {
 		if b := g.Of(m.Service); b.Watches() {
 			t.fresh[m.Service] = m.New
@@ -98,7 +101,10 @@ func orNobody(peer string) string {
 // since returns the difference to an earlier count. A counter that shrank was
 // reset to make room for others. It adds nothing until it grows again.
 func (c Count) since(o Count) Count {
-	d := Count{Calls: max(0, c.Calls-o.Calls), Failures: max(0, c.Failures-o.Failures), Slow: max(0, c.Slow-o.Slow), Kinds: map[string]int64{}}
+	d := Count{
+		Calls: max(0, c.Calls-o.Calls), Failures: max(0, c.Failures-o.Failures), Slow: max(0, c.Slow-o.Slow),
+		Kinds: map[string]int64{},
+	}
 	for kind, n := range c.Kinds {
 		if n > o.Kinds[kind] {
 			d.Kinds[kind] = n - o.Kinds[kind]
@@ -108,7 +114,9 @@ func (c Count) since(o Count) Count {
 }
 
 func (c Count) plus(o Count) Count {
-	sum := Count{Calls: c.Calls + o.Calls, Failures: c.Failures + o.Failures, Slow: c.Slow + o.Slow, Kinds: map[string]int64{}}
+	sum := Count{
+		Calls: c.Calls + o.Calls, Failures: c.Failures + o.Failures, Slow: c.Slow + o.Slow, Kinds: map[string]int64{},
+	}
 	for _, kinds := range []map[string]int64{c.Kinds, o.Kinds} {
 		for kind, n := range kinds {
 			sum.Kinds[kind] += n

@@ -36,7 +36,8 @@ func (c *Controller) awaitSeen(ctx context.Context, modules []rollout.Module) er
 				begun = time.Now()
 				continue
 			}
-			return fmt.Errorf("%w: %s; see whether their registries can be reached (skerry doctor on their hosts)", ErrUnseen, text)
+			return fmt.Errorf("%w: %s; see whether their registries can be reached (skerry doctor on their hosts)",
+				ErrUnseen, text)
 		}
 		c.cfg.Progress(Progress{Step: "see", Waiting: time.Since(begun), Note: text})
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {

@@ -81,7 +81,8 @@ func TestASlowDiskHoldsNoCallUp(t *testing.T) {
 			changed := a.Changed()
 			go func() { _ = a.Learn(e) }()
 			<-changed
-			if took := time.Since(begun); took > 0 || a.Log().Last() != e.Generation || len(a.Since(rollout.Generation{})) != int(e.Generation.N) {
+			if took := time.Since(begun); took > 0 || a.Log().Last() != e.Generation ||
+				len(a.Since(rollout.Generation{})) != int(e.Generation.N) {
 				t.Errorf("after %v generation %v is known", took, a.Log().Last())
 			}
 		}
@@ -112,7 +113,8 @@ func TestAPromiseExcludesEveryOtherEntry(t *testing.T) {
 	rival.Release = "rival"
 	var kept Saved
 	a := mustAgent(t, Saved{}, func(s Saved) error { kept = s; return nil })
-	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "x"}), a.Promise(one, rollout.Undertaking{Command: "x"})); err != nil {
+	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "x"}),
+		a.Promise(one, rollout.Undertaking{Command: "x"})); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Promise(rival, rollout.Undertaking{Command: "y"}); !errors.Is(err, rollout.ErrPromised) {
@@ -125,7 +127,8 @@ func TestAPromiseExcludesEveryOtherEntry(t *testing.T) {
 	if err := errors.Join(a.Learn(one), a.Promise(two, rollout.Undertaking{Command: "x"})); err != nil {
 		t.Errorf("after the commit: %v", err)
 	}
-	if err := errors.Join(a.Abandon(one, rollout.Undertaking{Command: "x"}), a.Abandon(two, rollout.Undertaking{Command: "x"})); err != nil || a.Promised() != nil {
+	if err := errors.Join(a.Abandon(one, rollout.Undertaking{Command: "x"}),
+		a.Abandon(two, rollout.Undertaking{Command: "x"})); err != nil || a.Promised() != nil {
 		t.Errorf("%v %v", err, a.Promised())
 	}
 }
@@ -138,7 +141,9 @@ func TestAPromiseIsGivenUpForGood(t *testing.T) {
 	rival.Release = "rival"
 	var kept Saved
 	a := mustAgent(t, Saved{}, func(s Saved) error { kept = s; return nil })
-	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "x"}), a.Promise(one, rollout.Undertaking{Command: "y"}), a.Promise(one, rollout.Undertaking{Command: "y"}), a.Abandon(one, rollout.Undertaking{Command: "x"})); err != nil || a.Promised() == nil {
+	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "x"}),
+		a.Promise(one, rollout.Undertaking{Command: "y"}), a.Promise(one, rollout.Undertaking{Command: "y"}),
+		a.Abandon(one, rollout.Undertaking{Command: "x"})); err != nil || a.Promised() == nil {
 		t.Fatalf("%v, promised %v, want it to stand for y", err, a.Promised())
 	}
 	if err := a.Reject(one, rollout.Undertaking{}); !errors.Is(err, rollout.ErrPromised) {
@@ -154,7 +159,8 @@ func TestAPromiseIsGivenUpForGood(t *testing.T) {
 	if err := a.Promise(rival, rollout.Undertaking{Command: "z"}); !errors.Is(err, rollout.ErrPromised) {
 		t.Errorf("promised although it is barred: %v", err)
 	}
-	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "z"}), a.Learn(rival)); err != nil || a.Promised() != nil || kept.Barred != nil {
+	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "z"}), a.Learn(rival)); err != nil ||
+		a.Promised() != nil || kept.Barred != nil {
 		t.Errorf("what is committed counts, whatever was promised: %v, %v, barred %v", err, a.Promised(), kept.Barred)
 	}
 	if err := a.Reject(rival, rollout.Undertaking{}); !errors.Is(err, rollout.ErrFork) {
@@ -388,7 +394,8 @@ func TestADiskThatHangsHoldsUpNoRules(t *testing.T) {
 	if err := a.Persist(); !errors.Is(err, hangs) {
 		t.Errorf("keep: %v", err)
 	}
-	if err := a.Promise(two, rollout.Undertaking{Command: "c"}); !errors.Is(err, hangs) || a.Promised() != nil || disk.Promise == nil {
+	if err := a.Promise(two, rollout.Undertaking{Command: "c"}); !errors.Is(err, hangs) || a.Promised() != nil ||
+		disk.Promise == nil {
 		t.Errorf("promise: %v; promised %v, on the disk %v", err, a.Promised(), disk.Promise)
 	}
 	broken = false

@@ -47,7 +47,8 @@ func (p *plant) then(step string) *plant {
 }
 
 // write appends an entry.
-func (p *plant) write(step string, r rollout.Release, rules map[string]rollout.Rule, retire ...rollout.Retirement) *plant {
+func (p *plant) write(step string, r rollout.Release, rules map[string]rollout.Rule,
+	retire ...rollout.Retirement) *plant {
 	c := p.then(step)
 	next, err := p.log().Apply(p.log().Next(r.Name, rules, retire...))
 	if err != nil {
@@ -149,7 +150,9 @@ func (p *plant) next(m turnMutant) []*plant {
 func twoOwners(m turnMutant) (way []string, states int) {
 	start := &plant{logs: []*rollout.Log{{}}, r: rollout.Release{Name: "r1", Mark: "m", State: rollout.Prepared}}
 	start.procs = [2]machine{{state: 'r', starts: 1}, {state: 'o'}}
-	r, rules, err := start.r.Ship(start.log(), rollout.Module{Service: "pump", Old: "v1", New: "v2", Strategy: rollout.Blocking})
+	r, rules, err := start.r.Ship(start.log(), rollout.Module{
+		Service: "pump", Old: "v1", New: "v2", Strategy: rollout.Blocking,
+	})
 	if err != nil {
 		panic(err)
 	}

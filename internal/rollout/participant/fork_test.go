@@ -106,7 +106,9 @@ type partedCall struct {
 // Services by their rules: "ruled" has a rule from the start, "both" gets one
 // from either log after the fork, "left" and "right" from one of them, "free"
 // and "root" never.
-var secondVersions = map[string][]string{"ruled": {"v2", "v3"}, "both": {"v2"}, "left": {"v2"}, "right": {"v2"}, "free": nil}
+var secondVersions = map[string][]string{
+	"ruled": {"v2", "v3"}, "both": {"v2"}, "left": {"v2"}, "right": {"v2"}, "free": nil,
+}
 
 func (w *parted) chance(percent int) bool { return w.rng.IntN(100) < percent }
 
@@ -165,7 +167,8 @@ func (w *parted) open(p *partedProc, saved participant.Saved) {
 // teach sends a process a log. If it does not follow from the process's own,
 // the agent returns an error and nothing changes.
 func (w *parted) teach(p *partedProc, entries []rollout.Entry) {
-	if err := p.agent.Learn(entries...); err != nil && !errors.Is(err, rollout.ErrFork) && !errors.Is(err, rollout.ErrGap) {
+	if err := p.agent.Learn(entries...); err != nil && !errors.Is(err, rollout.ErrFork) &&
+		!errors.Is(err, rollout.ErrGap) {
 		panic(err)
 	}
 	if !w.may.empty {
@@ -354,7 +357,9 @@ func (w *parted) meet(t *partedTrace, p *partedProc) {
 	if tr := t.at[len(t.at)-1].trace; tr != nil {
 		token = tr.Token()
 	}
-	t.story = append(t.story, fmt.Sprintf("%s %s (log %v %.4s) by %v/%08x", p.service, p.version, p.agent.Log().Last(), p.agent.Log().Hash(), token.Generation, token.Entry))
+	t.story = append(t.story,
+		fmt.Sprintf("%s %s (log %v %.4s) by %v/%08x",
+			p.service, p.version, p.agent.Log().Last(), p.agent.Log().Hash(), token.Generation, token.Entry))
 	if old, met := t.met[p.service]; met && old != p.version && old != "" {
 		w.mixed++
 		t.met[p.service] = "" // count it once
@@ -521,7 +526,11 @@ func (w *parted) refuse(t *partedTrace, c *partedCall) {
 func sums(t *testing.T, may may, broken broken, sites int, mutant bool) (sum parted, found string) {
 	for seed := range uint64(sites) {
 		w := part(seed, may, broken)
-		sum.all, sum.calls, sum.refused, sum.mixed, sum.empty = sum.all+w.all, sum.calls+w.calls, sum.refused+w.refused, sum.mixed+w.mixed, sum.empty+w.empty
+		sum.all += w.all
+		sum.calls += w.calls
+		sum.refused += w.refused
+		sum.mixed += w.mixed
+		sum.empty += w.empty
 		if w.mixed > 0 && found == "" {
 			found = fmt.Sprintf("site %d: %s", seed, w.first)
 			if mutant {
@@ -529,7 +538,8 @@ func sums(t *testing.T, may may, broken broken, sites int, mutant bool) (sum par
 			}
 		}
 	}
-	t.Logf("%d traces (%d by the empty log), %d calls, %.1f %% refused, %d mixed", sum.all, sum.empty, sum.calls, 100*float64(sum.refused)/float64(sum.calls), sum.mixed)
+	t.Logf("%d traces (%d by the empty log), %d calls, %.1f %% refused, %d mixed",
+		sum.all, sum.empty, sum.calls, 100*float64(sum.refused)/float64(sum.calls), sum.mixed)
 	return sum, found
 }
 
@@ -550,8 +560,10 @@ func TestPartedLogsMixNothing(t *testing.T) {
 			if sum.mixed > 0 {
 				t.Errorf("%d of %d traces met two versions of a service, the first: %s", sum.mixed, sum.all, found)
 			}
-			if (sum.empty > 0) != may.empty || sum.all < 5**partedSites || sum.refused == 0 || sum.refused > sum.calls/2 {
-				t.Errorf("%d traces, %d by the empty log, %d of %d calls refused: the model is broken", sum.all, sum.empty, sum.refused, sum.calls)
+			if (sum.empty > 0) != may.empty || sum.all < 5**partedSites || sum.refused == 0 ||
+				sum.refused > sum.calls/2 {
+				t.Errorf("%d traces, %d by the empty log, %d of %d calls refused: the model is broken",
+					sum.all, sum.empty, sum.refused, sum.calls)
 			}
 		})
 	}

@@ -16,10 +16,12 @@ func FuzzBring(f *testing.F) {
 	f.Add("0 1 2 3 4 5 6 7 8")
 	f.Add("3 s3 e4 n5 p3 c4")
 	f.Add("u4 d4 4 e4 e5")
-	f.Add(`{"body":"skerry-entry 1\n{\"cluster\":\"shop\",\"generation\":{\"N\":3}}","proofs":[{"kind":1,"signature":"AAAA","key":"YW5u"}]}`)
+	f.Add(`{"body":"skerry-entry 1\n{\"cluster\":\"shop\",\"generation\":{\"N\":3}}",` +
+		`"proofs":[{"kind":1,"signature":"AAAA","key":"YW5u"}]}`)
 	f.Fuzz(func(t *testing.T, brought string) {
 		entries := signedChain(t, ann, ann, bob, eve)
-		entries = append(entries, eve.entry(t, ending(t, entries[:1], entries[1])), ending(t, entries[:1], entries[1]).WithoutProofs())
+		entries = append(entries, eve.entry(t, ending(t, entries[:1], entries[1])),
+			ending(t, entries[:1], entries[1]).WithoutProofs())
 		entries = append(entries, branch(t, entries[:1], "x", bob, eve)...)
 		a := guarded(t, trusting(ann), Saved{}, nil)
 		if err := a.Learn(entries[:2]...); err != nil {
@@ -35,12 +37,16 @@ func FuzzBring(f *testing.F) {
 		left := 20
 		_ = a.LearnWithin(func() bool { left--; return left >= 0 }, list...)
 		for _, e := range list {
-			_ = a.Promise(e, rollout.Undertaking{Command: e.Release, Proof: rollout.Proof{Kind: rollout.SSHProof, Key: []byte("ann")}})
+			_ = a.Promise(e, rollout.Undertaking{
+				Command: e.Release, Proof: rollout.Proof{Kind: rollout.SSHProof, Key: []byte("ann")},
+			})
 			_ = a.Reject(e, rollout.Undertaking{})
 			_ = a.Abandon(e, rollout.Undertaking{})
 		}
-		if a.Log().Hash() != own || len(a.Since(rollout.Generation{})) != 2 || a.Promised() != nil || len(a.kept.barred) > 0 || a.Report(rollout.Question{}).Lacks != nil {
-			t.Fatalf("%q: it is at %v, has promised %v and lacks %q", brought, a.Log().Last(), a.Promised(), a.Report(rollout.Question{}).Lacks)
+		if a.Log().Hash() != own || len(a.Since(rollout.Generation{})) != 2 || a.Promised() != nil ||
+			len(a.kept.barred) > 0 || a.Report(rollout.Question{}).Lacks != nil {
+			t.Fatalf("%q: it is at %v, has promised %v and lacks %q",
+				brought, a.Log().Last(), a.Promised(), a.Report(rollout.Question{}).Lacks)
 		}
 		if log, err := rollout.Replay(a.Since(rollout.Generation{})); err != nil || log.Hash() != own {
 			t.Fatalf("%q: what it passes on is not what it has applied: %v", brought, err)

@@ -127,7 +127,9 @@ func (a *Agent) replace(entries []rollout.Entry, afford func() bool) (ended bool
 	}
 	join := 0 // number of entries here that stand before the given ones
 	if entries[0].Previous != "" {
-		join = 1 + slices.IndexFunc(a.kept.entries, func(e rollout.Entry) bool { return e.Hash() == entries[0].Previous })
+		join = 1 + slices.IndexFunc(a.kept.entries, func(e rollout.Entry) bool {
+			return e.Hash() == entries[0].Previous
+		})
 		if join == 0 {
 			return true, fmt.Errorf("%v ends the log here; where the two part is not known yet: %w",
 				entries[end].Generation, rollout.ErrGap)

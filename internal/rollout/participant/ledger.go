@@ -188,7 +188,8 @@ func (l *ledger) idle(floor, stranger, until rollout.Generation) (yes bool, more
 	}
 	yes = true
 	for k, c := range l.cells {
-		if !k.generation.Before(until) || k.generation.Before(floor) || k.narrow || k.outside && k.generation.Before(stranger) {
+		if !k.generation.Before(until) || k.generation.Before(floor) || k.narrow ||
+			k.outside && k.generation.Before(stranger) {
 			continue
 		}
 		c.watched.Store(true) // before the count is read, which may fall now

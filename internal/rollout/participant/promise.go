@@ -27,7 +27,9 @@ type kept struct {
 
 // find returns the index of a generation's entry, or where it would stand.
 func (k *kept) find(g rollout.Generation) (i int, found bool) {
-	return slices.BinarySearchFunc(k.entries, g, func(e rollout.Entry, g rollout.Generation) int { return e.Generation.Compare(g) })
+	return slices.BinarySearchFunc(k.entries, g, func(e rollout.Entry, g rollout.Generation) int {
+		return e.Generation.Compare(g)
+	})
 }
 
 // save returns the state to write to disk.
@@ -148,7 +150,8 @@ func (a *Agent) changePromises(change func(*kept) (news bool, err error)) (late 
 		a.unkept = true // an abandoned write may still reach the disk
 		return false, err
 	}
-	if was, is := len(next.entries), len(a.kept.entries); was != is || was > 0 && next.entries[was-1].Hash() != a.kept.entries[is-1].Hash() {
+	if was, is := len(next.entries), len(a.kept.entries); was != is ||
+		was > 0 && next.entries[was-1].Hash() != a.kept.entries[is-1].Hash() {
 		return true, nil
 	}
 	a.kept, a.unkept = next, false
@@ -181,11 +184,13 @@ func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
 		case p == nil || len(e.Ends) > 0 && p.Generation.Before(e.Generation): // after a fork, Adopt settles the older
 			next.promise, next.askedBy = &e, []rollout.Undertaking{by}
 		case p.Hash() != e.Hash():
-			return false, fmt.Errorf("generation %v: %w (%v: %s by %s)", e.Generation, rollout.ErrPromised, p.Generation, p.Step, p.By)
+			return false, fmt.Errorf("generation %v: %w (%v: %s by %s)",
+				e.Generation, rollout.ErrPromised, p.Generation, p.Step, p.By)
 		case slices.ContainsFunc(next.askedBy, func(u rollout.Undertaking) bool { return u.Command == by.Command }):
 			return false, nil
 		case len(next.askedBy) >= mostCommands:
-			return false, fmt.Errorf("generation %v: %w: %d commands ask for it", e.Generation, rollout.ErrPromised, mostCommands)
+			return false, fmt.Errorf("generation %v: %w: %d commands ask for it",
+				e.Generation, rollout.ErrPromised, mostCommands)
 		default:
 			next.askedBy = append(slices.Clone(next.askedBy), by)
 		}
@@ -242,7 +247,9 @@ func (a *Agent) Reject(e rollout.Entry, by rollout.Undertaking) error {
 		return fmt.Errorf("give generation %v up: %w", e.Generation, err)
 	}
 	committed := func() bool {
-		return slices.ContainsFunc(a.Since(rollout.Generation{}), func(o rollout.Entry) bool { return o.Hash() == e.Hash() })
+		return slices.ContainsFunc(a.Since(rollout.Generation{}), func(o rollout.Entry) bool {
+			return o.Hash() == e.Hash()
+		})
 	}
 	late, err := a.changePromises(func(next *kept) (bool, error) {
 		log := a.log.Load()

@@ -30,7 +30,8 @@ type modelSite struct {
 }
 
 // In this site every process may call the others and the target.
-var everybody = modelSite{[processes]string{"a", "b", "c"}, [processes][]int{{1, 2, target}, {0, 2, target}, {0, 1, target}}}
+var everybody = modelSite{[processes]string{"a", "b", "c"},
+	[processes][]int{{1, 2, target}, {0, 2, target}, {0, 1, target}}}
 
 // In this site c can't reach the target, and a reaches it through b.
 var oneWay = modelSite{[processes]string{"a", "b", "c"}, [processes][]int{{1, 2}, {0, 2, target}, {}}}
@@ -78,7 +79,11 @@ type modelCall struct{ sender, to int }
 var oldToken, switched = rollout.Generation{N: 1}, rollout.Generation{N: 2}
 
 func (n *node) clone(step string) *node {
-	c := &node{site: n.site, rival: n.rival, learnt: n.learnt, givesUp: n.givesUp, drain: n.drain.Clone(), spans: slices.Clone(n.spans), calls: slices.Clone(n.calls), acks: slices.Clone(n.acks), hops: n.hops, step: step, from: n}
+	c := &node{
+		site: n.site, rival: n.rival, learnt: n.learnt, givesUp: n.givesUp, drain: n.drain.Clone(),
+		spans: slices.Clone(n.spans), calls: slices.Clone(n.calls), acks: slices.Clone(n.acks), hops: n.hops,
+		step: step, from: n,
+	}
 	for i, l := range n.ledgers {
 		c.ledgers[i] = l.clone()
 	}
@@ -86,7 +91,10 @@ func (n *node) clone(step string) *node {
 }
 
 func (l *ledger) clone() *ledger {
-	c := &ledger{round: l.round, after: l.after, cells: map[class]*cell{}, held: maps.Clone(l.held), carried: maps.Clone(l.carried)}
+	c := &ledger{
+		round: l.round, after: l.after, cells: map[class]*cell{}, held: maps.Clone(l.held),
+		carried: maps.Clone(l.carried),
+	}
 	for k, v := range l.cells {
 		copied := &cell{ledger: c, class: k}
 		copied.live.Store(v.live.Load())
@@ -200,7 +208,9 @@ func (n *node) reports(m mutant) []*node {
 		if m.anyWindow || m.latest {
 			after = 0
 		}
-		c.drain.Add(n.report(p, m, rollout.Report{Process: name, Round: round, After: after, Applied: switched, Inflight: held}))
+		c.drain.Add(n.report(p, m, rollout.Report{
+			Process: name, Round: round, After: after, Applied: switched, Inflight: held,
+		}))
 		out = append(out, c)
 	}
 	return out
@@ -230,7 +240,8 @@ func (n *node) alive() bool {
 }
 
 func (n *node) reaches(p, depth int) bool {
-	return p == target || depth < processes && slices.ContainsFunc(n.site.calls[p], func(to int) bool { return n.reaches(to, depth+1) })
+	return p == target ||
+		depth < processes && slices.ContainsFunc(n.site.calls[p], func(to int) bool { return n.reaches(to, depth+1) })
 }
 
 // numbered returns a byte for a round by its distance to the present one.
@@ -315,7 +326,10 @@ const rivalRound = 1
 // search explores all states and returns their number. If the drain was wrong,
 // it also returns the shortest schedule that shows it.
 func search(site modelSite, hops int, rival, givesUp bool, m mutant) (states int, counterexample []string) {
-	start := &node{site: site, hops: hops, givesUp: givesUp, rival: [processes]bool{rival, rival, rival}, drain: rollout.Drain{Service: "s", Old: "v1", Since: switched}}
+	start := &node{
+		site: site, hops: hops, givesUp: givesUp, rival: [processes]bool{rival, rival, rival},
+		drain: rollout.Drain{Service: "s", Old: "v1", Since: switched},
+	}
 	for i := range start.ledgers {
 		start.ledgers[i] = &ledger{}
 	}

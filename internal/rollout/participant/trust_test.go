@@ -311,7 +311,8 @@ func written(t *testing.T, by operator, body string) rollout.Entry {
 
 func TestWhatAReaderDoesNotKnowSurvives(t *testing.T) {
 	ring := trusting(ann)
-	e := written(t, ann, `{ "since":"2031", "cluster":"shop","generation":{"Timeline":0,"N":1,"Era":{"of":["ß<&>\u2028"," \u0001"]}},
+	e := written(t, ann,
+		`{ "since":"2031", "cluster":"shop","generation":{"Timeline":0,"N":1,"Era":{"of":["ß<&>\u2028"," \u0001"]}},
 	"previous":"", "release":"r","rules":{"auth":{"version":"v1","weight":2.50}}, "zones":[1,2,{}], "last":null }`)
 	var file []byte
 	a := guarded(t, ring, Saved{}, func(s Saved) (err error) { file, err = json.Marshal(s); return err })

@@ -102,7 +102,10 @@ type proc struct {
 }
 
 func (w *world) start(service, version string) *proc {
-	p := &proc{w: w, name: fmt.Sprintf("%s-%s-%d", service, version, len(w.procs)), service: service, version: version, log: w.log}
+	p := &proc{
+		w: w, name: fmt.Sprintf("%s-%s-%d", service, version, len(w.procs)), service: service,
+		version: version, log: w.log,
+	}
 	p.slow = w.faults.slow && w.chance(0.25)
 	w.procs = append(w.procs, p)
 	return p
@@ -337,7 +340,10 @@ func (p *proc) target(t *trace, service string) (*proc, error) {
 func (p *proc) send(t *trace, parent, service string, accepted, done func(error)) {
 	q, err := p.target(t, service)
 	if err != nil {
-		p.w.history.Spans = append(p.w.history.Spans, rollouttest.Span{Trace: t.id, Parent: parent, Service: service, Process: p.name, Token: t.token, Applied: p.log.Last(), Refused: err})
+		p.w.history.Spans = append(p.w.history.Spans, rollouttest.Span{
+			Trace: t.id, Parent: parent, Service: service, Process: p.name, Token: t.token,
+			Applied: p.log.Last(), Refused: err,
+		})
 		accepted(err)
 		p.w.after(1, func() { p.wake(func() { done(err) }) })
 		return
@@ -359,7 +365,10 @@ func (p *proc) send(t *trace, parent, service string, accepted, done func(error)
 func (p *proc) receive(t *trace, parent string, caller *proc, accepted, done func(error)) {
 	if !p.w.without.guard && !p.w.without.token {
 		if err := p.log.Admit(p.service, p.version, t.token); err != nil {
-			p.w.history.Spans = append(p.w.history.Spans, rollouttest.Span{Trace: t.id, Parent: parent, Service: p.service, Version: p.version, Process: p.name, Token: t.token, Applied: p.log.Last(), Refused: err})
+			p.w.history.Spans = append(p.w.history.Spans, rollouttest.Span{
+				Trace: t.id, Parent: parent, Service: p.service, Version: p.version, Process: p.name, Token: t.token,
+				Applied: p.log.Last(), Refused: err,
+			})
 			caller.deliver(func() { accepted(err); done(err) })
 			return
 		}

@@ -23,7 +23,8 @@ func (c *checker) noEarlyEnd() {
 			continue
 		}
 		if errors.Is(s.Refused, rollout.ErrRetired) || errors.Is(s.Refused, ErrVersionUnavailable) {
-			c.fail("C6", "span %s of trace %s was refused (%v): the version was taken away too early", s.ID, s.Trace, s.Refused)
+			c.fail("C6", "span %s of trace %s was refused (%v): the version was taken away too early",
+				s.ID, s.Trace, s.Refused)
 		}
 	}
 }
@@ -36,7 +37,8 @@ func (c *checker) horizon() {
 		}
 		for _, s := range c.h.Spans {
 			if s.Service == e.Service && s.Version == e.Version && s.executed() && s.Begin.After(e.When) {
-				c.fail("C9", "span %s of generation %v met %s %s after that was declared drained", s.ID, s.Token.Generation, s.Service, s.Version)
+				c.fail("C9", "span %s of generation %v met %s %s after that was declared drained",
+					s.ID, s.Token.Generation, s.Service, s.Version)
 			}
 		}
 	}

@@ -65,7 +65,9 @@ func (h History) Check() []Finding {
 	for _, entries := range append([][]rollout.Entry{h.Entries}, h.Others...) {
 		c.replay(entries)
 	}
-	for _, rule := range []func(){c.oneVersion, c.snapshot, c.oneToken, c.freshness, c.noGhosts, c.noEarlyEnd, c.horizon} {
+	for _, rule := range []func(){
+		c.oneVersion, c.snapshot, c.oneToken, c.freshness, c.noGhosts, c.noEarlyEnd, c.horizon,
+	} {
 		rule()
 	}
 	return c.found
@@ -140,7 +142,8 @@ func (c *checker) oneVersion() {
 		if o, ok := first[k]; !ok {
 			first[k] = s
 		} else if o.Version != s.Version {
-			c.fail("C1", "trace %s met %s in versions %s (span %s) and %s (span %s)", s.Trace, s.Service, o.Version, o.ID, s.Version, s.ID)
+			c.fail("C1", "trace %s met %s in versions %s (span %s) and %s (span %s)",
+				s.Trace, s.Service, o.Version, o.ID, s.Version, s.ID)
 		}
 	}
 }
@@ -155,9 +158,11 @@ func (c *checker) snapshot() {
 		want, ok, err := c.read(s)
 		switch {
 		case err != nil:
-			c.fail("C2", "span %s of trace %s reads generation %v, which was never written", s.ID, s.Trace, s.Token.Generation)
+			c.fail("C2", "span %s of trace %s reads generation %v, which was never written",
+				s.ID, s.Trace, s.Token.Generation)
 		case ok && want != s.Version:
-			c.fail("C2", "span %s of trace %s ran %s %s; by generation %v it is %s", s.ID, s.Trace, s.Service, s.Version, s.Token.Generation, want)
+			c.fail("C2", "span %s of trace %s ran %s %s; by generation %v it is %s",
+				s.ID, s.Trace, s.Service, s.Version, s.Token.Generation, want)
 		}
 	}
 }
@@ -176,7 +181,8 @@ func (c *checker) oneToken() {
 		if o, ok := tokens[s.Trace]; !ok {
 			tokens[s.Trace] = s
 		} else if o.Token != s.Token {
-			c.fail("C3", "trace %s has two tokens: %v in span %s, %v in span %s", s.Trace, o.Token.Generation, o.ID, s.Token.Generation, s.ID)
+			c.fail("C3", "trace %s has two tokens: %v in span %s, %v in span %s",
+				s.Trace, o.Token.Generation, o.ID, s.Token.Generation, s.ID)
 		}
 	}
 }
@@ -224,7 +230,8 @@ func (c *checker) noGhosts() {
 			c.fail("C5", "span %s began on %s %s after that was stopped", s.ID, s.Service, s.Version)
 		}
 		if log := c.applied(s); log != nil && s.Token.Generation.Before(log.Floor(s.Service, s.Version)) {
-			c.fail("C5", "span %s of generation %v began on %s %s, whose floor there was %v", s.ID, s.Token.Generation, s.Service, s.Version, log.Floor(s.Service, s.Version))
+			c.fail("C5", "span %s of generation %v began on %s %s, whose floor there was %v",
+				s.ID, s.Token.Generation, s.Service, s.Version, log.Floor(s.Service, s.Version))
 		}
 	}
 }

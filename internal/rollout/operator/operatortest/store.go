@@ -66,11 +66,14 @@ func dense(t *testing.T, s Log) {
 		e    rollout.Entry
 		want error
 	}{
-		"the same number again":   {entry(one, "v3"), rollout.ErrFork},
-		"a number left out":       {rollout.Entry{Generation: rollout.Generation{N: 4}, Previous: log.Hash()}, rollout.ErrGap},
-		"another's hash":          {rollout.Entry{Generation: rollout.Generation{N: 3}, Previous: one.Hash()}, rollout.ErrFork},
-		"an earlier one":          {entry(&rollout.Log{}, "v7"), rollout.ErrFork},
-		"a timeline out of place": {rollout.Entry{Generation: rollout.Generation{Timeline: 1, N: 9}, Previous: one.Hash()}, rollout.ErrFork},
+		"the same number again": {entry(one, "v3"), rollout.ErrFork},
+		"a number left out": {rollout.Entry{Generation: rollout.Generation{N: 4}, Previous: log.Hash()},
+			rollout.ErrGap},
+		"another's hash": {rollout.Entry{Generation: rollout.Generation{N: 3}, Previous: one.Hash()},
+			rollout.ErrFork},
+		"an earlier one": {entry(&rollout.Log{}, "v7"), rollout.ErrFork},
+		"a timeline out of place": {rollout.Entry{Generation: rollout.Generation{Timeline: 1, N: 9},
+			Previous: one.Hash()}, rollout.ErrFork},
 	} {
 		if err := s.Append(ctx, bad.e); !errors.Is(err, bad.want) {
 			t.Errorf("%s: %v, want %v", name, err, bad.want)
@@ -129,8 +132,10 @@ func timeline(t *testing.T, s Log) {
 
 // verbatim writes fields that no version of skerry knows.
 func verbatim(t *testing.T, s Log) {
-	e, err := rollout.Record{Body: "skerry-entry 1\n{ \"era\":{\"of\":[\"<\u2028ß\",2.50]},\n\"generation\":{\"Timeline\":0,\"N\":1},\"rules\":{\"auth\":{\"version\":\"v1\",\"weight\":null}}}",
-		Proofs: []rollout.Proof{{Kind: 9, Signature: []byte("\x00sig\xff"), Key: []byte("k")}, {Kind: 1, Signature: []byte{1}}}}.Open()
+	e, err := rollout.Record{Body: "skerry-entry 1\n{ \"era\":{\"of\":[\"<\u2028ß\",2.50]},\n" +
+		"\"generation\":{\"Timeline\":0,\"N\":1},\"rules\":{\"auth\":{\"version\":\"v1\",\"weight\":null}}}",
+		Proofs: []rollout.Proof{{Kind: 9, Signature: []byte("\x00sig\xff"), Key: []byte("k")},
+			{Kind: 1, Signature: []byte{1}}}}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,8 +153,10 @@ func same(t *testing.T, s Log, want []rollout.Entry) {
 		t.Fatalf("%d entries, %v; want %d", len(got), err, len(want))
 	}
 	for i := range want {
-		if got[i].Body() != want[i].Body() || got[i].Hash() != want[i].Hash() || fmt.Sprint(got[i].Proofs()) != fmt.Sprint(want[i].Proofs()) {
-			t.Errorf("entry %d came back as %q with %v, want %q with %v", i, got[i].Body(), got[i].Proofs(), want[i].Body(), want[i].Proofs())
+		if got[i].Body() != want[i].Body() || got[i].Hash() != want[i].Hash() ||
+			fmt.Sprint(got[i].Proofs()) != fmt.Sprint(want[i].Proofs()) {
+			t.Errorf("entry %d came back as %q with %v, want %q with %v",
+				i, got[i].Body(), got[i].Proofs(), want[i].Body(), want[i].Proofs())
 		}
 	}
 }
