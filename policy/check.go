@@ -108,8 +108,8 @@ func (c *checker) service(key, name string, s *Service) {
 			c.add(at, "methods stand at the service that has them, not at %q", Every)
 			continue
 		case !methodName(method):
-			c.add(at, "%q is no name of a method; write its name in full, and what holds for all methods at the service",
-				method)
+			c.add(at, "%q is no name of a method; write its name in full, and what holds for all methods at the "+
+				"service", method)
 			continue
 		}
 		c.settings(at, &m, m.over(s.over(c.base(name))))
@@ -205,7 +205,8 @@ func (c *checker) settings(key string, s *Settings, all Settings) {
 		c.note(key+".timeout", "%v is shorter than calls.connect_timeout of a process that says nothing (%v): a call "+
 			"that needs a new connection may use all its time for an instance that is dead", *s.Timeout, connectTime)
 	}
-	if all.AttemptTimeout != nil && (s.Timeout != nil || s.AttemptTimeout != nil) && *all.AttemptTimeout >= *all.Timeout {
+	if all.AttemptTimeout != nil && (s.Timeout != nil || s.AttemptTimeout != nil) &&
+		*all.AttemptTimeout >= *all.Timeout {
 		at := key + ".attempt_timeout"
 		if s.AttemptTimeout == nil {
 			at = key + ".timeout"
@@ -288,8 +289,8 @@ func (c *checker) weights(items []Item) {
 			a, b := &items[before], &items[n]
 			am, bm := a.To.match(), b.To.match()
 			if a.To.specific() == b.To.specific() && am.meets(&bm) {
-				c.add(b.Key, "an instance can match it and %s, with as many conditions in both, so neither wins; give one "+
-					"of them a further condition", a.Key)
+				c.add(b.Key, "an instance can match it and %s, with as many conditions in both, so neither wins; "+
+					"give one of them a further condition", a.Key)
 				break
 			}
 		}
@@ -310,13 +311,13 @@ func (c *checker) access(key string, s *Service) {
 	case a == nil:
 		return
 	case a.Enforce && a.Deny && len(allows) == 0:
-		c.add(key+".access", "it refuses every call: it allows none, and refuses what matches nothing; say who may call, "+
-			"or begin with mode: audit, which only counts")
+		c.add(key+".access", "it refuses every call: it allows none, and refuses what matches nothing; say who "+
+			"may call, or begin with mode: audit, which only counts")
 	case !a.Deny && len(denies) == 0:
 		c.note(key+".access", "it refuses nothing: what matches nothing is allowed, and there is no deny")
 	case !a.Deny && len(allows) > 0:
-		c.note(allows[0].Key, "it changes nothing: what matches nothing is allowed, too; write default: deny if only these "+
-			"may call")
+		c.note(allows[0].Key, "it changes nothing: what matches nothing is allowed, too; write default: deny if "+
+			"only these may call")
 	}
 	if len(allows)*len(denies) > maxCompared*maxCompared {
 		return
@@ -324,7 +325,8 @@ func (c *checker) access(key string, s *Service) {
 	for _, i := range allows {
 		for _, d := range denies {
 			if d.Expires == 0 && i.Match.within(&d.Match) {
-				c.add(i.Key, "it never applies: %s refuses every call that it allows, and deny wins; take one of them out", d.Key)
+				c.add(i.Key, "it never applies: %s refuses every call that it allows, and deny wins; take one of "+
+					"them out", d.Key)
 				break
 			}
 		}
@@ -339,13 +341,14 @@ func (c *checker) mirrors(s *Service, idempotent []string) {
 			continue
 		}
 		if len(i.Match.Method) == 0 {
-			c.add(i.Key, "a copy is executed beside the call, so match: {method: […]} names the methods, which must be idempotent")
+			c.add(i.Key, "a copy is executed beside the call, so match: {method: […]} names the methods, which must "+
+				"be idempotent")
 			continue
 		}
 		for _, m := range i.Match.Method {
 			if p := parsePattern(m); p.not || p.prefix || !has(idempotent, m) {
-				c.add(i.Key+".match.method", "%s is not declared idempotent here, and only such methods may be mirrored; add "+
-					"it to services.%s.idempotent if it may be executed twice", m, i.Service)
+				c.add(i.Key+".match.method", "%s is not declared idempotent here, and only such methods may be "+
+					"mirrored; add it to services.%s.idempotent if it may be executed twice", m, i.Service)
 			}
 		}
 	}
@@ -397,8 +400,8 @@ func (c *checker) route(i *Item) {
 	switch i.Else {
 	case "all", "none":
 	case "":
-		c.add(i.Key, "else is missing: else: all lets calls go to the other instances when none is there, else: none lets "+
-			"them fail (no_instance)")
+		c.add(i.Key, "else is missing: else: all lets calls go to the other instances when none is there, else: "+
+			"none lets them fail (no_instance)")
 	default:
 		c.add(i.Key+".else", "%q is none of all, none%s", i.Else, suggest.DidYouMean(i.Else, []string{"all", "none"}))
 	}
@@ -423,10 +426,11 @@ func (c *checker) limit(i *Item) {
 	switch i.Per {
 	case "instance", "site":
 	case "":
-		c.add(i.Key, "per is missing: per: instance is the limit of each instance, per: site the limit of all together, "+
-			"divided by the living ones")
+		c.add(i.Key, "per is missing: per: instance is the limit of each instance, per: site the limit of all "+
+			"together, divided by the living ones")
 	default:
-		c.add(i.Key+".per", "%q is none of instance, site%s", i.Per, suggest.DidYouMean(i.Per, []string{"instance", "site"}))
+		c.add(i.Key+".per", "%q is none of instance, site%s",
+			i.Per, suggest.DidYouMean(i.Per, []string{"instance", "site"}))
 	}
 }
 
@@ -481,17 +485,17 @@ func (c *checker) match(i *Item) {
 		c.values(at, name, list)
 		switch {
 		case (f == byHeader || f == byCookie || f == byPath || f == byIP) && i.Kind != lanes:
-			c.add(at+"."+name, "headers, cookies, paths and addresses of users are known at roots only: give such traces a "+
-				"mark by an entry in lanes, and match: {mark: NAME} here")
+			c.add(at+"."+name, "headers, cookies, paths and addresses of users are known at roots only: give such "+
+				"traces a mark by an entry in lanes, and match: {mark: NAME} here")
 		case (f == byCaller || f == byCallerVersion || f == byMark || f == byVersion || f == byHost) && i.Kind == lanes:
-			c.add(at+"."+name, "a lane begins with a user's request, which has none; match header, cookie, path, ip, method, "+
-				"tenant or percent")
+			c.add(at+"."+name, "a lane begins with a user's request, which has none; match header, cookie, path, ip, "+
+				"method, tenant or percent")
 		}
 	})
 	if p := i.Match.Percent; p != nil {
 		if i.Kind.Protective() {
-			c.add(at+".percent", "%s holds for every call, as the callee can't leave calls out by chance; take percent out",
-				i.Kind)
+			c.add(at+".percent", "%s holds for every call, as the callee can't leave calls out by chance; take "+
+				"percent out", i.Kind)
 		} else if *p < 0 || *p > whole {
 			c.add(at+".percent", "%s is not in 0..100", percentText(*p))
 		}

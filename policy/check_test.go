@@ -171,43 +171,70 @@ func TestCheck(t *testing.T) {
 		p    *Policy
 		want string
 	}{
-		"nothing":              {items(), ""},
-		"attempt over timeout": {service(func(s *Service) { s.Timeout, s.AttemptTimeout = new(time.Second), new(time.Second) }), "so no attempt ever ends"},
-		"short timeout":        {service(func(s *Service) { s.Timeout = new(100 * time.Millisecond) }), "note services.auth.timeout: 100ms is shorter"},
-		"retries of all":       {&Policy{Services: map[string]*Service{Every: {Settings: Settings{Idempotent: []string{"*"}}}}}, "executed twice"},
-		"retries, not twice":   {service(func(s *Service) { s.Methods["get"] = Settings{Retries: new(2)} }), "note services.auth.methods.get.retries: get is not declared idempotent"},
-		"too many retries":     {service(func(s *Service) { s.Retries = new(11) }), "11 is not in 0..10"},
-		"balancer":             {service(func(s *Service) { s.Balancer = new("p3c") }), "did you mean p2c?"},
-		"own service":          {&Policy{Services: map[string]*Service{internal: {}}}, "no policy touches"},
-		"method of all":        {&Policy{Services: map[string]*Service{Every: {Methods: map[string]Settings{"get": {}}}}}, "at the service that has them"},
-		"method with a star":   {service(func(s *Service) { s.Methods["get*"] = Settings{} }), "no name of a method"},
-		"no per":               {items(Item{Kind: limits, Rate: 3}), "per is missing"},
-		"limits nothing":       {items(Item{Kind: limits, Per: "site"}), "it limits nothing"},
-		"burst alone":          {items(Item{Kind: limits, Pending: 1, Burst: 3, Per: "site"}), "burst belongs to rate"},
-		"percent of a limit":   {items(Item{Kind: limits, Rate: 3, Per: "site", Match: percent(500)}), "can't leave calls out by chance"},
-		"route without else":   {items(Item{Kind: route, To: Target{Zone: []string{"z"}}}), "else is missing"},
-		"route to nowhere":     {items(Item{Kind: route, Else: "all"}), "to says nowhere"},
-		"shadowed":             {items(Item{Kind: route, Else: "all", To: Target{Zone: []string{"z"}}, Match: Match{Caller: []string{"w*"}}}, Item{Kind: route, Else: "all", To: Target{Zone: []string{"y"}}, Match: Match{Caller: []string{"web"}, Mark: []string{"m"}}}), "fault services.auth.route[1]: it never applies: services.auth.route[0]"},
-		"two weights":          {items(Item{Kind: weights, To: Target{Host: []string{"h1"}}}, Item{Kind: weights, To: Target{Zone: []string{"z"}}}), "so neither wins"},
-		"fault for ever":       {items(Item{Kind: faults, Delay: time.Second}), "it must end by itself"},
-		"fault for long":       {items(Item{Kind: faults, Delay: time.Second, Expires: 25 * time.Hour}), "ends after 24h"},
-		"fault of nothing":     {items(Item{Kind: faults, Expires: time.Hour}), "it does nothing"},
-		"unknown error":        {items(Item{Kind: faults, Error: "unavailible", Expires: time.Hour}), "did you mean unavailable?"},
-		"always for ever":      {items(Item{Kind: fallback, On: []string{always}, Reply: []byte("{}")}), "it must end by itself"},
-		"unknown code":         {items(Item{Kind: fallback, On: []string{"timeoutt"}, Reply: []byte("{}")}), "did you mean timeout?"},
-		"mirror of all":        {items(Item{Kind: mirror, To: Target{Mark: "m"}, Expires: time.Hour}), "names the methods"},
-		"mirror that writes":   {items(Item{Kind: mirror, To: Target{Mark: "m"}, Expires: time.Hour, Match: Match{Method: []string{"put"}}}), "only such methods may be mirrored"},
-		"header within":        {items(Item{Kind: limits, Rate: 1, Per: "site", Match: Match{Header: map[string][]string{"X": {"1"}}}}), "known at roots only"},
-		"no call":              {items(Item{Kind: limits, Rate: 1, Per: "site", Match: Match{Caller: []string{"a", "!a"}}}), "no call can match it"},
-		"star inside":          {items(Item{Kind: limits, Rate: 1, Per: "site", Match: Match{Caller: []string{"a*b"}}}), "* stands at the end only"},
-		"one name for two":     {items(Item{Kind: limits, Rate: 1, Per: "site", Name: "n"}, Item{Kind: limits, Rate: 2, Per: "site", Name: "n"}), "is the name of services.auth.limits[0] already"},
-		"enforced against all": {service(func(s *Service) { s.Access = &Access{Enforce: true, Deny: true} }), "it refuses every call"},
-		"access of nothing":    {service(func(s *Service) { s.Access = &Access{} }), "note services.auth.access: it refuses nothing"},
+		"nothing": {items(), ""},
+		"attempt over timeout": {service(func(s *Service) {
+			s.Timeout, s.AttemptTimeout = new(time.Second), new(time.Second)
+		}), "so no attempt ever ends"},
+		"short timeout": {service(func(s *Service) { s.Timeout = new(100 * time.Millisecond) }),
+			"note services.auth.timeout: 100ms is shorter"},
+		"retries of all": {&Policy{Services: map[string]*Service{
+			Every: {Settings: Settings{Idempotent: []string{"*"}}},
+		}}, "executed twice"},
+		"retries, not twice": {service(func(s *Service) { s.Methods["get"] = Settings{Retries: new(2)} }),
+			"note services.auth.methods.get.retries: get is not declared idempotent"},
+		"too many retries": {service(func(s *Service) { s.Retries = new(11) }), "11 is not in 0..10"},
+		"balancer":         {service(func(s *Service) { s.Balancer = new("p3c") }), "did you mean p2c?"},
+		"own service":      {&Policy{Services: map[string]*Service{internal: {}}}, "no policy touches"},
+		"method of all": {&Policy{Services: map[string]*Service{Every: {Methods: map[string]Settings{"get": {}}}}},
+			"at the service that has them"},
+		"method with a star": {service(func(s *Service) { s.Methods["get*"] = Settings{} }), "no name of a method"},
+		"no per":             {items(Item{Kind: limits, Rate: 3}), "per is missing"},
+		"limits nothing":     {items(Item{Kind: limits, Per: "site"}), "it limits nothing"},
+		"burst alone":        {items(Item{Kind: limits, Pending: 1, Burst: 3, Per: "site"}), "burst belongs to rate"},
+		"percent of a limit": {items(Item{Kind: limits, Rate: 3, Per: "site", Match: percent(500)}),
+			"can't leave calls out by chance"},
+		"route without else": {items(Item{Kind: route, To: Target{Zone: []string{"z"}}}), "else is missing"},
+		"route to nowhere":   {items(Item{Kind: route, Else: "all"}), "to says nowhere"},
+		"shadowed": {items(
+			Item{Kind: route, Else: "all", To: Target{Zone: []string{"z"}}, Match: Match{Caller: []string{"w*"}}},
+			Item{Kind: route, Else: "all", To: Target{Zone: []string{"y"}},
+				Match: Match{Caller: []string{"web"}, Mark: []string{"m"}}}),
+			"fault services.auth.route[1]: it never applies: services.auth.route[0]"},
+		"two weights": {items(Item{Kind: weights, To: Target{Host: []string{"h1"}}},
+			Item{Kind: weights, To: Target{Zone: []string{"z"}}}), "so neither wins"},
+		"fault for ever": {items(Item{Kind: faults, Delay: time.Second}), "it must end by itself"},
+		"fault for long": {items(Item{Kind: faults, Delay: time.Second, Expires: 25 * time.Hour}),
+			"ends after 24h"},
+		"fault of nothing": {items(Item{Kind: faults, Expires: time.Hour}), "it does nothing"},
+		"unknown error": {items(Item{Kind: faults, Error: "unavailible", Expires: time.Hour}),
+			"did you mean unavailable?"},
+		"always for ever": {items(Item{Kind: fallback, On: []string{always}, Reply: []byte("{}")}),
+			"it must end by itself"},
+		"unknown code": {items(Item{Kind: fallback, On: []string{"timeoutt"}, Reply: []byte("{}")}),
+			"did you mean timeout?"},
+		"mirror of all": {items(Item{Kind: mirror, To: Target{Mark: "m"}, Expires: time.Hour}),
+			"names the methods"},
+		"mirror that writes": {items(Item{Kind: mirror, To: Target{Mark: "m"}, Expires: time.Hour,
+			Match: Match{Method: []string{"put"}}}), "only such methods may be mirrored"},
+		"header within": {items(Item{Kind: limits, Rate: 1, Per: "site",
+			Match: Match{Header: map[string][]string{"X": {"1"}}}}), "known at roots only"},
+		"no call": {items(Item{Kind: limits, Rate: 1, Per: "site",
+			Match: Match{Caller: []string{"a", "!a"}}}), "no call can match it"},
+		"star inside": {items(Item{Kind: limits, Rate: 1, Per: "site", Match: Match{Caller: []string{"a*b"}}}),
+			"* stands at the end only"},
+		"one name for two": {items(Item{Kind: limits, Rate: 1, Per: "site", Name: "n"},
+			Item{Kind: limits, Rate: 2, Per: "site", Name: "n"}), "is the name of services.auth.limits[0] already"},
+		"enforced against all": {service(func(s *Service) { s.Access = &Access{Enforce: true, Deny: true} }),
+			"it refuses every call"},
+		"access of nothing": {service(func(s *Service) { s.Access = &Access{} }),
+			"note services.auth.access: it refuses nothing"},
 		"allow that is refused": {service(func(s *Service) {
 			s.Access = &Access{Deny: true}
-			s.Items = []Item{{Kind: allow, Match: Match{Caller: []string{"web"}}}, {Kind: deny, Match: Match{Caller: []string{"w*"}}}}
+			s.Items = []Item{{Kind: allow, Match: Match{Caller: []string{"web"}}},
+				{Kind: deny, Match: Match{Caller: []string{"w*"}}}}
 		}), "it never applies: services.auth.deny[1] refuses"},
-		"caller of a lane": {&Policy{Lanes: []Item{{Kind: lanes, Name: "a", Gets: "a", Key: "lanes[0]", Match: Match{Caller: []string{"x"}}}}}, "a lane begins with a user's request"},
+		"caller of a lane": {&Policy{Lanes: []Item{{Kind: lanes, Name: "a", Gets: "a", Key: "lanes[0]",
+			Match: Match{Caller: []string{"x"}}}}}, "a lane begins with a user's request"},
 		"plan that is not": {&Policy{On: []On{{Name: "storm"}}}, "has none of that name"},
 	} {
 		got := findings(c.p)
@@ -236,7 +263,8 @@ func TestCheckSite(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("found (note) %v, want %v", got, want)
 	}
-	if found := CheckSite(p, []registry.Instance{instance("h1", "hall-9"), instance("h3", "")}); slices.ContainsFunc(found, func(f Finding) bool { return !f.Note }) {
+	found := CheckSite(p, []registry.Instance{instance("h1", "hall-9"), instance("h3", "")})
+	if slices.ContainsFunc(found, func(f Finding) bool { return !f.Note }) {
 		t.Errorf("found %+v, want notes only", found)
 	}
 }

@@ -55,8 +55,8 @@ func (c *checker) targets(s *Service, there []registry.Instance) {
 		case i.Else == "all":
 			c.note(i.Key, "no instance is at to now, so calls go to all")
 		default:
-			c.add(i.Key, "no instance is at to now, and else: none lets such calls fail; write else: all, or wait for the "+
-				"instances")
+			c.add(i.Key, "no instance is at to now, and else: none lets such calls fail; write else: all, or wait "+
+				"for the instances")
 		}
 	}
 }
@@ -72,7 +72,7 @@ func (c *checker) weightless(r *Rules, name string, there []registry.Instance) {
 		sum += weight
 	}
 	if said && sum == 0 {
-		c.add("services."+name+".weights", "every living instance of %s would have the weight 0, and get no calls; leave "+
-			"one of them a weight", name)
+		c.add("services."+name+".weights", "every living instance of %s would have the weight 0, and get no "+
+			"calls; leave one of them a weight", name)
 	}
 }

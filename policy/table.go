@@ -171,7 +171,9 @@ func (t *Table) lists(items []Item, ages Ages, now time.Duration) *lists {
 			*to = append(*to, newRule(&items[i]))
 		}
 	}
-	slices.SortStableFunc(l.weights, func(a, b *rule) int { return cmp.Compare(b.item.To.specific(), a.item.To.specific()) })
+	slices.SortStableFunc(l.weights, func(a, b *rule) int {
+		return cmp.Compare(b.item.To.specific(), a.item.To.specific())
+	})
 	return l
 }
 

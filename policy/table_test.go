@@ -94,8 +94,10 @@ func TestExpiry(t *testing.T) {
 	fault := Item{Kind: faults, Service: "auth", Key: "f", Delay: time.Second, Expires: 30 * time.Minute}
 	with := func(items ...Item) *Policy {
 		return &Policy{Services: map[string]*Service{"auth": {Items: items}},
-			Plans: map[string]*Plan{"storm": {Services: map[string]*Service{"auth": {Settings: Settings{Retries: new(0)}}}}},
-			On:    []On{{Name: "storm", For: 2 * time.Hour, Since: 18}}}
+			Plans: map[string]*Plan{
+				"storm": {Services: map[string]*Service{"auth": {Settings: Settings{Retries: new(0)}}}},
+			},
+			On: []On{{Name: "storm", For: 2 * time.Hour, Since: 18}}}
 	}
 	active := func(p *Policy, a Ages, now time.Duration) (fault, storm bool, next time.Duration) {
 		table := Compile(p, a, now)
@@ -175,7 +177,8 @@ func TestWeight(t *testing.T) {
 func hot() (*Table, Request) {
 	percent := 9_999
 	s := &Service{Access: &Access{Enforce: true, Deny: true}, Items: []Item{
-		{Kind: route, Match: Match{Baggage: map[string][]string{"tenant": {"t7", "t9"}}}, To: Target{Zone: []string{"z"}}},
+		{Kind: route, Match: Match{Baggage: map[string][]string{"tenant": {"t7", "t9"}}},
+			To: Target{Zone: []string{"z"}}},
 		{Kind: limits, Pending: 500}, {Kind: limits, Match: Match{Caller: []string{"report"}}, Rate: 50},
 		{Kind: allow, Match: Match{Caller: []string{"portal", "report"}}},
 		{Kind: mirror, Match: Match{Method: []string{"verify"}, Percent: &percent}},

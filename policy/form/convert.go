@@ -94,7 +94,8 @@ func (c *converter) access(key string, a *access) *policy.Access {
 	switch a.Default {
 	case "allow", "deny":
 	case "":
-		c.problem(key, "default is missing: default: deny refuses callers that match nothing, default: allow lets them pass")
+		c.problem(key, "default is missing: default: deny refuses callers that match nothing, default: allow lets "+
+			"them pass")
 	default:
 		c.problem(key+".default", "%q is none of allow, deny", a.Default)
 	}
@@ -124,8 +125,8 @@ func (c *converter) route(i *policy.Item, s *route) {
 	i.To = policy.Target{Zone: s.To.Zone, Host: s.To.Host, Tag: s.To.Tag}
 	i.Match = c.match(i.Key, &s.Match, s.Percent)
 	if s.To.Version != "" {
-		c.problem(i.Key+".to.version", "the version of a call is the release's to choose: begin one that sends a share "+
-			"there (skerry release commit --ramp), or give the traces the release's mark by an entry in lanes")
+		c.problem(i.Key+".to.version", "the version of a call is the release's to choose: begin one that sends "+
+			"a share there (skerry release commit --ramp), or give the traces the release's mark by an entry in lanes")
 	}
 }
 
@@ -181,11 +182,13 @@ func (c *converter) lane(i *policy.Item, s *lane) {
 // match reads the conditions of an item. The percent may stand in match or beside it.
 func (c *converter) match(key string, m *match, beside string) policy.Match {
 	out := policy.Match{Method: m.Method, Caller: m.Caller, CallerVersion: m.CallerVersion, Zone: m.Zone, Host: m.Host,
-		Version: m.Version, Mark: m.Mark, Tag: m.Tag, Baggage: m.Baggage, Header: m.Header, Cookie: m.Cookie, Path: m.Path,
+		Version: m.Version, Mark: m.Mark, Tag: m.Tag, Baggage: m.Baggage, Header: m.Header,
+		Cookie: m.Cookie, Path: m.Path,
 		IP: m.IP}
 	if len(m.Tenant) > 0 {
 		if _, twice := m.Baggage["tenant"]; twice {
-			c.problem(key+".match.tenant", "tenant is short for baggage: {tenant: …}, which stands there, too; keep one of them")
+			c.problem(key+".match.tenant",
+				"tenant is short for baggage: {tenant: …}, which stands there, too; keep one of them")
 		}
 		out.Baggage = maps.Clone(m.Baggage)
 		if out.Baggage == nil {

@@ -10,7 +10,8 @@ import (
 // FuzzRead: no text makes a reader fail in another way than by its errors; what Read takes is understood whole and
 // means the same to a process; what a process obeys has no fault.
 func FuzzRead(f *testing.F) {
-	for _, text := range []string{"", "policy: 1\n", "policy: 2\n", "policy: 1\nservices: {a: {limits: [{rate: 1, per: site}]}}\n",
+	for _, text := range []string{"", "policy: 1\n", "policy: 2\n",
+		"policy: 1\nservices: {a: {limits: [{rate: 1, per: site}]}}\n",
 		"policy: 1\nservices:\n  a: &x {timeout: 1s}\n  b: {<<: *x, retries: 0}\n",
 		"policy: 1\nlanes: [{name: a, match: {ip: '10.*'}, percent: 0.5}]\n",
 		"policy: 1\nservices: {a: {fallback: [{on: always, reply: {a: [1, 2.5, no, ~, 'x']}, expires: 1h}]}}\n",

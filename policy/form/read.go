@@ -72,11 +72,13 @@ func read(text []byte) (r *reading, whole error) {
 	case !said:
 		return r, fmt.Errorf("%w: its first key is missing; write policy: %s", ErrText, Version)
 	case r.file.Policy != Version:
-		return r, fmt.Errorf("%w: it has the form %q, this one reads %q; upgrade skerry here", ErrText, r.file.Policy, Version)
+		return r, fmt.Errorf("%w: it has the form %q, this one reads %q; upgrade skerry here",
+			ErrText, r.file.Policy, Version)
 	}
 	for _, key := range []string{"services", "lanes", "plans"} {
 		if line, there := r.doc.Lines[key]; there && line < r.doc.Lines["policy"] {
-			r.add("policy", "policy: %s stands first, so that every version of skerry knows how to read the rest", Version)
+			r.add("policy", "policy: %s stands first, so that every version of skerry knows how to read the rest",
+				Version)
 			break
 		}
 	}
@@ -146,7 +148,8 @@ func Understand(text []byte) (p *policy.Policy, lost []Problem, err error) {
 		return nil, nil, err
 	}
 	if r.doc.Cut {
-		return nil, nil, fmt.Errorf("%w: more of it than can be named is not understood, such as %s", ErrText, r.found[0])
+		return nil, nil, fmt.Errorf("%w: more of it than can be named is not understood, such as %s",
+			ErrText, r.found[0])
 	}
 	without := map[string]bool{}
 	for _, found := range r.found {

@@ -41,7 +41,8 @@ func TestWholeForm(t *testing.T) {
 	}
 	table := policy.Compile(p, nil, 0)
 	verify, export, other := table.Rules("auth", "verify"), table.Rules("auth", "export"), table.Rules("other", "x")
-	if *verify.Timeout != 100*time.Millisecond || *verify.Retries != 2 || *verify.OutlierFailures != 3 || *verify.MaxRate != 100 {
+	if *verify.Timeout != 100*time.Millisecond || *verify.Retries != 2 || *verify.OutlierFailures != 3 ||
+		*verify.MaxRate != 100 {
 		t.Errorf("verify: %+v", verify.Settings)
 	}
 	if !*export.BreakerOff || *export.BreakerRatio != 50 || *export.Timeout != 30*time.Second {
@@ -51,7 +52,8 @@ func TestWholeForm(t *testing.T) {
 		t.Errorf("other: %+v", other.Settings)
 	}
 	q := &policy.Request{Method: "verify", Caller: "report", Baggage: "tenant=t7", Mark: "drill", Seeded: true}
-	if r := verify.Route(q); r == nil || r.Name != "hall 3 stays in hall 3" || !r.Picks("hall-3", "h", nil) || r.Picks("hall-2", "h", nil) {
+	if r := verify.Route(q); r == nil || r.Name != "hall 3 stays in hall 3" || !r.Picks("hall-3", "h", nil) ||
+		r.Picks("hall-2", "h", nil) {
 		t.Errorf("route %+v", r)
 	}
 	if got := verify.Limits(q, nil); len(got) != 2 || got[1].Rate != 50 || got[1].Burst != 10 || got[1].Per != "site" {
@@ -70,7 +72,9 @@ func TestWholeForm(t *testing.T) {
 	if w, ok := verify.Weight("", "h3", nil); !ok || w != 20 {
 		t.Errorf("weight %d %v", w, ok)
 	}
-	lane := table.Lane(&policy.Request{Header: func(name string) string { return map[string]string{"X-Drill": "1"}[name] }})
+	lane := table.Lane(&policy.Request{
+		Header: func(name string) string { return map[string]string{"X-Drill": "1"}[name] },
+	})
 	if lane == nil || lane.Gets != "drill" {
 		t.Errorf("lane %+v", lane)
 	}
@@ -78,41 +82,56 @@ func TestWholeForm(t *testing.T) {
 		t.Error("a plan is on without an operator")
 	}
 	p.On = []policy.On{{Name: "storm"}}
-	if got := policy.Compile(p, nil, 0).Rules("proc", "x").Limits(&policy.Request{Caller: "web"}, nil); len(got) != 1 || got[0].Rate != 300 {
+	if got := policy.Compile(p, nil, 0).Rules("proc", "x").Limits(&policy.Request{Caller: "web"}, nil); len(got) != 1 ||
+		got[0].Rate != 300 {
 		t.Errorf("the plan's limits: %+v", got)
 	}
 }
 
 // TestMistakes: each mistake has its line, its column, its key and a cure.
 func TestMistakes(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                          "policy: no policy",
-		"rules: 1\n":                "1:1: rules: no such key; there are policy, services, lanes, plans",
-		"policy: 2\n":               `1:1: policy: no policy that this version of skerry reads: it has the form "2"`,
-		"services: {}\npolicy: 1\n": "2:1: policy: policy: 1 stands first",
-		"policy: 1\nservice: {}\n":  "2:1: service: no such key; did you mean services?",
-		"policy: 1\nservices:\n  auth:\n    limit: []\n":                                                                "4:5: services.auth.limit: no such key; did you mean limits?",
-		"policy: 1\nservices:\n  auth:\n    timeout: 5\n":                                                               "4:14: services.auth.timeout: 5 has no unit",
-		"policy: 1\nservices:\n  auth: {retries: -1}\n":                                                                 "3:10: services.auth.retries: -1 is not in 0..10",
-		"policy: 1\nservices:\n  auth:\n    limits:\n      - {rate: 5}\n":                                               "5:9: services.auth.limits[0]: per is missing",
-		"policy: 1\nservices:\n  auth:\n    limits:\n      - {rate: 5, per: hall}\n":                                    "5:19: services.auth.limits[0].per: \"hall\" is none of instance, site",
-		"policy: 1\nservices:\n  auth:\n    limits:\n      - {rate: 5, per: site, matsh: {}}\n":                         "5:30: services.auth.limits[0].matsh: no such key; did you mean match?",
-		"policy: 1\nservices:\n  auth:\n    access: {mode: enforced, default: deny}\n":                                  `4:14: services.auth.access.mode: "enforced" is none of audit, enforce`,
-		"policy: 1\nservices:\n  auth:\n    access: {allow: [{caller: a}]}\n":                                           "4:5: services.auth.access: default is missing",
-		"policy: 1\nservices:\n  auth:\n    route: [{to: {version: v2}, else: all}]\n":                                  "services.auth.route[0].to.version: the version of a call is the release's to choose",
-		"policy: 1\nservices:\n  auth:\n    weights: [{host: h3}]\n":                                                    "services.auth.weights[0]: weight is missing",
-		"policy: 1\nservices:\n  auth:\n    faults: [{delay: 1s, percent: 5.555, expires: 1h}]\n":                       "services.auth.faults[0].percent: want a percent from 0 to 100",
-		"policy: 1\nservices:\n  auth:\n    faults: [{delay: 1s}]\n":                                                    "services.auth.faults[0]: it must end by itself",
-		"policy: 1\nlanes: [{match: {percent: 5}}]\n":                                                                   "2:9: lanes[0]: name is missing",
-		"policy: 1\nservices:\n  auth:\n    timeout: 1s\n    timeout: 2s\n":                                             "5:5: services.auth.timeout: stands twice; the first is in line 4",
-		"policy: 1\nservices:\n\tauth: {}\n":                                                                            "never with tabs",
-		"policy: 1\nservices:\n  auth:\n    limits: [{rate: 1, per: site, match: {tenant: a, baggage: {tenant: b}}}]\n": "tenant is short for baggage",
-		"policy: 1\nservices:\n  skerry.internal: {timeout: 1s}\n":                                                      "no policy touches",
-		"policy: 1\nplans:\n  storm:\n    services:\n      auth: {balancer: rr}\n":                                      "5:14: plans.storm.services.auth.balancer",
-		strings.Repeat("#", MaxText+1):                                                                                  "at most 524288 are read",
+	for _, c := range [][2]string{
+		{"", "policy: no policy"},
+		{"rules: 1\n", "1:1: rules: no such key; there are policy, services, lanes, plans"},
+		{"policy: 2\n", `1:1: policy: no policy that this version of skerry reads: it has the form "2"`},
+		{"services: {}\npolicy: 1\n", "2:1: policy: policy: 1 stands first"},
+		{"policy: 1\nservice: {}\n", "2:1: service: no such key; did you mean services?"},
+		{"policy: 1\nservices:\n  auth:\n    limit: []\n",
+			"4:5: services.auth.limit: no such key; did you mean limits?"},
+		{"policy: 1\nservices:\n  auth:\n    timeout: 5\n", "4:14: services.auth.timeout: 5 has no unit"},
+		{"policy: 1\nservices:\n  auth: {retries: -1}\n", "3:10: services.auth.retries: -1 is not in 0..10"},
+		{"policy: 1\nservices:\n  auth:\n    limits:\n      - {rate: 5}\n",
+			"5:9: services.auth.limits[0]: per is missing"},
+		{"policy: 1\nservices:\n  auth:\n    limits:\n      - {rate: 5, per: hall}\n",
+			"5:19: services.auth.limits[0].per: \"hall\" is none of instance, site"},
+		{"policy: 1\nservices:\n  auth:\n    limits:\n      - {rate: 5, per: site, matsh: {}}\n",
+			"5:30: services.auth.limits[0].matsh: no such key; did you mean match?"},
+		{"policy: 1\nservices:\n  auth:\n    access: {mode: enforced, default: deny}\n",
+			`4:14: services.auth.access.mode: "enforced" is none of audit, enforce`},
+		{"policy: 1\nservices:\n  auth:\n    access: {allow: [{caller: a}]}\n",
+			"4:5: services.auth.access: default is missing"},
+		{"policy: 1\nservices:\n  auth:\n    route: [{to: {version: v2}, else: all}]\n",
+			"services.auth.route[0].to.version: the version of a call is the release's to choose"},
+		{"policy: 1\nservices:\n  auth:\n    weights: [{host: h3}]\n", "services.auth.weights[0]: weight is missing"},
+		{"policy: 1\nservices:\n  auth:\n    faults: [{delay: 1s, percent: 5.555, expires: 1h}]\n",
+			"services.auth.faults[0].percent: want a percent from 0 to 100"},
+		{"policy: 1\nservices:\n  auth:\n    faults: [{delay: 1s}]\n",
+			"services.auth.faults[0]: it must end by itself"},
+		{"policy: 1\nlanes: [{match: {percent: 5}}]\n", "2:9: lanes[0]: name is missing"},
+		{"policy: 1\nservices:\n  auth:\n    timeout: 1s\n    timeout: 2s\n",
+			"5:5: services.auth.timeout: stands twice; the first is in line 4"},
+		{"policy: 1\nservices:\n\tauth: {}\n", "never with tabs"},
+		{"policy: 1\nservices:\n  auth:\n    limits: [{rate: 1, per: site, match: {tenant: a, baggage: " +
+			"{tenant: b}}}]\n", "tenant is short for baggage"},
+		{"policy: 1\nservices:\n  skerry.internal: {timeout: 1s}\n", "no policy touches"},
+		{"policy: 1\nplans:\n  storm:\n    services:\n      auth: {balancer: rr}\n",
+			"5:14: plans.storm.services.auth.balancer"},
+		{strings.Repeat("#", MaxText+1), "at most 524288 are read"},
 	} {
+		text, want := c[0], c[1]
 		p, problems := Read([]byte(text))
-		if p != nil || !slices.ContainsFunc(problems, func(p Problem) bool { return strings.Contains(p.String(), want) }) {
+		if p != nil ||
+			!slices.ContainsFunc(problems, func(p Problem) bool { return strings.Contains(p.String(), want) }) {
 			t.Errorf("%.80q: %v, want %s", text, problems, want)
 		}
 	}
@@ -159,9 +178,10 @@ plans:
 			t.Errorf("%+v has no line or text", l)
 		}
 	}
-	want := []string{"moons", "services.auth.orbit", "services.auth.breaker.decay", "services.auth.methods.verify.jitter",
-		"services.auth.limits[1].queue", "services.auth.limits[2].per", "services.auth.access.allow[0].moon",
-		"services.a.limits.route[1].else", "lanes[1].match.moon", "plans.storm.services.auth.limits[0].moon",
+	want := []string{"moons", "services.auth.orbit", "services.auth.breaker.decay",
+		"services.auth.methods.verify.jitter", "services.auth.limits[1].queue", "services.auth.limits[2].per",
+		"services.auth.access.allow[0].moon", "services.a.limits.route[1].else", "lanes[1].match.moon",
+		"plans.storm.services.auth.limits[0].moon",
 		"plans.other.moon"}
 	if fmt.Sprint(keys) != fmt.Sprint(want) || protective != 4 {
 		t.Errorf("lost %v, %d protective; want %v, 4", keys, protective, want)
@@ -196,7 +216,8 @@ func TestNothingIsObeyed(t *testing.T) {
 	for n := range 150 {
 		many += fmt.Sprintf("    unknown%d: 1\n", n)
 	}
-	for name, text := range map[string]string{"another form": "policy: 2\n", "no YAML": "a: [", "no key": "services: {}\n",
+	for name, text := range map[string]string{"another form": "policy: 2\n", "no YAML": "a: [",
+		"no key": "services: {}\n",
 		"a list": "- 1\n", "empty": "", "too much unknown": many, "too long": strings.Repeat("#", MaxText+1)} {
 		if p, _, err := Understand([]byte(text)); p != nil || !errors.Is(err, ErrText) {
 			t.Errorf("%s: %v, %v; want ErrText", name, p, err)
