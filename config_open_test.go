@@ -17,8 +17,10 @@ import (
 
 // oddTexts are values that at least one key refuses.
 var oddTexts = []string{
-	"", " ", "x y", "eth[", "eth?", "[", "/", "a/b", ":", ":0", ":99999", "::1", "[::1]", "[::1]:80", "[::1", "127.0.0.1", "0.0.0.0",
-	"localhost", "localhost:99999", "localhost:port", "http://x", "a:b:c", "%", "%zz", "*", "\\", "\x00", "é", "-", "-1", "none",
+	"", " ", "x y", "eth[", "eth?", "[", "/", "a/b", ":", ":0", ":99999", "::1", "[::1]", "[::1]:80", "[::1",
+	"127.0.0.1", "0.0.0.0",
+	"localhost", "localhost:99999", "localhost:port", "http://x", "a:b:c", "%", "%zz",
+	"*", "\\", "\x00", "é", "-", "-1", "none",
 	"certificates", "10.0.0.0/8", "10.0.0.0/99", "/8", "fe80::/10", strings.Repeat("x",
 		300), "postgres://", "postgres://h/d?sslmode=no",
 	"host=x port=y", "postgres://u:p@h:99999/d", "postgres://h/d?pool_max_conns=0", "sk1-", "p2c", "hash",

@@ -115,9 +115,9 @@ var floors = map[string]struct {
 }
 
 // testHelpers may be imported by the tests of every package.
-var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest", "internal/testsite",
-	"registry/registrytest", "internal/policylog/policylogtest", "internal/rollout/operator/operatortest",
-	"internal/rollout/rollouttest", "rpc/internal/echo",
+var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest",
+	"internal/testsite", "registry/registrytest", "internal/policylog/policylogtest",
+	"internal/rollout/operator/operatortest", "internal/rollout/rollouttest", "rpc/internal/echo",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 
 // top are the trees above the root package. They may import the listed packages, and no package
@@ -125,10 +125,11 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 var top = map[string][]string{
 	"cmd/": {"", "broadcast", "config", "discovery", "gateway", "health", "health/statlog", "internal/control",
 		"internal/dynamic", "internal/foreign", "internal/keyfile", "internal/mask", "internal/membership",
-		"internal/number", "internal/operatorkey", "internal/policylog", "internal/quote", "internal/reach", "internal/refusal",
-		"internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitekey", "internal/sitetls",
-		"internal/sshsig", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile",
-		"internal/trust", "internal/wire", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres", "rpc"},
+		"internal/number", "internal/operatorkey", "internal/policylog", "internal/quote", "internal/reach",
+		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitekey",
+		"internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/textfile",
+		"internal/tlsfile", "internal/trust", "internal/wire", "internal/yamlfile", "policy", "policy/form", "proxy",
+		"registry", "registry/postgres", "rpc"},
 	"examples/":        {"", "config", "internal/rollout", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 
@@ -191,7 +192,8 @@ func checkImport(t *testing.T, path, dir, imported string) {
 	for prefix, allowed := range top {
 		if strings.HasPrefix(dir+"/", prefix) {
 			if !slices.Contains(allowed, rel) && !strings.HasPrefix(rel, prefix) {
-				t.Errorf("%s imports %s; programs under %s may import %v of the module", path, imported, prefix, allowed)
+				t.Errorf("%s imports %s; programs under %s may import %v of the module",
+					path, imported, prefix, allowed)
 			}
 			return
 		}

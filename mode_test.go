@@ -53,7 +53,10 @@ func TestModesMeet(t *testing.T) {
 	}{{config.ModeAuto, "database lan"}, {config.ModeDatabase, "database"}, {config.ModeBroadcast, "lan"}} {
 		consumer := open(t, withDatabase(site, c.mode, url))
 		// A call gives up after 3 s, and a busy machine may take longer to connect to the database.
-		eventually(t, string(c.mode)+": found", func() bool { got, _ := greet(t.Context(), consumer); return got == "anna" })
+		eventually(t, string(c.mode)+": found", func() bool {
+			got, _ := greet(t.Context(), consumer)
+			return got == "anna"
+		})
 		eventually(t, string(c.mode)+": listed by "+c.sources, func() bool { return listedBy(consumer) == c.sources })
 	}
 }
@@ -84,7 +87,10 @@ func TestStartWithoutDatabase(t *testing.T) {
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "found through the database", func() bool { got, _ := greet(t.Context(), late); return got == "anna" })
+	eventually(t, "found through the database", func() bool {
+		got, _ := greet(t.Context(), late)
+		return got == "anna"
+	})
 	eventually(t, "the log says that it is back", func() bool { return log.count("database is back") == 1 })
 
 	if err := server.Stop(); err != nil {
@@ -146,7 +152,10 @@ func TestStatistics(t *testing.T) {
 				}
 				return
 			}
-			server.Exec(t, db, `DO $$ BEGIN ASSERT (SELECT count(DISTINCT side) FROM skerry_call_stat WHERE service = 'greeter') = 2; END $$`)
+			server.Exec(t, db,
+				`DO $$ BEGIN
+					ASSERT (SELECT count(DISTINCT side) FROM skerry_call_stat WHERE service = 'greeter') = 2;
+				END $$`)
 		})
 	}
 }

@@ -119,7 +119,8 @@ func (p *provider) handle(ctx context.Context, service string, proc thrift.TProc
 	select {
 	case <-o.first:
 	case <-wait.Done():
-		p.n.log.Warn("no registry has listed the service yet; it is served, and the registries are tried until they do", "service", service)
+		p.n.log.Warn("no registry has listed the service yet; it is served, and the registries are tried until they do",
+			"service", service)
 	}
 	return nil
 }

@@ -66,7 +66,8 @@ func newOffer(p *provider, service string) (*registration, error) {
 		if meant := suggest.Closest(service, names); meant != "" {
 			return nil, fmt.Errorf("%w: the program offers the service %q, and the configuration names %q: one of "+
 				"the two is misspelt, "+
-				"and without its entry the service would have no version and no tags", registry.ErrInvalid, service, meant)
+				"and without its entry the service would have no version and no tags", registry.ErrInvalid,
+				service, meant)
 		}
 		if len(names) > 0 {
 			p.n.log.Warn("the service is not in the configuration; it is offered without version and tags",
@@ -96,7 +97,8 @@ func (o *registration) keep(ctx context.Context) error {
 		switch {
 		case err != nil && err.Error() != o.trouble:
 			o.trouble = err.Error()
-			o.p.n.log.Warn("the service has no address to be listed at; looking again every 2 s", "service", o.service, "err", err)
+			o.p.n.log.Warn("the service has no address to be listed at; looking again every 2 s",
+				"service", o.service, "err", err)
 		case err == nil:
 			o.trouble = ""
 			o.list(list)
@@ -137,7 +139,8 @@ func (o *registration) instances() ([]registry.Instance, error) {
 			return nil, err
 		}
 		in := registry.Instance{
-			Service: e.Name, Version: e.Version, Host: at.host, Port: at.port, Zone: e.Zone, Weight: e.Weight, Tags: e.Tags,
+			Service: e.Name, Version: e.Version, Host: at.host, Port: at.port, Zone: e.Zone,
+			Weight: e.Weight, Tags: e.Tags,
 			TLS: o.p.n.tls.Server != nil, Owner: o.p.n.owner, Started: o.started,
 		}
 		if o.service == membership.NodeService {

@@ -126,7 +126,10 @@ func TestTransitions(t *testing.T) {
 		{config.ModeAuto, []error{nil, lost, lost, nil, nil}, []string{"", "database lost: calls go on from the " +
 			"known lists; the database is tried again until it is back; meanwhile the LAN says which processes come " +
 			"and go", "", "database is back: registrations and lists go through it again", ""}},
-		{config.ModeDatabase, []error{lost, lost, nil, lost}, []string{"database can't be used: it is tried again until it can, and everything is registered then", "", "database is back: registrations and lists go through it again", "database lost: calls go on from the known lists; the database is tried again until it is back"}},
+		{config.ModeDatabase, []error{lost, lost, nil, lost},
+			[]string{"database can't be used: it is tried again until it can, and everything is registered then", "",
+				"database is back: registrations and lists go through it again",
+				"database lost: calls go on from the known lists; the database is tried again until it is back"}},
 	} {
 		tr := transitions{mode: c.mode}
 		for i, err := range c.heard {

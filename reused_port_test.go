@@ -110,7 +110,10 @@ func TestReusedPort(t *testing.T) {
 				site := portSite(lan, mode, url)
 				site.Consumers = map[string]config.Consumer{"greeter": {Version: "v1"}}
 				consumer := open(t, site)
-				eventually(t, "v1 answers", func() bool { name, _ := greet(t.Context(), consumer); return name == "v1" })
+				eventually(t, "v1 answers", func() bool {
+					name, _ := greet(t.Context(), consumer)
+					return name == "v1"
+				})
 				eventually(t, "the process of v1 is known", func() bool {
 					for _, e := range consumer.Explain("greeter") {
 						owner, err := registry.ParseOwner(e.Owner)

@@ -143,7 +143,9 @@ func TestDrainOfOneService(t *testing.T) {
 			})
 			eventually(t, "it is listed", func() bool { return len(consumer.Explain("greeter")) == 1 })
 			called := run.NewGroup(t.Context())
-			called.Go(func(ctx context.Context) error { return wire.NewInternalClient(consumer.Client("greeter")).Ping(ctx) })
+			called.Go(func(ctx context.Context) error {
+				return wire.NewInternalClient(consumer.Client("greeter")).Ping(ctx)
+			})
 			<-entered
 			stop()
 			if c.want == "" {
@@ -189,7 +191,8 @@ func TestServicesShareAPort(t *testing.T) {
 	})
 	a, b := consumer.Explain("greeter")[0], consumer.Explain("other")[0]
 	if a.Addr != b.Addr || a.Version != "v1" || b.Version != "v7" {
-		t.Errorf("listed %s %s and %s %s; want one address and the versions v1 and v7", a.Addr, a.Version, b.Addr, b.Version)
+		t.Errorf("listed %s %s and %s %s; want one address and the versions v1 and v7",
+			a.Addr, a.Version, b.Addr, b.Version)
 	}
 	if got, err := greet(t.Context(), consumer); got != "anna" || err != nil {
 		t.Errorf("got %q, %v", got, err)

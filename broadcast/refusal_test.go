@@ -192,7 +192,8 @@ func TestNeighbourWithoutAKey(t *testing.T) {
 	}
 	r.ingest(data, ingress{from: netip.MustParseAddrPort("10.0.0.7:7800"), link: 0})
 	if s = r.Stats(); s.Keyless != 2 || s.WrongKey != 1 || len(s.OtherKey) != 1 {
-		t.Errorf("from another host: %d without a key, %d with a wrong one, hosts %+v", s.Keyless, s.WrongKey, s.OtherKey)
+		t.Errorf("from another host: %d without a key, %d with a wrong one, hosts %+v",
+			s.Keyless, s.WrongKey, s.OtherKey)
 	}
 }
 

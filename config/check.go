@@ -84,7 +84,8 @@ func (c Config) checkServices(p *problems, single bool) {
 		s.check(p, key)
 		id := s.Name + " " + s.Version
 		if other, twice := first[id]; twice && s.Name != "" {
-			p.at(key+".name", "%s %s stands in %s already; two entries of one name need two versions", s.Name, s.Version, other)
+			p.at(key+".name", "%s %s stands in %s already; two entries of one name need two versions",
+				s.Name, s.Version, other)
 		}
 		first[id] = key
 		switch {
@@ -92,7 +93,8 @@ func (c Config) checkServices(p *problems, single bool) {
 		case listen == "":
 			listen, listenKey = s.Listen, key
 		case s.Listen != listen:
-			p.at(key+".listen", "%s here and %s in %s.listen; all services of a process share one port: name it once", s.Listen, listen, listenKey)
+			p.at(key+".listen", "%s here and %s in %s.listen; all services of a process share one port: name it once",
+				s.Listen, listen, listenKey)
 		}
 	}
 }
@@ -156,7 +158,8 @@ func (d Database) checkURL(p *problems) {
 			"# as %%23, ? as %%3F, %% as %%25 and a space as %%20; a variable such as ${DB_PASSWORD} is encoded by "+
 			"itself", masked)
 	case err != nil && masked == mask.Set:
-		p.at(urlKey, `this is no PostgreSQL URL, such as "postgres://app:${DB_PASSWORD}@db/site", and no key=value string`)
+		p.at(urlKey,
+			`this is no PostgreSQL URL, such as "postgres://app:${DB_PASSWORD}@db/site", and no key=value string`)
 	case err != nil:
 		p.at(urlKey, "%v", without)
 	}
@@ -171,7 +174,8 @@ func (l LAN) check(p *problems) {
 		if strings.Contains(name, "/") {
 			checkCIDR(p, key, name)
 		} else if _, err := path.Match(name, ""); err != nil || name == "" {
-			p.at(key, `%q is no interface name or pattern, such as "eth0" or "eth*", and no network, such as 10.0.0.0/8`, name)
+			p.at(key, `%q is no interface name or pattern, such as "eth0" or "eth*", and no network, `+
+				"such as 10.0.0.0/8", name)
 		}
 	}
 	for i, seed := range l.Seeds {

@@ -125,8 +125,10 @@ func TestConfigProblems(t *testing.T) {
 			[]string{":4: database.hearbeat: no such key; did you mean heartbeat?"}},
 		{"wrong place", "port: 7000\n", []string{":1: port: no such key; did you mean lan.port?"}},
 		{"wrong place, consumer", "timeout: 2s\n", []string{"did you mean consumers.NAME.timeout?"}},
-		{"far off", "database: {flavour: x}\n", []string{":1: database.flavour: no such key; there are url, heartbeat, expiry, poll"}},
-		{"mode", "mode: broadcats\n", []string{`:1: mode: "broadcats" is none of auto, database, broadcast; did you mean broadcast?`}},
+		{"far off", "database: {flavour: x}\n",
+			[]string{":1: database.flavour: no such key; there are url, heartbeat, expiry, poll"}},
+		{"mode", "mode: broadcats\n",
+			[]string{`:1: mode: "broadcats" is none of auto, database, broadcast; did you mean broadcast?`}},
 		{"no unit", "database: {heartbeat: 30}\n", []string{`:1: database.heartbeat: 30 has no unit; write "30s"`}},
 		{"no duration", "stop: {grace: soon}\n", []string{`:1: stop.grace: want a duration above zero such as "30s"`}},
 		{"small floor", "memory: {floor: 1MiB}\n", []string{":1: memory.floor: 1048576 is not in 4194304.." +
@@ -154,7 +156,8 @@ func TestConfigProblems(t *testing.T) {
 		{"consumer's name", "consumers:\n  a/b: {}\n", []string{`:2: consumers.a/b: the name "a/b": character '/'`}},
 		{"listen", "service: {name: a, listen: 9090}\n", []string{`:1: service.listen: "9090" is no host:port; write`}},
 		{"two ports", "services:\n- {name: a, listen: \":1\"}\n- {name: b, listen: \":2\"}\n",
-			[]string{":3: services[1].listen: :2 here and :1 in services[0].listen; all services of a process share one port"}},
+			[]string{":3: services[1].listen: :2 here and :1 in services[0].listen; all services of a process share " +
+				"one port"}},
 		{"two of one name", "services:\n- name: a\n- name: a\n",
 			[]string{":3: services[1].name: a  stands in services[0] already"}},
 		{"weight", "service: {name: a, weight: 20000}\n", []string{":1: service.weight: 20000 is not in 1..10000"}},
@@ -181,7 +184,8 @@ func TestConfigProblems(t *testing.T) {
 			":1: cluster: the name \"发射场\": character '发' in place 1;", ":2: service.name: the name \"a认证\": " +
 				"character '认' in place 2;", ":2: service.tags: the tags: the key \"机架\": character '机' in place 1;"}},
 		{"UTF-16", "\xff\xfec\x00", []string{":1: this is UTF-16"}},
-		{"TLS pair", "tls: {cert: a.pem}\n", []string{":1: tls.cert: a certificate without its private key; set tls.key"}},
+		{"TLS pair", "tls: {cert: a.pem}\n",
+			[]string{":1: tls.cert: a certificate without its private key; set tls.key"}},
 		{"TLS files", "tls: {cert: /nowhere/c.pem, key: /nowhere/k.pem}\n",
 			[]string{":1: tls.cert: open /nowhere/c.pem: no such file"}},
 		{"TLS CA", "tls: {ca: /nowhere/ca.pem}\n", []string{":1: tls.ca: open /nowhere/ca.pem: no such file"}},
@@ -189,9 +193,11 @@ func TestConfigProblems(t *testing.T) {
 			[]string{":2: mode: mode database needs database.url"}},
 		{"URL", "database: {url: \"postgres://app@db:port/site\"}\n", []string{":1: database.url: "}},
 		{"environment", "database:\n  url: \"postgres://${SKERRY_TEST_MISSING}@db\"\n",
-			[]string{":2: database.url: ${SKERRY_TEST_MISSING}: the environment has no variable SKERRY_TEST_MISSING; set it"}},
+			[]string{":2: database.url: ${SKERRY_TEST_MISSING}: the environment has no variable " +
+				"SKERRY_TEST_MISSING; set it"}},
 		{"brace", "zone: \"${HOME\"\n", []string{`:1: zone: "${" without "}"`}},
-		{"free text as a key", "lan: {key: correct horse battery}\n", []string{":1: lan.key: this is no site key: one begins with sk1-; make one with: skerry key new"}},
+		{"free text as a key", "lan: {key: correct horse battery}\n",
+			[]string{":1: lan.key: this is no site key: one begins with sk1-; make one with: skerry key new"}},
 		{"cut key", "lan: {key: " + testsite.SiteKey[:40] + "}\n",
 			[]string{":1: lan.key: 36 letters and digits stand behind sk1-"}},
 		{"mistyped key", "lan: {key: " + testsite.SiteKey[:59] + "a}\n",
@@ -206,7 +212,8 @@ func TestConfigProblems(t *testing.T) {
 			[]string{":2: lan.key: site.keys names files already"}},
 		{"open and key", "site: {keys: none}\nlan: {key: " + testsite.SiteKey + "}\n",
 			[]string{":2: lan.key: site.keys says none"}},
-		{"calls", "site: {calls: seald}\n", []string{`:1: site.calls: "seald" is none of sealed, prefer; did you mean sealed?`}},
+		{"calls", "site: {calls: seald}\n",
+			[]string{`:1: site.calls: "seald" is none of sealed, prefer; did you mean sealed?`}},
 		{"sealed by certificates", "site: {keys: certificates, calls: prefer}\ntls: {cert: a, key: b, ca: c}\n",
 			[]string{":1: site.calls: sealed calls need the site's key, and site.keys says certificates",
 				":2: tls.cert", ":2: tls.ca"}},
@@ -251,10 +258,12 @@ func FuzzParse(f *testing.F) {
 // TestKeysAreInNoError writes a site key into every other place of a configuration.
 func TestKeysAreInNoError(t *testing.T) {
 	for _, text := range []string{
-		"KEY\n", "KEY: x\n", "site: KEY\n", "site: {KEY: x}\n", "site: {keys: {KEY: x}}\n", "site: {keys: [KEY]}\n", "site: {keys: \" KEY\"}\n",
-		"site: {calls: KEY}\n", "mode: KEY\n", "cluster: [KEY]\n", "cluster: \"KEY KEY\"\n", "lan: {port: KEY}\n", "lan: {announce: KEY}\n",
-		"lan: {key: KEYx}\n", "lan: {key: \"KEY KEY\"}\n", "lan: {seeds: \"KEY:x\"}\n", "limits: {frame: KEY}\n", "tls: {ca: KEY}\n",
-		"database: {url: \"postgres://u:KEY@db:port/x\"}\n", "zone: \"${KEY}\"\n", "zone: \"${file:KEY}\"\n", "a: b: KEY\n", "site: {keys: *KEY}\n",
+		"KEY\n", "KEY: x\n", "site: KEY\n", "site: {KEY: x}\n", "site: {keys: {KEY: x}}\n", "site: {keys: [KEY]}\n",
+		"site: {keys: \" KEY\"}\n", "site: {calls: KEY}\n", "mode: KEY\n", "cluster: [KEY]\n", "cluster: \"KEY KEY\"\n",
+		"lan: {port: KEY}\n", "lan: {announce: KEY}\n", "lan: {key: KEYx}\n", "lan: {key: \"KEY KEY\"}\n",
+		"lan: {seeds: \"KEY:x\"}\n", "limits: {frame: KEY}\n", "tls: {ca: KEY}\n",
+		"database: {url: \"postgres://u:KEY@db:port/x\"}\n", "zone: \"${KEY}\"\n", "zone: \"${file:KEY}\"\n",
+		"a: b: KEY\n", "site: {keys: *KEY}\n",
 	} {
 		for _, key := range []string{testsite.SiteKey, strings.ToUpper(testsite.SiteKey), testsite.SiteKey[:30]} {
 			_, err := read(t, strings.ReplaceAll(text, "KEY", key))

@@ -91,7 +91,8 @@ func isToken(key string) bool {
 func readToken(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
-		return nil, fmt.Errorf("%s may be read by every user (mode %04o), so the token in it is no secret; mend it: chmod o-rwx %s",
+		return nil, fmt.Errorf("%s may be read by every user (mode %04o), so the token in it is no secret; mend it: "+
+			"chmod o-rwx %s",
 			path, info.Mode().Perm(), path)
 	}
 	return readValue(path)
@@ -196,7 +197,8 @@ func (g Program) check(p *problems, key string, taken map[string]string) {
 		case port == ":0":
 			port = v.Listen
 		case v.Listen != port:
-			p.at(key+".listen", "%s here and %s before; all services of a program share one port: name it once", v.Listen, port)
+			p.at(key+".listen", "%s here and %s before; all services of a program share one port: name it once",
+				v.Listen, port)
 		}
 	}
 }

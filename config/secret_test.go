@@ -15,7 +15,8 @@ func TestPasswordsInURL(t *testing.T) {
 		"pa#ss", "pa?ss", "p$w{x}", "密码", "a&b=c", "%40", "'", `\`, "+"} {
 		t.Setenv("DB_PASSWORD", password)
 		for _, url := range []string{
-			"postgres://app:${DB_PASSWORD}@127.0.0.1:5432/site", "postgres://127.0.0.1:5432/site?user=app&password=${DB_PASSWORD}",
+			"postgres://app:${DB_PASSWORD}@127.0.0.1:5432/site",
+			"postgres://127.0.0.1:5432/site?user=app&password=${DB_PASSWORD}",
 			"postgres://${NOBODY:-app}:${DB_PASSWORD}@127.0.0.1:5432/site?sslmode=disable",
 		} {
 			c, err := Parse("x", []byte("database: {url: \""+url+"\"}\n"))

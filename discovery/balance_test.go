@@ -39,7 +39,9 @@ func repeat(w, n int) []int { return slices.Repeat([]int{w}, n) }
 func TestShares(t *testing.T) {
 	const calls = 200_000
 	for _, b := range []Balancer{balanceTwoChoices, balanceRoundRobin} {
-		for _, weights := range [][]int{{100}, {100, 100}, {100, 100, 100}, {1, 2, 3}, {1000, 10, 10}, {999, 500, 1, 77}, {10000, 1}, repeat(7, 40)} {
+		for _, weights := range [][]int{
+			{100}, {100, 100}, {100, 100, 100}, {1, 2, 3}, {1000, 10, 10}, {999, 500, 1, 77}, {10000, 1}, repeat(7, 40),
+		} {
 			v := viewOf(b, weights...)
 			var turn atomic.Uint64
 			got := map[*rpc.Endpoint]int{}

@@ -74,8 +74,10 @@ func TestBadStateFile(t *testing.T) {
 		{"cut", good[:len(good)/2], 0},
 		{"binary", "\x00\xff\x17", 0},
 		{"other cluster", `{"cluster":"prod"` + good[17:], 0},
-		{"bad instance", `{"cluster":"test","services":{"auth":{"list":[{"Service":"auth","Host":"","Port":7000}]}}}`, 0},
-		{"of another service", `{"cluster":"test","services":{"auth":{"list":[{"Service":"db","Host":"10.0.0.2","Port":7000}]}}}`, 0},
+		{"bad instance",
+			`{"cluster":"test","services":{"auth":{"list":[{"Service":"auth","Host":"","Port":7000}]}}}`, 0},
+		{"of another service",
+			`{"cluster":"test","services":{"auth":{"list":[{"Service":"db","Host":"10.0.0.2","Port":7000}]}}}`, 0},
 		{"null", `{"cluster":"test","services":null}`, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -106,7 +106,8 @@ func TestWaitForTheNext(t *testing.T) {
 				e, err := w.Resolve("auth").Pick(ctx, tried)
 				switch took := time.Since(begin); {
 				case c.want == 0:
-					if !errors.Is(err, rpc.ErrNoInstance) || !errors.Is(err, context.DeadlineExceeded) || took != 8*time.Second ||
+					if !errors.Is(err, rpc.ErrNoInstance) || !errors.Is(err, context.DeadlineExceeded) ||
+						took != 8*time.Second ||
 						!strings.Contains(err.Error(), c.says) ||
 						!strings.Contains(err.Error(), "none came in 8s") {
 						t.Errorf("after %v: %v", took, err)

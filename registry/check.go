@@ -40,7 +40,8 @@ func CheckName(what, s string) error {
 			continue
 		}
 		return fmt.Errorf(
-			"%w: %s %q: character %s in place %d; use the letters a-z and A-Z, digits, '.', '-', '_', beginning with a letter or digit",
+			"%w: %s %q: character %s in place %d; use the letters a-z and A-Z, digits, '.', '-', '_', beginning with "+
+				"a letter or digit",
 			ErrInvalid,
 			what,
 			s,

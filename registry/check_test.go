@@ -45,8 +45,10 @@ func TestCheckOfPlainServers(t *testing.T) {
 		tag, value string
 		ok         bool
 	}{
-		{tagPrefix, "Auth", true}, {tagPrefix, "com.site.Auth", true}, {tagPrefix, "Auth:", false}, {tagPrefix, "a b", false}, {tagPrefix, strings.Repeat("a", 64), false},
-		{tagConcurrency, "8", true}, {tagConcurrency, "-1", false}, {tagConcurrency, "eight", false}, {tagConcurrency, "100001", false},
+		{tagPrefix, "Auth", true}, {tagPrefix, "com.site.Auth", true}, {tagPrefix, "Auth:", false},
+		{tagPrefix, "a b", false}, {tagPrefix, strings.Repeat("a", 64), false},
+		{tagConcurrency, "8", true}, {tagConcurrency, "-1", false}, {tagConcurrency, "eight", false},
+		{tagConcurrency, "100001", false},
 	} {
 		err := Instance{Service: "auth", Host: "10.0.0.5", Port: 7000, Tags: map[string]string{c.tag: c.value}}.Check()
 		if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrInvalid) {

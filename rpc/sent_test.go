@@ -188,7 +188,8 @@ func TestSentIsLimited(t *testing.T) {
 	}
 	_, _ = nc.Write(plainMessage("skerry.sent", thrift.CALL, 1))
 	_, _ = nc.Write(plainMessage("skerry.sent", thrift.CALL, 2))
-	if reply, err := readFrame(nc); err != nil || !bytes.Contains(reply, []byte("2 calls are running on one connection")) {
+	if reply, err := readFrame(nc); err != nil ||
+		!bytes.Contains(reply, []byte("2 calls are running on one connection")) {
 		t.Errorf("%q, %v", reply, err)
 	}
 	n.end("one")

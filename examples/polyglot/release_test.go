@@ -252,8 +252,8 @@ func (c *company) judge() {
 		}
 	}
 	calls := met(h)
-	c.t.Logf("%d requests, %d failed, %d of them without a fault; %d met two versions; calls: %v", len(all), failed, wrong,
-		mixed(h), calls)
+	c.t.Logf("%d requests, %d failed, %d of them without a fault; %d met two versions; calls: %v",
+		len(all), failed, wrong, mixed(h), calls)
 	if n := mixed(h); n > 0 {
 		c.t.Errorf("%d requests met two versions", n)
 	}

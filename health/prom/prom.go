@@ -83,6 +83,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		}
 	})
 	for m, h := range histograms {
-		out <- prometheus.MustNewConstHistogram(c.duration, h.count, h.sum, h.buckets, m.side, m.service, m.version, m.name)
+		out <- prometheus.MustNewConstHistogram(c.duration, h.count, h.sum, h.buckets, m.side, m.service,
+			m.version, m.name)
 	}
 }

@@ -53,7 +53,8 @@ func TestLogIsReadBack(t *testing.T) {
 	sink := New(Config{Path: path})
 	base := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	write := func(minute int) {
-		if err := sink.Write(context.Background(), []health.Row{sample(base.Add(time.Duration(minute) * time.Minute))}); err != nil {
+		if err := sink.Write(context.Background(),
+			[]health.Row{sample(base.Add(time.Duration(minute) * time.Minute))}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -131,7 +131,8 @@ func (s *MemoryStore) beat(owner registry.Owner) (leased bool, err error) {
 }
 
 // read returns copies of all lists, after removing expired leases.
-func (s *MemoryStore) read() (listed map[registry.ID]registry.Instance, gone map[registry.ID]registry.Departure, err error) {
+func (s *MemoryStore) read() (listed map[registry.ID]registry.Instance,
+	gone map[registry.ID]registry.Departure, err error) {
 	s.mu.Lock()
 	if s.down != nil {
 		defer s.mu.Unlock()

@@ -61,8 +61,8 @@ func New(s *site.Site, set Settings, name string, programs ...Program) (*Host, e
 		}
 		how := languages[p.Service]
 		fmt.Fprintf(&b, "    %s:\n      listen: %q\n      provides:\n", p.Service, "unix:"+h.socket(p.Service))
-		fmt.Fprintf(&b, "        - {service: %s, version: %s, addr: %q, protocol: %s, concurrency: 31, %s}\n", p.Service,
-			p.Version, addr, how.protocol, how.calls)
+		fmt.Fprintf(&b, "        - {service: %s, version: %s, addr: %q, protocol: %s, concurrency: 31, %s}\n",
+			p.Service, p.Version, addr, how.protocol, how.calls)
 	}
 	var err error
 	h.config, err = s.Configure("proxy-"+name, b.String())

@@ -21,7 +21,8 @@ func Release(ctx context.Context, s *site.Site, args ...string) ([]byte, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, s.Program("skerry"), append([]string{"release", "-c", config}, args...)...).Output()
+	out, err := exec.CommandContext(ctx, s.Program("skerry"),
+		append([]string{"release", "-c", config}, args...)...).Output()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		err = fmt.Errorf("%w: %s", err, exit.Stderr)
 	}
