@@ -181,6 +181,29 @@ func TestStalledHandshakes(t *testing.T) {
 	})
 }
 
+// A connection that fails in its handshake is closed at once, though its client waits for an answer.
+func TestFailedHandshakeEnds(t *testing.T) {
+	ca, _ := authority(t)
+	cert := ca(t, "127.0.0.1")
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}, &handler{}, l)
+		nc := l.dialFrom(t, "10.0.0.66")
+		begun := time.Now()
+		if _, err := io.WriteString(nc, "GET / HTTP/1.1\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, nc)
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("it was closed after %v", took)
+		}
+		synctest.Wait()
+		if st := s.Stats(); st.BadShakes != 1 || st.Handshakes != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 // The time that a peer may take in a handshake is bounded as a whole, however
 // it sends its bytes.
 func TestSlowHandshake(t *testing.T) {

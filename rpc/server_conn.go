@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,11 +127,13 @@ func (c *serverConn) serve(ctx context.Context) {
 // open finds out the peer's protocol.
 func (c *serverConn) open(ctx context.Context) error {
 	if c.s.cfg.TLS != nil {
-		err := c.s.move(c, stageHandshake)
-		if err == nil {
-			err = c.encrypt(ctx, nil)
+		if err := c.s.move(c, stageHandshake); err != nil {
+			return err
 		}
-		return cmp.Or(err, c.detect())
+		if err := c.encrypt(ctx, nil); err != nil {
+			return err
+		}
+		return c.detect()
 	}
 	if err := c.s.move(c, stageFresh); err != nil {
 		return err
