@@ -14,10 +14,10 @@ import (
 // admission is how the calls of one method join their traces.
 type admission struct {
 	origin *participant.Origin
-	stray  *participant.Origin // of calls that would begin a trace here while the rules give this version no share
-	entry  bool
+	stray  *participant.Origin       // counts calls at an entry while the rules send this version no new traces
+	entry  bool                      // a call without a token begins a trace
 	admit  func(rollout.Token) error // rollout.Log.Admit of the service's version
-	turn   func() error              // rollout.Log.Turn
+	turn   func() error              // rollout.Log.CheckTurn of the service's version
 }
 
 // makeAdmissions prepares the admission of each method, and one for all methods of
@@ -97,8 +97,8 @@ func (r *serverCall) admitToken(d *admission, agent *participant.Agent) (Code, e
 }
 
 // beginTrace handles a call without a token. A call at an entry begins a trace; any other call is
-// an orphan. A call at an entry is an orphan as well when the newest rules give its version no
-// share, because a plain client understands no other refusal.
+// an orphan. When the newest rules send this version no new traces, a call at an entry runs as an
+// orphan too: a plain client could not act on the refusal.
 func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, error) {
 	if r.info.Trace == "" {
 		r.info.Trace = tracecontext.NextSpan("") // puts the calls of the handler into one W3C trace

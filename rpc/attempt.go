@@ -32,8 +32,7 @@ type attempt struct {
 	theirLog string // hash of that generation's entry
 }
 
-// run picks an endpoint, calls it and reports the outcome. It serialises the arguments into the
-// writer of the endpoint's encoding when no earlier attempt has done so.
+// run asks the rules for a version, picks an endpoint, calls it and reports the outcome.
 func (a *attempt) run() (health.Outcome, error) {
 	var outcome health.Outcome
 	err := a.route()
@@ -51,8 +50,8 @@ func (a *attempt) try() (health.Outcome, error) {
 	if err := a.pick(picker); err != nil {
 		return codeOutcome(err), err
 	}
-	a.began = a.call.began // the first attempt has cost hardly any time until now
-	if !a.call.alone() {
+	a.began = a.call.began // the first attempt begins with its call; reading the clock again costs time
+	if !a.call.unshared() {
 		a.began = time.Now()
 	}
 	a.ep.pending.Add(1)
@@ -63,7 +62,7 @@ func (a *attempt) try() (health.Outcome, error) {
 	took := a.call.ended.Sub(a.began)
 	picker.Report(a.ep, outcome, took)
 	if err != nil && CodeOf(err) == RulesNeeded {
-		return outcome, err // no call was sent yet; see govern
+		return outcome, err // not counted here: the call may be made again, else govern counts it
 	}
 	peer.cells.get(a.s.c.cfg.Health, a.call.Method, func() health.Key {
 		return health.Key{
@@ -122,7 +121,7 @@ func (a *attempt) mayWait() bool {
 	return a.s.o.wait() > 0 && (len(a.call.tried) == 0 || a.call.gone)
 }
 
-// wait picks an instance that is there within the time that calls may wait.
+// wait picks an instance, and waits for one as long as ServiceOptions.Wait allows.
 func (a *attempt) wait(p Picker) (*Endpoint, error) {
 	ctx, cancel := a.waiting()
 	defer cancel()
@@ -131,7 +130,7 @@ func (a *attempt) wait(p Picker) (*Endpoint, error) {
 	return p.Pick(ctx, a.call)
 }
 
-// waiting is the context of a call that waits.
+// waiting returns the context for that wait.
 func (a *attempt) waiting() (context.Context, context.CancelFunc) {
 	return a.tied(context.WithDeadline(a.ctx, a.call.began.Add(a.s.o.wait())))
 }
@@ -145,7 +144,7 @@ func WaitWhile(ctx, while context.Context) context.Context {
 	return context.WithValue(ctx, whileKey{}, while)
 }
 
-// tied also ends the context of a waiting call by the context of WaitWhile.
+// tied makes ctx also end when the context of WaitWhile ends.
 func (a *attempt) tied(ctx context.Context, cancel context.CancelFunc) (context.Context, context.CancelFunc) {
 	while, ok := a.ctx.Value(whileKey{}).(context.Context)
 	if !ok {
@@ -240,8 +239,8 @@ func (a *attempt) writeBody(p *connPool, m *outgoing) error {
 	return nil
 }
 
-// writeHead gives m the header of its frame, if the peer takes one, and the call that follows a
-// one-way call. An error is an *Error.
+// writeHead gives m the header of its frame, if the peer takes one, and the call behind a one-way
+// call. An error is an *Error.
 func (a *attempt) writeHead(l *clientConn, deadline time.Time, m *outgoing) error {
 	if l.dialect.header {
 		var flags uint16
@@ -255,11 +254,11 @@ func (a *attempt) writeHead(l *clientConn, deadline time.Time, m *outgoing) erro
 		}
 		a.call.head, m.head = head, head
 	}
-	return a.follow(l.dialect, m)
+	return a.writeBehind(l.dialect, m)
 }
 
-// patience is how long the attempt may wait for a silent instance, when another one can be tried in
-// time; 0 = to the end of the call.
+// patience returns how long the attempt may wait for a silent instance before another one is tried;
+// 0 = until the call's deadline.
 func (a *attempt) patience() time.Duration {
 	c := a.call
 	if !c.Others || c.Attempt > a.s.o.retries() || c.chain > 1 {
@@ -271,8 +270,8 @@ func (a *attempt) patience() time.Duration {
 	return 0
 }
 
-// cutoff is when the attempt ends in favour of another, also at an instance that gives signs of
-// life.
+// cutoff returns when the attempt must end so that another can follow, even if the instance gives
+// signs of life.
 func (a *attempt) cutoff() time.Time {
 	if a.s.o.Attempt > 0 {
 		if at := time.Now().Add(a.s.o.Attempt); at.Before(a.ctx.deadline) {

@@ -12,7 +12,7 @@ import (
 type Breaker struct {
 	Off    bool          // never refuse
 	Ratio  int           // percent of calls that must fail; 0 means 50
-	Calls  int           // calls that must have ended in the window; 0 means 20
+	Calls  int           // with fewer calls in the window, the breaker stays closed; 0 means 20
 	Window time.Duration // over which calls are counted; 0 means 10 s
 }
 
@@ -22,8 +22,8 @@ const trialEvery = int64(time.Second)
 // breakerCells is the number of parts of the window. The oldest part leaves the window as a whole.
 const breakerCells = 10
 
-// breaker is closed or open. An open breaker lets one call through each second, and the first
-// success among these closes it. It takes no lock and no memory for a call, and is safe for
+// breaker is closed or open. An open breaker lets one call through each second, the trial, and the
+// first trial that succeeds closes it. Calls take no lock and allocate nothing. It is safe for
 // concurrent use. Times are nanoseconds of any clock that never goes back. A nil breaker is always
 // closed.
 type breaker struct {
@@ -49,8 +49,8 @@ func newBreaker(c Breaker) *breaker {
 	return b
 }
 
-// allow reports whether a call may go. A trial's result must be given to
-// record as such.
+// allow reports whether a call may go, and whether it is a trial. The caller
+// passes trial on to record.
 func (b *breaker) allow(now int64) (ok, trial bool) {
 	if b == nil {
 		return true, false
@@ -73,8 +73,8 @@ const (
 )
 
 // record counts the outcome of a call and returns the change that it caused, so that one caller
-// logs it. While the breaker is open it ignores all results except those of trials, because other
-// calls began before.
+// logs it. An open breaker ignores all results except those of trials: the other calls began before
+// it opened.
 func (b *breaker) record(now int64, o health.Outcome, trial bool) breakerChange {
 	if b == nil {
 		return unchanged
@@ -117,8 +117,8 @@ func (b *breaker) close() breakerChange {
 	return closed
 }
 
-// A cell holds the part of the window it counts for, its calls and its
-// failures in one word: 24, 20 and 20 bits.
+// A cell packs three numbers into one word: the number of its part of the window
+// (24 bits), the calls in that part (20) and the failures among them (20).
 const (
 	cellBits = 20
 	cellMax  = 1<<cellBits - 1

@@ -23,8 +23,8 @@ type Call struct {
 	// trace reads; "" = any.
 	Version string
 
-	// Wait makes a picker without an instance wait for one until the call's context ends. An
-	// instance that was tried may be picked again after it has had trouble and recovered.
+	// With Wait, a picker that has no instance waits for one until the call's context ends. It may
+	// then pick an instance that was tried before, once that instance has failed and recovered.
 	Wait bool
 
 	// Others is set by the picker: the call could go to another instance.
@@ -41,26 +41,28 @@ type Call struct {
 	tried     []*Endpoint
 	elsewhere bool // the next attempt needs an endpoint that was not tried
 	gone      bool // the instance of the latest attempt may have gone
-	cut       bool // given up before the call's own time was over
-	chain     int  // attempt number of the call that this one was made for, else 1
+	cut       bool // the latest attempt ended at its own limit, before the call's deadline
+	chain     int  // attempt number of the incoming call that led to this one; 1 without one
 	meta      thrift.ResponseMeta
 	routing   versionRouting
 
 	// State of the attempts.
-	began, ended    time.Time // of the call; of its latest attempt
+	began           time.Time // when the call began
+	ended           time.Time // when its latest attempt ended
 	ctx             callContext
-	binary, compact flat.Writer // the arguments, written once for all attempts; nil = not yet
-	prefixed        prefixed    // the same, for a server that wants a prefix in front of the method
-	head            []byte      // of the latest attempt's frame
-	memory          account     // of the latest reply
-	first           [2]*Endpoint
+	binary, compact flat.Writer  // the arguments, written once for all attempts; nil = not yet
+	prefixed        prefixed     // the same, for a server that wants a prefix in front of the method
+	head            []byte       // of the latest attempt's frame
+	memory          account      // of the latest reply
+	first           [2]*Endpoint // memory of tried, enough for most calls
 }
 
-// calls are used again when no interceptor can have kept them.
+// calls holds Calls for reuse. A Call that an interceptor has seen does not come back, because the
+// interceptor may have kept it.
 var calls = sync.Pool{New: func() any { return new(Call) }}
 
-// alone reports whether nothing that outlives the call can refer to it.
-func (c *Call) alone() bool {
+// unshared reports whether nothing refers to the call any more once it has returned.
+func (c *Call) unshared() bool {
 	return c.Attempt <= 1 && c.routing.exchanges == 0 && !c.ctx.watched.Load()
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/skerry/skerry/health"
 )
 
-// countKey names the calls of a connection that are counted together.
+// countKey identifies the calls of a connection that are counted together, one kind of call.
 type countKey struct {
 	served *served
 	method *method
@@ -16,8 +16,8 @@ type countKey struct {
 // counted is what a connection knows about one kind of call.
 type counted struct {
 	key    countKey
-	cell   *health.Cell // nil counts nothing
-	bad    error        // why calls of this kind are refused
+	cell   *health.Cell // nil: nothing is counted
+	bad    error        // why calls of this kind are refused; nil: they are not
 	inline inlinePolicy
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
-// callContext is the context of one call on either side. Most handlers never use Done. The first
-// goroutine that does makes the timer and the channel, so other calls do not pay for them.
+// callContext is the context of one call on either side. Most handlers never use Done, so the timer
+// and the channel are made when Done is first called.
 type callContext struct {
 	base     context.Context
 	deadline time.Time // zero = none
@@ -20,7 +20,7 @@ type callContext struct {
 	watched atomic.Bool // full has been made
 
 	mu     sync.Mutex
-	full   context.Context // made on demand
+	full   context.Context // the standard context, made by the first Done; nil: not yet
 	cancel context.CancelFunc
 	err    error // set by end
 }
@@ -76,8 +76,8 @@ func (c *callContext) Err() error {
 	return c.base.Err()
 }
 
-// Value knows the call's info and trace. It passes other keys to the standard context, by which
-// package context recognises its own contexts.
+// Value returns the call's info and trace. The standard context answers all other keys, because
+// package context finds its own contexts by such a key.
 func (c *callContext) Value(key any) any {
 	switch key.(type) {
 	case infoKey:
@@ -105,7 +105,7 @@ func (c *callContext) ended() bool {
 	return c.err != nil
 }
 
-// end ends the call; a second end does nothing.
+// end ends the context; a second end does nothing.
 func (c *callContext) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

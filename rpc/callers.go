@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	unnamed = "?" // a caller with an invalid name, or without room for it
+	unnamed = "?" // stands for an invalid name, and for names beyond the limits
 
-	maxName           = 63   // bytes, as of registry.CheckName
-	maxCallersOfOne   = 64   // names that callers at one address may have
-	maxCallersUnknown = 1024 // the same, of all addresses together
+	maxName           = 63   // bytes, as in registry.CheckName
+	maxCallersOfOne   = 64   // names of callers at one address
+	maxCallersUnknown = 1024 // names of callers at all addresses together
 )
 
 // validName is registry.CheckName.
@@ -29,9 +29,9 @@ func validName(s string) bool {
 	return true
 }
 
-// callers bounds the names in statistics, because a name is only a claim. The names of callers at
-// one address are bounded while they are connected, except for members of the site and for names of
-// listed services. It is safe for concurrent use.
+// callers bounds the names of callers in statistics, because any caller can claim any name. It
+// counts the names of each address while a connection from there stands. Members of the site, and
+// names of listed services, do not count. It is safe for concurrent use.
 type callers struct {
 	listed func(service string) bool // nil: none
 
@@ -78,7 +78,7 @@ func (t *callers) name(c *serverConn, caller string) string {
 	return name
 }
 
-// forget drops the names of the connection's address with its last connection.
+// forget drops a closed connection. With the last connection of an address it drops its names.
 func (t *callers) forget(c *serverConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -93,8 +93,8 @@ func (t *callers) forget(c *serverConn) {
 	}
 }
 
-// addressOf returns the part of host:port that stands for one host. Of an IPv6 address these are
-// the first 64 bits, because one host may use all addresses below them.
+// addressOf returns the part of host:port that stands for one host. Of an IPv6 address it keeps the
+// first 64 bits, because one host may use all addresses that begin with them.
 func addressOf(peer string) string {
 	at, err := netip.ParseAddrPort(peer)
 	if err != nil {

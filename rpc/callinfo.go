@@ -20,7 +20,7 @@ type CallInfo struct {
 	Deadline   time.Time // zero when the caller set none
 	OneWay     bool
 
-	unseen bool      // by the token nothing was executed yet, as the caller claims
+	unseen bool      // the caller claims that no call with the token has been executed yet
 	token  string    // as received
 	from   *PeerInfo // nil outside of a server
 }

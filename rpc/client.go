@@ -30,17 +30,18 @@ type ClientConfig struct {
 	Site       Site               // makes the connections to endpoints with Site set
 	Identity   Identity           // what servers learn of this process
 
-	// Vouch is called for each new connection to an endpoint with an Announcer,
-	// before anything is sent on it, and says whether the process that lists the
-	// endpoint runs now. An error means that another process may have the address;
-	// it wraps ErrOther. nil: no connection is checked.
+	// Vouch checks each new connection to an endpoint with an Announcer, before
+	// anything is sent: it asks whether the process that lists the endpoint runs
+	// now. An error means that another process may have the address; it wraps
+	// ErrOther. nil: no connection is checked.
 	Vouch func(ctx context.Context, e *Endpoint) error
 
-	// ConnectTimeout bounds TCP, TLS and the first answer together. Where TCP alone
-	// takes long, six times its duration is added. 0 means 500 ms.
+	// ConnectTimeout bounds TCP, TLS and the first answer together. It grows by six
+	// times the duration of the TCP handshake, so that a slow network has time for
+	// the rest. 0 means 500 ms.
 	ConnectTimeout time.Duration
 	Connections    int   // to each skerry endpoint; 0 means 1
-	Narrow         bool  // small packets only, which pass every path; for small messages that must arrive
+	Narrow         bool  // sends small packets only, which pass every path; for small messages that must arrive
 	Sizes          Sizes // of messages and of bytes that wait to be written
 
 	Interceptors []ClientInterceptor // around every call of every service, the first one outermost
@@ -184,15 +185,15 @@ func (c *Client) spawn(f func()) bool {
 // now is the client's clock, which never jumps.
 func (c *Client) now() time.Duration { return time.Since(c.start) }
 
-// since is a deadline on the client's clock; 0 means none.
-func (c *Client) since(deadline time.Time) time.Duration {
+// onClock returns a deadline on the client's clock; 0 means none.
+func (c *Client) onClock(deadline time.Time) time.Duration {
 	if deadline.IsZero() {
 		return 0
 	}
 	return max(1, deadline.Sub(c.start))
 }
 
-// sweep reports whether any connection waits for something.
+// sweep sweeps every connection, and reports whether any of them must be swept again soon.
 func (c *Client) sweep() bool {
 	now, busy := c.now(), false
 	c.eachPool(func(p *connPool) {

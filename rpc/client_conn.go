@@ -25,21 +25,21 @@ var (
 // bye is the error of a connection that its server has announced to end.
 type bye struct{}
 
-// Error is error's.
+// Error says what the end means for a call.
 func (bye) Error() string { return "the server has stopped without executing the call" }
 
-// Is makes it equal to an end without an announcement.
+// Is reports bye as io.EOF: an announced end is also the end of the connection.
 func (bye) Is(target error) bool { return target == io.EOF }
 
 const (
-	leastPatience = 100 * time.Millisecond // of a call with a silent connection
+	leastPatience = 100 * time.Millisecond // a call waits at least this long on a silent connection before it moves
 
-	quietLimit = time.Second // without a byte, while something is expected: ping
-	pingLimit  = time.Second // without an answer to the ping: broken
+	quietLimit = time.Second // the client pings after this long without a byte, while it expects one
+	pingLimit  = time.Second // the connection is broken when a ping has no answer for this long
 )
 
 // clientConn is one connection of a client. A shared one carries many calls at
-// once; any other carries one, and none after a call on it has failed.
+// once. Any other carries one at a time, and ends when a call on it fails.
 type clientConn struct {
 	pool    *connPool
 	nc      net.Conn
@@ -51,20 +51,20 @@ type clientConn struct {
 
 	single    atomic.Int32          // the call on a connection that is not shared
 	ended     atomic.Pointer[error] // why the connection is over; nil while it stands
-	proven    atomic.Bool           // it has proved itself
+	proven    atomic.Bool           // an answer has shown that the intended server is there
 	replyHead atomic.Pointer[replyHead]
 	leaving   atomic.Bool
 	received  atomic.Bool // something has come since the sweeper looked
 	abandoned atomic.Bool // a call was given up since the sweeper looked
 
-	made      time.Duration // on the client's clock
-	idleSince time.Duration // a plain server's between calls; guarded by peer.mu
+	made      time.Duration // when it was made, on the client's clock
+	idleSince time.Duration // when its last call ended, at a plain server; guarded by connPool.mu
 
 	// Owned by the sweeper.
 	trust      *siteTrust    // of a site connection
-	quietSince time.Duration // when waiting in vain began; 0 = the connection does not wait
-	pinged     bool
-	unanswered int // sweeps since then
+	quietSince time.Duration // since when an answer is expected and no byte has come; 0 = none is expected
+	pinged     bool          // a ping was sent since then
+	unanswered int           // sweeps since the ping
 	keepalive  transport.IdleKeepalive
 }
 
@@ -100,7 +100,7 @@ func (l *clientConn) fail(err error) {
 	_ = l.nc.Close()
 	l.pool.connEnded(l, err) // before the calls, so that retries go elsewhere
 	l.pending.each(func(seq int32, _, _ time.Duration) { l.pending.resolve(seq, "", err) })
-	l.wakeReader() // so that the resident ends
+	l.wakeReader() // so that runReader ends
 }
 
 // dispatch hands a reply to the call that waits for it.
@@ -142,16 +142,16 @@ type outgoing struct {
 	seq    int32  // the sequence number, once sent
 	name   string // of the method, as it stands in body
 	oneWay bool
-	behind []byte // a whole call after a one-way one, which ends with the answer to this; nil: none
+	behind []byte // a second call, sent after a one-way call, which ends when this one is answered; nil: none
 
 	// patience is how long the connection may be silent before the call is given up; 0: no limit.
 	patience time.Duration
 }
 
 // call sends m and waits for the reply. sent is false when no byte of m can have reached the peer.
-// A one-way call ends when a peer that acknowledges has accepted it, else when it is written.
+// A one-way call returns when a skerry peer has accepted it, or at any other peer when it is written.
 func (l *clientConn) call(ctx context.Context, deadline time.Time, m *outgoing) (frame string, sent bool, err error) {
-	s, seq := l.pending.add(l.pool.c.since(deadline))
+	s, seq := l.pending.add(l.pool.c.onClock(deadline))
 	if s == nil {
 		return "", false, errPendingFull
 	}
@@ -211,8 +211,8 @@ func (l *clientConn) send(seq int32, m *outgoing) error {
 	return l.out.Send(m.behind, nil, 0)
 }
 
-// others returns how many calls besides one may soon be followed by the next; 0 when no other is
-// under way.
+// others returns how many other callers of this connection may soon send their next call; 0 when no
+// other call is under way.
 func (l *clientConn) others() int {
 	if !l.dialect.shared || l.pending.waiting.Load() <= 1 {
 		return 0
@@ -275,9 +275,9 @@ func (l *clientConn) ask(ctx context.Context, frame func(seq int32) []byte) (ans
 	return s.frame, errors.Join(err, s.err)
 }
 
-// silentFor reports whether no byte has come for d, not even the answer to a ping. It also counts
-// sweeps, so that a pause of this process does not count as silence of the peer: bytes that came
-// meanwhile are read between two sweeps.
+// silentFor reports whether no byte has come for d, not even the answer to a ping. It also requires
+// enough sweeps since the ping: after a pause of this process, the reader first gets time to read
+// the bytes that came meanwhile.
 func (l *clientConn) silentFor(d, now time.Duration) bool {
 	return l.pinged && !l.received.Load() && now-l.quietSince >= d && l.unanswered >= int(d/(8*sweepPeriod))
 }
@@ -285,7 +285,7 @@ func (l *clientConn) silentFor(d, now time.Duration) bool {
 // sweep is called every sweepPeriod while a call waits. It times calls out, finds dead peers, and
 // reports whether it must be called again.
 func (l *clientConn) sweep(now time.Duration) bool {
-	impatient, doubt := quietLimit, false // half of the least patience
+	impatient, doubt := quietLimit, false // impatient: ping after this silence, half of the least patience
 	l.pending.each(func(seq int32, deadline, patience time.Duration) {
 		switch {
 		case deadline != 0 && now >= deadline:

@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// read reads a reply.
+// read decodes a reply into the call's result, and returns the outcome of the attempt.
 func (a *attempt) read(l *clientConn, m *outgoing, frame string) (health.Outcome, error) {
 	if a.call.OneWay && !l.dialect.shared {
 		if m.behind != nil && !a.lastReply(l, frame) {
@@ -61,20 +61,20 @@ func (a *attempt) badReply(l *clientConn, err error) (health.Outcome, error) {
 
 // replyStatus is what the header of a skerry server's reply says.
 type replyStatus struct {
-	seq       int32  // of the message that is answered
-	sent      string // its name
+	seq       int32  // sequence number of the message that is answered
+	sent      string // the method's name in that message
 	framework bool   // the framework answered, not the handler
 	code      Code
 	executed  Executed
 	applied   string // generation, with a refusal by the rules
-	log       string // hash of that generation's entry
+	log       string // hash of the entry of that generation
 	meta      thrift.THeaderMap
 	memory    *account
 }
 
-// replyHead is the head of an ordinary reply. Those of one server differ only in their sequence
-// numbers, so one is parsed and the others are compared with it. Its map goes to many callers,
-// which must not change it.
+// replyHead is the head of an ordinary reply. On one connection these heads differ only in their
+// sequence numbers: the first is parsed, and later ones are compared with it byte by byte. Its map
+// goes to many callers, which must not change it.
 type replyHead struct {
 	front, back string // the parts around the sequence number
 	encoding    flat.Protocol
@@ -166,7 +166,7 @@ func (a *attempt) message(encoding flat.Protocol, payload string, status *replyS
 			fmt.Errorf("a call of %s was answered with a reply to %.100q", a.call.Method, name),
 		}
 	case kind != thrift.REPLY || a.call.Result == nil:
-		return health.Broken, &badMessage{fmt.Errorf("message type %d is no reply", kind)}
+		return health.Broken, &badMessage{fmt.Errorf("message type %d is not a reply", kind)}
 	}
 	outcome := health.OK
 	if declared(encoding, payload[len(payload)-r.Left():]) {
@@ -226,7 +226,7 @@ func declared(encoding flat.Protocol, result string) bool {
 func (a *attempt) exception(x thrift.TApplicationException, status *replyStatus) *Error {
 	if status.framework {
 		a.theirs, a.theirLog = status.applied, status.log
-		// The code in front of the text is for callers that know no codes.
+		// The text begins with the code for callers that do not read headers.
 		x = thrift.NewTApplicationException(x.TypeId(), strings.TrimPrefix(x.Error(), status.code.String()+": "))
 		if status.code == DeadlineExceeded {
 			return a.fail(status.code, status.executed, fmt.Errorf("%w: %w", x, context.DeadlineExceeded))

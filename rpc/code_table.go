@@ -13,7 +13,7 @@ import (
 type traits struct {
 	name       string         // on the wire, in logs and in statistics
 	outcome    health.Outcome // as which the call is counted
-	unexecuted bool           // always; otherwise the error says it
+	unexecuted bool           // a call with the code never ran; false: Error.Executed says whether it did
 	again      again
 	refusal    error // error of rollout or participant that the code stands for; nil: none
 }

@@ -21,8 +21,8 @@ type source struct {
 	at    int // in the heap
 }
 
-// listed is a connection's place in a census.
-type listed struct {
+// censusPlace is a connection's place in a census.
+type censusPlace struct {
 	source *source
 	place  *linked.Element
 }
@@ -37,7 +37,7 @@ func (c *connCensus) add(of *serverConn) {
 		c.sources[s.addr] = s
 		heap.Push(&c.most, s)
 	}
-	of.listed = listed{s, s.conns.PushBack(of)}
+	of.listed = censusPlace{s, s.conns.PushBack(of)}
 	heap.Fix(&c.most, s.at)
 	c.n++
 }
@@ -45,7 +45,7 @@ func (c *connCensus) add(of *serverConn) {
 func (c *connCensus) remove(of *serverConn) {
 	s := of.listed.source
 	s.conns.Remove(of.listed.place)
-	of.listed = listed{}
+	of.listed = censusPlace{}
 	c.n--
 	if s.conns.Len() > 0 {
 		heap.Fix(&c.most, s.at)

@@ -17,19 +17,19 @@ const (
 	stageMember          // stands, and is a site connection
 )
 
-// maxLobby bounds the fresh connections that are taken when the proven ones have
-// all places, so that a process of the site can still connect.
-const maxLobby = 64
+// maxReserved bounds the places that are kept for fresh connections when proven
+// ones have taken all others, so that a process of the site can still connect.
+const maxReserved = 64
 
 var errMadeRoom = errors.New(
-	"it has made room: too many connections stand, most of them from its address, and nothing went on here",
+	"closed to make room: too many connections stand, most of them from its address, and it had no call",
 )
 
 // connStages holds a server's connections by stage. Silent connections stay while
 // there is room: pools open connections early and use them late.
 type connStages struct {
 	max        int // connections that stand
-	lobby      int
+	reserved   int // places for fresh connections when all others are taken
 	proven     connCensus
 	fresh      connCensus
 	handshakes connCensus
@@ -40,11 +40,11 @@ type connStages struct {
 func (w *connStages) standing() int { return w.fresh.n + w.proven.n + w.sites.n }
 
 func newConnStages(limit int) connStages {
-	return connStages{max: limit, lobby: max(1, min(maxLobby, limit/16))}
+	return connStages{max: limit, reserved: max(1, min(maxReserved, limit/16))}
 }
 
-// move brings a connection to a stage. The caller closes victim for it. err says that the
-// connection itself is one too many.
+// move brings a connection to a stage. The caller must then close victim, if there is one. An error
+// means that there is no place for the connection itself.
 func (w *connStages) move(c *serverConn, to stage) (victim *serverConn, err error) {
 	w.leave(c)
 	if to >= stageFresh && c.info.Load().Site {
@@ -52,18 +52,18 @@ func (w *connStages) move(c *serverConn, to stage) (victim *serverConn, err erro
 	}
 	switch to {
 	case stageHandshake:
-		if w.handshakes.n >= max(maxLobby, w.max/2) {
+		if w.handshakes.n >= max(maxReserved, w.max/2) {
 			victim = w.handshakes.worst()
 		}
 		w.handshakes.add(c)
 	case stageFresh:
-		if w.standing() >= w.max*3/4 && w.fresh.n >= w.lobby {
+		if w.standing() >= w.max*3/4 && w.fresh.n >= w.reserved {
 			victim = w.fresh.worst()
 		}
 		w.fresh.add(c)
 	case stageProven:
 		if n := w.proven.n + w.sites.n; n >= w.max {
-			if victim = w.share(c); victim == nil {
+			if victim = w.fairVictim(c); victim == nil {
 				return nil, fmt.Errorf("%w: %d, the limit", errFull, n)
 			}
 		}
@@ -90,10 +90,10 @@ func (w *connStages) leave(c *serverConn) {
 	c.stage = stageNone
 }
 
-// share returns an idle connection that makes room when all places are taken. It belongs to the
-// address with the most connections, if that has twice as many as the new connection's address
-// would have. One address thus can't keep all others out.
-func (w *connStages) share(c *serverConn) *serverConn {
+// fairVictim returns an idle connection to close when all places are taken, or nil. It takes one of
+// the address with the most connections, if that has at least twice as many as the address of c
+// would have. So one address can't keep all others out.
+func (w *connStages) fairVictim(c *serverConn) *serverConn {
 	if len(w.proven.most) == 0 {
 		return nil // site connections have all places
 	}
@@ -105,7 +105,7 @@ func (w *connStages) share(c *serverConn) *serverConn {
 		return nil
 	}
 	tries := 0
-	for e := most.Front(); e != nil && tries < maxTries; e = e.Next() {
+	for e := most.Front(); e != nil && tries < maxVictimTries; e = e.Next() {
 		if old := e.Value.(*serverConn); old.isIdle() {
 			return old
 		}
@@ -114,8 +114,8 @@ func (w *connStages) share(c *serverConn) *serverConn {
 	return nil
 }
 
-// maxTries bounds the search for a connection without a call.
-const maxTries = 64
+// maxVictimTries bounds the search for a connection without a call.
+const maxVictimTries = 64
 
 // isIdle reports whether no call runs on the connection.
 func (c *serverConn) isIdle() bool {
@@ -145,7 +145,7 @@ func (s *Server) move(c *serverConn, to stage) error {
 	if victim != nil {
 		s.madeRoom.Add(1)
 		s.logClose(victim, errMadeRoom)
-		if victim.skerry.Load() { // tells the caller that nothing was executed
+		if victim.skerry.Load() { // so that the client knows that nothing else was executed
 			_ = victim.out.Send(appendControl(nil, controlBye, 0, 0), nil, 0)
 		}
 		victim.close(errMadeRoom)
@@ -156,7 +156,7 @@ func (s *Server) move(c *serverConn, to stage) error {
 // logClose counts and logs why a connection is closed.
 func (s *Server) logClose(c *serverConn, why error) {
 	s.failed.Add(1)
-	if ok, kept := s.closeLog.allow(time.Now(), closeReason(why), c.source); ok {
-		s.log.Warn("rpc: connection closed", "peer", c.peer, "reason", why, "unreported", kept)
+	if ok, unreported := s.closeLog.allow(time.Now(), closeReason(why), c.source); ok {
+		s.log.Warn("rpc: connection closed", "peer", c.peer, "reason", why, "unreported", unreported)
 	}
 }

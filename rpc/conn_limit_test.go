@@ -91,7 +91,7 @@ func TestCrowdBesideLoris(t *testing.T) {
 						t.Fatalf("client %d of the crowd: %v", i, err)
 					}
 				}
-				if n := s.Stats().Connections; n > 15_000+maxLobby {
+				if n := s.Stats().Connections; n > 15_000+maxReserved {
 					t.Errorf("%d connections stand", n)
 				}
 				if first == "" {

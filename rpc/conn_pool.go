@@ -13,7 +13,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-const dialPause = 50 * time.Millisecond // after a failed dial, during which calls get its error
+// dialPause is the time after a failed dial in which calls fail with its error, without another dial.
+const dialPause = 50 * time.Millisecond
 
 // connPool holds the connections of a client to one endpoint.
 type connPool struct {
@@ -29,9 +30,9 @@ type connPool struct {
 	turn    atomic.Uint32
 
 	mu       sync.Mutex
-	all      []*clientConn // all that stand
-	plain    plainConns    // of connections to a plain server
-	failed   error         // of the last dial
+	all      []*clientConn // every connection that stands
+	plain    plainConns    // the connections to a plain server
+	failed   error         // error of the last dial; nil: it succeeded
 	failedAt time.Time
 	rested   bool // it had no call when the client tidied last
 }
@@ -39,7 +40,7 @@ type connPool struct {
 // sharedConn is the place of one shared connection.
 type sharedConn struct {
 	conn atomic.Pointer[clientConn]
-	dial *dialing // under way; guarded by peer.mu
+	dial *dialing // the dial under way; nil: none; guarded by connPool.mu
 }
 
 // dialing is a connection in the making, for all calls that wait for it.
@@ -63,8 +64,8 @@ func newConnPool(c *Client, e *Endpoint) *connPool {
 	return p
 }
 
-// acquire returns a connection for one call; release must follow. The call waits for a new
-// connection for its patience; 0 means to its end.
+// acquire returns a connection for one call; release must follow. It waits for a new connection for
+// at most patience; 0 means until ctx ends.
 func (p *connPool) acquire(ctx context.Context, patience time.Duration) (*clientConn, error) {
 	switch {
 	case p.bad != nil:
@@ -92,7 +93,7 @@ func (p *connPool) connect(ctx context.Context, on *sharedConn, patience time.Du
 	if p.failed != nil && time.Since(p.failedAt) < dialPause {
 		err := p.failed
 		p.mu.Unlock()
-		return nil, fmt.Errorf("%w (%v ago)", err, dialPause)
+		return nil, fmt.Errorf("%w (less than %v ago)", err, dialPause)
 	}
 	d := on.dial
 	if d == nil {
@@ -133,7 +134,7 @@ func (p *connPool) dial(on *sharedConn, d *dialing) {
 	close(d.done)
 }
 
-// open makes a connection, reports the result to the watcher, and starts the reader.
+// open makes a connection and reports the result to the watcher.
 func (p *connPool) open(caller context.Context, patience time.Duration) (*clientConn, error) {
 	l, err := p.attempt(transport.WithSegment(caller, int(p.path.segment.Load())), patience)
 	if err == nil {
@@ -143,7 +144,7 @@ func (p *connPool) open(caller context.Context, patience time.Duration) (*client
 	return l, err
 }
 
-// attempt makes a connection. It reports to the watcher only a failure.
+// attempt is open that reports only a failure: a probe does not make the endpoint good.
 func (p *connPool) attempt(caller context.Context, patience time.Duration) (*clientConn, error) {
 	limit := p.c.cfg.ConnectTimeout
 	if patience > 0 {
@@ -177,9 +178,9 @@ func (p *connPool) establish(ctx context.Context) (*clientConn, error) {
 	if !p.dialect.shared {
 		return l, nil
 	}
-	// A frozen process, or a backlog that no process accepts from, connects as well. Only an answer
-	// proves a server, which must also be the intended one. No executable byte has been sent
-	// before.
+	// The kernel connects even if the process is frozen or accepts nothing. So only an answer
+	// proves a server, and it must be the intended one. Nothing that could be executed has been
+	// sent until then.
 	if err := l.greet(ctx); err != nil {
 		var refused *net.OpError
 		switch {

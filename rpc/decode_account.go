@@ -25,8 +25,8 @@ type account struct {
 
 // decodeLimits are shared by the accounts of a server or client.
 type decodeLimits struct {
-	all   *transport.ByteBudget // that messages share; nil: each for itself
-	limit int64                 // for one message
+	all   *transport.ByteBudget // shared by all messages; nil: only limit counts
+	limit int64                 // bytes for one message
 }
 
 func newDecodeLimits(all *transport.ByteBudget, frame int) decodeLimits {
@@ -39,13 +39,13 @@ func (a *account) Take(n int64) error {
 	case a.taken+n > a.limit:
 		a.denied = TooLarge
 		return fmt.Errorf(
-			"the elements of one message may take %d bytes, %d times the largest frame",
+			"the message takes over %d bytes of memory when decoded, %d times the largest frame; send less at a time",
 			a.limit,
 			decodedFrames,
 		)
 	case !a.all.Take(n, 1):
 		a.denied = Overloaded
-		return fmt.Errorf("large messages hold %d bytes here, the limit", a.all.Limit)
+		return fmt.Errorf("large messages hold %d bytes here, the limit; try again later", a.all.Limit)
 	}
 	a.taken += n
 	return nil
@@ -103,8 +103,8 @@ func memoryOfResult(a *account, service string, result thrift.TStruct) flat.Memo
 	return m
 }
 
-// argumentsOf returns the shape of a method's arguments. Generated processors keep the handler as
-// an interface with a method that has them. For other processors it returns nil.
+// argumentsOf returns the shape of a method's arguments, nil when it is unknown. It finds their
+// types in the interface of the handler, which the function of a generated processor holds.
 func argumentsOf(f thrift.TProcessorFunction, name string) *flat.Shape {
 	t := reflect.TypeOf(f)
 	if t == nil || t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct || t.Elem().NumField() == 0 {
@@ -128,7 +128,7 @@ func argumentsOf(f thrift.TProcessorFunction, name string) *flat.Shape {
 	return nil
 }
 
-// plainName returns the common form of a method's names in the IDL and in Go.
+// plainName returns a form that is equal for a method's name in the IDL and its name in Go.
 func plainName(name string) string {
 	return strings.ToLower(strings.ReplaceAll(name, "_", ""))
 }

@@ -77,8 +77,8 @@ func TestPlainCallsOfADepartedService(t *testing.T) {
 		t.Errorf("%d calls were executed, want 2", n)
 	}
 	beside(t, s, "second", echo.NewEchoProcessor(second))
-	if len(s.routes.load().left) != 1 { // the alias
-		t.Errorf("remembered: %v", s.routes.load().left)
+	if len(s.routes.load().departed) != 1 { // the alias
+		t.Errorf("remembered: %v", s.routes.load().departed)
 	}
 }
 
@@ -93,16 +93,16 @@ func TestDepartedServicesAreForgotten(t *testing.T) {
 		}
 		remove()
 	}
-	if n := len(r.load().left); n != departedMost {
+	if n := len(r.load().departed); n != departedMost {
 		t.Errorf("%d are remembered", n)
 	}
 	old := departed{at: time.Now().Add(-departedFor)}
-	r.change(func(t *routeTable) { t.left["old"] = old })
+	r.change(func(t *routeTable) { t.departed["old"] = old })
 	if _, _, err := r.find("old", "who"); err == nil || !old.over() {
 		t.Errorf("after %v: %v", departedFor, err)
 	}
 	r.change(func(*routeTable) {})
-	if _, kept := r.load().left["old"]; kept {
+	if _, kept := r.load().departed["old"]; kept {
 		t.Error("it is kept")
 	}
 }

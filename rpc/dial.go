@@ -52,7 +52,8 @@ var (
 		"give its process a certificate, or allow it (tls.providers: any)")
 )
 
-// dialTLS makes the handshake on a connection to addr. With an error it returns nc.
+// dialTLS makes the TLS handshake on nc, a connection to addr. With an error it returns nc itself,
+// which the caller closes.
 func dialTLS(ctx context.Context, nc net.Conn, addr string, conf *tls.Config) (net.Conn, error) {
 	if conf.ServerName == "" {
 		host, _, err := net.SplitHostPort(addr)
@@ -72,7 +73,8 @@ func dialTLS(ctx context.Context, nc net.Conn, addr string, conf *tls.Config) (n
 // dialSite makes a site connection to the endpoint's process.
 func (c *Client) dialSite(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if c.cfg.Site == nil {
-		return nil, errors.New("it takes a site connection, and this process was given no key to make one")
+		return nil, errors.New("it takes a site connection, and this process has no site key to make one " +
+			"(\"skerry key set\" on this host)")
 	}
 	nc, err := c.dialTCP(ctx, c.reach(e))
 	if err != nil {

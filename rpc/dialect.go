@@ -45,8 +45,8 @@ func dialectOf(protocol string) (dialect, error) {
 	return d, nil
 }
 
-// heardDialect is how a server answers a client of this kind.
-func heardDialect(k theader.Kind) dialect {
+// dialectOfKind returns the dialect of a connection, by the kind of its first message.
+func dialectOfKind(k theader.Kind) dialect {
 	switch k {
 	case theader.Headers:
 		return dialect{header: true}

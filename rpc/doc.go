@@ -28,19 +28,18 @@
 // exception that the IDL declares is returned as it is.
 //
 // A call that may have been executed is sent again only for methods that are
-// declared Idempotent. A call never goes to a process, service or version other
-// than the endpoint names (ErrOther). A late reply is never taken for another
-// call's.
+// declared Idempotent. A call reaches only the process, service and version that
+// its endpoint names (ErrOther). A late reply never answers another call.
 //
 // With ClientConfig.Rollout and ServerConfig.Rollout every call belongs to a
 // trace (package rollout) and reaches only the version that the rules give its
-// token. A process that lacks rules gets them by its [RuleExchange] and the call
-// is made again. What can't be settled fails unexecuted (RulesNeeded, Retired,
-// WrongVersion, VersionUnavailable, RulesForked).
+// token. A process that lacks rules gets them by its [RuleExchange], and the
+// call is made again. When that does not help, the call fails unexecuted
+// (RulesNeeded, Retired, WrongVersion, VersionUnavailable, RulesForked).
 //
-// What a peer announces is checked before memory is taken for it. What decoding
-// takes is counted before it is taken. [Sizes], MaxConns, MaxCalls and
-// MaxConnCalls bound what peers can make a process hold.
+// A size that a peer announces is checked before memory is taken for it, and the
+// memory of decoding is counted before it is taken. [Sizes], MaxConns, MaxCalls
+// and MaxConnCalls bound what peers can make a process hold.
 //
 // # Failure
 //
@@ -49,9 +48,9 @@
 // by TCP keepalives when no call is under way. A handler's panic is answered as
 // HandlerPanicked and logged; the server goes on.
 //
-// To stop without a failed call: [Server.Leave], a grace period, [Server.Drain].
-// Running calls end, later ones are refused unexecuted, and skerry clients learn
-// that nothing else was executed.
+// To stop a server without a failed call, call [Server.Leave], wait for a grace
+// period, and call [Server.Drain]. Running calls then end, later ones are refused
+// unexecuted, and skerry clients learn that nothing else was executed.
 //
 // # Processes of the site
 //

@@ -12,8 +12,8 @@ import (
 // clients.
 const byeWait = time.Second
 
-// drainLook is the interval at which the calls of one service are counted.
-const drainLook = 5 * time.Millisecond
+// drainPoll is the interval at which DrainService counts the calls of its service.
+const drainPoll = 5 * time.Millisecond
 
 // Leave tells every skerry client that this server is going to stop, so that new calls go
 // elsewhere. Clients that connect later learn it at once. The server continues to serve.
@@ -36,9 +36,9 @@ func (s *Server) LeaveService(service string) {
 
 // Drain stops the server politely. It takes no more connections, and closes idle ones of clients of
 // other libraries. It refuses further calls as not executed and waits until the running ones are
-// answered. It then tells its clients that nothing else was executed and closes everything, upon
-// which Serve returns. When ctx ends first, Drain cuts off the calls that still run, and the error
-// has their number.
+// answered. It then tells its clients that nothing else was executed, and closes everything. Serve
+// returns then. When ctx ends first, Drain cuts off the calls that still run, and the error has
+// their number.
 func (s *Server) Drain(ctx context.Context) error {
 	s.leaving.Store(true)
 	s.draining.Store(true)
@@ -71,7 +71,7 @@ func (s *Server) DrainService(ctx context.Context, service string) error {
 		if quiet++; running > 0 {
 			quiet = 0
 		}
-		if run.Sleep(ctx, drainLook) != nil {
+		if run.Sleep(ctx, drainPoll) != nil {
 			if running > 0 {
 				return fmt.Errorf("drain of %s: %d calls still run: %w", service, running, context.Cause(ctx))
 			}
@@ -131,7 +131,8 @@ func (s *Server) closeListeners() {
 	}
 }
 
-// ended subtracts a call.
+// ended counts one running call less. The last one wakes the goroutines that wait for the end of
+// calls.
 func (s *Server) ended() {
 	if s.running.Add(-1) == 0 {
 		s.idle.announce()

@@ -33,12 +33,12 @@ type Endpoint struct {
 	// unknown.
 	Prefix      string
 	Concurrency int
-	Pool        Pool // how its connections are kept; zero: leaves threads to other clients
+	Pool        Pool // how its connections are kept; zero: the server also has other clients
 
 	pending atomic.Int64
 	failed  atomic.Pointer[time.Time]
 	gone    atomic.Bool
-	pool    atomic.Pointer[connPool] // of the client that has called it last
+	pool    atomic.Pointer[connPool] // the pool of the client that used the endpoint last
 }
 
 // Pool is how a client keeps its connections to a plain Thrift server that it
@@ -52,8 +52,8 @@ type Pool struct {
 // endpoint, for balancers.
 func (e *Endpoint) Pending() int64 { return e.pending.Load() }
 
-// Failed records that a connection could not be made or broke, or that a call got no answer, which
-// also shows that the host has gone. Pickers call it for failures that are reported to them.
+// Failed records a sign that the endpoint may have gone: a connection that could not be made or that
+// broke, or a call without an answer. Pickers call it for failures that are reported to them.
 func (e *Endpoint) Failed() {
 	now := time.Now()
 	e.failed.Store(&now)

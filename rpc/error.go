@@ -38,7 +38,7 @@ const (
 	VersionUnavailable // no instance offers the version that the rules name; never another one instead
 	Orphan             // the call belongs to no trace, and such calls are refused
 	Expired            // the trace has outlived the longest age that it may have after a release
-	CallRestricted     // the trace has promised to call the service no more (participant.Trace.RestrictCalls)
+	CallRestricted     // the work has declared that it no longer calls the service (participant.Trace.RestrictCalls)
 	RulesForked        // the token reads another rule log than the callee's or the caller's
 	codes              = iota
 )

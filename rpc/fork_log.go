@@ -7,22 +7,23 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// forkLog remembers pairs of logs that have parted. Calls do not exchange rules between such a pair
-// again for a while.
+// forkLog remembers pairs of rule logs that have parted. For forkFresh after the last attempt, calls
+// do not try to exchange rules between such a pair.
 type forkLog struct {
 	mu   sync.Mutex
 	seen map[[2]rollout.Position]forkSeen
 }
 
-// forkSeen is when calls last met a pair of logs, and when that was logged.
+// forkSeen holds when an exchange between a pair of logs failed last, and when that was logged.
 type forkSeen struct{ at, said time.Time }
 
 const (
 	forkFresh    = 5 * time.Second
 	forkLogEvery = time.Minute // between two lines of the log about one pair
-	forkMost     = 64
+	forkMost     = 64          // pairs; one more makes forkLog forget all of them
 )
 
+// known reports whether an exchange between the two logs has failed within forkFresh.
 func (p *forkLog) known(here, there rollout.Position) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -30,7 +31,7 @@ func (p *forkLog) known(here, there rollout.Position) bool {
 	return known && time.Since(f.at) < forkFresh
 }
 
-// note reports whether to log the pair now.
+// note records that an exchange between the two logs failed, and reports whether to log that now.
 func (p *forkLog) note(here, there rollout.Position) (say bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -17,18 +17,18 @@ import (
 
 const (
 	nonceSize  = 16
-	maxOwner   = 255     // bytes of a name in a hello
+	maxOwner   = 255     // bytes of each of the first four parts of a greeting
 	maxOffered = 4 << 10 // bytes of services that a pong lists; further ones are left out
 )
 
-// greeting identifies one end of a connection before the first call. The client sends it in its
-// ping, the server in its pong, which it signs, and the client again in the control frame hello,
-// which it signs.
+// greeting identifies one end of a connection before the first call. The client sends its own,
+// unsigned, in its ping. The server answers with a signed one in its pong. The client then signs its
+// own and sends it again in the control frame hello.
 type greeting struct {
 	nonce   string
 	owner   string
 	cluster string
-	offers  []offered // the services of the server; of a client, those that it wants to call
+	offers  []offered // the services that a server has, or that a client wants to call
 	mac     string    // "" = not signed
 }
 
@@ -50,8 +50,8 @@ func appendPart(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// readGreeting reads what append wrote. It ignores further parts, which come from later versions;
-// but services come in pairs.
+// readGreeting reads what append wrote: four parts, then pairs of service and version. A later
+// version of skerry may send further pairs, which name no service that is known here.
 func readGreeting(value string) (g greeting, err error) {
 	rest := value
 	for i, into := range []*string{&g.nonce, &g.owner, &g.cluster, &g.mac} {
@@ -135,7 +135,7 @@ func appendGreeting(dst []byte, kind string, seq int32, g *greeting) []byte {
 	return appendPair(dst, kind, seq, keyHello, string(g.append(nil)))
 }
 
-// differs returns how the process that answered differs from the endpoint's.
+// differs returns an error when the process that answered is not the one of the endpoint.
 func (g *greeting) differs(e *Endpoint, cluster string) error {
 	switch {
 	case cluster != "" && g.cluster != "" && g.cluster != cluster:
@@ -218,7 +218,7 @@ func (c *serverConn) pong(h *theader.Header) error {
 	return c.out.Send(appendGreeting(nil, controlPong, h.Seq, &mine), nil, 0)
 }
 
-// checkProof checks the client's proof.
+// checkProof marks the peer as a member of the site when its hello proves a key of the site.
 func (c *serverConn) checkProof(h *theader.Header) error {
 	theirs, err := readGreeting(h.Get(keyHello))
 	if err != nil || c.hello == nil {
@@ -258,7 +258,8 @@ func (c *serverConn) otherVersion(s *served) error {
 	return nil
 }
 
-// offers lists the services with their versions, the wanted ones first, within the limit of size.
+// offers lists the services with their versions, those that were asked for first, up to maxOffered
+// bytes.
 func (r *routes) offers(asked []offered, also func(service, version string) bool) (list []offered) {
 	all, size := r.load().byName, 0
 	add := func(name, version string) {

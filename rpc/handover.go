@@ -14,14 +14,14 @@ const acceptWait = 50 * time.Millisecond
 // Handover stops a server on Unix sockets after another server has taken their place in the file
 // system. It refuses nothing: it accepts waiting connections, then closes the listener and the
 // receiving half of each connection. Requests that clients sent before are read and answered. Later
-// ones fail at once, with EPIPE on Linux, and are executed by no server. Each connection is closed
-// when its calls are answered, upon which Serve returns. When ctx ends first, the calls that still
-// run are cut off, and the error has their number. On TCP a client can't know what was read: use
-// Drain.
+// ones fail at once, with EPIPE on Linux, and no server executes them. Each connection is closed
+// when its calls are answered. Serve returns when all are closed. When ctx ends first, the calls
+// that still run are cut off, and the error has their number. On TCP a client can't know what was
+// read: use Drain.
 func (s *Server) Handover(ctx context.Context) error {
 	defer s.drainOnce.Do(func() { close(s.drained) })
 	s.stopAccepting()
-	_ = s.idle.await(ctx, func() bool { return s.accepts.Load() == 0 }) // or waiting connections stay
+	_ = s.idle.await(ctx, func() bool { return s.accepts.Load() == 0 }) // an earlier close drops waiting connections
 	s.closeListeners()
 	for _, c := range s.connections(nil) {
 		c.closeReading()

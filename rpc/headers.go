@@ -36,7 +36,7 @@ const (
 
 // The values of keyControl.
 const (
-	controlPing   = "ping"   // with a sequence number: answer it; without: any sign of life
+	controlPing   = "ping"   // asks for a pong; with sequence number 0 any byte that comes is enough
 	controlPong   = "pong"   // the answer, with as much padding (keyPad)
 	controlHello  = "hello"  // the client's proof, after the pong and before the first call
 	controlCancel = "cancel" // the caller no longer waits for call keyTarget

@@ -15,9 +15,9 @@ type Site interface {
 	Server() *tls.Config             // for the side that accepts
 	Client(owner string) *tls.Config // for the side that connects to a process; "" = any but this one
 	Ring() any                       // a value that changes with the keys of the site
-	Verify(
-		tls.ConnectionState,
-	) error // whether the other side of a standing connection is still trusted by the present keys
+	// Verify returns an error when the present keys do not prove the other side of a standing
+	// connection.
+	Verify(tls.ConnectionState) error
 }
 
 // Identity is how a process identifies itself on new connections, and the keys that prove it. The
@@ -35,8 +35,8 @@ func (i Identity) keys() [][]byte {
 	return i.Keys()
 }
 
-// ErrOther is wrapped by the error of a Watcher and of the caller when another process, or another
-// version of the service, answers than the endpoint stands for. Nothing was executed.
+// ErrOther means that another process, or another version of the service, answers at the address of
+// an endpoint. Errors for the Watcher and for the caller wrap it. Nothing was executed.
 var ErrOther = errors.New("another process than the listed one answers there")
 
 // PeerInfo describes the other end of a connection to a server.
@@ -72,15 +72,17 @@ func sourceOf(a netip.Addr) netip.Addr {
 	return a
 }
 
-// siteTrust is the reason to trust the other side of a site connection. One goroutine uses it.
+// siteTrust checks whether the other side of a site connection is still trusted. One goroutine uses
+// it.
 type siteTrust struct {
 	site  Site
 	state tls.ConnectionState
 	ring  any
-	known bool // state was judged by ring
+	known bool // the keys of ring prove state
 }
 
-// holds judges again after the keys of the site have changed, because a removed key proves nothing.
+// holds returns nil while the present keys prove the other side. It checks again only after the keys
+// of the site have changed, because a removed key proves nothing.
 func (t *siteTrust) holds() error {
 	now := t.site.Ring()
 	if t.known && now == t.ring {

@@ -9,27 +9,27 @@ import (
 const (
 	inlineMost    = 64                // handlers that run inline at a time
 	inlineTries   = 4                 // places that a reader tries
-	watchdogEvery = time.Millisecond  // after one to two of them, reading moves to another goroutine
+	watchdogEvery = time.Millisecond  // between two checks; a handler that runs longer loses the reader at the next
 	watchdogAlone = 5 * watchdogEvery // the same while no call waits behind another
-	watchdogRest  = 50                // looks without a call, or without crowded ones, before it sleeps or slows down
+	watchdogRest  = 50                // checks without a call before it sleeps, without a waiting call before it slows
 )
 
 // inlineRuns tracks the handlers that run on the reader of their connection. A
 // watchdog moves the reading to a new goroutine when one runs longer than 1 ms, so
 // that no call waits behind it and its cancellation is read.
 //
-// While calls come one by one the watchdog looks less often. In an otherwise idle process, a timer
-// that is due within a kernel's tick is set for each wait, which costs a lone call a sixth of its
-// time.
+// While calls come one by one the watchdog checks less often. In a process that is idle between its
+// calls, the runtime sets a short timer in the kernel for each wait, which costs a lone call a sixth
+// of its time.
 type inlineRuns struct {
 	runs    [inlineMost]inlineRun
-	used    atomic.Bool // since the watchdog last looked
-	crowded atomic.Bool // the same, and a call waited behind another
+	used    atomic.Bool // a handler has run inline since the last check
+	crowded atomic.Bool // the same, and a call waited behind it
 	state   atomic.Int32
 	wake    chan struct{}
 }
 
-// How often the watchdog looks.
+// How often the watchdog checks.
 const (
 	watchdogFast int32 = iota
 	watchdogSlow
@@ -113,7 +113,7 @@ func (p *inlineRuns) watchdog(ctx context.Context) error {
 	}
 }
 
-// settle records that the watchdog looks less often, or not at all.
+// settle records that the watchdog checks less often, or not at all.
 func (p *inlineRuns) settle(state int32) {
 	p.state.Store(state)
 	if used, crowded := p.inspect(); used || crowded { // a call came before it saw the state
@@ -122,8 +122,8 @@ func (p *inlineRuns) settle(state int32) {
 }
 
 // inspect hands off connections with a handler that runs too long. It reports
-// whether a handler has run inline since the last look, and whether another call
-// waited behind it.
+// whether a handler has run inline since the last check, and whether another
+// call waited behind it.
 func (p *inlineRuns) inspect() (used, crowded bool) {
 	used, crowded = p.used.Swap(false), p.crowded.Swap(false)
 	now := time.Now()

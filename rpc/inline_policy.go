@@ -3,13 +3,13 @@ package rpc
 import "time"
 
 const (
-	quickAlone   = 40 * time.Microsecond // longest run in the reader while no call waits behind it
+	quickAlone   = 40 * time.Microsecond // largest average of runs in the reader while no call waits behind them
 	quickCrowded = 20 * time.Microsecond // the same while calls wait: workers can use other processors
-	longRun      = 64 * time.Microsecond // weight of one run in the average, at most
-	stallMost    = time.Millisecond      // the same as a stall
-	stallLimit   = stallMost / 64        // on average: two long stalls in a hundred calls
-	shortBar     = 20 * time.Millisecond
-	longBar      = time.Second
+	longRun      = 64 * time.Microsecond // a longer run counts as this one in the average of runs
+	stallMost    = time.Millisecond      // a longer stall counts as this one in the average of stalls
+	stallLimit   = stallMost / 64        // largest average of stalls: two long ones in a hundred calls
+	shortBar     = 20 * time.Millisecond // the first bar: so long workers run all calls
+	longBar      = time.Second           // the longest bar
 )
 
 // inlinePolicy decides by the duration of earlier runs whether the reader runs a kind of call on

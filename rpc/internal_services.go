@@ -16,9 +16,9 @@ import (
 // Limits of internal services, beside those of users' calls.
 const (
 	internalCalls    = 64      // at a time
-	internalOutside  = 16      // of those, by peers that are not members
-	internalOfOne    = 4       // of those, of one process or address
-	internalRequest  = 1 << 20 // bytes
+	internalOutside  = 16      // at a time, of all peers that are not members
+	internalOfOne    = 4       // at a time, of one process or address
+	internalRequest  = 1 << 20 // bytes of one request
 	logInternalEvery = time.Minute
 )
 
@@ -60,20 +60,20 @@ func (s *Server) member(p PeerInfo) error {
 // oldMethods are methods of internal services that processes before 0.2 call.
 var oldMethods = []string{"rulesSince", "learnRules"}
 
-var errOlder = errors.New("a process of skerry before 0.2, of which nothing is obeyed: bring it to this release")
+var errOlder = errors.New("a process of skerry before 0.2, which this one does not obey: upgrade that process")
 
 // refuseOlder refuses a call of a process before 0.2, which shares nothing with this release.
 func (r *serverCall) refuseOlder(why error) error {
 	s := r.conn.s
 	s.older.Add(1)
-	if ok, kept := s.olderLog.allow(time.Now(), "", r.conn.source); ok {
+	if ok, unreported := s.olderLog.allow(time.Now(), "", r.conn.source); ok {
 		s.log.Warn(
 			"rpc: a call of a process of skerry before 0.2 was refused",
 			"service", r.served.name, "method", r.info.Method, "peer", r.conn.peer, "reason", why,
 			"do",
-			"bring that process to this release; until then neither calls the other in traces, "+
-				"nor hears of the other's releases",
-			"unreported", kept,
+			"upgrade skerry in that process; until then calls of traces between the two are refused, "+
+				"and neither learns the releases of the other",
+			"unreported", unreported,
 		)
 	}
 	return why
@@ -127,12 +127,12 @@ func (r *serverCall) barredInternal() (Code, error) {
 func (r *serverCall) logOutsider(why error) {
 	s := r.conn.s
 	s.outsiders.Add(1)
-	ok, kept := s.memberLog.allow(time.Now(), "", r.conn.source)
+	ok, unreported := s.memberLog.allow(time.Now(), "", r.conn.source)
 	if !ok {
 		return
 	}
 	s.log.Warn("rpc: a call that is for members of the site was refused",
-		"service", r.served.name, "method", r.info.Method, "peer", r.conn.peer, "reason", why, "unreported", kept)
+		"service", r.served.name, "method", r.info.Method, "peer", r.conn.peer, "reason", why, "unreported", unreported)
 }
 
 // internalKey identifies a peer: its process if that is proven, else a member's connection, else

@@ -23,18 +23,18 @@ type Limits struct {
 	Methods map[string]Limit
 }
 
-// limiter enforces the Limits of one service. It takes no lock and no memory for a call, and is
-// safe for concurrent use. A nil limiter admits every call.
+// limiter enforces the Limits of one service. Calls take no lock and allocate nothing. It is safe
+// for concurrent use. A nil limiter admits every call.
 type limiter struct {
-	service *rateGate
-	methods map[string]*rateGate
+	service *callGate
+	methods map[string]*callGate
 }
 
 // newLimiter returns nil for limits without a bound.
 func newLimiter(service string, l Limits) *limiter {
-	r := &limiter{service: newRateGate(service, l.Limit), methods: map[string]*rateGate{}}
+	r := &limiter{service: newCallGate(service, l.Limit), methods: map[string]*callGate{}}
 	for name, m := range l.Methods {
-		if g := newRateGate(service+"."+name, m); g != nil {
+		if g := newCallGate(service+"."+name, m); g != nil {
 			r.methods[name] = g
 		}
 	}
@@ -44,8 +44,8 @@ func newLimiter(service string, l Limits) *limiter {
 	return r
 }
 
-// acquire admits a call, or returns the exceeded limit. now is in nanoseconds of any clock that
-// never goes back. The caller returns the permit by done when the call has ended.
+// acquire admits a call, or returns an error that names the exceeded limit. now is in nanoseconds of
+// any clock that never goes back. The caller calls done of the permit when the call has ended.
 func (l *limiter) acquire(method string, now int64) (permit, error) {
 	if l == nil {
 		return permit{}, nil
@@ -62,20 +62,20 @@ func (l *limiter) acquire(method string, now int64) (permit, error) {
 }
 
 // permit is a call's place within the limits.
-type permit struct{ method, service *rateGate }
+type permit struct{ method, service *callGate }
 
 func (p permit) done() {
 	p.method.leave()
 	p.service.leave()
 }
 
-// rateGate is one limit. A nil gate is open.
-type rateGate struct {
+// callGate is one limit. A nil gate is open.
+type callGate struct {
 	pending atomic.Int64
-	most    int64 // pending; 0 = any
+	most    int64 // largest number of pending calls; 0 = any
 
-	// A rate is kept as the moment up to which it is used. Each call advances it by interval, to at
-	// most ahead after now.
+	// A rate is kept as one moment, used. Each call moves it on by interval, and is refused if it
+	// would then lie more than ahead after now.
 	used            atomic.Int64
 	interval, ahead int64
 
@@ -83,11 +83,11 @@ type rateGate struct {
 	errPending, errRate error
 }
 
-func newRateGate(what string, l Limit) *rateGate {
+func newCallGate(what string, l Limit) *callGate {
 	if l.Pending <= 0 && l.Rate <= 0 {
 		return nil
 	}
-	g := &rateGate{
+	g := &callGate{
 		most:       int64(max(0, l.Pending)),
 		errPending: fmt.Errorf("%s: %d calls are pending, the limit", what, l.Pending),
 		errRate:    fmt.Errorf("%s: over the limit of %s calls a second", what, number.Exact(l.Rate)),
@@ -103,7 +103,7 @@ func newRateGate(what string, l Limit) *rateGate {
 	return g
 }
 
-func (g *rateGate) enter(now int64) error {
+func (g *callGate) enter(now int64) error {
 	if g == nil {
 		return nil
 	}
@@ -118,7 +118,7 @@ func (g *rateGate) enter(now int64) error {
 	return nil
 }
 
-func (g *rateGate) spend(now int64) bool {
+func (g *callGate) spend(now int64) bool {
 	for {
 		used := g.used.Load()
 		next := max(used, now) + g.interval
@@ -131,14 +131,14 @@ func (g *rateGate) spend(now int64) bool {
 	}
 }
 
-func (g *rateGate) leave() {
+func (g *callGate) leave() {
 	if g != nil {
 		g.pending.Add(-1)
 	}
 }
 
 // undo takes an entry back, including its part of the rate, because the call did not happen.
-func (g *rateGate) undo() {
+func (g *callGate) undo() {
 	if g != nil {
 		g.pending.Add(-1)
 		g.used.Add(-g.interval)

@@ -13,9 +13,9 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// logLimit bounds log lines about peers: in each period at most one for each reason and source
-// address, and maxSources for a reason. A noisy peer or a frequent reason therefore hides no other.
-// A line has the number of suppressed lines of its reason before it.
+// logLimit bounds log lines about peers. In each period it allows one line for each reason and source
+// address, and at most maxSources for a reason, so a noisy peer or a frequent reason hides no other.
+// Each line tells how many lines of its reason were suppressed before it.
 type logLimit struct {
 	every time.Duration
 
@@ -33,9 +33,9 @@ type logReason struct {
 // maxSources is the number of addresses that are logged for a reason in one period.
 const maxSources = 3
 
-// allow reports whether a line may be written. The reason is one of a few constants, and never text
-// of a peer.
-func (c *logLimit) allow(now time.Time, reason string, source netip.Addr) (ok bool, kept int) {
+// allow reports whether a line may be written, and how many of its reason were suppressed before.
+// The reason is one of a few constants, and never text of a peer.
+func (c *logLimit) allow(now time.Time, reason string, source netip.Addr) (ok bool, unreported int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reasons == nil {
@@ -54,8 +54,8 @@ func (c *logLimit) allow(now time.Time, reason string, source netip.Addr) (ok bo
 		return false, 0
 	}
 	of.said = append(of.said, source)
-	kept, of.suppressed = of.suppressed, 0
-	return true, kept
+	unreported, of.suppressed = of.suppressed, 0
+	return true, unreported
 }
 
 var (
@@ -64,8 +64,8 @@ var (
 	errTrust     = errors.New("the keys of the site have changed")
 )
 
-// closeReasons are the reasons for closing connections that bound their log lines. The first one
-// that fits is taken.
+// closeReasons are the reasons for closing connections, by which logLimit bounds the lines. The
+// first that an error wraps is its reason.
 var closeReasons = []error{
 	errMadeRoom,
 	errFull,
@@ -82,7 +82,7 @@ var closeReasons = []error{
 	os.ErrDeadlineExceeded,
 }
 
-// closeReason returns the reason of why.
+// closeReason returns the text of the reason that why wraps; "" for all other errors.
 func closeReason(why error) string {
 	for _, reason := range closeReasons {
 		if errors.Is(why, reason) {

@@ -36,7 +36,7 @@ func (r *serverCall) login() {
 		c.bye()
 		return
 	}
-	c.entered, c.orderless = true, c.orderless || unordered
+	c.loggedIn, c.unordered = true, c.unordered || unordered
 	w := flat.NewWriter(r.encoding, c.s.cfg.Sizes.Frame)
 	defer w.Free()
 	ctx := context.Background()

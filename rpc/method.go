@@ -33,27 +33,27 @@ func methodsOf(p thrift.TProcessor) map[string]*method {
 	return methods
 }
 
-// learned holds the methods of a processor that lists none, by their calls.
+// learned holds the methods of a processor that lists none, as calls name them.
 type learned struct {
 	mu    sync.Mutex
 	known map[string]*method
 	rest  method // for all methods beyond the limit
 }
 
-func (l *learned) find(name string, door *admission) *method {
+func (l *learned) find(name string, admit *admission) *method {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if m := l.known[name]; m != nil {
 		return m
 	}
 	if len(l.known) >= maxLearned || !validName(name) {
-		l.rest.name, l.rest.admission = health.Overflow, door
+		l.rest.name, l.rest.admission = health.Overflow, admit
 		return &l.rest
 	}
 	if l.known == nil {
 		l.known = map[string]*method{}
 	}
-	m := &method{name: strings.Clone(name), admission: door}
+	m := &method{name: strings.Clone(name), admission: admit}
 	l.known[m.name] = m
 	return m
 }

@@ -20,9 +20,9 @@ const (
 	ipv6Heads = 60
 )
 
-// Path measures the packets that pass to an endpoint of skerry and back, by pings on connections of
-// their own. When full packets do not pass, the search has ten steps of a second each. An error
-// says that there is no connection at all.
+// Path measures which packets pass to an endpoint of skerry and back, by pings on connections of
+// their own. When full packets do not pass, it searches in about ten steps of a second each. An
+// error says that there is no connection at all.
 func (c *Client) Path(ctx context.Context, e *Endpoint) (Path, error) {
 	p := c.pool(e)
 	heads, path := ipv4Heads, Path{}

@@ -51,8 +51,8 @@ func (p *connPool) noteSilence(why error) error {
 	return why
 }
 
-// probeFull finds out whether full packets pass, on a connection of its own, which is useless
-// afterwards when they do not.
+// probeFull finds out whether full packets pass. It uses a connection of its own, because a lost
+// packet blocks the connection for good.
 func (p *connPool) probeFull(ctx context.Context) error {
 	l, err := p.attempt(ctx, 0)
 	if err != nil {

@@ -14,7 +14,7 @@ const (
 	indexBits   = 14
 	indexMask   = 1<<indexBits - 1
 	generations = 1<<(31-indexBits) - 1
-	firstPage   = 4 // slots of the first page; each one doubles their number
+	firstPage   = 4 // places on the first page; each further page doubles their number
 )
 
 // pendingCall is the place of one waiting call. The goroutine that changes state from the call's
@@ -31,13 +31,13 @@ type pendingCall struct {
 	err   error
 
 	index      int32
-	generation int32 // guarded by slots.mu
+	generation int32 // guarded by pendingCalls.mu
 }
 
 // pendingCalls is the table of a connection. Finding the call of a reply takes no lock.
 type pendingCalls struct {
 	pages [indexBits - 1]atomic.Pointer[[]pendingCall]
-	size  atomic.Int32 // slots that exist
+	size  atomic.Int32 // places that exist
 
 	waiting atomic.Int32 // calls without an outcome
 	most    atomic.Int32 // largest number of them at once, since the last sweep

@@ -12,20 +12,20 @@ import (
 // A plain Thrift server gives a thread to each connection, and has few of them. Connections that a
 // client keeps without need take threads from other clients.
 const (
-	plainIdle = time.Second // between calls; closed within another second
-	plainLife = time.Second // of a connection; then the next caller's turn comes, in any process
+	plainIdle = time.Second // a connection without a call for so long is closed within another second
+	plainLife = time.Second // an older connection is closed after its call, so that other processes get its thread
 	idleConns = 4           // kept between calls when the server's concurrency is unknown
 )
 
-var errPoolFull = errors.New("each connection of the server's pool has a call")
+var errPoolFull = errors.New("every connection that the server's pool may have is in use")
 
-// plainConns holds the connections to a plain Thrift server, each for one call at a time. The
-// peer's mutex guards it.
+// plainConns holds the connections to a plain Thrift server, each for one call at a time.
+// connPool.mu guards it.
 type plainConns struct {
-	most  int                // standing at a time; 0 = no limit
-	keep  int                // of them, between calls
-	used  int                // that stand or are opening
-	own   Pool               // of a server that no other client calls
+	most  int                // largest number of connections; 0 = no limit
+	keep  int                // largest number of connections that are kept between calls
+	used  int                // connections that stand or are opening
+	own   Pool               // Endpoint.Pool, set if no other client calls the server
 	idle  []*clientConn      // between calls, the one that was used last at the end
 	queue []chan *clientConn // calls that wait for one, first come first
 }
@@ -102,7 +102,7 @@ func (l *clientConn) endedUnread() bool {
 	return true
 }
 
-// openPlain makes a connection for a place that is taken already.
+// openPlain makes a connection for a place that the caller has taken in used.
 func (p *connPool) openPlain(ctx context.Context, patience time.Duration) (*clientConn, error) {
 	l, err := p.open(ctx, patience)
 	if err != nil {
@@ -162,7 +162,7 @@ func (q *plainConns) passOn(l *clientConn) {
 	turn <- l
 }
 
-// newest takes the most recently used idle connection.
+// newest takes the idle connection that was used last, or returns nil.
 func (q *plainConns) newest() *clientConn {
 	for n := len(q.idle); n > 0; n = len(q.idle) {
 		l := q.idle[n-1]

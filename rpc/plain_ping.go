@@ -33,7 +33,7 @@ func (p *connPool) pingPlain(ctx context.Context) error {
 }
 
 // pingPlainFull pings by full packets a plain server that has not answered a call in time. Most
-// answer with the method's name.
+// servers repeat the method's name in their answer, so full packets come back as well.
 func (p *connPool) pingPlainFull(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, p.c.cfg.ConnectTimeout)
 	defer cancel()
@@ -55,7 +55,7 @@ func (p *connPool) pingPlainMethod(ctx context.Context, method string) error {
 	var l *clientConn
 	if method == unknownMethod {
 		p.mu.Lock()
-		l = p.plain.newest() // a server with a single thread may have it for this client
+		l = p.plain.newest() // a server with a single thread may serve no other connection
 		p.mu.Unlock()
 	}
 	if l != nil {

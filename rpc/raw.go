@@ -34,7 +34,7 @@ type Raw struct {
 	whole    string // "" = the empty struct
 }
 
-// Substitutes for a header, for peers other than skerry's.
+// How a context travels to and from peers other than skerry's.
 const (
 	contextPrefix = "ctx="
 	contextEnd    = ";"
@@ -118,7 +118,7 @@ func (h *handlerRun) raw(ctx context.Context, handler RawHandler) error {
 		return &Error{Code: BadMessage, Err: fmt.Errorf("read arguments: %w", err)}
 	}
 	if r.served == r.conn.s.unknown {
-		args.Context = r.context()
+		args.Context = r.callerContext()
 	}
 	h.started = true
 	result, err := handler(ctx, &r.info, args)
@@ -138,9 +138,9 @@ func (h *handlerRun) raw(ctx context.Context, handler RawHandler) error {
 	return nil
 }
 
-// passOn sends the error of a RawHandler.
-func (r *serverCall) passOn(h *handlerRun, e *Error) health.Outcome {
-	if h.started && r.info.OneWay { // its caller has the acceptance already
+// answerRawError answers with the error of a RawHandler.
+func (r *serverCall) answerRawError(h *handlerRun, e *Error) health.Outcome {
+	if h.started && r.info.OneWay { // its client has been told already that the call was accepted
 		return e.Code.Outcome()
 	}
 	executed := e.Executed
@@ -170,15 +170,16 @@ func splitContext(name string) (text, rest string) {
 	return text, rest
 }
 
-// contextOf stores the caller's context when tokens are ignored.
-func (r *serverCall) contextOf(h *theader.Header) {
+// keepContext keeps the caller's context in the place of the token, which a server with HandleUnknown
+// ignores.
+func (r *serverCall) keepContext(h *theader.Header) {
 	if r.conn.s.unknown != nil {
 		r.info.token = h.Get(keyContext)
 	}
 }
 
-// context returns the context that the caller has sent instead of a token.
-func (r *serverCall) context() string {
+// callerContext returns the context that the caller has sent instead of a token.
+func (r *serverCall) callerContext() string {
 	if text, _ := splitContext(r.name); text != "" {
 		return text
 	}
@@ -194,8 +195,8 @@ func (c *Call) calledAs(prefix string) string {
 	return name
 }
 
-// follow writes the call that is sent after a one-way one.
-func (a *attempt) follow(d dialect, m *outgoing) error {
+// writeBehind gives m the call that is sent behind a one-way call.
+func (a *attempt) writeBehind(d dialect, m *outgoing) error {
 	raw, ok := a.call.Args.(*Raw)
 	if !ok || raw.Behind == "" || !m.oneWay || d.shared {
 		return nil
@@ -219,8 +220,8 @@ func (a *attempt) follow(d dialect, m *outgoing) error {
 	return nil
 }
 
-// lastReply reports whether a reply to a one-way call and the call after it is the last one. A
-// server that has answered both sends another.
+// lastReply reports whether no reply follows this one, after a one-way call and the call behind it.
+// Some servers answer both of them.
 func (a *attempt) lastReply(l *clientConn, frame string) bool {
 	raw, ok := a.call.Args.(*Raw)
 	if !ok || l.dialect.header {
@@ -241,7 +242,8 @@ func (c *serverConn) routeUnknown(info *CallInfo, name string) (*served, *method
 		return s, s.method(name), name, nil
 	}
 	if strings.HasPrefix(info.Service, internalPrefix) {
-		return nil, nil, name, fmt.Errorf("%w: %.100q is not called this way", errNoService, info.Service)
+		err := fmt.Errorf("%w: %.100q belongs to skerry itself, and is not called this way", errNoService, info.Service)
+		return nil, nil, name, err
 	}
 	v := c.s.unknown
 	kind := v.method(name)

@@ -28,7 +28,7 @@ const soloReplies = 4
 type readRole struct {
 	role   atomic.Int32
 	wake   chan struct{} // signalled when the resident gets the role
-	nudged atomic.Bool   // a deadline was set only to wake the reader
+	nudged atomic.Bool   // a read deadline was set only to wake the reader
 
 	mu  sync.Mutex
 	seq int32           // of the reading caller's call; 0 = none

@@ -24,8 +24,8 @@ type retryBudget struct {
 func (b *retryBudget) begin() { b.calls.Add(1) }
 func (b *retryBudget) end()   { b.calls.Add(-1) }
 
-// acquire reports whether one of the calls in flight may be tried again. The caller then returns
-// the permit by give, once, after its last attempt or before it asks for another.
+// acquire reports whether one of the calls in flight may be tried again. The caller then calls
+// release once, after its last attempt or before the next acquire.
 func (b *retryBudget) acquire() bool {
 	if b.retries.Add(1) > max(retryMin, b.calls.Load()*retryPercent/100) {
 		b.retries.Add(-1)
@@ -42,9 +42,9 @@ const (
 	lastPause  = 200 * time.Millisecond
 )
 
-// retryPause returns the wait before a retry (1 for the first), so that callers that failed
-// together do not return together. A call that was never sent may go to another node without a
-// pause.
+// retryPause returns the pause before a retry, 1 for the first. It is partly random, so that callers
+// that failed together do not come back together. A call that was never sent may go to another
+// instance without a pause.
 func retryPause(retry int) time.Duration {
 	pause := firstPause
 	for i := 1; i < retry && pause < lastPause; i++ {

@@ -41,7 +41,7 @@ const (
 type departed struct {
 	at      time.Time
 	methods map[string]bool // methods by which a caller without a service name could mean it
-	any     bool            // its methods are unknown: any that no other service has
+	any     bool            // its methods are unknown: a method that no other service has may be its own
 }
 
 // routes finds the service of a call. Readers take no lock.
@@ -52,8 +52,8 @@ type routes struct {
 
 // routeTable is immutable.
 type routeTable struct {
-	byName map[string]*served
-	left   map[string]departed // of names that byName lacks
+	byName   map[string]*served
+	departed map[string]departed // services that have left, by names that byName lacks
 }
 
 func (r *routes) load() *routeTable {
@@ -82,7 +82,7 @@ func (r *routes) add(s *served) (remove func(), err error) {
 	}
 	r.change(func(t *routeTable) {
 		t.byName[s.name] = s
-		delete(t.left, s.name)
+		delete(t.departed, s.name)
 	})
 	return func() {
 		r.mu.Lock()
@@ -96,10 +96,10 @@ func (r *routes) add(s *served) (remove func(), err error) {
 // change replaces the table by an edited copy. The caller holds mu.
 func (r *routes) change(edit func(*routeTable)) {
 	old := r.load()
-	t := &routeTable{byName: map[string]*served{}, left: map[string]departed{}}
+	t := &routeTable{byName: map[string]*served{}, departed: map[string]departed{}}
 	maps.Copy(t.byName, old.byName)
-	maps.Copy(t.left, old.left)
-	maps.DeleteFunc(t.left, func(_ string, d departed) bool { return d.over() })
+	maps.Copy(t.departed, old.departed)
+	maps.DeleteFunc(t.departed, func(_ string, d departed) bool { return d.over() })
 	edit(t)
 	r.table.Store(t)
 }
@@ -116,13 +116,13 @@ func (t *routeTable) depart(s *served) {
 			d.methods[name] = true
 		}
 	}
-	if len(t.left) >= departedMost {
-		oldest := slices.MinFunc(slices.Collect(maps.Keys(t.left)), func(a, b string) int {
-			return t.left[a].at.Compare(t.left[b].at)
+	if len(t.departed) >= departedMost {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(t.departed)), func(a, b string) int {
+			return t.departed[a].at.Compare(t.departed[b].at)
 		})
-		delete(t.left, oldest)
+		delete(t.departed, oldest)
 	}
-	t.left[s.name] = d
+	t.departed[s.name] = d
 }
 
 func (t *routeTable) serves(p thrift.TProcessor) bool {
@@ -143,8 +143,8 @@ var (
 )
 
 // find returns the service of a call and the method's own name. service comes from the info header.
-// Without it, name may be Thrift's multiplexed "service:method". Otherwise the service is the only
-// one with such a method, or the only one.
+// Without it, name may be Thrift's multiplexed "service:method". Otherwise find takes the only
+// service with such a method, or the only service of the server.
 func (r *routes) find(service, name string) (*served, string, error) {
 	t := r.load()
 	if service == "" {
@@ -158,7 +158,7 @@ func (r *routes) find(service, name string) (*served, string, error) {
 	if s := t.byName[service]; s != nil {
 		return s, name, nil
 	}
-	if d, known := t.left[service]; known && !d.over() {
+	if d, known := t.departed[service]; known && !d.over() {
 		return nil, name, fmt.Errorf("%w: %q", errDeparted, service)
 	}
 	return nil, name, fmt.Errorf("%w: %q; served are %v", errNoService, service, slices.Sorted(maps.Keys(t.byName)))
@@ -206,8 +206,8 @@ func (t *routeTable) guess(method string) (*served, error) {
 			having = append(having, s)
 		}
 	}
-	for name, d := range t.left {
-		if (d.methods[method] || d.any && len(having) == 0) && !d.over() { // the call does not mean another service
+	for name, d := range t.departed {
+		if (d.methods[method] || d.any && len(having) == 0) && !d.over() { // the call may mean d: no other may get it
 			return nil, fmt.Errorf("%w: %q, which may be meant by %q", errDeparted, name, method)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// pushAgainAfter is the wait of a call when too many others push rules to its callee. Each further
-// exchange waits a multiple.
+// pushAgainAfter is how long a call waits when too many others push rules to its callee. The nth
+// exchange of the call waits n times as long.
 const pushAgainAfter = 20 * time.Millisecond
 
 // RuleExchange moves entries of the rule log between this process and the
@@ -49,12 +49,13 @@ func (a *attempt) behind() bool {
 	return a.ep != nil && a.s.c.cfg.Rollout.Log().Last().Before(a.theirGeneration())
 }
 
+// stale reports whether this process still lacks the rules of the call's token.
 func (a *attempt) stale() bool {
 	return a.s.c.cfg.Rollout.Log().Last().Before(a.call.routing.token.Generation)
 }
 
-// updateCallee pushes the rules that the callee lacks. The callee's log may have parted from this
-// one, and may have fewer entries.
+// updateCallee pushes the rules that the callee lacks, and reports whether the call may be made
+// again. It fails when the callee's log has parted from this one, whichever log is longer.
 func (a *attempt) updateCallee(err error) (bool, error) {
 	their, unread := a.callee()
 	if unread != nil {
@@ -68,7 +69,7 @@ func (a *attempt) updateCallee(err error) (bool, error) {
 		a.noteFork(their)
 		return false, a.forked(their)
 	case refusal != nil:
-		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks",
+		a.s.c.cfg.Logger.Warn("rpc: the callee refused the rules that it lacks, so the call fails",
 			"service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "err", refusal)
 		return false, err
 	}
@@ -86,7 +87,7 @@ func (a *attempt) forked(their rollout.Position) error {
 	return a.fail(
 		RulesForked,
 		NotExecuted,
-		fmt.Errorf("it goes by %v, this process by %v: %w", their, here, rollout.ErrOtherLog),
+		fmt.Errorf("the callee has applied %v, this process %v: %w", their, here, rollout.ErrOtherLog),
 	)
 }
 
@@ -103,8 +104,8 @@ func (a *attempt) noteFork(their rollout.Position) {
 	)
 }
 
-// pushRules sends the callee the rules that it lacks, and the call goes there again. This process
-// has the rules, because its own caller has pushed them here before.
+// pushRules sends the callee the rules that it lacks, and has the next attempt go there. This
+// process has the rules, because its own caller has pushed them here before.
 func (a *attempt) pushRules(their rollout.Position) error {
 	err := a.s.c.exchanges.share(a.ctx, "bring "+a.ep.Addr, func() error {
 		err := a.s.c.rules.Push(a.ctx, a.ep, their.Generation)
@@ -143,10 +144,10 @@ func (a *attempt) pullRules(from *Endpoint, to rollout.Generation) error {
 	return nil
 }
 
-// reconcileLogs handles a token that the callee's log, or the caller's own, does not hold: the logs
-// have parted, or the token is damaged. One side may lack the entry that joins them again, so the
-// side with more entries sends them to the other. It reports whether the call should be made again:
-// the callee has this log now, or the trace has executed nothing and reads the newest rules.
+// reconcileLogs handles a token that the log of the callee or of this process does not hold: the logs
+// have parted, or the token is damaged. One side may lack the entry that joins the logs again, so
+// the side with more entries sends them to the other. It reports whether the call should be made
+// again: the callee has this log now, or the trace has executed nothing and reads the newest rules.
 func (a *attempt) reconcileLogs() bool {
 	agent, p := a.s.c.cfg.Rollout, &a.call.routing
 	their, err := a.callee()
@@ -165,8 +166,8 @@ func (a *attempt) reconcileLogs() bool {
 	return p.trace.Refresh(a.ctx, p.token)
 }
 
-// exchanges lets one of the calls that meet a process with other rules exchange rules with it,
-// while the other calls wait for the result.
+// exchanges joins the calls that need the same exchange of rules with a process: one call makes it,
+// and the others wait for its result.
 type exchanges struct {
 	mu sync.Mutex
 	of map[string]*exchange
@@ -175,9 +176,10 @@ type exchanges struct {
 type exchange struct {
 	done    chan struct{}
 	err     error
-	expired bool // err comes from the end of that call itself
+	expired bool // the call that made it has ended, so err says nothing about the rules
 }
 
+// share returns the result of do, by this call or by another one with the same key.
 func (x *exchanges) share(ctx context.Context, key string, do func() error) error {
 	for {
 		x.mu.Lock()
@@ -210,7 +212,8 @@ func (x *exchanges) share(ctx context.Context, key string, do func() error) erro
 	return e.err
 }
 
-// pullFromAny pulls newer rules from any instance of the service, whatever its version.
+// pullFromAny pulls newer rules from any instance of the service, whatever its version. It reports
+// whether that succeeded.
 func (a *attempt) pullFromAny() bool {
 	ep, err := a.s.picker().Pick(a.ctx, &Call{Service: a.s.name, Method: a.call.Method})
 	if err == nil {

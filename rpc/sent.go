@@ -10,10 +10,10 @@ import (
 	"github.com/skerry/skerry/rpc/internal/flat"
 )
 
-// sentMethod is a call without arguments of a client of another language to a server with
-// HandleUnknown. The empty reply says that the handlers of the one-way calls before it on the
-// connection have ended. With a context ("ctx=CONTEXT;skerry.sent") it waits for the one-way calls
-// with that context only.
+// sentMethod is a method without arguments that clients of other languages call at a server with
+// HandleUnknown. The empty reply says that the handlers of all earlier one-way calls on the
+// connection have ended. With a context ("ctx=CONTEXT;skerry.sent") it waits only for the one-way
+// calls with that context.
 const sentMethod = "skerry.sent"
 
 // sentWait is a call of sentMethod that waits.
@@ -28,8 +28,8 @@ func (r *serverCall) isSent() bool {
 	return name == sentMethod
 }
 
-// sent serves a call of sentMethod. It is no call of a user: draining does not refuse it, because
-// the one-way calls that it waits for were accepted before.
+// sent serves a call of sentMethod. Draining does not refuse such a call, because the one-way calls
+// that it waits for were accepted before.
 func (r *serverCall) sent() {
 	r.info.Method = sentMethod
 	switch left, code, err := r.awaitSent(); {
@@ -46,7 +46,7 @@ func (r *serverCall) awaitSent() (left int, code Code, err error) {
 	c, s := r.conn, r.conn.s
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := &sentWait{r, c.oneWayCalls(r.context())}
+	w := &sentWait{r, c.oneWayCalls(r.callerContext())}
 	switch {
 	case len(w.left) == 0:
 		return 0, Unknown, nil
@@ -67,7 +67,7 @@ func (r *serverCall) awaitSent() (left int, code Code, err error) {
 func (c *serverConn) oneWayCalls(text string) map[*serverCall]struct{} {
 	list := map[*serverCall]struct{}{}
 	for _, r := range c.running {
-		if r.info.OneWay && (text == "" || r.context() == text) {
+		if r.info.OneWay && (text == "" || r.callerContext() == text) {
 			list[r] = struct{}{}
 		}
 	}
@@ -91,7 +91,7 @@ func (c *serverConn) endSentWaits(r *serverCall) (ended []*serverCall) {
 	return ended
 }
 
-// answerWaited answers a call that has waited.
+// answerWaited answers a call of sentMethod that has waited, and ends it.
 func (r *serverCall) answerWaited() {
 	r.answerSent()
 	r.unregister()

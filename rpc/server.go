@@ -35,18 +35,17 @@ type ServerConfig struct {
 	Identity Identity    // of this process, for new skerry clients
 
 	// Member judges a peer without a site connection. It returns nil when the peer counts as a
-	// process of the site, else the missing proof. Member nil: no such peer counts.
+	// process of the site, else an error that says which proof is missing. nil: no such peer counts.
 	Member func(PeerInfo) error
 
-	// Users' calls that come neither by a site connection nor by TLS are served. With CountClear they
-	// are counted, and logged once a minute. With RefuseClear they are refused as NotSealed,
-	// unexecuted, counted and logged. Calls of internal services have their own rules, see
-	// HandleInternal.
+	// Both are for users' calls that come neither by a site connection nor by TLS. CountClear counts
+	// them, and logs one a minute. RefuseClear does the same, and refuses them unexecuted as
+	// NotSealed. Without both they are served like others. Internal services: see HandleInternal.
 	CountClear, RefuseClear bool
 
-	MaxConns     int   // after their handshake, at a time; 0 means 20,000
-	MaxCalls     int   // that run at a time; more are refused as Overloaded; 0 means 10,000
-	MaxConnCalls int   // the same, of one connection; 0 means 2,000
+	MaxConns     int   // connections at a time, after their handshake; 0 means 20,000
+	MaxCalls     int   // calls that run at a time; more are refused as Overloaded; 0 means 10,000
+	MaxConnCalls int   // calls of one connection that run at a time; 0 means 2,000
 	Sizes        Sizes // of requests and of bytes that wait to be written
 	Unordered    bool  // plain clients match replies by sequence numbers, so their calls run side by side
 
@@ -58,12 +57,12 @@ type ServerConfig struct {
 	Health       *health.Recorder    // nil counts nothing
 	Logger       *slog.Logger        // nil means slog.Default()
 
-	// Also reports whether a service is listed here in another version as well;
-	// nil: none is.
+	// Also reports whether the process at this address is also listed with another
+	// version of a service; callers that mean that version are served, too. nil: no.
 	Also func(service, version string) bool
 
-	// Listed reports whether a registry lists a service. Callers with such names are counted
-	// separately, whatever their number; nil: none is.
+	// Listed reports whether a registry lists a service. A caller that names such a service as its
+	// own is counted under that name, whatever the number of names. nil: none is listed.
 	Listed func(service string) bool
 
 	// Rollout is this process's part in releases: every call is checked by the rules of its token
@@ -87,20 +86,24 @@ type Server struct {
 	requests, replies transport.ByteBudget
 	decodeLimits      decodeLimits     // of the elements of a request
 	tls               *tls.Config      // nil: the port has no TLS
-	handshakes        *transport.Turns // of handshakes
+	handshakes        *transport.Turns // bounds the handshakes that compute at a time
 	internal          internalLimit
 	callers           callers
 	unknown           *served // of HandleUnknown; nil: none
 
-	running   atomic.Int64 // calls that were accepted and are not answered
-	alone     sync.Map     // *serverCall: what ends the wait for Serve; one-way calls without a connection
+	running atomic.Int64 // calls that were accepted and are not answered
+
+	// alone holds the running one-way calls after their connection has ended: *serverCall → func() bool,
+	// which makes the call no longer end with Serve.
+	alone sync.Map
+
 	leaving   atomic.Bool
 	handover  atomic.Bool
 	accepts   atomic.Int32 // listeners that accept connections
 	draining  atomic.Bool
-	idle      idleEvents    // of calls, connections and listeners that have ended
+	idle      idleEvents    // wakes goroutines when calls, connections or listeners have ended
 	drained   chan struct{} // closed when Drain has closed everything
-	drainOnce sync.Once     // of drained
+	drainOnce sync.Once     // closes drained
 
 	mu        sync.Mutex
 	conns     map[*serverConn]struct{}
@@ -143,10 +146,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg.MaxConnCalls = cmp.Or(cfg.MaxConnCalls, 2_000)
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	s := &Server{
-		tls: serverTLS(
-			cfg.TLS,
-			cfg.Site,
-		),
+		tls:        serverTLS(cfg.TLS, cfg.Site),
 		handshakes: transport.NewTurns(4 * runtime.GOMAXPROCS(0)),
 		stages:     newConnStages(cfg.MaxConns),
 		memberLog:  logLimit{every: logInternalEvery},
@@ -168,9 +168,9 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	return s, nil
 }
 
-// Handle serves a service from now on. Replies carry version. remove removes the service: running
-// calls go on, and later ones are refused, for ten minutes as by a stopping server (Draining). A
-// name can be served once.
+// Handle serves a service from now on. Replies carry version. A name can be served once at a time.
+// remove removes the service. Running calls then go on, and later ones are refused: for ten minutes
+// as Draining, like those of a stopping server, and then as UnknownService.
 func (s *Server) Handle(service, version string, p thrift.TProcessor) (remove func(), err error) {
 	return s.handle(&served{name: service, version: version, processor: p})
 }
@@ -265,8 +265,8 @@ func (s *Server) listen(l net.Listener, on bool) {
 	_ = l.Close()
 }
 
-// accept takes connections until the listener is closed. It continues after errors, because a lack
-// of descriptors or memory passes.
+// accept takes connections until the listener is closed. It tries again after an error, because a
+// lack of file descriptors or memory passes.
 func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, pool *workers) error {
 	var backoff run.Backoff
 	for waited := true; ; {

@@ -30,16 +30,16 @@ type serverCall struct {
 	internal  bool // it has a place of the internal services, not of users
 	outside   bool // with internal: the peer is not a member of the site
 
-	name    string // the name in the message; info.Method is without a service's name
+	name    string // as in the message, perhaps with the service's name, which info.Method lacks
 	served  *served
 	kind    *method
 	counted *counted
 
-	held   int64   // by the message, in Server.requests
-	memory account // what its elements take
+	held   int64   // bytes of the message that Server.requests counts
+	memory account // memory of its decoded elements
 
-	inline *atomic.Pointer[serverCall] // the place of the inline run; nil: a worker runs the call
-	began  time.Duration               // the run in the reader, since it has arrived
+	inline *atomic.Pointer[serverCall] // its place in inlineRuns; nil: a worker runs the call
+	began  time.Duration               // from its arrival to the start of its inline run
 
 	handler handlerRun
 	info    CallInfo
@@ -57,7 +57,7 @@ func (r *serverCall) header(h *theader.Header) {
 	case remaining > 0:
 		r.info.Deadline = r.arrived.Add(remaining)
 	}
-	r.contextOf(h)
+	r.keepContext(h)
 }
 
 // begin reads the beginning of the message. A message other than a call ends the connection.
@@ -74,7 +74,7 @@ func (r *serverCall) begin() error {
 			theader.ErrMalformed, len(name), maxMethodName)
 	}
 	r.name, r.messageID = name, id
-	r.unordered = r.unordered || r.conn.orderless
+	r.unordered = r.unordered || r.conn.unordered
 	if !r.conn.dialect.header {
 		r.seq, r.info.Attempt = id, 1
 	}
@@ -88,7 +88,7 @@ func (r *serverCall) begin() error {
 // another one reads the connection now.
 func (r *serverCall) admit() (relieved bool) {
 	c, s := r.conn, r.conn.s
-	if s.unknown != nil && (r.name == loginMethod || !c.entered) {
+	if s.unknown != nil && (r.name == loginMethod || !c.loggedIn) {
 		r.login()
 		return false
 	}
@@ -251,13 +251,13 @@ func (r *serverCall) runInline() (relieved bool) {
 // ranFor returns how long the reader has run the call.
 func (r *serverCall) ranFor(now time.Time) time.Duration { return now.Sub(r.arrived) - r.began }
 
-// lastPlaces is the share of MaxCalls, one in so many, that is kept for connections without a
-// running call. A flooding client can therefore exhaust the limit only for other clients that
-// already have calls running.
+// lastPlaces: one in so many places of MaxCalls is kept for connections without a running call. So a
+// client with very many calls does not keep out a client that has none.
 const lastPlaces = 16
 
-// reserve reports whether there is room for the call. With keep it registers the call, so that it
-// can be cancelled. A call that the reader runs needs that only when another goroutine reads.
+// reserve returns nil when there is room for the call; n calls run with it. With keep it registers
+// the call, so that it can be cancelled. While the reader runs a call it reads no cancellation, so
+// handOff registers that call when another goroutine begins to read.
 func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 	c, s := r.conn, r.conn.s
 	if n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/lastPlaces) {
@@ -292,7 +292,8 @@ func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 	return Unknown, nil
 }
 
-// register reserves a place of the internal services for the call.
+// register registers a call of an internal service, so that it can be cancelled, or returns why the
+// call is refused.
 func (r *serverCall) register() (Code, error) {
 	c := r.conn
 	if c.s.draining.Load() {
@@ -335,7 +336,7 @@ func (r *serverCall) connectionEnded(err error) {
 		return
 	}
 	r.conn.s.alone.Store(r, context.AfterFunc(r.conn.serving, r.ctx.end))
-	if r.ctx.ended() { // its end may have looked before the function was there
+	if r.ctx.ended() { // run may have called forgetAlone before the function was stored
 		r.forgetAlone()
 	}
 }

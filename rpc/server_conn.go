@@ -29,8 +29,8 @@ var (
 const trustCheckEvery = time.Second
 
 // serverConn is one connection of a server. Its reader runs handlers that are known to be quick and
-// gives all others to the workers. When an inline run takes long, another goroutine reads on. The
-// reader writes the replies to calls that came together at once.
+// gives all others to the workers. When an inline run takes long, another goroutine reads on. When
+// several calls have come together, the reader writes their replies together.
 //
 // Replies leave in the order in which they are ready. A client that needs its replies in order is
 // served one call at a time.
@@ -42,9 +42,9 @@ type serverConn struct {
 	base      context.Context // of handlers
 	serving   context.Context // of Serve
 	peer      string          // the other end's host:port
-	addr      string          // its address, which bounds names
-	forgotten bool            // its names were dropped; guarded by Server.callers
-	source    netip.Addr      // the address by which it is counted
+	addr      string          // the address by which callers bounds names
+	forgotten bool            // callers has dropped it; guarded by callers.mu
+	source    netip.Addr      // the address by which connections and log lines are counted
 	info      atomic.Pointer[PeerInfo]
 
 	nc      net.Conn         // set by begin
@@ -59,11 +59,11 @@ type serverConn struct {
 	last         *counted
 	routed       lastRoute
 	clock        time.Time  // end of the last handler that the reader has run
-	taken        int        // calls since the last read
-	batch        int        // the largest number between two recent reads
+	taken        int        // messages since the last read of the socket
+	batch        int        // the largest number of messages between two recent reads
 	proven       bool       // a message was completed
-	orderless    bool       // its calls run side by side without a header that says so
-	entered      bool       // skerry.login has been called, or is not needed
+	unordered    bool       // its client takes replies in any order, without a header that says so
+	loggedIn     bool       // skerry.login has been called, or is not needed
 	clear        bool       // it is not encrypted, and CountClear or RefuseClear is set
 	trust        *siteTrust // of a site connection
 	trustChecked time.Time  // when it was last checked
@@ -72,7 +72,7 @@ type serverConn struct {
 
 	skerry     atomic.Bool   // the peer knows control frames
 	goawaySent atomic.Bool   // it has been sent a goaway
-	ordered    chan struct{} // held by the running call of a client that needs order
+	ordered    chan struct{} // holds one element while a call runs for a client that needs its replies in order
 	done       chan struct{} // closed with the connection
 
 	mu        sync.Mutex
@@ -84,7 +84,7 @@ type serverConn struct {
 
 	// Guarded by Server.mu.
 	stage  stage
-	listed listed
+	listed censusPlace
 }
 
 func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group, pool *workers) *serverConn {
@@ -101,7 +101,7 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 	info := PeerInfo{Addr: addrOf(nc.RemoteAddr())}
 	c.source = sourceOf(info.Addr.Addr())
 	c.setInfo(info)
-	c.orderless, c.entered = s.cfg.Unordered, s.cfg.Login == nil
+	c.unordered, c.loggedIn = s.cfg.Unordered, s.cfg.Login == nil
 	c.in = transport.NewReader(nc, s.cfg.Sizes.frames(), &s.requests)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
@@ -124,7 +124,7 @@ func (c *serverConn) serve(ctx context.Context) {
 	c.read(c.open(ctx))
 }
 
-// open finds out the peer's protocol.
+// open makes the TLS handshake where there is one, and finds out the peer's protocol.
 func (c *serverConn) open(ctx context.Context) error {
 	if c.s.cfg.TLS != nil {
 		if err := c.s.move(c, stageHandshake); err != nil {
@@ -143,7 +143,7 @@ func (c *serverConn) open(ctx context.Context) error {
 	case err != nil:
 		return err
 	case c.s.tls != nil && transport.IsClientHello(first):
-		first = bytes.Clone(first[:min(len(first), siteShake+1)]) // longer ones fail in the handshake
+		first = bytes.Clone(first[:min(len(first), siteShake+1)]) // one byte over the limit fails in the handshake
 		c.in.Release()
 		if err := c.s.move(c, stageHandshake); err != nil {
 			return err
@@ -205,7 +205,7 @@ func (c *serverConn) speak(kind theader.Kind, first []byte) error {
 			first[:min(len(first), theader.Sniff)],
 		)
 	}
-	c.dialect = heardDialect(kind)
+	c.dialect = dialectOfKind(kind)
 	return nil
 }
 
@@ -225,8 +225,8 @@ func (c *serverConn) goaway() {
 	}
 }
 
-// bye sends the last frame after a drain. A skerry client then closes the connection; for other
-// clients the server does.
+// bye tells a skerry client that every accepted call is answered; the client then closes the
+// connection. For other clients the server closes it.
 func (c *serverConn) bye() {
 	if !c.skerry.Load() {
 		if c.hasBegun() {

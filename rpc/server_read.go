@@ -11,7 +11,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// read reads until the connection ends, or another goroutine reads.
+// read reads and runs calls until the connection ends, or until another goroutine reads it. An err
+// from opening the connection ends it at once.
 func (c *serverConn) read(err error) {
 	for err == nil {
 		fresh := !c.in.Ready()
@@ -45,7 +46,8 @@ func (c *serverConn) read(err error) {
 	c.close(err)
 }
 
-// now is the time for the reader, late by at most one handler run.
+// now returns the time of the last read, or the end of the last inline run if that is later. This
+// saves reading the clock for each message.
 func (c *serverConn) now() time.Time {
 	if c.clock.IsZero() {
 		c.clock = time.Now()
@@ -69,7 +71,7 @@ func (c *serverConn) handOff(r *serverCall) {
 	}
 }
 
-// readOn is the next reader.
+// readOn is the reader that takes over while r runs.
 func (c *serverConn) readOn(r *serverCall) {
 	now := time.Now()
 	r.counted.inline.record(r.ranFor(now), now)

@@ -68,7 +68,7 @@ func (r *serverCall) answerFailed(h *handlerRun, err error) health.Outcome {
 	var protocol thrift.TProtocolException
 	switch _, raw := r.served.processor.(RawHandler); {
 	case raw && errors.As(err, &refusal):
-		return r.passOn(h, refusal)
+		return r.answerRawError(h, refusal)
 	case !h.started && errors.As(err, &refusal):
 		code := refusal.Code
 		if code == Unknown { // without a code the caller would not see that the framework answers
@@ -119,7 +119,7 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 func (r *serverCall) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
 	r.releaseMemory()
-	if code != RulesNeeded && r.counted != nil { // otherwise the caller pushes the rules and calls again
+	if code != RulesNeeded && r.counted != nil { // after RulesNeeded the caller pushes the rules and calls again
 		r.counted.cell.Record(code.Outcome(), 0)
 	}
 	r.exception(code, NotExecuted, err)
@@ -153,9 +153,9 @@ func (r *serverCall) exception(code Code, executed Executed, err error) health.O
 	return code.Outcome()
 }
 
-// answerUnread reports whether the client reads no answer. That holds for a running one-way call,
-// which skerry clients have acknowledged, and for any one-way call of a plain client. The stock Go
-// client does not mark its one-way calls. They are recognised by earlier ones without an answer.
+// answerUnread reports whether the client reads no answer. A skerry client reads none once it knows
+// that its one-way call was accepted. A plain client reads none for any one-way call. The stock Go
+// client does not mark its one-way calls: a method that has sent no answer before is taken for one.
 func (r *serverCall) answerUnread(executed Executed) bool {
 	if r.unordered && r.conn.dialect.header {
 		return r.info.OneWay && executed != NotExecuted

@@ -13,8 +13,8 @@ import (
 
 // Bytes that the other end may send in a TLS handshake.
 const (
-	siteShake = 8 << 10  // of a site connection
-	userShake = 64 << 10 // of a user's client; its certificate may come with a chain
+	siteShake = 8 << 10  // for a site connection
+	userShake = 64 << 10 // for a client of a user; its certificate may come with a chain
 )
 
 var errPlainPort = errors.New(
@@ -22,8 +22,9 @@ var errPlainPort = errors.New(
 		"); call it without TLS, or give its process a certificate (tls.cert)",
 )
 
-// serverTLS is the TLS configuration of a port: the users' one, which may be nil, for users, and
-// the site's for processes of the site. It is nil when the port has neither.
+// serverTLS returns the TLS configuration of a port. Each ClientHello chooses: those of the site get
+// the site's configuration, all others that of users, which may be nil. The result is nil when the
+// port has neither.
 func serverTLS(users *tls.Config, site Site) *tls.Config {
 	if users == nil && site == nil {
 		return nil
@@ -51,7 +52,7 @@ func serverTLS(users *tls.Config, site Site) *tls.Config {
 	}}
 }
 
-// encrypt makes the handshake on a connection that has begun with first.
+// encrypt makes the TLS handshake on a connection. first are bytes that were read from it already.
 func (c *serverConn) encrypt(ctx context.Context, first []byte) error {
 	room := userShake
 	if c.s.cfg.TLS == nil {

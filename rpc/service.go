@@ -41,16 +41,13 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 // is for calls to that process alone: without retries, breaker, interceptors and rollout token.
 func (c *Client) At(service string, e *Endpoint) thrift.TClient {
 	return &serviceClient{
-		c:    c,
-		name: service,
-		at:   static{e},
-		o:    ServiceOptions{Retries: new(int)},
-		framework: strings.HasPrefix(
-			service,
-			internalPrefix,
-		),
-		breaker: newBreaker(Breaker{Off: true}),
-		limiter: newLimiter(service, Limits{}),
+		c:         c,
+		name:      service,
+		at:        static{e},
+		o:         ServiceOptions{Retries: new(int)},
+		framework: strings.HasPrefix(service, internalPrefix),
+		breaker:   newBreaker(Breaker{Off: true}),
+		limiter:   newLimiter(service, Limits{}),
 	}
 }
 
@@ -72,7 +69,7 @@ type serviceClient struct {
 	budget  retryBudget
 	origin  *participant.Origin // of calls outside any trace; nil: no tokens
 	at      Picker              // replaces the resolver's
-	cells   cells               // of calls that were refused before an instance was chosen
+	cells   cells               // statistics of calls that were refused before an instance was chosen
 
 	framework bool                       // one of the framework's own services
 	shape     atomic.Pointer[flat.Shape] // of the latest reply
@@ -96,7 +93,7 @@ func (s *serviceClient) Call(
 	}
 	err := s.govern(ctx, call)
 	meta := call.meta
-	if err == nil && s.o.Fallback == nil && call.alone() {
+	if err == nil && s.o.Fallback == nil && call.unshared() {
 		call.recycle()
 	}
 	return meta, err
@@ -222,14 +219,15 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	}
 }
 
-// goneMost bounds the attempts of a call that meets only vanished instances: a service that was
-// killed many times may be listed as often for a while.
+// goneMost bounds the attempts of a call that meets only vanished instances. A service that was
+// killed many times may have as many vanished instances in the lists.
 const goneMost = 64
 
 // again decides whether another attempt follows a failed one. A call that never reached a handler
 // because an instance is gone or leaving is retried for free. Any other retry is load, and needs
-// the retry budget. Only the first caller of a chain makes those. A later one does so only after a
-// broken connection, because its own caller can't distinguish that from a failure of the handler.
+// the retry budget. In a chain of calls only the first caller makes such a retry. A later caller
+// makes one only after a broken connection, because its own caller can't tell that from a failure of
+// the handler.
 func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *bool) bool {
 	var e *Error
 	if ctx.Err() != nil || !errors.As(err, &e) {
@@ -266,8 +264,8 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 	return run.Sleep(ctx, retryPause(call.Attempt)) == nil
 }
 
-// withWait returns the error of a call whose latest attempt found no other instance: that of the
-// attempt before, with the wait.
+// withWait joins two errors of a call that found no other instance: last, of the attempt before, and
+// the text of none, which says for how long the call waited.
 func withWait(last, none error) error {
 	var e, w *Error
 	if !errors.As(last, &e) || !errors.As(none, &w) || w.Err == nil {

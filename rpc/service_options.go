@@ -48,7 +48,11 @@ func (o *ServiceOptions) validate(service string) error {
 			defaultTimeout,
 		)
 	case o.Attempt < 0:
-		return fmt.Errorf("rpc client: %s: Attempt is %v; it must not be negative", service, o.Attempt)
+		return fmt.Errorf(
+			"rpc client: %s: Attempt is %v; it must not be negative (0 means half of the remaining time)",
+			service,
+			o.Attempt,
+		)
 	case o.Retries != nil && *o.Retries < 0:
 		return fmt.Errorf("rpc client: %s: Retries is %d; it must not be negative (0 means none)", service, *o.Retries)
 	}

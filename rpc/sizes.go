@@ -12,9 +12,9 @@ type Sizes struct {
 	Header int // bytes of a header block; 16 KiB
 	Queue  int // bytes that wait on one connection to be written; 64 MiB
 
-	// Bounds over all connections. At most twice as many bytes are ever held. Requests are received
-	// or running messages of more than 64 KiB, and the memory of decoding requests or a client's
-	// replies: 512 MiB, or four frames.
+	// Bounds over all connections together; at most twice as many bytes are ever held. Requests
+	// counts the messages of more than 64 KiB that are being received or run, and the memory of
+	// decoding requests, or replies in a client. The default is 512 MiB, or four frames if larger.
 	Requests int
 	Replies  int // of a server, bytes that wait to be written, beyond 64 KiB on each connection; 256 MiB
 }

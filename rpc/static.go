@@ -27,7 +27,8 @@ func (s static) Pick(_ context.Context, call *Call) (*Endpoint, error) {
 		}
 	}
 	if best == nil {
-		return nil, fmt.Errorf("%w of %s: all of %d given addresses were tried", ErrNoInstance, call.Service, len(s))
+		return nil, fmt.Errorf("%w of %s: the %d given addresses were tried or have another version",
+			ErrNoInstance, call.Service, len(s))
 	}
 	return best, nil
 }

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	sweepPeriod = 10 * time.Millisecond // longest delay of a time-out
-	tidyPeriod  = time.Second           // for endpoints that are no longer listed
+	sweepPeriod = 10 * time.Millisecond // while something is awaited; a call ends at most this late
+	tidyPeriod  = time.Second           // between two looks for connections that are no longer needed
 )
 
 // sweeper is the only timer of a client: it times calls out, pings silent
@@ -29,7 +29,7 @@ func (s *sweeper) rouse() {
 	}
 }
 
-// run sweeps the client's links until ctx ends.
+// run sweeps the client's connections until ctx ends.
 func (s *sweeper) run(ctx context.Context, c *Client) error {
 	timer := time.NewTimer(tidyPeriod)
 	defer timer.Stop()

@@ -16,7 +16,7 @@ func (r *serverCall) inClear() error {
 	c, s := r.conn, r.conn.s
 	refuse := s.cfg.RefuseClear
 	s.inClear.Add(1)
-	if ok, kept := s.clearLog.allow(time.Now(), "", c.source); ok {
+	if ok, unreported := s.clearLog.allow(time.Now(), "", c.source); ok {
 		text := "rpc: a call in the clear was taken"
 		do := "set site.calls at the caller, too, before this process refuses such calls"
 		if refuse {
@@ -25,7 +25,7 @@ func (r *serverCall) inClear() error {
 					"for stock clients set site.calls: prefer here"
 		}
 		s.log.Warn(text, "service", r.served.name, "method", r.info.Method, "peer", c.peer, "caller", r.info.Caller,
-			"do", do, "unreported", kept)
+			"do", do, "unreported", unreported)
 	}
 	if refuse {
 		return errClear

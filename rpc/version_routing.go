@@ -21,10 +21,10 @@ type versionRouting struct {
 	raw       string
 	wait      bool      // by the rules, the call waits for a missing version
 	unseen    bool      // the token is of the empty log, and the trace has executed nothing
-	lastTry   bool      // the callee's rules can't be pulled, or a call beside this one was executed meanwhile
+	lastTry   bool      // no newer rules can be had for the trace; the next attempt is not sent as unseen
 	next      *Endpoint // endpoint of the next attempt, nil: the picker's
 	exchanges int
-	own       participant.Trace // of a call outside any trace
+	own       participant.Trace // trace of a call that belongs to no other one
 }
 
 // joinTrace finds the call's trace. A call without one is an orphan: it is refused, or counted and
@@ -52,8 +52,8 @@ func (p *versionRouting) endTrace() {
 	}
 }
 
-// justStarted is the time after its start in which a process assumes that the site may have rules
-// that it does not know.
+// justStarted is how long after its start a client assumes that the site may have rules that this
+// process does not know yet.
 const justStarted = time.Minute
 
 // route determines by the rules which version the attempt may reach.
@@ -79,7 +79,7 @@ func (a *attempt) route() error {
 	return nil
 }
 
-// noRoute returns the error of an attempt with a token that the rules here can't read.
+// noRoute returns the error of an attempt with a token that the log here can't read.
 func (a *attempt) noRoute(err error) error {
 	return a.fail(RefusalCode(err), NotExecuted, fmt.Errorf("generation %v: %w", a.call.routing.token.Generation, err))
 }
@@ -126,7 +126,7 @@ func (a *attempt) recover(err error) (bool, error) {
 			return false, err
 		}
 		return a.reroute(), err
-	case Expired: // no process has seen the token of a root without calls
+	case Expired: // a root that has executed no call may read newer rules
 		if !p.unseen {
 			return p.trace.Refresh(a.ctx, p.token), err
 		}
@@ -147,8 +147,9 @@ func (a *attempt) recover(err error) (bool, error) {
 	return false, err
 }
 
-// reroute reports whether, by the present rules, the call goes another way: with a fresh token,
-// when no process can have seen the refused one.
+// reroute reports whether the call may be made again in another way. If the trace has executed no
+// call with the refused token, it takes a fresh one. Otherwise the present rules must name another
+// version for the token.
 func (a *attempt) reroute() bool {
 	c, p := a.call, &a.call.routing
 	if p.trace.Refresh(a.ctx, p.token) {

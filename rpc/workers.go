@@ -19,7 +19,7 @@ const workerIdle = 10 * time.Second
 type workers struct {
 	group  *run.Group
 	inline inlineRuns
-	conns  atomic.Uint32 // that were made, to number them
+	conns  atomic.Uint32 // connections that were made, to number them
 
 	mu     sync.Mutex
 	queue  []*serverCall // from head on
@@ -58,7 +58,7 @@ func (w *workers) wakeOne() bool {
 		return true
 	}
 	if n := len(w.parked); n > 0 {
-		w.parked[n-1] <- struct{}{} // it has room for one
+		w.parked[n-1] <- struct{}{} // never blocks: it holds one element
 		w.parked = w.parked[:n-1]
 		w.waking = true
 	} else {

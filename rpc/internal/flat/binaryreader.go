@@ -18,7 +18,8 @@ var binaryMin = [...]int{
 	thrift.STRING: 4, thrift.STRUCT: 1, thrift.MAP: 6, thrift.SET: 5, thrift.LIST: 5, thrift.UUID: 16,
 }
 
-// least is 1 for types that do not exist: reading such an element fails.
+// least returns the smallest size of a value of the type, in bytes. It is 1 for types that do not
+// exist, because reading such a value fails anyway.
 func (r *binaryReader) least(t thrift.TType) int {
 	if int(t) < len(binaryMin) {
 		return max(1, binaryMin[t])
@@ -39,7 +40,7 @@ func (r *binaryReader) ReadMessageBegin(
 		return "", 0, 0, err
 	}
 	if v&thrift.VERSION_MASK != thrift.VERSION_1 {
-		return "", 0, 0, fail(thrift.BAD_VERSION, "message begins with %#08x, strict binary with 0x8001", v)
+		return "", 0, 0, fail(thrift.BAD_VERSION, "message begins with %#08x; strict binary begins with 0x8001", v)
 	}
 	if name, err = r.ReadString(ctx); err != nil {
 		return "", 0, 0, err
@@ -66,7 +67,7 @@ func (r *binaryReader) ReadFieldBegin(ctx context.Context) (string, thrift.TType
 	return "", thrift.TType(b[0]), id, r.field(id)
 }
 
-// lastField is ReadFieldBegin at the end of the message, or without room for a further field.
+// lastField is ReadFieldBegin when fewer bytes are left than a field takes.
 func (r *binaryReader) lastField(ctx context.Context) (string, thrift.TType, int16, error) {
 	t, err := r.byte("field type")
 	if err != nil || t == thrift.STOP {
@@ -155,7 +156,7 @@ func (r *binaryReader) ReadString(context.Context) (string, error) {
 	return r.anyString()
 }
 
-// anyString is ReadString for a string that is copied or truncated.
+// anyString is ReadString for strings that are copied, and for sizes that are wrong.
 func (r *binaryReader) anyString() (string, error) {
 	size, err := r.u32("string size")
 	if err != nil {

@@ -32,7 +32,7 @@ func (w *buffer) WriteFieldEnd(context.Context) error { return nil }
 // fits returns an error when n more bytes would exceed the limit.
 func (w *buffer) fits(n int) error {
 	if n > w.limit-len(w.b) {
-		return fail(thrift.SIZE_LIMIT, "message is over the limit of %d bytes", w.limit)
+		return fail(thrift.SIZE_LIMIT, "message takes more than %d bytes, the limit", w.limit)
 	}
 	return nil
 }
@@ -62,8 +62,7 @@ func (w *buffer) WriteUUID(_ context.Context, v thrift.Tuuid) error {
 	return nil
 }
 
-// fail returns a TProtocolException with a formatted text. An error in args that the format wraps
-// stays reachable.
+// fail returns a TProtocolException with a formatted text. It keeps errors that the format wraps.
 func fail(kind int, format string, args ...any) error {
 	return thrift.NewTProtocolExceptionWithType(kind, fmt.Errorf(format, args...))
 }

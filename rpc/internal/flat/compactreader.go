@@ -12,13 +12,13 @@ var compactReaders = sync.Pool{New: newCompactReader}
 
 type compactReader struct {
 	message
-	last    int16 // id of the last field, for deltas
-	outer   [maxDepth]int16
-	value   bool // of a bool field, read with its header
-	valueIn bool
+	last    int16           // id of the last field, for deltas
+	outer   [maxDepth]int16 // last of the enclosing structs
+	value   bool            // of a bool field, which came with its header
+	valueIn bool            // value has not been read yet
 }
 
-// plainType is the Thrift type of a compact type code; STOP for invalid codes.
+// plainType has the Thrift type of each compact type code; STOP for invalid codes.
 var plainType = [16]thrift.TType{
 	thrift.COMPACT_BOOLEAN_TRUE: thrift.BOOL, thrift.COMPACT_BOOLEAN_FALSE: thrift.BOOL,
 	thrift.COMPACT_BYTE: thrift.BYTE, thrift.COMPACT_I16: thrift.I16, thrift.COMPACT_I32: thrift.I32,
@@ -54,7 +54,7 @@ func (r *compactReader) ReadMessageBegin(
 	if b[0] != thrift.COMPACT_PROTOCOL_ID || b[1]&thrift.COMPACT_VERSION_MASK != thrift.COMPACT_VERSION {
 		return "", 0, 0, fail(
 			thrift.BAD_VERSION,
-			"message begins with %#02x %#02x, compact version 1 with 0x82 0x?1",
+			"message begins with %#02x %#02x; compact version 1 begins with 0x82 0x?1",
 			b[0],
 			b[1],
 		)
@@ -64,11 +64,8 @@ func (r *compactReader) ReadMessageBegin(
 		return "", 0, 0, err
 	}
 	name, err = r.ReadString(ctx)
-	return name, thrift.TMessageType(
-			b[1] >> thrift.COMPACT_TYPE_SHIFT_AMOUNT & thrift.COMPACT_TYPE_BITS,
-		), int32(
-			id,
-		), err
+	kind = thrift.TMessageType(b[1] >> thrift.COMPACT_TYPE_SHIFT_AMOUNT & thrift.COMPACT_TYPE_BITS)
+	return name, kind, int32(id), err
 }
 
 func (r *compactReader) ReadStructBegin(context.Context) (string, error) {
@@ -245,7 +242,8 @@ func (r *compactReader) uvarint(what string) (uint64, error) {
 	return 0, fail(thrift.INVALID_DATA, "%s before byte %d has over 10 bytes", what, r.at)
 }
 
-// plain also accepts STOP, which some libraries write as the element type of an empty list.
+// plain returns the type of a compact code. It also accepts STOP, which some libraries write as the
+// element type of an empty list.
 func (r *compactReader) plain(b byte) (thrift.TType, error) {
 	t := plainType[b&0x0f]
 	if t == thrift.STOP && b&0x0f != 0 {

@@ -15,11 +15,11 @@ type compactWriter struct {
 	buffer
 	last    int16   // id of the last field, for deltas
 	outer   []int16 // last of the enclosing structs
-	boolID  int16   // of a bool field; its header waits for its value
-	boolDue bool
+	boolID  int16   // id of a bool field
+	boolDue bool    // the header of that field is written with its value
 }
 
-// compactType is the compact code of a type.
+// compactType has the compact code of each type.
 var compactType = [...]byte{
 	thrift.BOOL: thrift.COMPACT_BOOLEAN_TRUE, thrift.BYTE: thrift.COMPACT_BYTE, thrift.I16: thrift.COMPACT_I16,
 	thrift.I32: thrift.COMPACT_I32, thrift.I64: thrift.COMPACT_I64, thrift.DOUBLE: thrift.COMPACT_DOUBLE,
@@ -27,8 +27,9 @@ var compactType = [...]byte{
 	thrift.MAP: thrift.COMPACT_MAP, thrift.STRUCT: thrift.COMPACT_STRUCT, thrift.UUID: thrift.COMPACT_UUID,
 }
 
-// spell is 0 for types that do not exist, as in the stock library.
-func spell(t thrift.TType) byte {
+// compactCode returns the compact code of a type; 0 for types that do not exist, as in the stock
+// library.
+func compactCode(t thrift.TType) byte {
 	if int(t) < len(compactType) {
 		return compactType[t]
 	}
@@ -66,7 +67,7 @@ func (w *compactWriter) WriteStructBegin(context.Context, string) error {
 func (w *compactWriter) WriteStructEnd(context.Context) error {
 	n := len(w.outer) - 1
 	if n < 0 {
-		return fail(thrift.INVALID_DATA, "a struct ends that did not begin")
+		return fail(thrift.INVALID_DATA, "WriteStructEnd without WriteStructBegin")
 	}
 	w.last, w.outer = w.outer[n], w.outer[:n]
 	return nil
@@ -80,7 +81,7 @@ func (w *compactWriter) WriteFieldBegin(_ context.Context, _ string, t thrift.TT
 		w.boolID, w.boolDue = id, true
 		return nil
 	}
-	return w.field(spell(t), id)
+	return w.field(compactCode(t), id)
 }
 
 func (w *compactWriter) field(t byte, id int16) error {
@@ -102,14 +103,14 @@ func (w *compactWriter) WriteMapBegin(_ context.Context, k, v thrift.TType, size
 	if err := w.uvarint(uint64(uint32(size))); err != nil {
 		return err
 	}
-	return w.byte(spell(k)<<4 | spell(v))
+	return w.byte(compactCode(k)<<4 | compactCode(v))
 }
 
 func (w *compactWriter) WriteListBegin(_ context.Context, elem thrift.TType, size int) error {
 	if size <= 14 {
-		return w.byte(byte(size)<<4 | spell(elem))
+		return w.byte(byte(size)<<4 | compactCode(elem))
 	}
-	if err := w.byte(0xf0 | spell(elem)); err != nil {
+	if err := w.byte(0xf0 | compactCode(elem)); err != nil {
 		return err
 	}
 	return w.uvarint(uint64(uint32(size)))

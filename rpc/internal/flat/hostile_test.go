@@ -43,7 +43,7 @@ var hostile = []struct {
 		"\x7f\xff\xff\xffabcdefgh",
 		thrift.STRING,
 		thrift.SIZE_LIMIT,
-		"string of 2147483647 bytes at byte 4 of a message with 8 left",
+		"string of 2147483647 bytes at byte 4, where the message has 8 bytes left",
 	},
 	{"string of -1", Binary, "\xff\xff\xff\xffabcdefgh", thrift.STRING, thrift.NEGATIVE_SIZE, "negative size -1"},
 	{"string one too long", Binary, "\x00\x00\x00\x09abcdefgh", thrift.STRING, thrift.SIZE_LIMIT, "string of 9 bytes"},

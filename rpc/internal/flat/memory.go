@@ -9,9 +9,9 @@ import (
 
 // ErrMemory is wrapped by the error of a message that would take more memory
 // than its Account gives.
-var ErrMemory = errors.New("decoding it takes too much memory")
+var ErrMemory = errors.New("decoding the message takes too much memory")
 
-// Account grants or refuses memory for a message's elements, before it is taken.
+// Account grants memory for a message's elements before it is taken. Take refuses it by an error.
 type Account interface{ Take(bytes int64) error }
 
 // Memory holds the rules for the memory that a Reader's message takes.
@@ -33,12 +33,12 @@ const (
 // memory counts the memory of a message.
 type memory struct {
 	Memory
-	used, given int64
+	used, given int64 // bytes taken so far; bytes that may be taken without asking
 
-	next *place // of the value that is read next; nil = not known
-	in   *Shape // the struct that is being read
-	leaf *place // the container of elements without memory of their own that is being read; it is not in open
-	open []open // other open structs and containers, outermost first
+	next *place // place of the value that is read next; nil = not known
+	in   *Shape // shape of the struct that is being read
+	leaf *place // the innermost container, if its elements hold no memory: it is then not in open, which saves time
+	open []open // the structs and containers that are being read, outermost first
 }
 
 // open is the state at which reading continues after a struct or container has ended.
@@ -104,7 +104,7 @@ func (m *memory) structure() error {
 	return m.charge(m.Costs.Struct)
 }
 
-// structureEnd also ends containers in it that were not read to their end.
+// structureEnd ends a struct, and containers in it that were not read to their end.
 func (m *memory) structureEnd() {
 	m.leaf = nil
 	for n := len(m.open); n > 0; n-- {
@@ -119,23 +119,23 @@ func (m *memory) containerEnd() {
 	switch {
 	case m.leaf != nil:
 		m.next, m.leaf = m.leaf, nil
-		m.turn(n)
+		m.advance(n)
 	case n > 0 && !m.open[n-1].isStruct:
 		m.pop(n - 1)
 	}
 }
 
-// pop ends the struct or container at place n of open, the last one.
+// pop ends the struct or container open[n], the last one.
 func (m *memory) pop(n int) (isStruct bool) {
 	o := &m.open[n]
 	m.in, m.next, isStruct = o.in, o.next, o.isStruct
 	m.open = m.open[:n]
-	m.turn(n)
+	m.advance(n)
 	return isStruct
 }
 
-// turn moves to the next value when the last of n open ones is a container.
-func (m *memory) turn(n int) {
+// advance moves next to the next element when the last of n open ones is a container.
+func (m *memory) advance(n int) {
 	if n > 0 && !m.open[n-1].isStruct {
 		m.next = m.open[n-1].next.after(m.next)
 	}
@@ -197,7 +197,7 @@ func (m *memory) opened(kind placeKind) *place {
 	return p
 }
 
-// unfold opens a container whose elements differ from its place.
+// unfold moves leaf to open, because an element of it holds memory although its place says otherwise.
 func (m *memory) unfold() {
 	m.open = append(m.open, open{m.in, m.leaf, false})
 	m.leaf = nil

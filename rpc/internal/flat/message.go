@@ -14,7 +14,7 @@ type message struct {
 	s         string
 	at        int // next byte
 	depth     int // of open structs
-	announced int // fewest bytes of all container elements so far
+	announced int // fewest bytes that the elements of all containers so far can have
 	memory
 }
 
@@ -75,7 +75,7 @@ func (m *message) bytes(size int32) (string, error) {
 	return b, err
 }
 
-// cut is bytes without a copy of the string.
+// cut returns the next size bytes as a substring of the message.
 func (m *message) cut(size int32) (string, error) {
 	if size < 0 {
 		return "", fail(thrift.NEGATIVE_SIZE, "negative size %d of the string before byte %d", size, m.at)
@@ -83,7 +83,7 @@ func (m *message) cut(size int32) (string, error) {
 	if int(size) > m.Left() {
 		return "", fail(
 			thrift.SIZE_LIMIT,
-			"string of %d bytes at byte %d of a message with %d left",
+			"string of %d bytes at byte %d, where the message has %d bytes left",
 			size,
 			m.at,
 			m.Left(),
@@ -106,16 +106,15 @@ func (m *message) binary(size int32) ([]byte, error) {
 	return []byte(s), nil
 }
 
-// reset prepares the message for the pool. It sets field by field, which costs less than replacing
-// the struct during a garbage collection.
+// reset prepares the message for the pool. It sets each field, which costs less during a garbage
+// collection than replacing the whole struct.
 func (m *message) reset() {
 	m.s, m.at, m.depth, m.announced = "", 0, 0, 0
 	m.memory.reset()
 }
 
-// container checks the announced size of a list, set or map with elements of at least each bytes.
-// The bytes of an element's minimum belong to no other container, so all containers together can't
-// need more than the message has.
+// container checks the announced size of a list, set or map with elements of at least each bytes. No
+// two containers share these bytes, so all of them together can't need more than the message has.
 func (m *message) container(size int32, each int) (int, error) {
 	if size < 0 {
 		return 0, fail(thrift.NEGATIVE_SIZE, "negative size %d of the container before byte %d", size, m.at)
@@ -128,7 +127,7 @@ func (m *message) container(size int32, each int) (int, error) {
 	if need > int64(len(m.s)-m.announced) {
 		return 0, fail(
 			thrift.SIZE_LIMIT,
-			"containers up to byte %d announce more elements than the message has bytes",
+			"the containers up to byte %d announce more elements than the message has bytes for",
 			m.at,
 		)
 	}
@@ -150,7 +149,7 @@ func (m *message) structsTooDeep() error {
 
 func (m *message) leave() error {
 	if m.depth--; m.depth < 0 {
-		return fail(thrift.INVALID_DATA, "a struct ends at byte %d that did not begin", m.at)
+		return fail(thrift.INVALID_DATA, "ReadStructEnd without ReadStructBegin, at byte %d", m.at)
 	}
 	m.structureEnd()
 	return nil

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Costs are the sizes in bytes of values in memory without a known Shape.
+// Costs are the sizes in memory, in bytes, of values without a known Shape.
 type Costs struct {
 	Element int64 // of a list or set, without the memory that it points to
 	Struct  int64
@@ -19,13 +19,12 @@ type Costs struct {
 // slice, and a struct has about four fields.
 var DefaultCosts = Costs{Element: 24, Struct: 64, Entry: 16 + 24}
 
-// Shape holds the memory sizes of one struct type of generated code. The types on the wire do not
-// give them: generated code takes memory for the type of the IDL, whatever type the message
-// announces.
+// Shape holds the memory sizes of one struct type of generated code. The types in the message do not
+// matter: generated code takes memory for the types of its own IDL.
 type Shape struct {
 	of     reflect.Type // its type; nil for arguments, and for nested shapes
-	size   int64        // with the scalars that its fields point to
-	fields []*place     // by field id; nil = none that holds more memory
+	size   int64        // of the struct and of the scalars that its fields point to
+	fields []*place     // by field id; nil = the field holds no further memory
 }
 
 // maxShapeField bounds the field ids that a Shape knows. Fields above it cost DefaultCosts.
@@ -39,12 +38,12 @@ const (
 	mapPlace
 )
 
-// place is the position of a value with memory of its own: in a field or a container.
+// place describes a value with memory of its own, in a field or a container.
 type place struct {
 	kind  placeKind
-	size  int64  // of an element or an entry
+	size  int64  // of an element of a list, or an entry of a map
 	shape *Shape // of a struct
-	inner *place // place of the elements, or of a map's values; nil = they hold no memory of their own
+	inner *place // of the elements, or of a map's values; nil = they hold no memory of their own
 	key   *place // the same for a map's keys
 }
 
@@ -160,7 +159,7 @@ func (p *place) first() *place {
 	return p.inner
 }
 
-// after returns the place of the next value of a container after one at last. Keys and values of a
+// after returns the place of the value that follows one at last in a container. Keys and values of a
 // map alternate when both hold memory.
 func (p *place) after(last *place) *place {
 	switch {
@@ -180,7 +179,7 @@ func (s *Shape) field(id int16) *place {
 	return nil
 }
 
-// classed is the runtime's allocation for an object of n bytes, at most.
+// classed returns at least as many bytes as the runtime allocates for an object of n bytes.
 func classed(n int64) int64 {
 	if n <= 0 {
 		return 0

@@ -6,9 +6,9 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// Skipping walks through the bytes and keeps none. Values of a fixed size cost no time each, all
-// others a few nanoseconds. It refuses the same values, with the same errors, as the stock library,
-// which skips by reading.
+// Skip passes over values without decoding them. Elements of a fixed size are passed over together,
+// any other value takes a few nanoseconds. It refuses the same values, with the same errors, as the
+// stock library, which skips by reading.
 
 // fixedWidth is the size of a value in bytes by its type; 0 = it varies.
 var fixedWidth = [...]uint8{
@@ -118,7 +118,7 @@ func (r *compactReader) Skip(_ context.Context, t thrift.TType) error {
 	return r.skip(t, maxDepth)
 }
 
-// skip is as the binary one. A bool here is an element of a container.
+// skip is like the binary reader's. A bool here is an element of a container.
 func (r *compactReader) skip(t thrift.TType, depth int) error {
 	if depth <= 0 {
 		return r.tooDeep()
@@ -187,7 +187,7 @@ func (r *compactReader) skipStruct(depth int) error {
 	}
 }
 
-// skipper is a reader that skips the elements of a container.
+// skipper is what skipElements needs of a reader.
 type skipper interface {
 	skip(t thrift.TType, depth int) error
 	width(t thrift.TType) int
@@ -231,8 +231,8 @@ func widthOf[R skipper](r R, types []thrift.TType) (each int) {
 	return each
 }
 
-// simple skips elements while they are short and complete: strings and empty containers. It returns
-// how many of n are left.
+// simple skips elements of a list while they are easy to skip: whole strings, and empty containers.
+// It returns how many of n are left.
 func (r *binaryReader) simple(t thrift.TType, n int) int {
 	s, at := r.s, r.at
 	switch t {

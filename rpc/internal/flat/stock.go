@@ -7,16 +7,16 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// The other methods of thrift.TProtocol come from the stock protocols. These are the half that a
-// reader or writer lacks, which fails for want of bytes, and ReadByte and WriteByte, because go vet
-// keeps these names for package io's signatures. The stock protocols reach the bytes of this
-// package by source and sink.
+// The other methods of thrift.TProtocol come from stock protocols. They are of two kinds: a reader's
+// Write methods and a writer's Read methods, which fail; and ReadByte and WriteByte, because go vet
+// lets this package define them with the signatures of package io only. A stock protocol reads its
+// byte from source, and writes it to sink.
 
 var errNoBytes = thrift.NewTProtocolExceptionWithType(thrift.NOT_IMPLEMENTED,
 	errors.New("flat: a reader can't write and a writer can't read"))
 
-// idle is the transport that generated code sees. It is always open: the connection of a message
-// cancels the call's context when it closes, so generated code need not ask.
+// idle is the transport that generated code sees. It is always open: when the connection closes, it
+// cancels the call's context, so generated code need not ask.
 type idle struct{}
 
 func (idle) Open() error                     { return nil }

@@ -26,7 +26,7 @@ func (r *binaryReader) Struct() (string, error) {
 	return r.s[at:r.at], err
 }
 
-// Struct is as the binary one.
+// Struct is like the binary reader's.
 func (r *compactReader) Struct() (string, error) {
 	at := r.at
 	err := r.skipStruct(maxDepth - 1)
@@ -50,7 +50,7 @@ func Copy(w thrift.TProtocol, r Reader) error {
 	return c.err
 }
 
-// copier keeps the first error and then does nothing more.
+// copier copies a struct. After the first error it does nothing more.
 type copier struct {
 	ctx context.Context
 	r   Reader

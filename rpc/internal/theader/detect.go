@@ -21,11 +21,11 @@ var kindNames = [...]string{"unknown", "need more", "header", "framed-binary", "
 // String is the name of the kind in logs.
 func (k Kind) String() string { return kindNames[min(int(k), len(kindNames)-1)] }
 
-// Sniff is the most bytes that Detect looks at.
+// Sniff is the largest number of bytes that Detect needs.
 const Sniff = 8
 
-// maxLength is the largest length word of the format. Larger ones begin other protocols, like an
-// HTTP method.
+// maxLength is the largest length word of a frame. Larger ones are the beginnings of other
+// protocols, such as an HTTP method.
 const maxLength = 0x3fffffff
 
 // Detect returns the kind of a connection with these first bytes.

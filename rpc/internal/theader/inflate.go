@@ -15,10 +15,9 @@ const firstPiece = 4 << 10
 // inflaters are zlib readers of about 40 KiB each.
 var inflaters sync.Pool
 
-// Inflate undoes the zlib transform of a payload, up to the size of a frame. It calls take before
-// each piece of memory: take grants or refuses that many bytes, or gets back a negative number of
-// them. The bytes that were not given back are those of the result. After an error everything has
-// been given back.
+// Inflate undoes the zlib transform of a payload, up to the size of a frame. Before it takes memory it
+// calls take with the number of bytes, which may refuse them. It gives memory back by calling take
+// with a negative number. After an error everything is given back, and else all but the result.
 func Inflate(zipped string, l Limits, take func(bytes int) error) (string, error) {
 	limit := min(l.frame(), max(alwaysInflated, mostInflated*len(zipped)))
 	if len(zipped) > 1 && zipped[1]&presetDictionary != 0 {
@@ -55,14 +54,14 @@ func Inflate(zipped string, l Limits, take func(bytes int) error) (string, error
 	return "", err
 }
 
-// A payload may grow a hundredfold, and to 2 MiB in any case. Larger growth serves only to cost the
-// reader time, because zlib reaches it with zeros only.
+// A payload may grow a hundredfold, and to 2 MiB in any case. Only bytes that hardly vary grow more,
+// and a message of these serves only to cost the reader time.
 const (
 	mostInflated   = 100
 	alwaysInflated = 2 << 20
 )
 
-// errRefused is wrapped by the error of memory that take refused.
+// errRefused marks an error of take.
 var errRefused = errors.New("inflating the payload")
 
 func grow(b []byte, size int, take func(bytes int) error) ([]byte, error) {

@@ -4,10 +4,10 @@ import "strings"
 
 const transformZlib = 1
 
-var transformNames = map[uint32]string{2: "HMAC", 3: "snappy"}
+var transformNames = map[uint32]string{2: " (HMAC)", 3: " (snappy)"}
 
-// largeFrame is the size from which a frame's strings come from a copy of its header block, so that
-// keeping one does not keep the frame.
+// largeFrame: the header block of a larger frame is copied, so that a string of it that is kept does
+// not keep the frame.
 const largeFrame = 8 << 10
 
 // Parse reads into h a frame without its length word and returns its payload, which must be
@@ -44,11 +44,11 @@ func Parse(frame string, h *Header, l Limits) (payload string, err error) {
 	return rest[size:], c.infos(h, l)
 }
 
-// Seq returns the sequence number of a frame without its length word. A reader that only passes
-// frames on needs no other field.
+// Seq returns the sequence number of a frame without its length word. A client finds the call of a
+// reply by it alone.
 func Seq(frame string) (int32, error) {
 	if len(frame) < fixedSize || u16(frame) != magic {
-		return 0, malformed("no header frame: %d bytes", len(frame))
+		return 0, malformed("%d bytes that are not a header frame", len(frame))
 	}
 	return int32(uint32(u16(frame[4:]))<<16 | uint32(u16(frame[6:]))), nil
 }
@@ -85,7 +85,7 @@ func (c *cursor) protocol(h *Header) (zipped bool, err error) {
 		case t == transformZlib:
 			return false, malformed("zlib is applied twice")
 		default:
-			return false, malformed("transform %d (%s) is not supported, only zlib is", t, transformNames[t])
+			return false, malformed("transform %d%s is not supported, only zlib is", t, transformNames[t])
 		}
 	}
 	return zipped, nil

@@ -213,7 +213,7 @@ func TestWhatIsWrong(t *testing.T) {
 		{"varint", fixed(2) + "\x80\x80\x80\x80\x80\x00\x00\x00", ErrMalformed, "protocol id is over 32 bits"},
 		{"no zlib", fixed(1) + "\x00\x01\x01\x00junk", ErrMalformed, "zlib payload"},
 		{"zlib and snappy", fixed(1) + "\x00\x02\x01\x03", ErrMalformed, "transform 3 (snappy) is not supported"},
-		{"unknown transform", fixed(1) + "\x00\x01\x2a\x00", ErrMalformed, "transform 42 () is not supported"},
+		{"unknown transform", fixed(1) + "\x00\x01\x2a\x00", ErrMalformed, "transform 42 is not supported"},
 		{"half a zlib", fixed(1) + "\x00\x01\x01\x00" + deflated("x")[:6], ErrMalformed, "unexpected EOF"},
 		{
 			"bytes behind zlib",

@@ -40,8 +40,7 @@ func Append(dst []byte, h *Header, l Limits) ([]byte, error) {
 	return dst, nil
 }
 
-// Finish sets the length word of a frame that begins at frame[0], once the payload follows its
-// header.
+// Finish sets the length word of a frame that begins at frame[0], after the payload was appended.
 func Finish(frame []byte, l Limits) error {
 	size := len(frame) - lengthSize
 	if size > l.frame() {
@@ -79,8 +78,8 @@ func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// Start begins a frame at the end of dst. AppendPair adds its pairs one by one, and Close completes
-// its header. It is Append for callers without a Header.
+// Start appends the beginning of a frame to dst. Then AppendPair adds pairs, and Close completes the
+// header. The three replace Append for callers that make no Header.
 func Start(dst []byte, flags uint16, protocol byte) []byte {
 	return append(dst, 0, 0, 0, 0, magic>>8, magic&0xff, byte(flags>>8), byte(flags),
 		0, 0, 0, 0, 0, 0, protocol, 0, infoKeyValue, 0)
@@ -98,7 +97,7 @@ func AppendPair(dst []byte, key, value string) []byte {
 	return appendString(appendString(dst, key), value)
 }
 
-// Close completes the header, with infos pairs, of a frame that begins at frame[0].
+// Close completes the header of a frame that begins at frame[0]. infos is the number of its pairs.
 func Close(frame []byte, infos int, l Limits) ([]byte, error) {
 	if most := min(l.infos(), 0x7f); infos > most {
 		return frame, tooLarge("header", int64(infos), most, "infos")

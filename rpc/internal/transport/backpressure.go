@@ -1,7 +1,7 @@
 package transport
 
-// count changes pending and the part of it that counts in budget. Only bytes above FlushAt do, so
-// that busy connections do not contend for the budget. The caller holds mu.
+// count changes pending, and the budget by the bytes of pending above FlushAt. Fewer bytes are not
+// counted there, so that busy connections do not contend for the budget. The caller holds mu.
 func (w *Writer) count(n int) {
 	pending := w.pending.Add(int64(n))
 	if shared := max(0, pending-FlushAt); shared != w.shared && w.err == nil {
@@ -10,8 +10,7 @@ func (w *Writer) count(n int) {
 	}
 }
 
-// Pending is the number of bytes that wait in memory of this process, or are being written from
-// there.
+// Pending returns the number of bytes in memory of this process that wait or are being written.
 func (w *Writer) Pending() int { return int(w.pending.Load()) }
 
 // overHighWater reports whether enough bytes wait on this connection, or any while many wait on all
@@ -21,8 +20,8 @@ func (w *Writer) overHighWater() bool {
 	return pending >= highWater || pending > 0 && w.budget.Full()
 }
 
-// AwaitRoom returns when more may be queued, at once or after the peer has read enough, or when the
-// Writer has ended.
+// AwaitRoom returns when more may be queued, or when the Writer has ended. It waits while the peer
+// reads too little.
 func (w *Writer) AwaitRoom() {
 	if !w.overHighWater() {
 		return

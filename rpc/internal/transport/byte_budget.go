@@ -5,7 +5,7 @@ import "sync/atomic"
 // ByteBudget counts bytes that the connections of a server hold together. It is safe
 // for concurrent use; a nil ByteBudget is never full.
 type ByteBudget struct {
-	Limit int64 // bytes; Take may exceed it up to its factor
+	Limit int64 // bytes; Add may exceed it, and Take up to its factor
 	used  atomic.Int64
 }
 

@@ -21,18 +21,19 @@ func DialTCP(ctx context.Context, addr string, spawn func(func()) bool) (net.Con
 	return nc, nil
 }
 
-// A LAN connects within a millisecond. When the SYN is lost, the kernel repeats it after a second,
-// which is too late for ClientConfig.ConnectTimeout. DialTCP therefore begins another attempt
-// beside the first after this time, and a third one after twice as much.
+// ErrDialStopped is the error of DialTCP when spawn starts no goroutine, because the client is closed.
 var ErrDialStopped = errors.New("the client is closed")
 
+// A LAN connects within a millisecond. When the SYN is lost, the kernel repeats it after a second,
+// which is too late for ClientConfig.ConnectTimeout. DialTCP therefore begins a second attempt after
+// dialPatience, and a third one after twice as long again. The earlier ones go on beside it.
 const (
 	dialPatience = 100 * time.Millisecond
 	dialAttempts = 3
 )
 
-// race returns the first attempt that ends, by a connection or by a refusal. It closes the
-// connections of the others.
+// race returns the result of the first attempt that ends, a connection or an error. It closes the
+// connections of the other attempts.
 func race(
 	ctx context.Context,
 	spawn func(func()) bool,

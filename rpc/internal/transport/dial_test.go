@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestPersist: another attempt helps one without an answer, a refusal ends them all, and a late
+// TestDialRace: another attempt helps one without an answer, a refusal ends them all, and a late
 // connection is closed.
-func TestPersist(t *testing.T) {
+func TestDialRace(t *testing.T) {
 	never := time.Hour
 	refused := errors.New("refused")
 	for _, tt := range []struct {

@@ -42,7 +42,7 @@ func (w *Writer) sendDirect(head, body []byte) (done bool, err error) {
 	return true, nil
 }
 
-// writeWithin writes the bytes that the peer accepts within patience.
+// writeWithin writes the bytes that the peer accepts within writePatience.
 func (w *Writer) writeWithin(b []byte) (int, error) {
 	n, err := w.try.write(b)
 	if err != nil || n == len(b) {
@@ -57,7 +57,8 @@ func (w *Writer) writeWithin(b []byte) (int, error) {
 	return n + m, err
 }
 
-// acquireWrite makes the caller the writing one, if that takes at most patience.
+// acquireWrite makes the caller the writing caller, and reports false when that takes longer than
+// writePatience.
 func (w *Writer) acquireWrite() bool {
 	w.mu.Lock()
 	if w.err != nil || w.pending.Load() >= highWater {

@@ -12,15 +12,16 @@
 //
 // # Guarantees
 //
-// A message is memory of its own and is never written again, so strings that
-// were decoded from it may be kept. The Reader takes no memory for bytes that
-// were only announced: a large frame takes at most 32 times its received
-// bytes. A silent connection holds no buffer. All connections of a server
-// share a [ByteBudget]; at twice its limit, connections that receive are closed.
+// Each message has memory of its own, which is never written again, so strings
+// that were decoded from it may be kept. The Reader takes no memory for bytes
+// that were only announced: the memory of a large frame is at most 32 times its
+// received bytes. A silent connection holds no buffer. All connections of a
+// server share a [ByteBudget]. At twice its limit, a connection that would
+// receive more is closed.
 //
-// A Send returns an error only when no byte of the frame is sent. No caller
-// waits for a slow peer for more than 5 ms: a goroutine takes the write over.
-// A peer that takes no byte for 10 s ends the connection.
+// A Send returns an error only when no byte of the frame is sent. A caller
+// waits for a slow peer for at most 5 ms; then a goroutine takes the write over.
+// A connection ends when its peer takes no byte for 10 s.
 //
 // # Waiting
 //

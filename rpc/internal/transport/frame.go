@@ -22,9 +22,9 @@ const (
 
 var ErrBudget = errors.New("large messages hold twice the memory that they may (Sizes.Requests)")
 
-// Reader cuts the bytes of a connection into messages. Every message is memory of its own, which is
-// never written again, so strings that were decoded from it may be kept. It takes no memory for
-// bytes that were only announced. One goroutine uses it.
+// Reader cuts the bytes of a connection into messages. Every message has memory of its own, which is
+// never written again, so strings that were decoded from it may be kept. A Reader takes no memory
+// for bytes that were only announced. One goroutine at a time uses it.
 type Reader struct {
 	readBuffer
 	Limits theader.Limits // of frames and headers
@@ -41,7 +41,8 @@ func NewReader(nc net.Conn, limits theader.Limits, all *ByteBudget) *Reader {
 	return f
 }
 
-// Detect returns how the peer frames its messages, and the first bytes, by which it decided.
+// Detect returns how the peer frames its messages, and the first bytes, which show it. It does not
+// consume them.
 func (f *Reader) Detect() (kind theader.Kind, first []byte, err error) {
 	if err := f.await(); err != nil {
 		return theader.Unknown, nil, err
@@ -97,8 +98,8 @@ func (f *Reader) Frame() (string, error) {
 	return string(b[lengthWord:n]), nil
 }
 
-// peekWithin is peek for a message that has begun: each further byte must come within each, however
-// long the whole takes.
+// peekWithin is peek for a message that has begun. The time each bounds the wait for each further
+// byte, and not the time for all of them.
 func (f *Reader) peekWithin(n int, each time.Duration) ([]byte, error) {
 	if f.end-f.begin >= n {
 		return f.buffer()[f.begin:f.end], nil
@@ -129,7 +130,7 @@ func (f *Reader) peekWithin(n int, each time.Duration) ([]byte, error) {
 // setDeadline bounds the next read.
 func (f *Reader) setDeadline(d time.Duration) error { return f.nc.SetReadDeadline(time.Now().Add(d)) }
 
-// collectLarge returns a frame of f.size bytes that does not fit into the buffer.
+// collectLarge returns a frame of f.largeSize bytes, which does not fit into the buffer.
 func (f *Reader) collectLarge() (string, error) {
 	for len(f.large) < f.largeSize {
 		if err := f.setDeadline(framePatience); err != nil {
@@ -152,7 +153,7 @@ func (f *Reader) collectLarge() (string, error) {
 	return unsafe.String(unsafe.SliceData(b), len(b)), f.nc.SetReadDeadline(time.Time{})
 }
 
-// grow makes room for more of a large frame, and for all of it at once up to two megabytes.
+// grow makes room for more bytes of a large frame. A frame of up to 2 MiB gets all its room at once.
 func (f *Reader) grow() error {
 	if f.large != nil {
 		return f.extend(f.large)
@@ -193,8 +194,8 @@ func (f *Reader) Release() {
 	f.readBuffer.release()
 }
 
-// uncleared returns uncleared memory for n bytes. Clearing costs as much as filling it, and a
-// strings.Builder avoids that.
+// uncleared returns memory for n bytes by a strings.Builder, which does not clear it. Clearing would
+// cost as much as filling it.
 func uncleared(n int) []byte {
 	var b strings.Builder
 	b.Grow(n)

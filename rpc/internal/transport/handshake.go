@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-const (
-	HandshakePatience = 5 * time.Second // of waiting for the peer; the wait for a turn does not count
-)
+// HandshakePatience is how long a server's handshake waits for its peer in all. The wait for a turn
+// does not count.
+const HandshakePatience = 5 * time.Second
 
 var (
 	// ErrLongHandshake: the peer has sent more than Room.
-	ErrLongHandshake = errors.New("the other end sends too much before the handshake is over")
+	ErrLongHandshake = errors.New("the other end has sent too many bytes before the end of the TLS handshake")
 	// ErrSlowHandshake: the peer has used up Left.
-	ErrSlowHandshake = fmt.Errorf("the other end has kept the handshake waiting for %v", HandshakePatience)
+	ErrSlowHandshake = fmt.Errorf("the other end has kept the TLS handshake waiting for %v or more", HandshakePatience)
 )
 
 // Handshake bounds a TLS handshake. It holds a turn while crypto/tls computes and gives it back
@@ -24,12 +24,12 @@ var (
 type Handshake struct {
 	Conn  net.Conn
 	First []byte        // bytes that came before TLS was known
-	Room  int           // bytes that the peer may still send
+	Room  int           // bytes that the peer may send in all
 	Left  time.Duration // time that the handshake may still wait for the peer
 
 	Turns *Turns          // nil: unbounded, like a client's own handshakes
 	From  netip.Addr      // the peer's address, for Turns
-	Done  <-chan struct{} // closed with the connection, for Turns
+	Done  <-chan struct{} // closed with the connection; ends the wait for a turn
 
 	came int  // bytes that the peer has sent
 	held bool // holds a turn

@@ -25,8 +25,8 @@ const idleAfter = 5 * time.Second // without use
 
 var idleKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: time.Second, Count: 3}
 
-// IdleKeepalive sets how often the kernel probes a connection. One goroutine uses
-// it.
+// IdleKeepalive makes the kernel probe a connection less often while it is idle.
+// One goroutine uses it.
 type IdleKeepalive struct {
 	set  func(net.KeepAliveConfig) error // nil: the connection has no keepalives
 	used time.Duration                   // when use was last seen
@@ -42,18 +42,18 @@ func NewIdleKeepalive(nc net.Conn, now time.Duration) IdleKeepalive {
 	return r
 }
 
-// Update changes the interval when the connection becomes idle, or is used again.
+// Update changes the interval when the connection has become idle, or is used again.
 func (r *IdleKeepalive) Update(now time.Duration, inUse bool) {
 	if inUse {
 		r.used = now
 	}
-	deep := now-r.used >= idleAfter
-	if deep == r.idle || r.set == nil {
+	idle := now-r.used >= idleAfter
+	if idle == r.idle || r.set == nil {
 		return
 	}
-	r.idle = deep
+	r.idle = idle
 	how := clientKeepAlive
-	if deep {
+	if idle {
 		how = idleKeepAlive
 	}
 	_ = r.set(how) // a connection that refuses is ending

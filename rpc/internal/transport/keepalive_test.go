@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestRest: an unused connection gets fewer keepalives, and frequent ones as soon as it is used.
-func TestRest(t *testing.T) {
+// TestIdleKeepalive: an unused connection gets fewer keepalives, and frequent ones once it is used.
+func TestIdleKeepalive(t *testing.T) {
 	var idle []time.Duration
 	r := IdleKeepalive{set: func(c net.KeepAliveConfig) error { idle = append(idle, c.Idle); return nil }}
 	for ms := range 30_000 {
@@ -27,8 +27,8 @@ func TestRest(t *testing.T) {
 	}
 }
 
-// TestRestOfTLS: the option is set on the TCP connection below TLS.
-func TestRestOfTLS(t *testing.T) {
+// TestIdleKeepaliveOfTLS: the option is set on the TCP connection below TLS.
+func TestIdleKeepaliveOfTLS(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

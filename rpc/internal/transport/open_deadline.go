@@ -10,9 +10,9 @@ import (
 // and the first answer take three.
 const openTrips = 6
 
-// deadlineContext bounds the time until a connection stands. When the TCP handshake alone took a
-// good part of the limit, the rest gets time in proportion. A frozen process does not gain by that,
-// because its kernel connects at once.
+// deadlineContext bounds the time until a connection stands and its peer has answered. The limit
+// grows by openTrips times the duration of the TCP handshake, so that a slow network has time for the
+// rest. A frozen process gains nothing by that, because its kernel connects at once.
 type deadlineContext struct {
 	context.Context
 	done chan struct{}

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestOpening: an opening ends at its limit, later when TCP was slow, and at once with the
+// TestOpenDeadline: an opening ends at its limit, later when TCP was slow, and at once with the
 // surrounding context.
-func TestOpening(t *testing.T) {
+func TestOpenDeadline(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		do   func(ctx context.Context, cancel func())

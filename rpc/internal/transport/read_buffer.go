@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	LargeBuffer = 64 << 10 // borrowed while bytes are unread
-	smallBuffer = 4 << 10  // borrowed while the rest of a message is missing
+	LargeBuffer = 64 << 10 // bytes of the buffer that is borrowed while bytes are unread
+	smallBuffer = 4 << 10  // bytes of the one for the beginning of a message, while its rest is missing
 )
 
 var (
@@ -20,8 +20,8 @@ var (
 )
 
 // readBuffer holds received bytes that are not in a message yet. It borrows a buffer when bytes
-// come and gives it back when all are used, so a silent connection holds none. One goroutine uses
-// it.
+// come, and gives it back when all of them are used, so a silent connection holds none. One
+// goroutine at a time uses it.
 type readBuffer struct {
 	nc   net.Conn
 	raw  syscall.RawConn       // of a socket that reports readable bytes; else nil
@@ -87,7 +87,7 @@ func (f *readBuffer) fill() (err error) {
 	return orNoProgress(err)
 }
 
-// more reads the kernel's bytes without waiting. It reports whether there were any.
+// more reads the bytes that the kernel has, without waiting. It reports whether there were any.
 func (f *readBuffer) more() (bool, error) {
 	if f.raw == nil {
 		return false, nil

@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// useSocket makes a socket wait without a buffer. It takes one only when the kernel may have bytes.
+// useSocket makes the readBuffer of a socket wait for bytes without a buffer. It borrows one only
+// when the kernel may have bytes.
 func (f *readBuffer) useSocket() {
 	if raw := socketOf(f.nc); raw != nil {
 		f.raw, f.once = raw, f.readSocket
@@ -14,7 +15,7 @@ func (f *readBuffer) useSocket() {
 	}
 }
 
-// readSocket reads the kernel's bytes. It reports false when there are none.
+// readSocket reads the bytes that the kernel has. It reports false when the caller must wait for some.
 func (f *readBuffer) readSocket(fd uintptr) bool {
 	b := f.room()
 	for {

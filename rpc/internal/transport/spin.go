@@ -11,7 +11,7 @@ const (
 	spinShort = 150 * time.Microsecond // a wait that spinning may shorten
 	spinBytes = 8 << 10                // of the last read: after more, other goroutines have work
 	spinTrust = 16                     // highest score: short waits minus the cost of failed spins
-	spinCost  = 8                      // of a failed spin, in short waits
+	spinCost  = 8                      // by so much a failed spin lowers the score
 	spinTry   = 256                    // one wait in so many spins although sleeping is quicker
 )
 
@@ -34,7 +34,7 @@ type spin struct {
 	last  int       // bytes of the last read
 
 	trust       int           // the score, -spinCost to spinTrust; spins above 0
-	waits       uint          // with trust
+	waits       uint          // waits for which spinning was considered, for spinTry
 	slept, spun time.Duration // averages of short waits asleep, and of successful spins
 }
 

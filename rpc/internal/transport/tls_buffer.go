@@ -7,8 +7,8 @@ import (
 )
 
 // TLSBuffer is the connection below a TLS connection. Once a Writer is attached, sealed records
-// gather in memory and leave like other frames: many in one write. No caller waits for a slow peer,
-// and no record is left half written, which would end the connection.
+// gather in memory, and the Writer writes many of them at once. So no caller waits for a slow peer,
+// and no deadline cuts a record in half, which would end the connection.
 type TLSBuffer struct {
 	net.Conn
 	Handshake *Handshake // nil: it is over, or unbounded
@@ -38,7 +38,7 @@ func (c *TLSBuffer) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Write takes a sealed record.
+// Write is called by crypto/tls with a sealed record.
 func (c *TLSBuffer) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	out, own := c.writer, c.sealing
@@ -54,7 +54,7 @@ func (c *TLSBuffer) Write(p []byte) (int, error) {
 		return c.Handshake.write(p)
 	case out == nil:
 		return c.Conn.Write(p)
-	case !own: // TLS sends a record of its own: new keys, or the end
+	case !own: // TLS sends a record of its own: new keys, or the alert that ends the connection
 		if !out.queueTLS() && out.pending.Load() == 0 {
 			c.writeAlert(p)
 		}
@@ -76,8 +76,8 @@ func (c *TLSBuffer) writeAlert(p []byte) {
 	}
 }
 
-// seal returns plain sealed, together with records of TLS itself; nil is nothing. Only the Writer
-// calls it.
+// seal encrypts plain, if there is any, and returns the sealed records with those that TLS itself has
+// written; nil: there are none. Only the Writer calls it.
 func (c *TLSBuffer) seal(t net.Conn, plain *[]byte) (sealed *[]byte, err error) {
 	c.mu.Lock()
 	c.sealing = true

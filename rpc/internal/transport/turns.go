@@ -12,8 +12,8 @@ import (
 type Turns struct {
 	mu      sync.Mutex
 	free    int
-	waiting map[netip.Addr]*linked.Element // of order
-	order   linked.List                    // of *turnLine; the next one first
+	waiting map[netip.Addr]*linked.Element // elements of order
+	order   linked.List                    // of *addressQueue; the next one first
 }
 
 // NewTurns makes n turns.
@@ -55,7 +55,7 @@ func (t *Turns) acquire(addr netip.Addr, done <-chan struct{}) bool {
 	return false
 }
 
-// release passes a turn on.
+// release passes the caller's turn to the next address, or makes it free.
 func (t *Turns) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -81,7 +81,7 @@ func (t *Turns) drop(e *linked.Element, i int) {
 	}
 }
 
-// cancel takes back a ticket that was not called. It reports false when it was.
+// cancel takes back a ticket. It reports false when the ticket has got its turn already.
 func (t *Turns) cancel(addr netip.Addr, ticket chan struct{}) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

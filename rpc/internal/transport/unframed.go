@@ -28,13 +28,13 @@ func (f *Reader) Message(compact bool) (string, error) {
 	return unsafe.String(unsafe.SliceData(s.read), len(s.read)), nil
 }
 
-// stream walks through a message without a length. It keeps the bytes and examines no more than
-// necessary.
+// stream walks through a message that has no length, to find its end. It keeps the bytes, and
+// examines only sizes and types.
 type stream struct {
 	f       *Reader
 	read    []byte
 	limit   int
-	counted int // of read, counted in the budget
+	counted int // bytes of read that the budget counts
 	compact bool
 }
 
@@ -80,7 +80,7 @@ func (s *stream) grow(n int) error {
 	return nil
 }
 
-// release subtracts the message from the budget: the call that runs it counts it anew.
+// release subtracts the message from the budget, because its call then counts it (Weight).
 func (s *stream) release() { s.f.budget.Add(-int64(s.counted)) }
 
 func (s *stream) message() error {
@@ -157,8 +157,8 @@ func (s *stream) pass(n int) error {
 	return err
 }
 
-// none stands for the second type of a list or set; no type on the wire has the
-// value.
+// none is the second type of a list or set, which have only one. No type on the
+// wire has this value.
 const none = 0x100
 
 // passAll walks through n elements of so many bytes each.
@@ -265,8 +265,8 @@ func (s *stream) values(first thrift.TType, second int, depth int) error {
 	return err
 }
 
-// compactValue walks through a value of the compact protocol in a container, or in a field unless
-// it is a bool.
+// compactValue walks through a value of the compact protocol, except for a bool in a field, which has
+// no bytes of its own.
 func (s *stream) compactValue(t byte, depth int) error {
 	if depth == 0 {
 		return errTooDeep

@@ -15,28 +15,29 @@ import (
 // calls come.
 const FlushAt = 64 << 10
 
-// FlushEarly reports whether a reader that has taken so many messages of a batch flushes its queued
-// replies, so that the other end can start on them.
+// FlushEarly reports whether a reader flushes its queued replies before the end of a batch, so that
+// the other end can start on them. batch is the size of recent batches, and taken counts the
+// messages of the present one.
 func FlushEarly(batch, taken int) bool { return batch <= manyCallers/2 && taken%flushFrames == 0 }
 
 const (
 	keepBuffer = 1 << 20 // larger write buffers are not kept
-	// DirectSize: a message from this size on is written without being copied.
-	DirectSize    = 32 << 10             // messages from this size on are written without a copy if possible
-	writePatience = 5 * time.Millisecond // of a caller with a write, before a goroutine takes over
-	writePiece    = 256 << 10            // must get through within writeStuck
-	writeStuck    = 10 * time.Second     // no progress for this long: the peer does not read
-	flushBytes    = 32 << 10             // bytes that make a write worth while
-	flushFrames   = 4                    // frames (or a quarter of the callers) that make a write worth while
-	manyCallers   = 32                   // from this many callers on only flushBytes count: both sides are busy
-	writeRounds   = 16                   // that a caller writes for other callers
-	highWater     = 256 << 10            // bytes waiting from which a server stops reading more calls
+	// DirectSize is the size from which a message is written without a copy if possible.
+	DirectSize    = 32 << 10
+	writePatience = 5 * time.Millisecond // longest wait of a caller; then a goroutine takes its write over
+	writePiece    = 256 << 10            // bytes of one write of that goroutine
+	writeStuck    = 10 * time.Second     // the peer does not read if such a write takes longer
+	flushBytes    = 32 << 10             // with so many queued bytes a caller writes without waiting for more
+	flushFrames   = 4                    // the same for frames; or with a quarter of the callers, if more
+	manyCallers   = 32                   // with more callers only flushBytes counts, because both sides are busy
+	writeRounds   = 16                   // a caller writes the queue at most so often; then a goroutine does
+	highWater     = 256 << 10            // when so many bytes wait, a server stops reading more calls
 )
 
 var (
 	// ErrWriteQueue: the queue exceeds its limit.
-	ErrWriteQueue = errors.New("write queue is full: the peer does not read")
-	errClosed     = errors.New("connection is closed")
+	ErrWriteQueue = errors.New("too many bytes wait to be written: the peer reads too slowly, or not at all")
+	errClosed     = errors.New("the connection is closed")
 )
 
 var writeBuffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -50,7 +51,7 @@ type Writer struct {
 	nc     net.Conn
 	wire   net.Conn          // below TLS; else nc
 	tls    *TLSBuffer        // nil: plain
-	try    *tryWriter        // nil: the connection has no non-blocking write
+	try    *tryWriter        // nil: the connection can't write without waiting
 	limit  int               // bytes that may wait
 	budget *ByteBudget       // shared by the writers of a server; nil: a client's
 	spawn  func(func()) bool // starts a goroutine that the connection's owner joins
@@ -60,7 +61,7 @@ type Writer struct {
 
 	mu        sync.Mutex
 	queue     *[]byte // waiting; nil = none
-	open      bool    // the writing caller lets other callers add frames first
+	open      bool    // the writing caller waits for other callers to add frames first
 	frames    int     // in the queue
 	writing   bool
 	waiters   []chan struct{} // callers that wait to write a large frame
@@ -95,9 +96,9 @@ func (w *Writer) Start() {
 	}
 }
 
-// Send queues a frame, given in two parts, and has it written. others is the number of other
-// callers that are likely to add frames now; Send lets a part of them do so first. With an error,
-// no byte of the frame is sent.
+// Send queues a frame, given in two parts, and has it written. others is the number of other callers
+// that are likely to send now: Send gives them a moment to add their frames to the same write. With
+// an error, no byte of the frame is sent.
 func (w *Writer) Send(head, body []byte, others int) error {
 	if len(body) >= DirectSize && w.tls == nil && w.try != nil {
 		if done, err := w.sendDirect(head, body); done {
@@ -132,7 +133,8 @@ func (w *Writer) Flush() {
 	}
 }
 
-// queueTLS has TLS's own records written. It reports false when the Writer has ended.
+// queueTLS has the records written that TLS itself has made. It reports false when the Writer has
+// ended.
 func (w *Writer) queueTLS() bool {
 	w.mu.Lock()
 	alive := w.err == nil
@@ -145,8 +147,8 @@ func (w *Writer) queueTLS() bool {
 	return alive
 }
 
-// add queues a frame. mine says that the caller must write. open says that it first lets other
-// callers add frames, one of which may make the queue worth writing.
+// add queues a frame. mine says that the caller must write the queue. open says that it must first
+// let other callers add frames, one of which may write the queue instead.
 func (w *Writer) add(head, body []byte, flush bool, others int) (mine, open bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -194,8 +196,8 @@ func (w *Writer) writeQueued() {
 	}
 }
 
-// writeOnce writes out if it can do so quickly. It reports false when another
-// goroutine goes on, or when the writer has failed.
+// writeOnce writes out if the peer takes it at once. It reports false when a
+// goroutine has taken the write over, or when the Writer has failed.
 func (w *Writer) writeOnce(out *[]byte) bool {
 	b, err := w.seal(out)
 	if err != nil {
@@ -267,7 +269,8 @@ func (w *Writer) handOff(rest []byte, counted int) {
 	}
 }
 
-// writeBlocking writes b in pieces, each of which may take long.
+// writeBlocking writes b in pieces, each of which may take writeStuck. It reports false when the
+// Writer has failed.
 func (w *Writer) writeBlocking(b []byte) bool {
 	for len(b) > 0 {
 		piece := b[:min(len(b), writePiece)]
@@ -282,8 +285,8 @@ func (w *Writer) writeBlocking(b []byte) bool {
 	return true
 }
 
-// next takes the queue. Without more the writing has ended; a nil buffer means that only TLS has
-// records.
+// next takes the queue. more is false when there is nothing to write. With more, a nil out means that
+// only TLS itself has records.
 func (w *Writer) next() (out *[]byte, more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
