@@ -8,12 +8,14 @@ func (r *Registry) Advice(err error) string {
 	switch sqlState(err) {
 	case "28P01":
 		return fmt.Sprintf(
-			"mend the password of user %s in database.url, or in the file that it names; calls go on without the database",
+			"mend the password of user %s in database.url, or in the file that it names; calls go on without the "+
+				"database",
 			user,
 		)
 	case "28000":
 		return fmt.Sprintf(
-			"let pg_hba.conf of %s admit user %s from this host, by the way (TLS or not) of database.url; calls go on without",
+			"let pg_hba.conf of %s admit user %s from this host, by the way (TLS or not) of database.url; calls go "+
+				"on without",
 			host,
 			user,
 		)
@@ -30,7 +32,8 @@ func (r *Registry) Advice(err error) string {
 			user,
 		)
 	case "":
-		return "see that the server runs, and that a firewall lets its port through;\ncalls go on without it, from the last known lists and the LAN"
+		return "see that the server runs, and that a firewall lets its port through;\n" +
+			"calls go on without it, from the last known lists and the LAN"
 	}
 	return "see what the server's log says of it; calls go on without it, from the last known lists and the LAN"
 }

@@ -27,7 +27,8 @@ func TestTablesStaySmallBesideALongTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer holder.Close(context.Background())
-	if _, err := holder.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id()"); err != nil {
+	if _, err := holder.Exec(t.Context(),
+		"BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id()"); err != nil {
 		t.Fatal(err)
 	}
 	for range 20 { // 4,000 heartbeats
@@ -40,7 +41,8 @@ func TestTablesStaySmallBesideALongTransaction(t *testing.T) {
 		func(s registry.Snapshot) bool { return one[int64](t, server.URL(db), size) < 16*8192 })
 	b.holds(3*time.Second, in)
 	t.Logf("%d bytes became %d", grown, one[int64](t, server.URL(db), size))
-	if n := one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_lease WHERE heartbeat > now() - interval '4 seconds'"); n != 1 {
+	if n := one[int](t, server.URL(db),
+		"SELECT count(*)::int FROM skerry_lease WHERE heartbeat > now() - interval '4 seconds'"); n != 1 {
 		t.Errorf("%d processes go on beating, want the one that offers something", n)
 	}
 }

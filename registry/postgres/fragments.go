@@ -63,7 +63,8 @@ var fragments = strings.NewReplacer(
 	// The pause between notifications, in microseconds: 100 for each process. Negative when the row
 	// is missing.
 	"{spacing}",
-	"coalesce((SELECT (extract(epoch FROM {gap}) * 1000000)::bigint FROM skerry_told t WHERE t.cluster = @cluster), -1)",
+	"coalesce((SELECT (extract(epoch FROM {gap}) * 1000000)::bigint FROM skerry_told t WHERE t.cluster = "+
+		"@cluster), -1)",
 
 	// t: the pause between notifications, and the time of the last one.
 	"{gap}",

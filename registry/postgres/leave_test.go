@@ -34,7 +34,8 @@ func TestLeavingCancelsNothing(t *testing.T) {
 		return one[bool](
 			t,
 			server.URL(db),
-			"SELECT count(*) > 0 FROM pg_locks l, pg_database d WHERE NOT l.granted AND d.oid = l.database AND d.datname = '"+db+"'",
+			"SELECT count(*) > 0 FROM pg_locks l, pg_database d WHERE NOT l.granted AND d.oid = l.database AND "+
+				"d.datname = '"+db+"'",
 		)
 	}, func() string { return "a statement that waits" })
 	_, before := cable.Count()

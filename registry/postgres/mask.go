@@ -181,7 +181,8 @@ func parseError(text string, cause error) error {
 	}
 	// A parser may show a part of a password with a character that should have been encoded.
 	for _, s := range secrets {
-		for _, part := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("/?#@:&=%[]' \\", r) }) {
+		for _, part := range strings.FieldsFunc(s,
+			func(r rune) bool { return strings.ContainsRune("/?#@:&=%[]' \\", r) }) {
 			if len(part) > 2 || len(part) == len(s) {
 				said = strings.ReplaceAll(said, part, masked)
 			}

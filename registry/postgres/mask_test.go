@@ -57,7 +57,10 @@ func good(url string) Config {
 // TestPasswordIsMasked: neither a masked connection string nor an error of parsing it holds the
 // password or a part of it.
 func TestPasswordIsMasked(t *testing.T) {
-	for _, secret := range []string{"hush-hush", "hush hush", "hush'hush", `hush\hush`, "hush/hush", "hush@hush", "hush?hush", "hush#hush", "hush=hush&hush", "hush:hush", "hüsh%hush"} {
+	for _, secret := range []string{
+		"hush-hush", "hush hush", "hush'hush", `hush\hush`, "hush/hush", "hush@hush", "hush?hush", "hush#hush",
+		"hush=hush&hush", "hush:hush", "hüsh%hush",
+	} {
 		all := forms(secret)
 		if !strings.ContainsAny(secret, " '\\=") {
 			for name, text := range raw(secret) {
@@ -90,18 +93,21 @@ func TestPasswordIsMasked(t *testing.T) {
 
 // TestMaskURLKeepsTheRest: other parts stay readable.
 func TestMaskURLKeepsTheRest(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                       "",
-		"postgres://db/site":     "postgres://db/site",
-		"postgres://app@db/site": "postgres://app@db/site",
-		"postgres://a:b@db/site": "postgres://a:xxxxx@db/site",
-		"postgres://a:@db/site":  "postgres://a:xxxxx@db/site",
-		"postgres://a:b@one,two/site?password=c&application_name=x@y":   "postgres://a:xxxxx@one,two/site?password=xxxxx&application_name=x@y",
-		"postgres://a@db/site?sslkey=/etc/k&passfile=/etc/p&sslmode=no": "postgres://a@db/site?sslkey=/etc/k&passfile=xxxxx&sslmode=no",
-		"host=db password=x user=app":                                   "host=db password=xxxxx user=app",
-		"host=db password = 'a b' user=app":                             "host=db password =xxxxx user=app",
-		`password=a\ b user='x y'`:                                      `password=xxxxx user='x y'`,
+	for _, c := range [][2]string{
+		{"", ""},
+		{"postgres://db/site", "postgres://db/site"},
+		{"postgres://app@db/site", "postgres://app@db/site"},
+		{"postgres://a:b@db/site", "postgres://a:xxxxx@db/site"},
+		{"postgres://a:@db/site", "postgres://a:xxxxx@db/site"},
+		{"postgres://a:b@one,two/site?password=c&application_name=x@y",
+			"postgres://a:xxxxx@one,two/site?password=xxxxx&application_name=x@y"},
+		{"postgres://a@db/site?sslkey=/etc/k&passfile=/etc/p&sslmode=no",
+			"postgres://a@db/site?sslkey=/etc/k&passfile=xxxxx&sslmode=no"},
+		{"host=db password=x user=app", "host=db password=xxxxx user=app"},
+		{"host=db password = 'a b' user=app", "host=db password =xxxxx user=app"},
+		{`password=a\ b user='x y'`, `password=xxxxx user='x y'`},
 	} {
+		text, want := c[0], c[1]
 		if got := maskedURL(text); got != want {
 			t.Errorf("MaskURL(%q) = %q, want %q", text, got, want)
 		}

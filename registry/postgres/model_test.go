@@ -260,7 +260,10 @@ func TestConfigIsChecked(t *testing.T) {
 
 // TestPatience: a small site detects a silent database soon, and a large one does not keep it busy.
 func TestPatience(t *testing.T) {
-	for processes, want := range map[int64]time.Duration{0: 5 * time.Second, 100: 5 * time.Second, 200: 10 * time.Second, 1000: 20 * time.Second, 100_000: 20 * time.Second} {
+	for processes, want := range map[int64]time.Duration{
+		0: 5 * time.Second, 100: 5 * time.Second, 200: 10 * time.Second, 1000: 20 * time.Second,
+		100_000: 20 * time.Second,
+	} {
 		if got := pingAfter(processes); got != want {
 			t.Errorf("%d processes: %v, want %v", processes, got, want)
 		}

@@ -38,7 +38,8 @@ func TestChangesAreToldTogether(t *testing.T) {
 		shown++
 		return len(s.Instances) == len(list)
 	})
-	if told := one[bool](t, server.URL(db), "SELECT t.rev = r.rev FROM skerry_told t JOIN skerry_revision r USING (cluster)"); !told {
+	if told := one[bool](t, server.URL(db),
+		"SELECT t.rev = r.rev FROM skerry_told t JOIN skerry_revision r USING (cluster)"); !told {
 		t.Error("something waits to be told still")
 	}
 	if shown > 2 {

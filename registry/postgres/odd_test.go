@@ -58,7 +58,8 @@ func insertOdd(t *testing.T, server *pgtest.Server, db string) {
 			column,
 		)
 	}
-	sql += `INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object('host', 'long', 'owner', 'odd/1/l',
+	sql +=
+		`INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object('host', 'long', 'owner', 'odd/1/l',
 		'tags', jsonb_build_object('t', repeat('x', 1000000))))).* FROM sane s;
 		INSERT INTO skerry_lease SELECT DISTINCT cluster, owner, now(), interval '1 hour' FROM skerry_instance ON CONFLICT DO NOTHING; COMMIT`
 	server.Exec(t, db, sql)

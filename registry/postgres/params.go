@@ -223,7 +223,8 @@ func (r *Registry) verify(ctx context.Context, conn *pgx.Conn) error {
 	user, database := pgx.Identifier{r.conn.User}.Sanitize(), pgx.Identifier{r.conn.Database}.Sanitize()
 	return fmt.Errorf("%w, search_path=%s, has no effect: the session has %s, so that the tables would be others; "+
 		"it is probably a pooler that does not pass it on: let an administrator of the database run "+
-		"ALTER ROLE %s IN DATABASE %s SET search_path = %s", ErrParameter, brief(want), brief(have), user, database, quoted(want))
+		"ALTER ROLE %s IN DATABASE %s SET search_path = %s", ErrParameter, brief(want), brief(have), user,
+		database, quoted(want))
 }
 
 // schemas returns the names in a search_path.

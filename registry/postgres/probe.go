@@ -77,7 +77,8 @@ func (p *Report) Problems() []Problem {
 	if p.Old {
 		return []Problem{
 			{"the tables are of an earlier skerry, which shares none with this one", "stop its processes, and let " +
-				"the administrator of the database run the SQL of `skerry schema --replace`: it drops the tables and makes new ones"},
+				"the administrator of the database run the SQL of `skerry schema --replace`: it drops the tables and " +
+				"makes new ones"},
 		}
 	}
 	if p.Schema == "" && p.SearchPath != "" {
@@ -109,7 +110,8 @@ func (p *Report) Problems() []Problem {
 		sql)
 	say(!missing && !p.CanRead, "user "+p.User+" may not read the tables", sql)
 	say(!missing && p.CanRead && !p.CanListen, "user "+p.User+
-		" may not read skerry_secret: changes are seen after 30 s, and the site's key is not known from here", grant(roleReader))
+		" may not read skerry_secret: changes are seen after 30 s, and the site's key is not known from here",
+		grant(roleReader))
 	say(!missing && p.CanRead && !p.CanWrite,
 		"user "+p.User+" may not write the tables: this process can find services and offer none", sql)
 	say(

@@ -76,7 +76,8 @@ func TestProbeFindsProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	if _, err := conn.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM skerry_lease"); err != nil {
+	if _, err := conn.Exec(t.Context(),
+		"BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM skerry_lease"); err != nil {
 		t.Fatal(err)
 	}
 	p := probe(t, server.URL(db))

@@ -117,7 +117,8 @@ type rightsError struct {
 // Error is the advice in one line; SQL has the text.
 func (e *rightsError) Error() string {
 	return fmt.Sprintf(
-		"%v; user %s lacks rights: let an administrator of the database run the SQL of `skerry schema --grant-%s %[2]s`",
+		"%v; user %s lacks rights: let an administrator of the database run the SQL of `skerry schema "+
+			"--grant-%s %[2]s`",
 		e.Err,
 		e.User,
 		e.Role,
@@ -146,7 +147,8 @@ func (r *Registry) explain(err error, need Role) error {
 		if !r.told { // once
 			r.told = true
 			r.log.Warn(
-				"the user lacks rights in the database; as soon as an administrator has given them, everything goes on by itself",
+				"the user lacks rights in the database; as soon as an administrator has given them, everything goes "+
+					"on by itself",
 				"user",
 				r.conn.User,
 				"err",
@@ -202,7 +204,8 @@ func (r *Registry) held(ctx context.Context, conn *pgx.Conn, err error, table st
 			return "a prepared transaction (see pg_prepared_xacts)", err
 		}
 		return fmt.Sprintf(
-			"process %d of the database (user %s, application %s); if it was forgotten: SELECT pg_terminate_backend(%[1]d)",
+			"process %d of the database (user %s, application %s); if it was forgotten: SELECT "+
+				"pg_terminate_backend(%[1]d)",
 			pid,
 			brief(user),
 			brief(application),

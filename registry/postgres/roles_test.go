@@ -55,7 +55,8 @@ func TestRoles(t *testing.T) {
 		}
 		nodes[role].until(5*time.Second, "a list", live)
 	}
-	operator, service, reader, viewer := nodes[postgres.Operator], nodes[postgres.Service], nodes[postgres.Reader], nodes[postgres.Viewer]
+	operator, service, reader, viewer := nodes[postgres.Operator], nodes[postgres.Service], nodes[postgres.Reader],
+		nodes[postgres.Viewer]
 	both := []registry.Instance{operator.instance(), service.instance()}
 	for _, role := range []postgres.Role{postgres.Operator, postgres.Service, postgres.Reader} {
 		nodes[role].sees(2*time.Second, both...)
@@ -346,8 +347,9 @@ func TestOneWriterOfRules(t *testing.T) {
 	}
 	defer stranger.Close(context.Background())
 	// 126905100694137 encodes "skerry": earlier versions locked it around the tables.
-	if _, err := stranger.Exec(t.Context(), "BEGIN; SELECT pg_advisory_lock(hashtextextended('skerry rules site', 0)), "+
-		"pg_advisory_lock(126905100694137); LOCK TABLE skerry_rule, skerry_head IN ACCESS SHARE MODE"); err != nil {
+	if _, err := stranger.Exec(t.Context(), "BEGIN; SELECT pg_advisory_lock(hashtextextended('skerry rules "+
+		"site', 0)), pg_advisory_lock(126905100694137); LOCK TABLE skerry_rule, skerry_head IN ACCESS "+
+		"SHARE MODE"); err != nil {
 		t.Fatal(err)
 	}
 	log := &rollout.Log{}

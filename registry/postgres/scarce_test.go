@@ -54,7 +54,9 @@ func TestFewConnections(t *testing.T) {
 // take turns. doctor names the limit.
 func TestConnectionLimits(t *testing.T) {
 	t.Parallel()
-	for name, limit := range map[string]string{"role": "ALTER ROLE %[1]s CONNECTION LIMIT 3", "database": "ALTER DATABASE %[2]s CONNECTION LIMIT 3"} {
+	for name, limit := range map[string]string{
+		"role": "ALTER ROLE %[1]s CONNECTION LIMIT 3", "database": "ALTER DATABASE %[2]s CONNECTION LIMIT 3",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := pgtest.Shared(t)

@@ -89,7 +89,8 @@ func TestTablesOfALaterVersion(t *testing.T) {
 	before := start(t, quick(t, server.URL(db), newOwner()))
 	list := []registry.Instance{before.offer()}
 	before.sees(2*time.Second, list...)
-	each(t, server, db, future(postgres.SchemaVersion+1, postgres.SchemaVersion)+`UPDATE skerry_cluster SET future = 'kept';
+	each(t, server, db, future(postgres.SchemaVersion+1, postgres.SchemaVersion)+
+		`UPDATE skerry_cluster SET future = 'kept';
 		UPDATE skerry_lease SET future = 'kept'; UPDATE skerry_told SET future = 'kept'`)
 	a, b := start(t, quick(t, server.URL(db), newOwner())), start(t, quick(t, server.URL(db), newOwner()))
 	list = append(list, a.offer())

@@ -188,8 +188,8 @@ func (s *session) learnSecret(ctx context.Context) error {
 		s.r.mu.Unlock()
 		if !said {
 			s.r.log.Warn(
-				"the user may not read skerry_secret: changes are seen by polling only, and the site's key is not known from here; "+
-					"a member of the site needs the rights of `skerry schema --grant-reader`",
+				"the user may not read skerry_secret: changes are seen by polling only, and the site's key is not "+
+					"known from here; a member of the site needs the rights of `skerry schema --grant-reader`",
 				"user",
 				s.r.conn.User,
 				"every",
@@ -233,7 +233,8 @@ func (r *Registry) Keys(ctx context.Context) ([]string, error) {
 	found, err := r.readSecret(ctx, conn)
 	if odd, ok := errors.AsType[*oddSecretError](err); ok {
 		return nil, fmt.Errorf("read the site's keys: the row of cluster %s in skerry_secret makes no sense: %w; "+
-			"let an operator delete the row: a running process writes it again with the keys that it knows", r.cfg.Cluster, odd)
+			"let an operator delete the row: a running process writes it again with the keys that it knows",
+			r.cfg.Cluster, odd)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the site's keys: %w", r.explainQuestion(err, roleReader))

@@ -44,7 +44,8 @@ func TestFirstProcessesAgree(t *testing.T) {
 			t.Errorf("keys %q and %q", got, first)
 		}
 	}
-	if n := one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_secret WHERE channel ~ '^skerry:[0-9a-f]{40}$'"); n != 1 {
+	if n := one[int](t, server.URL(db),
+		"SELECT count(*)::int FROM skerry_secret WHERE channel ~ '^skerry:[0-9a-f]{40}$'"); n != 1 {
 		t.Errorf("%d rows, want 1", n)
 	}
 }
@@ -179,8 +180,9 @@ func TestOddSecret(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
 	for _, set := range []string{
-		"channel = 'hush'", "channel = ''", "channel = repeat('hush', 1000)", "keys = ARRAY['hush' || E'\\n']", "keys = ARRAY['']", "keys = ARRAY[NULL]::text[]",
-		"keys = ARRAY['hush', 'hush']", "keys = ARRAY[repeat('hush', 100000)]", "keys = array_fill('hush'::text, ARRAY[100000])",
+		"channel = 'hush'", "channel = ''", "channel = repeat('hush', 1000)", "keys = ARRAY['hush' || E'\\n']",
+		"keys = ARRAY['']", "keys = ARRAY[NULL]::text[]", "keys = ARRAY['hush', 'hush']",
+		"keys = ARRAY[repeat('hush', 100000)]", "keys = array_fill('hush'::text, ARRAY[100000])",
 		"keys = ARRAY(SELECT 'hush' || i FROM generate_series(1, 17) i)",
 	} {
 		t.Run(fmt.Sprintf("%.40s", set), func(t *testing.T) {
@@ -222,7 +224,9 @@ func TestKeysAreChecked(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
 	r := open(t, quick(t, server.URL(server.CreateDB(t)), newOwner()))
-	for _, keys := range [][]string{nil, {""}, {"a", "a"}, {"a b"}, {strings.Repeat("k", 257)}, slices.Repeat([]string{"k"}, 17)} {
+	for _, keys := range [][]string{
+		nil, {""}, {"a", "a"}, {"a b"}, {strings.Repeat("k", 257)}, slices.Repeat([]string{"k"}, 17),
+	} {
 		if err := r.SetKeys(t.Context(), nil, keys); err == nil || strings.Contains(err.Error(), "kkkk") {
 			t.Errorf("%.40q: %v", keys, err)
 		}

@@ -68,7 +68,8 @@ var (
 	joinSQL = []string{
 		"INSERT INTO skerry_cluster (cluster) VALUES (@cluster) ON CONFLICT DO NOTHING",
 		"INSERT INTO skerry_revision (cluster) VALUES (@cluster) ON CONFLICT DO NOTHING",
-		"INSERT INTO skerry_told (cluster, rev) SELECT cluster, coalesce(rev, 0) FROM skerry_revision WHERE cluster = @cluster ON CONFLICT DO NOTHING",
+		"INSERT INTO skerry_told (cluster, rev) SELECT cluster, coalesce(rev, 0) FROM skerry_revision WHERE cluster " +
+			"= @cluster ON CONFLICT DO NOTHING",
 	}
 
 	// beatSQL renews the lease, takes the pulse when it is due (in one process of the cluster), and

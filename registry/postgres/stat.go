@@ -213,7 +213,8 @@ func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 	}
 	defer hangUp(ctx, conn)
 	args := r.args()
-	args["since"], args["service"], args["method"], args["by_peer"] = q.Since.Milliseconds(), q.Service, q.Method, q.ByPeer
+	args["since"], args["service"], args["method"], args["by_peer"] = q.Since.Milliseconds(), q.Service,
+		q.Method, q.ByPeer
 	var stats []Stat
 	rows, err := conn.Query(ctx, readStatSQL, args)
 	if err == nil {

@@ -19,7 +19,8 @@ func TestPauses(t *testing.T) {
 		t.Errorf("with intervals of two seconds up to %v, want half of what leases take to settle", last)
 	}
 	for processes, want := range map[int64][2]time.Duration{
-		0: {100 * time.Millisecond, 5 * time.Second}, 20: {100 * time.Millisecond, 5 * time.Second}, 300: {1500 * time.Millisecond, 5 * time.Second},
+		0: {100 * time.Millisecond, 5 * time.Second}, 20: {100 * time.Millisecond, 5 * time.Second},
+		300:  {1500 * time.Millisecond, 5 * time.Second},
 		1000: {5 * time.Second, 15 * time.Second}, 100_000: {5 * time.Second, 15 * time.Second},
 	} {
 		first, last := reconnectPauses(processes, settles)
@@ -49,7 +50,10 @@ func TestLimitGrows(t *testing.T) {
 	for i, want := range []struct {
 		limit time.Duration
 		conn  [2]string
-	}{{stmtTime, [2]string{"3s", "2800"}}, {2 * stmtTime, [2]string{"6s", "5800"}}, {4 * stmtTime, [2]string{"12s", "11800"}}, {4 * stmtTime, [2]string{"12s", "11800"}}} {
+	}{
+		{stmtTime, [2]string{"3s", "2800"}}, {2 * stmtTime, [2]string{"6s", "5800"}},
+		{4 * stmtTime, [2]string{"12s", "11800"}}, {4 * stmtTime, [2]string{"12s", "11800"}},
+	} {
 		if r.limit() != want.limit || timeouts() != want.conn {
 			t.Errorf("after %d: %v and %v, want %v", i, r.limit(), timeouts(), want)
 		}

@@ -89,7 +89,8 @@ func TestTablesDropped(t *testing.T) {
 		"DROP TABLE skerry_lease CASCADE",
 		"DROP TABLE skerry_instance CASCADE",
 		"DROP TABLE skerry_revision, skerry_cluster",
-		"DROP TABLE skerry_lease, skerry_instance, skerry_revision, skerry_cluster, skerry_schema, skerry_call_stat CASCADE",
+		"DROP TABLE skerry_lease, skerry_instance, skerry_revision, skerry_cluster, skerry_schema, " +
+			"skerry_call_stat CASCADE",
 	} {
 		t.Run(drop, func(t *testing.T) {
 			t.Parallel()
