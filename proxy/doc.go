@@ -34,9 +34,9 @@
 //
 // An upgrade fails no call. A second proxy with the same configuration binds a socket of its own beside the
 // first one's. When it knows the site's rules and what the program calls, it renames a link to it over the
-// socket's name, so that new connections reach the second proxy. When its services are listed it tells the first proxy. The first proxy leaves the lists, drains, and
-// hands over the content of its connections (rpc.Server.Handover). Words name their proxy: the second proxy
-// passes calls with the first one's words on to it.
+// socket's name, so that new connections reach the second proxy. When its services are listed it tells the first
+// proxy. The first proxy leaves the lists, drains, and hands over the content of its connections
+// (rpc.Server.Handover). Words name their proxy: the second proxy passes calls with the first one's words on to it.
 //
 // # Failure
 //
