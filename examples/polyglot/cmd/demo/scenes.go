@@ -74,8 +74,8 @@ var acts = []act{
 				promises: []promise{noRequestFails(), endsByItself()},
 			},
 			{
-				title: "a rolling restart of host a, then of host b: the proxy is asked to stop, then the programs; all " +
-					"are started again",
+				title: "a rolling restart of host a, then of host b: the proxy is asked to stop, then the " +
+					"programs; all are started again",
 				act:      rollingRestart("a", "b"),
 				lasts:    time.Second,
 				promises: []promise{noRequestFails()},

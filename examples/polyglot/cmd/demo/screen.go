@@ -85,7 +85,8 @@ func (s *screen) summary(results []result) bool {
 		}
 		requests, failed = requests+r.requests, failed+r.failed
 	}
-	fmt.Fprintf(&b, "  All in all: %d requests, %d failed; %d broke in a release without the helper.", requests, failed, broken)
+	fmt.Fprintf(&b, "  All in all: %d requests, %d failed; %d broke in a release without the helper.",
+		requests, failed, broken)
 	if kept {
 		b.WriteString(" Every promise was kept.\n")
 	} else {
