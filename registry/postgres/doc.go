@@ -7,13 +7,14 @@
 // for each registration. A removed registration stays for at least ten minutes, marked as gone.
 // skerry_revision numbers the changes of a cluster in the order of their commits. skerry_cluster holds
 // the time of the last write. skerry_call_stat holds statistics, skerry_rule and skerry_head the rule
-// log, skerry_policy the policy log, skerry_secret the site's keys. Clusters share no rows. [Schema] is the SQL of the tables.
+// log, skerry_policy the policy log, skerry_secret the site's keys. Clusters share no rows. [Schema] is
+// the SQL of the tables.
 //
 // A process has one connection for everything. One statement each 30 s renews the lease, reads what
-// has changed and compares the rule log and the secret, and another one compares the policy, whatever the number of services. Notifications
-// bring changes with their content. The reader reads the tables after a gap in the revisions, or when
-// the content was too long. It reads everything on a new connection, after a restore, and every minute
-// at a small site, every 15 minutes at a thousand processes.
+// has changed and compares the rule log and the secret, and another one compares the policy, whatever
+// the number of services. Notifications bring changes with their content. The reader reads the tables
+// after a gap in the revisions, or when the content was too long. It reads everything on a new
+// connection, after a restore, and every minute at a small site, every 15 minutes at a thousand processes.
 //
 // The statement that writes a single change notifies of it. skerry_told spaces notifications by 0.1 ms
 // for each process, because waking a listener costs the server half of that. A later notification then

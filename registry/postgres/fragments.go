@@ -63,8 +63,8 @@ var fragments = strings.NewReplacer(
 	// The pause between notifications, in microseconds: 100 for each process. Negative when the row
 	// is missing.
 	"{spacing}",
-	"coalesce((SELECT (extract(epoch FROM {gap}) * 1000000)::bigint FROM skerry_told t WHERE t.cluster = "+
-		"@cluster), -1)",
+	`coalesce((SELECT (extract(epoch FROM {gap}) * 1000000)::bigint FROM skerry_told t
+		WHERE t.cluster = @cluster), -1)`,
 
 	// t: the pause between notifications, and the time of the last one.
 	"{gap}",
@@ -74,7 +74,8 @@ var fragments = strings.NewReplacer(
 
 	// The newest entry of the rule log, or NULL.
 	"{newest}",
-	`(SELECT ARRAY[timeline, n] FROM skerry_rule WHERE cluster = @cluster AND {placed} ORDER BY timeline DESC, n DESC LIMIT 1)`,
+	`(SELECT ARRAY[timeline, n] FROM skerry_rule WHERE cluster = @cluster AND {placed}
+		ORDER BY timeline DESC, n DESC LIMIT 1)`,
 
 	// The place in the rule log is in range.
 	"{placed}",
@@ -163,10 +164,12 @@ var fragments = strings.NewReplacer(
 			AND i.changed > now() - @valid::bigint * interval '1 millisecond' AND i.changed < now() + {ahead}
 	), waning AS (
 		SELECT l.owner FROM skerry_lease l, head
-		WHERE l.cluster = @cluster AND NOT head.settled AND l.heartbeat > (SELECT at FROM past) - {valid} AND NOT {leased}
+		WHERE l.cluster = @cluster AND NOT head.settled
+			AND l.heartbeat > (SELECT at FROM past) - {valid} AND NOT {leased}
 		ORDER BY l.heartbeat DESC LIMIT 1000
 	), removed AS (
-		SELECT coalesce((SELECT g.rev FROM skerry_instance g WHERE g.cluster = @cluster AND g.gone > 0 AND g.rev <= {most}
+		SELECT coalesce((SELECT g.rev FROM skerry_instance g
+			WHERE g.cluster = @cluster AND g.gone > 0 AND g.rev <= {most}
 			ORDER BY g.rev DESC OFFSET 1000 LIMIT 1), 0) AS rev
 	)
 	SELECT head.*, d.j, d.lapsed FROM head LEFT JOIN LATERAL (
@@ -190,10 +193,11 @@ var fragments = strings.NewReplacer(
 	// database has to find that out.
 	"{row}",
 	`CASE WHEN {finite} AND {short} THEN
-		json_strip_nulls(json_build_object('s', i.service, 'v', nullif(i.version, ''), 'h', i.host, 'p', i.port, 'o', i.owner,
+		json_strip_nulls(json_build_object(
+		's', i.service, 'v', nullif(i.version, ''), 'h', i.host, 'p', i.port, 'o', i.owner,
 		'pr', nullif(i.protocol, ''), 'z', nullif(i.zone, ''), 'w', nullif(i.weight, 0), 'tls', nullif(i.tls, false),
-		'l', nullif(i.leaving, false),
-		't', nullif(coalesce(i.tags, '[]'), '{}'), 'g', nullif(coalesce(i.gone, -1), 0), 'a', (extract(epoch FROM now() - i.started) * 1000)::bigint,
+		'l', nullif(i.leaving, false), 't', nullif(coalesce(i.tags, '[]'), '{}'), 'g', nullif(coalesce(i.gone, -1), 0),
+		'a', (extract(epoch FROM now() - i.started) * 1000)::bigint,
 		'c', CASE WHEN i.gone > 0 THEN (extract(epoch FROM now() - i.changed) * 1000)::bigint END))
 	ELSE json_build_object('s', left(i.service, 80), 'h', left(i.host, 80), 'p', i.port, 'o', left(i.owner, 80), 'x',
 		CASE WHEN NOT {short} THEN 'its text is longer than any that skerry writes'
@@ -229,6 +233,10 @@ var fragments = strings.NewReplacer(
 	// telling, changed: notify the listeners, with the content when it fits.
 	"{notify}",
 	`pg_notify(@channel, CASE WHEN octet_length(n.full) < 7900 THEN n.full ELSE n.hint END)::text
-	FROM (SELECT json_build_object('c', @cluster::text, 'f', b.since, 'r', b.rev, 'i', coalesce((SELECT json_agg(x.j) FROM changed x), '[]'))::text AS full,
-		json_build_object('c', @cluster::text, 'r', b.rev, 'p', (5000 * extract(epoch FROM b.pause))::bigint)::text AS hint FROM telling b) n`,
+	FROM (SELECT
+		json_build_object('c', @cluster::text, 'f', b.since, 'r', b.rev,
+			'i', coalesce((SELECT json_agg(x.j) FROM changed x), '[]'))::text AS full,
+		json_build_object('c', @cluster::text, 'r', b.rev,
+			'p', (5000 * extract(epoch FROM b.pause))::bigint)::text AS hint
+		FROM telling b) n`,
 )

@@ -282,9 +282,8 @@ func TestChannelIsSecret(t *testing.T) {
 func FuzzNotifyPayload(f *testing.F) {
 	f.Add(`{"c":"site","r":5,"i":[{"s":"auth","h":"h","p":1,"o":"node/1/1","a":5,"t":{"k":"v"}}]}`)
 	f.Add(`{"c":"site","r":9223372036854775807}`)
-	f.Add(
-		`{"c":"site","r":1,"i":[{"s":"auth","h":"h","p":1,"o":"n/1/1","g":255,"c":-9223372036854775808,"a":9223372036854775807}]}`,
-	)
+	f.Add(`{"c":"site","r":1,"i":[{"s":"auth","h":"h","p":1,"o":"n/1/1","g":255,` +
+		`"c":-9223372036854775808,"a":9223372036854775807}]}`)
 	f.Add(`{"c":"site","r":6,"f":5,"i":[{"s":"auth","h":"h","p":1,"o":"node/1/1","t":{"rack":7}},7,null,{"x":"odd"}]}`)
 	f.Add(`{"c":"site","k":true,"g":true}`)
 	f.Fuzz(func(t *testing.T, payload string) {

@@ -44,24 +44,21 @@ func insertOdd(t *testing.T, server *pgtest.Server, db string) {
 	}
 	for i, columns := range oddInstances {
 		sql += fmt.Sprintf(
-			`INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object('host', 'odd%[1]d', 'owner', 'odd/1/%[1]d', 'rev', s.rev) || '%[2]s')).* FROM sane s;`,
-			i,
-			strings.ReplaceAll(columns, "'", "''"),
-		)
+			`INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object(
+			'host', 'odd%[1]d', 'owner', 'odd/1/%[1]d', 'rev', s.rev) || '%[2]s')).* FROM sane s;`,
+			i, strings.ReplaceAll(columns, "'", "''"))
 	}
 	// A megabyte in each column that has room for it.
 	for i, column := range []string{"zone", "protocol"} {
 		sql += fmt.Sprintf(
-			`INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object('host', 'long%d', 'owner', 'odd/1/l',
-			'%s', repeat('x', 1000000)))).* FROM sane s;`,
-			i,
-			column,
-		)
+			`INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object(
+			'host', 'long%d', 'owner', 'odd/1/l', '%s', repeat('x', 1000000)))).* FROM sane s;`, i, column)
 	}
-	sql +=
-		`INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object('host', 'long', 'owner', 'odd/1/l',
-		'tags', jsonb_build_object('t', repeat('x', 1000000))))).* FROM sane s;
-		INSERT INTO skerry_lease SELECT DISTINCT cluster, owner, now(), interval '1 hour' FROM skerry_instance ON CONFLICT DO NOTHING; COMMIT`
+	sql += `INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object(
+		'host', 'long', 'owner', 'odd/1/l', 'tags', jsonb_build_object('t', repeat('x', 1000000))))).* FROM sane s;
+		INSERT INTO skerry_lease SELECT DISTINCT cluster, owner, now(), interval '1 hour' FROM skerry_instance
+		ON CONFLICT DO NOTHING;
+		COMMIT`
 	server.Exec(t, db, sql)
 }
 
@@ -124,11 +121,9 @@ func TestOwnOddRow(t *testing.T) {
 		"weight = -5", "gone = 9"} {
 		server.Exec(t, db, "UPDATE skerry_instance SET "+set)
 		for deadline := time.Now().Add(10 * time.Second); ; {
-			sane := one[bool](
-				t,
-				server.URL(db),
-				`SELECT tags = '{}' AND isfinite(started) AND rev BETWEEN 1 AND 1::bigint << 60 AND weight = 0 AND gone = 0 FROM skerry_instance`,
-			)
+			sane := one[bool](t, server.URL(db),
+				`SELECT tags = '{}' AND isfinite(started) AND rev BETWEEN 1 AND 1::bigint << 60 AND weight = 0
+				AND gone = 0 FROM skerry_instance`)
 			if sane {
 				break
 			}
@@ -273,14 +268,19 @@ func TestOddRules(t *testing.T) {
 		"no bytes":  {`UPDATE skerry_rule SET record = '' WHERE n = 2`, true},
 		"too long": {`UPDATE skerry_rule SET record = convert_to(repeat(' ', 2000000), 'UTF8') WHERE n = 2`,
 			true},
-		"NULL":              {`ALTER TABLE skerry_rule ALTER record DROP NOT NULL; UPDATE skerry_rule SET record = NULL WHERE n = 2`, true},
-		"another's place":   {`UPDATE skerry_rule r SET record = o.record, hash = o.hash FROM skerry_rule o WHERE r.n = 2 AND o.n = 1`, true},
-		"another hash":      {`UPDATE skerry_rule SET hash = '\x01' WHERE n = 2`, true},
-		"a number negative": {`INSERT INTO skerry_rule SELECT cluster, 0, -5, hash, record FROM skerry_rule WHERE n = 1`, false},
-		"a number too high": {`INSERT INTO skerry_rule SELECT cluster, 0, 9223372036854775807, hash, record FROM skerry_rule WHERE n = 1`, false},
-		"timeline too high": {`INSERT INTO skerry_rule SELECT cluster, 9223372036854775807, 1, hash, record FROM skerry_rule WHERE n = 1`, false},
-		"head is lost":      {`DELETE FROM skerry_head`, false},
-		"head is odd":       {`UPDATE skerry_head SET timeline = 9223372036854775807, n = -1, hash = ''`, false},
+		"NULL": {`ALTER TABLE skerry_rule ALTER record DROP NOT NULL;
+			UPDATE skerry_rule SET record = NULL WHERE n = 2`, true},
+		"another's place": {`UPDATE skerry_rule r SET record = o.record, hash = o.hash FROM skerry_rule o
+			WHERE r.n = 2 AND o.n = 1`, true},
+		"another hash": {`UPDATE skerry_rule SET hash = '\x01' WHERE n = 2`, true},
+		"a number negative": {`INSERT INTO skerry_rule SELECT cluster, 0, -5, hash, record
+			FROM skerry_rule WHERE n = 1`, false},
+		"a number too high": {`INSERT INTO skerry_rule SELECT cluster, 0, 9223372036854775807, hash, record
+			FROM skerry_rule WHERE n = 1`, false},
+		"timeline too high": {`INSERT INTO skerry_rule SELECT cluster, 9223372036854775807, 1, hash, record
+			FROM skerry_rule WHERE n = 1`, false},
+		"head is lost": {`DELETE FROM skerry_head`, false},
+		"head is odd":  {`UPDATE skerry_head SET timeline = 9223372036854775807, n = -1, hash = ''`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -20,9 +20,11 @@ import (
 func insertOld(t *testing.T, server *pgtest.Server, db string, rows int) {
 	t.Helper()
 	server.Exec(t, db, fmt.Sprintf(`BEGIN;
-		INSERT INTO skerry_lease SELECT 'site', 'old' || n || '/1/1', now() - interval '1 hour', interval '6 seconds' FROM generate_series(1, %[1]d) n;
-		INSERT INTO skerry_instance SELECT 'site', 'auth', 'v1', '192.0.2.1', 1 + n %% 60000, 'old' || n || '/1/1', 'skerry', '', 0, false, '{}',
-			now() - interval '2 hours', (SELECT rev FROM skerry_revision), 0, now() - interval '2 hours' FROM generate_series(1, %[1]d) n;
+		INSERT INTO skerry_lease SELECT 'site', 'old' || n || '/1/1', now() - interval '1 hour', interval '6 seconds'
+			FROM generate_series(1, %[1]d) n;
+		INSERT INTO skerry_instance SELECT 'site', 'auth', 'v1', '192.0.2.1', 1 + n %% 60000, 'old' || n || '/1/1',
+			'skerry', '', 0, false, '{}', now() - interval '2 hours', (SELECT rev FROM skerry_revision), 0,
+			now() - interval '2 hours' FROM generate_series(1, %[1]d) n;
 		COMMIT; ANALYZE skerry_lease, skerry_instance`, rows))
 }
 
@@ -103,13 +105,10 @@ func TestRestoredBackup(t *testing.T) {
 	want := []registry.Instance{a.offer(), b.offer()}
 	reader := open()
 	reader.sees(10*time.Second, want...)
-	server.Exec(
-		t,
-		db,
-		`INSERT INTO skerry_lease SELECT 'site', 'old' || n || '/1/1', now(), interval '16 seconds' FROM generate_series(1, 10) n;
-		INSERT INTO skerry_instance SELECT 'site', 'auth', 'v1', '192.0.2.1', n, 'old' || n || '/1/1', 'skerry', '', 0, false, '{}',
-			now(), (SELECT rev FROM skerry_revision), 0, now() FROM generate_series(1, 10) n`,
-	)
+	server.Exec(t, db, `INSERT INTO skerry_lease SELECT 'site', 'old' || n || '/1/1', now(), interval '16 seconds'
+			FROM generate_series(1, 10) n;
+		INSERT INTO skerry_instance SELECT 'site', 'auth', 'v1', '192.0.2.1', n, 'old' || n || '/1/1', 'skerry', '', 0,
+			false, '{}', now(), (SELECT rev FROM skerry_revision), 0, now() FROM generate_series(1, 10) n`)
 	backup := server.Dump(t, db)
 	server.Exec(t, db,
 		"DELETE FROM skerry_instance WHERE owner LIKE 'old%'; DELETE FROM skerry_lease WHERE owner LIKE 'old%'")

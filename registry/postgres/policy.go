@@ -182,8 +182,8 @@ func (s *session) followPolicy(ctx context.Context) error {
 	case code == noRight, code == undefinedTable:
 		if !s.policyless {
 			s.policyless = true
-			s.r.log.Warn("the site's policy is not read from the database: other processes bring it; the tables' owner "+
-				"runs the SQL of `skerry schema`, and of `skerry schema --grant-…` for this user",
+			s.r.log.Warn("the site's policy is not read from the database: other processes bring it; the "+
+				"tables' owner runs the SQL of `skerry schema`, and of `skerry schema --grant-…` for this user",
 				"user", s.r.conn.User, "err", err)
 		}
 	case s.lost(err):

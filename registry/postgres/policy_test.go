@@ -56,7 +56,9 @@ func TestPolicyIsFollowed(t *testing.T) {
 				follower.to <- e
 			}
 		}
-		start(t, cfg).until(5*time.Second, "auth is listed", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
+		start(t, cfg).until(5*time.Second, "auth is listed", func(s registry.Snapshot) bool {
+			return len(s.Instances) == 1
+		})
 	}
 	if err := writer.Policies().Append(t.Context(), one); err != nil {
 		t.Fatal(err)
@@ -91,12 +93,19 @@ func TestOddPolicies(t *testing.T) {
 	if err := writer.Policies().Append(t.Context(), one); err != nil {
 		t.Fatal(err)
 	}
-	server.Exec(t, db, `INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, 7, 'x', 'rubbish' FROM skerry_policy;
-		INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, 9223372036854775807, hash, record FROM skerry_policy;
-		INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, -1, hash, record FROM skerry_policy WHERE n = 1;
-		INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, 8, hash, record FROM skerry_policy WHERE n = 1;
-		INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, 1, 'y', record FROM skerry_policy WHERE n = 8;
-		INSERT INTO skerry_policy (cluster, n, hash, record) SELECT cluster, 6, 'z', decode(repeat('00', 2000000), 'hex') FROM skerry_policy WHERE n = 8`)
+	server.Exec(t, db,
+		`INSERT INTO skerry_policy (cluster, n, hash, record)
+			SELECT cluster, 7, 'x', 'rubbish' FROM skerry_policy;
+		INSERT INTO skerry_policy (cluster, n, hash, record)
+			SELECT cluster, 9223372036854775807, hash, record FROM skerry_policy;
+		INSERT INTO skerry_policy (cluster, n, hash, record)
+			SELECT cluster, -1, hash, record FROM skerry_policy WHERE n = 1;
+		INSERT INTO skerry_policy (cluster, n, hash, record)
+			SELECT cluster, 8, hash, record FROM skerry_policy WHERE n = 1;
+		INSERT INTO skerry_policy (cluster, n, hash, record)
+			SELECT cluster, 1, 'y', record FROM skerry_policy WHERE n = 8;
+		INSERT INTO skerry_policy (cluster, n, hash, record)
+			SELECT cluster, 6, 'z', decode(repeat('00', 2000000), 'hex') FROM skerry_policy WHERE n = 8`)
 	got, err := writer.Policies().Entries(t.Context())
 	if err != nil || len(got) != 1 || got[0].Hash() != one.Hash() {
 		t.Errorf("entries %v, %v; want the one that skerry wrote", got, err)
@@ -118,14 +127,17 @@ func TestPolicyComesToOlderTables(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
-	server.Exec(t, db, postgres.Schema()+`DROP TABLE skerry_policy; DELETE FROM skerry_schema; INSERT INTO skerry_schema VALUES (5, 4);
+	server.Exec(t, db, postgres.Schema()+
+		`DROP TABLE skerry_policy; DELETE FROM skerry_schema; INSERT INTO skerry_schema VALUES (5, 4);
 		INSERT INTO skerry_rule (cluster, timeline, n, hash, record) VALUES ('other', 0, 1, 'x', 'kept')`)
 	cfg := quick(t, server.URL(db), newOwner())
 	n := start(t, cfg)
 	if err := n.Policies().Append(t.Context(), sealed(t, policylog.NewLog(cfg.Cluster), "policy: 1\n")); err != nil {
 		t.Fatal(err)
 	}
-	if got := one[string](t, server.URL(db), `SELECT max(version) || ' ' || (SELECT convert_from(record, 'UTF8') FROM skerry_rule) FROM skerry_schema`); got != "6 kept" {
+	got := one[string](t, server.URL(db),
+		`SELECT max(version) || ' ' || (SELECT convert_from(record, 'UTF8') FROM skerry_rule) FROM skerry_schema`)
+	if got != "6 kept" {
 		t.Errorf("version and rule: %s", got)
 	}
 }
@@ -141,7 +153,8 @@ func TestPolicyWithoutTheRight(t *testing.T) {
 	if err := writer.Policies().Append(t.Context(), entry); err != nil {
 		t.Fatal(err)
 	}
-	reader := server.CreateUser(t, db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s", "REVOKE SELECT ON skerry_policy FROM %s")
+	reader := server.CreateUser(t, db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s",
+		"REVOKE SELECT ON skerry_policy FROM %s")
 	cfg := quick(t, server.UserURL(db, reader), newOwner())
 	cfg.NewestPolicy = func() (uint64, string) { return 0, "" }
 	cfg.Policies = func([]policylog.Entry) { t.Error("a policy was read without the right") }
@@ -149,7 +162,8 @@ func TestPolicyWithoutTheRight(t *testing.T) {
 	follower := start(t, cfg)
 	follower.until(5*time.Second, "auth is listed", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
 	second := registry.Instance{Service: "auth", Version: "v9", Host: writer.owner.Host, Port: 9, Owner: writer.owner}
-	if err := writer.Register(t.Context(), writer.instance(), second); err != nil { // a session that had ended for the lack of the right would not see it at once
+	// A session that had ended for the lack of the right would not see it at once.
+	if err := writer.Register(t.Context(), writer.instance(), second); err != nil {
 		t.Fatal(err)
 	}
 	follower.until(5*time.Second, "both are listed", func(s registry.Snapshot) bool { return len(s.Instances) == 2 })

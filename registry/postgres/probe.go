@@ -158,10 +158,13 @@ func (p *Report) Problems() []Problem {
 }
 
 var probeSQL = statement(
-	`SELECT current_user, current_setting('server_version'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+	`SELECT current_user, current_setting('server_version'), pg_is_in_recovery(),
+	current_setting('transaction_read_only') = 'on',
 	ARRAY(SELECT t FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL), {old},
-	current_setting('search_path'), current_schema(), current_setting('server_encoding'), coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
-	(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type IS NULL), {connections},
+	current_setting('search_path'), current_schema(), current_setting('server_encoding'),
+	coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+	(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type IS NULL),
+	{connections},
 	coalesce({rolelimit}, 0), coalesce({roleused}, 0), coalesce({dblimit}, 0), {dbused}
 	FROM pg_roles u, pg_database d WHERE u.rolname = session_user AND d.datname = current_database()`,
 )

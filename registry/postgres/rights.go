@@ -176,11 +176,13 @@ func (r *Registry) explainQuestion(err error, need Role) error {
 // holdersSQL names the sessions that hold a lock on the rows of a table and wait for none
 // themselves. They made this session wait. pg_blocking_pids says the same only while a session
 // waits.
-const holdersSQL = `SELECT DISTINCT coalesce(l.pid, 0), coalesce(a.usename, ''), left(coalesce(a.application_name, ''), 100)
+const holdersSQL = `SELECT DISTINCT coalesce(l.pid, 0), coalesce(a.usename, ''),
+	left(coalesce(a.application_name, ''), 100)
 FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 	AND l.relation = to_regclass(@table::text) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
-	AND l.mode IN ('RowShareLock', 'RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+	AND l.mode IN ('RowShareLock', 'RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
+		'AccessExclusiveLock')
 	AND NOT EXISTS (SELECT FROM pg_locks w WHERE w.pid = l.pid AND NOT w.granted)
 ORDER BY 1 LIMIT 3`
 

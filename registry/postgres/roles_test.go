@@ -55,8 +55,8 @@ func TestRoles(t *testing.T) {
 		}
 		nodes[role].until(5*time.Second, "a list", live)
 	}
-	operator, service, reader, viewer := nodes[postgres.Operator], nodes[postgres.Service], nodes[postgres.Reader],
-		nodes[postgres.Viewer]
+	operator, service := nodes[postgres.Operator], nodes[postgres.Service]
+	reader, viewer := nodes[postgres.Reader], nodes[postgres.Viewer]
 	both := []registry.Instance{operator.instance(), service.instance()}
 	for _, role := range []postgres.Role{postgres.Operator, postgres.Service, postgres.Reader} {
 		nodes[role].sees(2*time.Second, both...)
@@ -319,8 +319,13 @@ func TestHintsAreBounded(t *testing.T) {
 	}
 	begun := time.Now()
 	server.Exec(t, db, `DO $$ DECLARE c text := (SELECT channel FROM skerry_secret); BEGIN
-		FOR i IN 1..2000 LOOP PERFORM pg_notify(c, json_build_object('c', 'site', CASE i % 3 WHEN 0 THEN 'g' WHEN 1 THEN 'k' ELSE 'x' END, true,
-			'r', 4611686018427387903 - i, 'n', i)::text); PERFORM pg_sleep(0.001); COMMIT; END LOOP; END $$`)
+		FOR i IN 1..2000 LOOP
+			PERFORM pg_notify(c, json_build_object('c', 'site',
+				CASE i % 3 WHEN 0 THEN 'g' WHEN 1 THEN 'k' ELSE 'x' END, true,
+				'r', 4611686018427387903 - i, 'n', i)::text);
+			PERFORM pg_sleep(0.001);
+			COMMIT;
+		END LOOP; END $$`)
 	a.holds(time.Second, a.instance())
 	for len(looked) > 0 {
 		<-looked

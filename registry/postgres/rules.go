@@ -29,8 +29,10 @@ const (
 )
 
 var (
-	rulesSinceSQL = `SELECT timeline, n, hash, CASE WHEN octet_length(record) <= @longest::int THEN record END, octet_length(record)
-		FROM skerry_rule WHERE cluster = @cluster AND (timeline, n) > (@timeline::bigint, @n::bigint) ORDER BY timeline, n LIMIT @page::int`
+	rulesSinceSQL = `SELECT timeline, n, hash,
+			CASE WHEN octet_length(record) <= @longest::int THEN record END, octet_length(record)
+		FROM skerry_rule WHERE cluster = @cluster AND (timeline, n) > (@timeline::bigint, @n::bigint)
+		ORDER BY timeline, n LIMIT @page::int`
 	newestRuleSQL = statement(
 		`SELECT timeline, n, hash, CASE WHEN octet_length(record) <= @longest::int THEN record END, octet_length(record)
 		FROM skerry_rule WHERE cluster = @cluster AND {placed} ORDER BY timeline DESC, n DESC LIMIT 1`,
@@ -39,10 +41,12 @@ var (
 	lockHeadSQL  = "SELECT FROM skerry_head WHERE cluster = @cluster FOR UPDATE"
 	writeHeadSQL = "UPDATE skerry_head SET timeline = @timeline, n = @n, hash = @hash WHERE cluster = @cluster"
 	dropRuleSQL  = "DELETE FROM skerry_rule WHERE cluster = @cluster AND timeline = @timeline AND n = @n"
-	writeRuleSQL = `INSERT INTO skerry_rule (cluster, timeline, n, hash, record) VALUES (@cluster, @timeline, @n, @hash, @record)`
+	writeRuleSQL = `INSERT INTO skerry_rule (cluster, timeline, n, hash, record)
+		VALUES (@cluster, @timeline, @n, @hash, @record)`
 	// Older versions ignore it: without a revision it looks like a notification that they have
 	// applied.
-	tellRuleSQL = `SELECT pg_notify(@channel, json_build_object('c', @cluster::text, 'g', true)::text) WHERE @channel::text <> ''`
+	tellRuleSQL = `SELECT pg_notify(@channel, json_build_object('c', @cluster::text, 'g', true)::text)
+		WHERE @channel::text <> ''`
 )
 
 // encodeEntry returns the record of an entry, and decodeEntry reads it. The other functions here

@@ -23,7 +23,8 @@ import (
 //go:embed testdata/schema-before-0.2.sql
 var oldTables string
 
-const oldRule = `INSERT INTO skerry_cluster (cluster) VALUES ('site'); INSERT INTO skerry_rule (cluster, timeline, n, previous, hash, entry) VALUES ('site', 0, 1, '', 'x', '{}');`
+const oldRule = `INSERT INTO skerry_cluster (cluster) VALUES ('site');
+	INSERT INTO skerry_rule (cluster, timeline, n, previous, hash, entry) VALUES ('site', 0, 1, '', 'x', '{}');`
 
 // TestOldTables: old tables are left alone, and one log line gives the steps that work.
 func TestOldTables(t *testing.T) {
@@ -32,7 +33,8 @@ func TestOldTables(t *testing.T) {
 	db := server.CreateDB(t)
 	server.Exec(t, db, oldTables)
 	server.Exec(t, db, oldRule)
-	const state = `SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE 'skerry_%' AND relkind = 'r') || ' ' || (SELECT max(version) FROM skerry_schema) || ' ' || (SELECT entry::text FROM skerry_rule)`
+	const state = `SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE 'skerry_%' AND relkind = 'r') || ' ' ||
+		(SELECT max(version) FROM skerry_schema) || ' ' || (SELECT entry::text FROM skerry_rule)`
 	before := one[string](t, server.URL(db), state)
 	log := &logged{}
 	cfg := quick(t, server.URL(db), newOwner())

@@ -42,10 +42,13 @@ func newChannel() string {
 
 const (
 	// Values longer than any that skerry writes are cut.
-	secretSQL = `SELECT xmin::text, coalesce(left(channel, 100), ''), coalesce((SELECT json_agg(left(u.k, 300) ORDER BY u.i)
-		FROM unnest(keys) WITH ORDINALITY u(k, i) WHERE u.i <= 20), '[]')::text FROM skerry_secret WHERE cluster = @cluster`
-	makeSecretSQL = `INSERT INTO skerry_secret (cluster, channel, keys) VALUES (@cluster, @new_channel, @keys) ON CONFLICT DO NOTHING`
-	setKeysSQL    = `UPDATE skerry_secret SET keys = @keys, changed = now(),
+	secretSQL = `SELECT xmin::text, coalesce(left(channel, 100), ''),
+			coalesce((SELECT json_agg(left(u.k, 300) ORDER BY u.i)
+				FROM unnest(keys) WITH ORDINALITY u(k, i) WHERE u.i <= 20), '[]')::text
+		FROM skerry_secret WHERE cluster = @cluster`
+	makeSecretSQL = `INSERT INTO skerry_secret (cluster, channel, keys) VALUES (@cluster, @new_channel, @keys)
+		ON CONFLICT DO NOTHING`
+	setKeysSQL = `UPDATE skerry_secret SET keys = @keys, changed = now(),
 		channel = CASE WHEN channel ~ '^skerry:[0-9a-f]{40}$' THEN channel ELSE @new_channel END
 		WHERE cluster = @cluster AND keys = @old RETURNING channel`
 	fillKeysSQL   = `UPDATE skerry_secret SET keys = @keys, changed = now() WHERE cluster = @cluster AND keys = '{}'`

@@ -68,8 +68,8 @@ var (
 	joinSQL = []string{
 		"INSERT INTO skerry_cluster (cluster) VALUES (@cluster) ON CONFLICT DO NOTHING",
 		"INSERT INTO skerry_revision (cluster) VALUES (@cluster) ON CONFLICT DO NOTHING",
-		"INSERT INTO skerry_told (cluster, rev) SELECT cluster, coalesce(rev, 0) FROM skerry_revision WHERE cluster " +
-			"= @cluster ON CONFLICT DO NOTHING",
+		"INSERT INTO skerry_told (cluster, rev) SELECT cluster, coalesce(rev, 0) FROM skerry_revision " +
+			"WHERE cluster = @cluster ON CONFLICT DO NOTHING",
 	}
 
 	// beatSQL renews the lease, takes the pulse when it is due (in one process of the cluster), and
@@ -89,8 +89,10 @@ var (
 	), head AS (
 		SELECT {now} AS now, coalesce(r.rev, 0) AS rev, coalesce(r.kept, 0) AS kept, {settled} AND {pulsing} AS settled,
 			true AS writable, {expiring} AS expiring, {spacing} AS spacing,
-			(SELECT count(*) FROM beat, skerry_lease l WHERE l.cluster = @cluster AND l.owner = @owner AND {leased}) AS leased,
-			(SELECT count(*) FROM skerry_instance i WHERE i.cluster = @cluster AND i.owner = @owner AND i.gone = 0 AND {sane}) AS mine,
+			(SELECT count(*) FROM beat, skerry_lease l
+				WHERE l.cluster = @cluster AND l.owner = @owner AND {leased}) AS leased,
+			(SELECT count(*) FROM skerry_instance i
+				WHERE i.cluster = @cluster AND i.owner = @owner AND i.gone = 0 AND {sane}) AS mine,
 			(SELECT count(*) FROM pulse) > 0 AS pulsed,
 			coalesce((SELECT clean FROM pulse), false) AS clean,
 			{newest} AS newest, {secret} AS secret, {free} AS free,
@@ -103,7 +105,8 @@ var (
 	readSQL = readings(`WITH head AS (
 		SELECT {now} AS now, coalesce(r.rev, 0) AS rev, coalesce(r.kept, 0) AS kept,
 			{settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
-			{writable} AS writable, {expiring} AS expiring, {spacing} AS spacing, 0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
+			{writable} AS writable, {expiring} AS expiring, {spacing} AS spacing,
+			0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
 			{newest} AS newest, {secret} AS secret, {free} AS free,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
@@ -119,25 +122,28 @@ var (
 		ON CONFLICT (cluster, owner) DO UPDATE SET heartbeat = now(), valid = excluded.valid RETURNING 1
 	), bump AS (
 		UPDATE skerry_revision SET rev = {next}, kept = {keep}
-		WHERE cluster = @cluster AND EXISTS (SELECT FROM intime) AND (SELECT count(*) FROM lease) >= 0 -- the lease first
+		WHERE cluster = @cluster AND EXISTS (SELECT FROM intime)
+			AND (SELECT count(*) FROM lease) >= 0 -- the lease first
 		RETURNING rev
 	), {telling}, put AS (
 		INSERT INTO skerry_instance AS i
-			(cluster, service, version, host, port, owner, protocol, zone, weight, tls, leaving, tags, started, rev, gone, changed)
-		SELECT @cluster, w.s, coalesce(w.v, ''), w.h, w.p, @owner, coalesce(w.pr, ''), coalesce(w.z, ''), coalesce(w.w, 0),
-			coalesce(w.tls, false), coalesce(w.l, false), coalesce(w.t, '{}'), now() - coalesce(w.a, 0) * interval '1 millisecond', b.rev, 0, now()
-		FROM bump b, json_to_recordset(@put::json)
-			AS w(s text, v text, h text, p integer, pr text, z text, w integer, tls boolean, l boolean, t jsonb, a bigint)
+			(cluster, service, version, host, port, owner, protocol, zone, weight, tls, leaving, tags,
+			started, rev, gone, changed)
+		SELECT @cluster, w.s, coalesce(w.v, ''), w.h, w.p, @owner, coalesce(w.pr, ''), coalesce(w.z, ''),
+			coalesce(w.w, 0), coalesce(w.tls, false), coalesce(w.l, false), coalesce(w.t, '{}'),
+			now() - coalesce(w.a, 0) * interval '1 millisecond', b.rev, 0, now()
+		FROM bump b, json_to_recordset(@put::json) AS w(s text, v text, h text, p integer, pr text, z text, w integer,
+			tls boolean, l boolean, t jsonb, a bigint)
 		ON CONFLICT (cluster, service, version, host, port, owner) DO UPDATE SET
-			protocol = excluded.protocol, zone = excluded.zone, weight = excluded.weight, tls = excluded.tls, tags = excluded.tags,
-				leaving = excluded.leaving,
+			protocol = excluded.protocol, zone = excluded.zone, weight = excluded.weight, tls = excluded.tls,
+			tags = excluded.tags, leaving = excluded.leaving,
 			started = excluded.started, rev = excluded.rev, gone = 0, changed = excluded.changed
 		RETURNING i.*
 	), dropped AS (
 		UPDATE skerry_instance i SET rev = b.rev, gone = 1, changed = now()
 		FROM bump b, json_to_recordset(@drop::json) AS d(s text, v text, h text, p integer)
-		WHERE i.cluster = @cluster AND i.service = d.s AND i.version = coalesce(d.v, '') AND i.host = d.h AND i.port = d.p
-			AND i.owner = @owner AND i.gone = 0
+		WHERE i.cluster = @cluster AND i.service = d.s AND i.version = coalesce(d.v, '')
+			AND i.host = d.h AND i.port = d.p AND i.owner = @owner AND i.gone = 0
 		RETURNING i.*
 	), changed AS (
 		SELECT {row} AS j FROM put i UNION ALL SELECT {row} FROM dropped i
@@ -146,7 +152,8 @@ var (
 
 	// mendSQL gives a new heartbeat to leases with an impossible one.
 	mendSQL = statement(`UPDATE skerry_lease l SET heartbeat = now() WHERE l.ctid = ANY (ARRAY(
-		SELECT l.ctid FROM skerry_lease l WHERE l.cluster = @cluster AND {misdated} LIMIT {batch} FOR UPDATE SKIP LOCKED))`)
+		SELECT l.ctid FROM skerry_lease l WHERE l.cluster = @cluster AND {misdated}
+		LIMIT {batch} FOR UPDATE SKIP LOCKED))`)
 
 	// expireSQL marks registrations of dead processes as gone, at most {batch}. It returns the
 	// numbers of instances and leases. A lease goes with the last of its instances. Rows that
@@ -160,13 +167,15 @@ var (
 		UPDATE skerry_revision SET rev = {next}, kept = {keep}
 		WHERE cluster = @cluster AND (SELECT count(*) FROM dead) > 0 RETURNING rev -- all leases first
 	), picked AS (
-		SELECT i.ctid AS row FROM skerry_instance i WHERE i.cluster = @cluster AND i.gone = 0 AND (SELECT count(*) FROM bump) > 0
+		SELECT i.ctid AS row FROM skerry_instance i
+		WHERE i.cluster = @cluster AND i.gone = 0 AND (SELECT count(*) FROM bump) > 0
 			AND i.owner = ANY (ARRAY(SELECT owner FROM dead)) LIMIT {batch} FOR UPDATE OF i SKIP LOCKED
 	), {telling}, expired AS (
 		UPDATE skerry_instance i SET rev = b.rev, gone = 2, changed = now()
 		FROM bump b WHERE i.ctid = ANY (ARRAY(SELECT row FROM picked)) RETURNING i.*
 	), remaining AS (
-		SELECT i.owner FROM skerry_instance i WHERE i.cluster = @cluster AND i.owner = ANY (ARRAY(SELECT owner FROM dead))
+		SELECT i.owner FROM skerry_instance i
+		WHERE i.cluster = @cluster AND i.owner = ANY (ARRAY(SELECT owner FROM dead))
 			AND i.gone = 0 AND i.ctid NOT IN (SELECT row FROM picked)
 	), ended AS (
 		DELETE FROM skerry_lease l WHERE l.cluster = @cluster AND l.owner = ANY (ARRAY(SELECT owner FROM dead))
@@ -180,29 +189,34 @@ var (
 	// notifySQL notifies of waiting changes when the pause is over. It returns the milliseconds
 	// until then, or NULL when none waits.
 	notifySQL = statement(`WITH waiting AS (
-		SELECT coalesce(t.rev, 0) AS since, r.rev, {toldat} + {gap} AS due FROM skerry_told t JOIN skerry_revision r USING (cluster)
-		WHERE t.cluster = @cluster AND @channel::text <> '' AND coalesce(t.rev, 0) < r.rev AND r.rev <= {most} FOR UPDATE OF t SKIP LOCKED
+		SELECT coalesce(t.rev, 0) AS since, r.rev, {toldat} + {gap} AS due
+		FROM skerry_told t JOIN skerry_revision r USING (cluster)
+		WHERE t.cluster = @cluster AND @channel::text <> '' AND coalesce(t.rev, 0) < r.rev AND r.rev <= {most}
+		FOR UPDATE OF t SKIP LOCKED
 	), changed AS (
 		SELECT {row} AS j FROM skerry_instance i, waiting w
-		WHERE i.cluster = @cluster AND i.rev > w.since AND i.rev <= w.rev AND NOT w.due > now() LIMIT 150 -- more than a notification may hold
+		WHERE i.cluster = @cluster AND i.rev > w.since AND i.rev <= w.rev AND NOT w.due > now()
+		LIMIT 150 -- more than a notification may hold
 	), telling AS (
 		UPDATE skerry_told t SET rev = w.rev, at = now() + 4 * {gap} * ((SELECT count(*) FROM changed) = 150)::int
 		FROM waiting w WHERE t.cluster = @cluster AND NOT w.due > now() RETURNING w.since, w.rev, {gap} AS pause
 	)
-	SELECT (SELECT ceil(extract(epoch FROM due - now()) * 1000)::bigint FROM waiting WHERE due > now()), (SELECT {notify})`)
+	SELECT (SELECT ceil(extract(epoch FROM due - now()) * 1000)::bigint FROM waiting WHERE due > now()),
+		(SELECT {notify})`)
 
 	// notifyPauseSQL fits the pause to the number of processes. Waking one costs the server about
 	// 50 µs, and it may spend half of its time on that.
 	notifyPauseSQL = statement(`UPDATE skerry_told t SET pause = p.pause
-		FROM (SELECT least(count(*), 100000) * interval '100 microseconds' AS pause FROM skerry_lease l WHERE l.cluster = @cluster AND {leased}) p,
-			skerry_cluster c
+		FROM (SELECT least(count(*), 100000) * interval '100 microseconds' AS pause FROM skerry_lease l
+			WHERE l.cluster = @cluster AND {leased}) p, skerry_cluster c
 		WHERE t.cluster = @cluster AND c.cluster = @cluster AND {settled} AND {pulsing}
 			AND (NOT p.pause BETWEEN {gap} * 0.8 AND {gap} * 1.2 OR {gap} IS DISTINCT FROM t.pause)`)
 
 	// bloatSQL names the often written tables that take several times the space of their rows.
 	// Heartbeats leave no index entries, and the server reuses their space at once, unless a
 	// snapshot in the database is older.
-	bloatSQL = `SELECT ARRAY(SELECT 'skerry_lease' WHERE pg_relation_size('skerry_lease') > 8192 * (32 + (SELECT count(*) FROM skerry_lease) / 10)
+	bloatSQL = `SELECT ARRAY(SELECT 'skerry_lease'
+			WHERE pg_relation_size('skerry_lease') > 8192 * (32 + (SELECT count(*) FROM skerry_lease) / 10)
 		UNION ALL SELECT t FROM unnest(ARRAY['skerry_cluster', 'skerry_revision', 'skerry_told']) t
 			WHERE pg_relation_size(t::regclass) > 8192 * 4)`
 
@@ -242,15 +256,17 @@ var (
 				SELECT cluster FROM skerry_revision WHERE cluster = @cluster FOR UPDATE
 			), old AS (
 				DELETE FROM skerry_instance i WHERE i.ctid = ANY (ARRAY(
-					SELECT i.ctid FROM skerry_instance i, lock WHERE i.cluster = lock.cluster AND i.gone > 0
-						AND i.changed < now() - greatest(interval '10 minutes', @valid::bigint * interval '4 milliseconds')
+					SELECT i.ctid FROM skerry_instance i, lock
+					WHERE i.cluster = lock.cluster AND i.gone > 0 AND i.changed <
+						now() - greatest(interval '10 minutes', @valid::bigint * interval '4 milliseconds')
 					LIMIT {batch} FOR UPDATE OF i SKIP LOCKED)) RETURNING i.rev
 			)
 			UPDATE skerry_revision r SET kept = greatest(r.kept, o.rev)
-			FROM (SELECT max(rev) AS rev FROM old WHERE rev <= {most}) o WHERE r.cluster = @cluster AND o.rev IS NOT NULL`),
+			FROM (SELECT max(rev) AS rev FROM old WHERE rev <= {most}) o
+			WHERE r.cluster = @cluster AND o.rev IS NOT NULL`),
 		statement(`DELETE FROM skerry_call_stat WHERE ctid = ANY (ARRAY(
-			SELECT ctid FROM skerry_call_stat
-			WHERE cluster = @cluster AND (to_at < now() - @keep::bigint * interval '1 millisecond' OR to_at = 'infinity')
+			SELECT ctid FROM skerry_call_stat WHERE cluster = @cluster
+				AND (to_at < now() - @keep::bigint * interval '1 millisecond' OR to_at = 'infinity')
 			LIMIT {batch}))`),
 	}
 )

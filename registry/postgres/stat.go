@@ -19,8 +19,10 @@ import (
 const statTime = 5 * time.Second
 
 // A row holds the length of its period, which ends when the row is written.
-const writeStatSQL = `INSERT INTO skerry_call_stat (cluster, owner, host, port, service, method, side, peer, from_at, to_at,
-	calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected, sum_ms, p50_ms, p99_ms, max_ms, version)
+const writeStatSQL = `INSERT INTO skerry_call_stat (
+	cluster, owner, host, port, service, method, side, peer, from_at, to_at,
+	calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected,
+	sum_ms, p50_ms, p99_ms, max_ms, version)
 SELECT @cluster, @owner, s.h, s.p, s.s, s.m, s.side, s.peer, now() - s.length * interval '1 millisecond', now(),
 	s.n, s.f, s.o[2], s.o[3], s.o[4], s.o[5], s.o[6], s.o[7], s.o[8], s.o[9], s.sum, s.p50, s.p99, s.max, s.version
 FROM json_to_recordset(@rows::json) AS s(h text, p integer, s text, m text, side text, peer text, length bigint,
@@ -177,24 +179,29 @@ type Stat struct {
 
 // saneStat holds for rows that skerry can have written. Their sums fit into the types that they are
 // read into. NaN is above every number.
-const saneStat = `(isfinite(from_at) AND isfinite(to_at) AND from_at > now() - interval '36500 days' AND to_at < now() + interval '36500 days'
-	AND octet_length(service) < 1000 AND octet_length(version) < 1000 AND octet_length(method) < 1000 AND octet_length(peer) < 1000
-	AND octet_length(owner) < 1000 AND octet_length(side) < 10
+const saneStat = `(isfinite(from_at) AND isfinite(to_at)
+	AND from_at > now() - interval '36500 days' AND to_at < now() + interval '36500 days'
+	AND octet_length(service) < 1000 AND octet_length(version) < 1000 AND octet_length(method) < 1000
+	AND octet_length(peer) < 1000 AND octet_length(owner) < 1000 AND octet_length(side) < 10
 	AND least(calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected) >= 0
-	AND greatest(calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected) <= 1000000000000
+	AND greatest(calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected)
+		<= 1000000000000
 	AND num_nulls(calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected) = 0
 	AND least(sum_ms, p50_ms, p99_ms, max_ms) >= 0 AND greatest(sum_ms, p50_ms, p99_ms, max_ms) <= 1e12
 	AND num_nulls(sum_ms, p50_ms, p99_ms, max_ms) = 0) IS TRUE`
 
 // oddStatSQL counts the rows that readStatSQL leaves out.
-const oddStatSQL = `SELECT count(*), coalesce(min(left(service, 80) || ' ' || left(method, 80)), '') FROM skerry_call_stat
+const oddStatSQL = `SELECT count(*), coalesce(min(left(service, 80) || ' ' || left(method, 80)), '')
+FROM skerry_call_stat
 WHERE cluster = @cluster AND to_at > now() - @since::bigint * interval '1 millisecond' AND NOT ` + saneStat
 
 const readStatSQL = `SELECT service, version, method, side, CASE WHEN @by_peer THEN peer ELSE '' END AS peer,
 	sum(calls)::bigint, sum(failures)::bigint,
-	ARRAY[sum(calls - app_error - timeout - canceled - refused - connect - broken - internal - rejected), sum(app_error), sum(timeout),
-		sum(canceled), sum(refused), sum(connect), sum(broken), sum(internal), sum(rejected)]::bigint[],
-	coalesce(sum(sum_ms) / nullif(sum(calls), 0), 0), coalesce(sum(p50_ms * calls) / nullif(sum(calls), 0), 0), max(p99_ms), max(max_ms),
+	ARRAY[sum(calls - app_error - timeout - canceled - refused - connect - broken - internal - rejected),
+		sum(app_error), sum(timeout), sum(canceled), sum(refused), sum(connect), sum(broken), sum(internal),
+		sum(rejected)]::bigint[],
+	coalesce(sum(sum_ms) / nullif(sum(calls), 0), 0), coalesce(sum(p50_ms * calls) / nullif(sum(calls), 0), 0),
+	max(p99_ms), max(max_ms),
 	count(DISTINCT owner), min(from_at), max(to_at)
 FROM skerry_call_stat
 WHERE cluster = @cluster AND to_at > now() - @since::bigint * interval '1 millisecond'
@@ -213,8 +220,10 @@ func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 	}
 	defer hangUp(ctx, conn)
 	args := r.args()
-	args["since"], args["service"], args["method"], args["by_peer"] = q.Since.Milliseconds(), q.Service,
-		q.Method, q.ByPeer
+	args["since"] = q.Since.Milliseconds()
+	args["service"] = q.Service
+	args["method"] = q.Method
+	args["by_peer"] = q.ByPeer
 	var stats []Stat
 	rows, err := conn.Query(ctx, readStatSQL, args)
 	if err == nil {

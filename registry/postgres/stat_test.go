@@ -169,9 +169,11 @@ func TestClean(t *testing.T) {
 	}
 	a.sees(time.Second, kept)
 	server.Exec(t, db, `UPDATE skerry_instance SET changed = now() - interval '1 hour';
-		INSERT INTO skerry_instance SELECT 'other', service, version, host, port, owner, protocol, zone, weight, tls, tags, started, rev, gone, changed FROM skerry_instance;
+		INSERT INTO skerry_instance SELECT 'other', service, version, host, port, owner, protocol, zone, weight, tls,
+			tags, started, rev, gone, changed FROM skerry_instance;
 		UPDATE skerry_call_stat SET to_at = now() - interval '8 days' WHERE method = 'm';
-		INSERT INTO skerry_instance SELECT cluster, service, version, 'orphan', port, 'dead/1/1', protocol, zone, weight, tls, tags, started, rev + 1, 0, changed
+		INSERT INTO skerry_instance SELECT cluster, service, version, 'orphan', port, 'dead/1/1', protocol, zone,
+			weight, tls, tags, started, rev + 1, 0, changed
 			FROM skerry_instance WHERE gone = 0 AND cluster = 'site';
 		UPDATE skerry_revision SET rev = rev + 1;
 		UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'`)
