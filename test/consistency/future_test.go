@@ -68,7 +68,8 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 		new: "type Saved struct {\n	Weather string `json:\"weather\"`\n"},
 	{file: "internal/rollout/trust.go", old: "type Undertaking struct {\n",
 		new: "type Undertaking struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "internal/membership/membership.go", old: `tags := map[string]string{`, new: `tags := map[string]string{"weather": "fine", `},
+	{file: "internal/membership/membership.go", old: `tags := map[string]string{`,
+		new: `tags := map[string]string{"weather": "fine", `},
 
 	// An operator can be made to break the rule that every process is asked first.
 	{file: "internal/rollout/operator/controller.go", old: `	if len(e.Needs) == 0 {`,
