@@ -125,7 +125,8 @@ ALTER TABLE skerry_head ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT '
 ALTER TABLE skerry_secret ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 INSERT INTO skerry_schema (version, needs) VALUES (7, 4) ON CONFLICT DO NOTHING;`},
 	{file: "registry/postgres/rules.go",
-		old: `(cluster, timeline, n, hash, record) VALUES (@cluster, @timeline, @n, @hash, @record)`,
+		old: `(cluster, timeline, n, hash, record)
+		VALUES (@cluster, @timeline, @n, @hash, @record)`,
 		new: `(cluster, timeline, n, hash, record, weather)
 			VALUES (@cluster, @timeline, @n, @hash, @record, 'foggy')`},
 	{file: "registry/postgres/rules.go", old: `'g', true)::text)`, new: `'g', true, 'weather', 'fine')::text)`},
