@@ -39,6 +39,7 @@ var floors = map[string]struct {
 	"internal/sitetls":      {1, nil},
 	"internal/tlsfile":      {1, []string{"internal/statedir"}},
 
+	"internal/webpath":             {0, nil},
 	"internal/wire":                {0, nil}, // generated from internal/wire/skerry.thrift
 	"health":                       {1, []string{"internal/run"}},
 	"health/statlog":               {2, []string{"health", "internal/quote", "internal/run", "internal/statedir"}},
@@ -72,8 +73,8 @@ var floors = map[string]struct {
 		"registry"}},
 	"health/prom": {2, []string{"health"}},
 	"discovery":   {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
-	"config": {3, []string{"internal/heap", "internal/mask", "internal/quote",
-		"internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile",
+	"config": {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey",
+		"internal/statedir", "internal/suggest", "internal/tlsfile", "internal/webpath", "internal/yamlfile",
 		"registry", "registry/postgres"}},
 	"": {5, []string{"broadcast", "config", "discovery", "health", "health/statlog", "internal/heap",
 		"internal/membership", "internal/reach", "internal/refusal", "internal/rollout",
@@ -84,7 +85,8 @@ var floors = map[string]struct {
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
-		"internal/rollout/participant", "internal/run", "internal/tracecontext", "registry", "rpc"}},
+		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "registry",
+		"rpc"}},
 
 	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/listing",
 		"internal/reach", "internal/refusal", "internal/rollout", "internal/rollout/participant",

@@ -29,10 +29,7 @@ func (c Config) WithDefaults() Config {
 	}
 	c.Services = services
 	c.Consumers = c.withDefaultConsumers()
-	c.Gateway.Routes = slices.Clone(c.Gateway.Routes)
-	for i := range c.Gateway.Routes {
-		fillDefaults(reflect.ValueOf(&c.Gateway.Routes[i]).Elem())
-	}
+	c.Gateway = c.Gateway.WithDefaults()
 	c.Proxy = c.Proxy.withDefaults()
 	c.Site = c.Site.withDefaults()
 	if c.StateDir == "" {

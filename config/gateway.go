@@ -3,8 +3,13 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"path"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/skerry/skerry/internal/webpath"
 )
 
 // Gateway configures `skerry gateway`; see package gateway. Other processes have no routes.
@@ -76,6 +81,23 @@ func (g Gateway) Trusted() ([]netip.Prefix, error) {
 	return all, nil
 }
 
+// WithDefaults returns the section with all defaults filled in.
+func (g Gateway) WithDefaults() Gateway {
+	fillDefaults(reflect.ValueOf(&g).Elem())
+	g.Routes = slices.Clone(g.Routes)
+	for i := range g.Routes {
+		fillDefaults(reflect.ValueOf(&g.Routes[i]).Elem())
+	}
+	return g
+}
+
+// Validate reports all errors of the section as one [*Error]. Their keys begin with "gateway.".
+func (g Gateway) Validate() error {
+	p := &problems{}
+	g.WithDefaults().check(p)
+	return p.err()
+}
+
 func (g Gateway) check(p *problems) {
 	checkHostPort(p, "gateway.listen", g.Listen, true)
 	inRange(p, "gateway.max_header", g.MaxHeader, 4096, 1<<20)
@@ -85,27 +107,77 @@ func (g Gateway) check(p *problems) {
 	if _, err := g.Trusted(); err != nil {
 		p.at("gateway.trusted_proxies", "%v", err)
 	}
-	if g.Health != "none" && !strings.HasPrefix(g.Health, "/") {
-		p.at("gateway.health", "%q does not begin with a slash; \"none\" turns it off", g.Health)
+	switch h := g.Health; {
+	case h == "none":
+	case !strings.HasPrefix(h, "/"):
+		p.at("gateway.health", "%q does not begin with a slash; \"none\" turns it off", h)
+	case h != path.Clean(h), strings.ContainsAny(h, "{}?# "):
+		p.at("gateway.health", "%q is no path such as /healthy", h)
 	}
 	if (g.TLS.Cert == "") != (g.TLS.Key == "") {
 		p.at("gateway.tls", "a certificate and its private key go together; set both cert and key")
 	}
+	g.checkRoutes(p)
+}
+
+func (g Gateway) checkRoutes(p *problems) {
 	first := map[string]int{}
 	for i, r := range g.Routes {
 		key := fmt.Sprintf("gateway.routes[%d]", i)
 		checkName(p, key+".service", r.Service, false)
-		if !strings.HasPrefix(r.Path, "/") {
-			p.at(key+".path", "%q does not begin with a slash", r.Path)
-		}
 		if r.Timeout < 0 {
 			p.at(key+".timeout", `"none" makes no sense here; leave it out for 30s`)
 		}
 		oneOf(p, key+".encoded_slash", r.Slash, "pass", "refuse")
-		id := strings.ToLower(strings.TrimSuffix(r.Host, ".")) + " " + strings.TrimSuffix(r.Path, "/")
+		segments, pathErr := r.segments()
+		if pathErr != nil {
+			p.at(key+".path", "%v", pathErr)
+		}
+		host, hostErr := r.host()
+		if hostErr != nil {
+			p.at(key+".host", "%v", hostErr)
+		}
+		if pathErr != nil || hostErr != nil {
+			continue
+		}
+		id := host + "/" + webpath.Key(segments)
 		if other, twice := first[id]; twice {
 			p.at(key+".path", "%s leads somewhere in gateway.routes[%d] already", r.Path, other)
 		}
 		first[id] = i
 	}
+}
+
+// Place returns the host and the segments of the path that requests are compared with. A request
+// may have any host if host is "".
+func (r Route) Place() (host string, segments []string, err error) {
+	host, err = r.host()
+	if err != nil {
+		return "", nil, err
+	}
+	segments, err = r.segments()
+	return host, segments, err
+}
+
+func (r Route) host() (string, error) {
+	if strings.Contains(r.Host, ":") && !strings.HasSuffix(r.Host, "]") || strings.Contains(r.Host, "/") {
+		return "", fmt.Errorf("%q: want a name without port and path", r.Host)
+	}
+	return webpath.HostName(r.Host)
+}
+
+func (r Route) segments() ([]string, error) {
+	switch clean := path.Clean(r.Path); {
+	case !strings.HasPrefix(r.Path, "/"):
+		return nil, fmt.Errorf("%q does not begin with a slash", r.Path)
+	case strings.ContainsAny(r.Path, "{}?# "):
+		return nil, fmt.Errorf("%q: braces, queries and blanks can't be in it", r.Path)
+	case strings.TrimSuffix(r.Path, "/") != strings.TrimSuffix(clean, "/"):
+		return nil, fmt.Errorf("%q: write %q", r.Path, clean)
+	}
+	segments, err := webpath.OfRoute(r.Path)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", r.Path, err)
+	}
+	return segments, nil
 }

@@ -1,18 +1,22 @@
 package gateway
 
-import "github.com/skerry/skerry/internal/dynamic"
+import (
+	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/dynamic"
+)
 
-// Check reports the errors of a route. It reads the route's .thrift file.
-func (r Route) Check() error {
-	_, _, err := r.place()
-	if err == nil && r.Thrift != "" {
-		_, err = r.methods()
+// CheckRoute reports the errors of a route that [config.Gateway.Validate] does not see: it reads the
+// .thrift file.
+func CheckRoute(r config.Route) error {
+	if r.Thrift == "" {
+		return nil
 	}
+	_, err := methodsOf(r)
 	return err
 }
 
-// methods returns the methods of a Thrift route, as its .thrift file describes them.
-func (r Route) methods() (*dynamic.Service, error) {
+// methodsOf returns the methods of a Thrift route, as its .thrift file describes them.
+func methodsOf(r config.Route) (*dynamic.Service, error) {
 	file, err := dynamic.Load(r.Thrift, r.Include...)
 	if err != nil {
 		return nil, err

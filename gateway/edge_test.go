@@ -234,7 +234,7 @@ func TestRoutes(t *testing.T) {
 	s := newSite(t)
 	s.web(s.node, "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Path) }))
 	edge := s.gate(func(c *gateway.Config) {
-		c.Routes = []gateway.Route{{Path: "/api", Service: "web"}, {Path: "/cut/", Service: "web", Strip: true},
+		c.Routes = []config.Route{{Path: "/api", Service: "web"}, {Path: "/cut/", Service: "web", Strip: true},
 			{Path: "/", Host: "other", Service: "web"}}
 	})
 	for path, want := range map[string]string{
@@ -245,19 +245,19 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s: %q, want %q", path, text, want)
 		}
 	}
-	for want, routes := range map[string][]gateway.Route{
-		"no routes":                  nil,
-		"does not begin":             {{Path: "x", Service: "web"}},
-		"braces":                     {{Path: "/{x}", Service: "web"}},
-		`write "/b"`:                 {{Path: "/a/../b", Service: "web"}},
-		"the path of routes[0]":      {{Path: "/a", Service: "web"}, {Path: "/a/", Service: "web"}},
-		"service is empty":           {{Path: "/"}},
-		"without port":               {{Path: "/", Host: "a:1", Service: "web"}},
-		"read thrift file":           {{Path: "/", Service: "web", Thrift: "/nowhere"}},
-		"timeout -1s is negative":    {{Path: "/", Service: "web", Timeout: -time.Second}},
-		"service \"a b\": character": {{Path: "/", Service: "a b"}},
+	for want, routes := range map[string][]config.Route{
+		"no routes":                    nil,
+		"does not begin":               {{Path: "x", Service: "web"}},
+		"braces":                       {{Path: "/{x}", Service: "web"}},
+		`write "/b"`:                   {{Path: "/a/../b", Service: "web"}},
+		"in gateway.routes[0] already": {{Path: "/a", Service: "web"}, {Path: "/a/", Service: "web"}},
+		"the name is empty":            {{Path: "/"}},
+		"without port":                 {{Path: "/", Host: "a:1", Service: "web"}},
+		"read thrift file":             {{Path: "/", Service: "web", Thrift: "/nowhere"}},
+		"makes no sense here":          {{Path: "/", Service: "web", Timeout: -time.Second}},
+		"the name \"a b\": character":  {{Path: "/", Service: "a b"}},
 	} {
-		if _, err := gateway.New(s.node, gateway.Config{Routes: routes}); err == nil ||
+		if _, err := gateway.New(s.node, gateway.Config{Gateway: config.Gateway{Routes: routes}}); err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %s", routes, err, want)
 		}
@@ -267,7 +267,7 @@ func TestRoutes(t *testing.T) {
 // serve runs a gateway on a port of its own until stop is called.
 func (s *site) serve(edit func(*gateway.Config)) (addr string, stop func() error) {
 	s.t.Helper()
-	c := gateway.Config{Routes: []gateway.Route{{Path: "/", Service: "web"}}, Logger: quiet}
+	c := gateway.Config{Gateway: config.Gateway{Routes: []config.Route{{Path: "/", Service: "web"}}}, Logger: quiet}
 	edit(&c)
 	g, err := gateway.New(s.node, c)
 	if err != nil {
@@ -353,7 +353,7 @@ func TestThriftEdge(t *testing.T) {
 	s.append(nil, only("v2", "auth"))
 	edge := s.gate(func(c *gateway.Config) {
 		c.MaxJSON = 1000
-		c.Routes = []gateway.Route{{Path: "/auth", Service: "auth", Thrift: "../examples/portal/idl/auth.thrift"},
+		c.Routes = []config.Route{{Path: "/auth", Service: "auth", Thrift: "../examples/portal/idl/auth.thrift"},
 			{Path: "/none", Service: "nobody", Thrift: "../examples/portal/idl/auth.thrift",
 				Timeout: 2500 * time.Millisecond}}
 	})

@@ -53,9 +53,11 @@ func Example() {
 	}
 
 	edge, err := gateway.New(node, gateway.Config{
-		Routes:       []gateway.Route{{Path: "/", Service: "web", Timeout: 5 * time.Second}},
-		StickyCookie: "session",
-		Logger:       slog.New(slog.DiscardHandler),
+		Gateway: config.Gateway{
+			Routes:       []config.Route{{Path: "/", Service: "web", Timeout: 5 * time.Second}},
+			StickyCookie: "session",
+		},
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		log.Fatal(err)

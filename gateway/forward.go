@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/skerry/skerry/internal/webpath"
 )
 
 // The headers that tell a service the origin of a request.
@@ -88,7 +90,7 @@ func provenanceOf(r *http.Request, trusted []netip.Prefix) provenance {
 		p.proto = proto
 	}
 	if host := r.Header.Get(headerHost); host != "" {
-		if _, err := hostName(host); err == nil {
+		if _, err := webpath.HostName(host); err == nil {
 			p.host = host
 		}
 	}

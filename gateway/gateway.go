@@ -1,37 +1,42 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/rollout/participant"
+	"github.com/skerry/skerry/internal/webpath"
 	"github.com/skerry/skerry/rpc"
 )
 
 // Gateway is the edge of a site, in front of the services of its registry.
 type Gateway struct {
-	node  Node
-	cfg   Config
-	table table
-	inUse inUse
-	ups   []*upstream
+	node    Node
+	cfg     Config
+	proxies []netip.Prefix // of TrustedProxies
+	table   table
+	inUse   inUse
+	ups     []*upstream
 }
 
 // New makes a gateway. It reads the .thrift files of Thrift routes and does no other I/O. The node
 // looks up the routes' services from now on.
 func New(node Node, cfg Config) (*Gateway, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	cfg.setDefaults()
-	g := &Gateway{node: node, cfg: cfg}
+	proxies, err := cfg.Trusted()
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{node: node, cfg: cfg, proxies: proxies}
 	for i, r := range cfg.Routes {
-		r.Timeout = cmp.Or(r.Timeout, defaultTimeout)
-		host, segments, err := r.place()
+		host, segments, err := r.Place()
 		if err == nil {
 			var serve http.HandlerFunc
 			serve, err = g.handler(r)
@@ -54,7 +59,7 @@ type target interface {
 }
 
 // handler serves a route: its target within a trace.
-func (g *Gateway) handler(r Route) (http.HandlerFunc, error) {
+func (g *Gateway) handler(r config.Route) (http.HandlerFunc, error) {
 	var t target
 	if r.Thrift != "" {
 		edge, err := newThriftEdge(g, r)
@@ -107,7 +112,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) serve(out *writer, r *http.Request, body *pacedBody) {
-	if g.cfg.Health != "" && r.URL.Path == g.cfg.Health {
+	if g.cfg.Health != "none" && r.URL.Path == g.cfg.Health {
 		g.health(out)
 		return
 	}
@@ -135,25 +140,25 @@ func (g *Gateway) admit(v *visit, r *http.Request) *refusal {
 	case r.RequestURI != "" && r.RequestURI[0] != '/', r.URL.Host != "", r.URL.Opaque != "":
 		return refuse(http.StatusBadRequest, "this gateway is no forward proxy: ask for a path such as /x")
 	}
-	host, err := hostName(r.Host)
+	host, err := webpath.HostName(r.Host)
 	if err != nil {
 		return refuse(http.StatusBadRequest, "header Host: %v", err)
 	}
-	if v.path, err = readPath(r.URL); err != nil {
+	if v.path, err = webpath.Read(r.URL); err != nil {
 		return refuse(http.StatusBadRequest, "%v", err)
 	}
-	v.entrance = g.table.find(host, v.path.segments)
-	if v.entrance != g.table.find(host, v.path.plain) {
+	v.entrance = g.table.find(host, v.path.Segments)
+	if v.entrance != g.table.find(host, v.path.Plain) {
 		return refuse(http.StatusBadRequest,
 			"the path leads elsewhere when it is decoded once more, or without its empty segments and parameters")
 	}
 	if v.entrance == nil {
 		return refuse(http.StatusNotFound, "nothing is served here")
 	}
-	if v.path.encodedSlash && v.entrance.refusesEncodedSlash(v.path) {
+	if v.path.EncodedSlash && v.entrance.refusesEncodedSlash(v.path) {
 		return refuse(http.StatusBadRequest, "an encoded slash can't be in the path here")
 	}
-	v.from = provenanceOf(r, g.cfg.TrustedProxies)
+	v.from = provenanceOf(r, g.proxies)
 	return upgrade(r)
 }
 
@@ -171,7 +176,7 @@ func (g *Gateway) health(w http.ResponseWriter) {
 // visit is one request on its way through the gateway.
 type visit struct {
 	id       string
-	path     requestPath
+	path     webpath.Path
 	entrance *entrance // nil while no route was found
 	from     provenance
 	sent     *http.Request // as the client sent it

@@ -20,10 +20,10 @@ func TestClientThatLeavesAnUnreadBodyEndsTheWait(t *testing.T) {
 	s := newSite(t)
 	pattern := httptestTLS(t)
 	routes := func(c *gateway.Config) {
-		c.Routes = []gateway.Route{{Path: "/", Service: "web", Timeout: time.Hour}} // would be the time of the wait
+		c.Routes = []config.Route{{Path: "/", Service: "web", Timeout: time.Hour}} // would be the time of the wait
 	}
 	plain, _ := s.serve(routes)
-	secret, _ := s.serve(func(c *gateway.Config) { routes(c); c.TLS = pattern.server })
+	secret, _ := s.serve(func(c *gateway.Config) { routes(c); c.ServerTLS = pattern.server })
 	waiting := func(want int) bool {
 		n := 0
 		for _, live := range s.node.Rollout().Live() {

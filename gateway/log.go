@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/skerry/skerry/internal/webpath"
 )
 
 // log writes the request's line of the access log. It leaves out queries, cookies and marks, which
@@ -49,7 +51,7 @@ func (v *visit) log(r *http.Request, w *writer, took time.Duration, l *slog.Logg
 // shown is a client's text as the log shows it: short, and without characters that a terminal or a
 // reader of the log would interpret.
 func shown(s string) string {
-	s = clip(s)
+	s = webpath.Clip(s)
 	for _, c := range s {
 		if c < ' ' || c > '~' && c != '…' {
 			return strconv.QuoteToASCII(s)

@@ -7,12 +7,14 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+
+	"github.com/skerry/skerry/config"
 )
 
 // proxy serves a route to HTTP services.
 type proxy struct{ *httputil.ReverseProxy }
 
-func newProxy(g *Gateway, r Route) *proxy {
+func newProxy(g *Gateway, r config.Route) *proxy {
 	up := newUpstream(g, r)
 	g.ups = append(g.ups, up)
 	return &proxy{&httputil.ReverseProxy{
@@ -29,9 +31,9 @@ func newProxy(g *Gateway, r Route) *proxy {
 func rewrite(pr *httputil.ProxyRequest) {
 	v := visitOf(pr.In.Context())
 	out := pr.Out
-	out.URL.RawPath = v.path.raw
+	out.URL.RawPath = v.path.Raw
 	if v.entrance.Strip {
-		out.URL.RawPath = v.path.below(v.entrance.depth)
+		out.URL.RawPath = v.path.Below(v.entrance.depth)
 	}
 	out.URL.Path, _ = url.PathUnescape(out.URL.RawPath) // every segment was decoded before
 	out.Trailer = trailersOf(pr.In)

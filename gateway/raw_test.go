@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/skerry/skerry/config"
 )
 
 // say sends bytes as a user. It returns the received bytes when the gateway closes the connection
@@ -115,12 +116,12 @@ func TestRequestsAreNotSmuggled(t *testing.T) {
 
 // A path outside of every route reaches no service, in any spelling.
 func TestRoutesConfinePaths(t *testing.T) {
-	routes := []Route{
+	routes := []config.Route{
 		{Path: "/public", Service: "web"}, {Path: "/cut", Service: "web", Strip: true},
 		{Path: "/a%20b", Service: "web", Strip: true},
 		{Path: "/报表", Service: "web", Strip: true}, {Path: "/whole", Service: "web"},
 		{Path: "/whole/guarded", Service: "guard", Strip: true},
-		{Path: "/exact", Service: "web", RefuseEncodedSlash: true},
+		{Path: "/exact", Service: "web", Slash: "refuse"},
 		{Path: "/host", Host: "Intern.Example.org.", Service: "web"},
 	}
 	inWorld(t, takeAll, func(w *world) {
@@ -270,7 +271,7 @@ func TestOriginOfRequests(t *testing.T) {
 		if !strings.Contains(w.log.String(), "client=192.0.2.5") {
 			t.Errorf("the log: %s", w.log)
 		}
-	}, func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")} })
+	}, func(c *Config) { c.TrustedProxies = []string{"10.0.0.0/24"} })
 }
 
 // A client cannot write lines or control characters into the log, and no answer of the gateway

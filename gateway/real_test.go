@@ -70,9 +70,9 @@ func TestHalfClosedConnections(t *testing.T) {
 	addr, _ := s.serve(func(c *gateway.Config) {
 		const idl = "../examples/portal/idl/auth.thrift"
 		c.Routes = append(c.Routes,
-			gateway.Route{Path: "/auth", Service: "auth", Thrift: idl},
-			gateway.Route{Path: "/none", Service: "none", Timeout: time.Hour}, // would be the time of the wait
-			gateway.Route{Path: "/nobody", Service: "nobody", Timeout: time.Hour, Thrift: idl})
+			config.Route{Path: "/auth", Service: "auth", Thrift: idl},
+			config.Route{Path: "/none", Service: "none", Timeout: time.Hour}, // would be the time of the wait
+			config.Route{Path: "/nobody", Service: "nobody", Timeout: time.Hour, Thrift: idl})
 	})
 	const large = 300_000
 	for name, c := range map[string]struct {
@@ -138,11 +138,11 @@ func TestRefusalsReachClientsThatSendFirst(t *testing.T) {
 	pattern := httptestTLS(t)
 	routes := func(c *gateway.Config) {
 		c.Routes = append(c.Routes,
-			gateway.Route{Path: "/auth", Service: "auth", Thrift: "../examples/portal/idl/auth.thrift"},
-			gateway.Route{Path: "/none", Service: "nobody", Timeout: 100 * time.Millisecond})
+			config.Route{Path: "/auth", Service: "auth", Thrift: "../examples/portal/idl/auth.thrift"},
+			config.Route{Path: "/none", Service: "nobody", Timeout: 100 * time.Millisecond})
 	}
 	plain, _ := s.serve(routes)
-	secret, _ := s.serve(func(c *gateway.Config) { routes(c); c.TLS = pattern.server })
+	secret, _ := s.serve(func(c *gateway.Config) { routes(c); c.ServerTLS = pattern.server })
 	for name, c := range map[string]struct {
 		path, header string
 		status       int

@@ -55,7 +55,7 @@ func (g *Gateway) server() *http.Server {
 		ReadHeaderTimeout:            readHeaders,
 		IdleTimeout:                  idleLimit,
 		MaxHeaderBytes:               g.cfg.MaxHeader,
-		TLSConfig:                    g.cfg.TLS,
+		TLSConfig:                    g.cfg.ServerTLS,
 		ErrorLog:                     log.New(serverLog{g.cfg.Logger}, "", 0),
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" names no path of a site
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter},

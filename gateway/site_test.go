@@ -127,7 +127,7 @@ func (s *site) learn(n *skerry.Node, e rollout.Entry) {
 // gate is a gateway on a port of its own.
 func (s *site) gate(edits ...func(*gateway.Config)) *httptest.Server {
 	s.t.Helper()
-	c := gateway.Config{Routes: []gateway.Route{{Path: "/", Service: "web"}}, Logger: quiet}
+	c := gateway.Config{Gateway: config.Gateway{Routes: []config.Route{{Path: "/", Service: "web"}}}, Logger: quiet}
 	for _, edit := range edits {
 		edit(&c)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/dynamic"
 	"github.com/skerry/skerry/rpc"
 )
@@ -21,13 +22,13 @@ import (
 // with its name and fields. Other failures name an rpc.Code.
 type thriftEdge struct {
 	g       *Gateway
-	route   Route
+	route   config.Route
 	methods *dynamic.Service
 	client  thrift.TClient
 }
 
-func newThriftEdge(g *Gateway, r Route) (*thriftEdge, error) {
-	methods, err := r.methods()
+func newThriftEdge(g *Gateway, r config.Route) (*thriftEdge, error) {
+	methods, err := methodsOf(r)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ func (e *thriftEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (e *thriftEdge) read(
 	w http.ResponseWriter, r *http.Request, v *visit,
 ) (m *dynamic.Method, args *dynamic.Struct, status int, err error) {
-	name := strings.Join(v.path.segments[v.entrance.depth:], "/")
+	name := strings.Join(v.path.Segments[v.entrance.depth:], "/")
 	if m, err = e.methods.Method(name); err != nil {
 		return nil, nil, http.StatusNotFound, err
 	}

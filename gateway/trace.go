@@ -26,7 +26,7 @@ func Trace(node interface{ Rollout() *participant.Agent }, next http.Handler, ed
 	origin := agent.Origin(cmp.Or(e.Name, "http"), "")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := &writer{ResponseWriter: w}
-		defer pace(out, r, defaultBodyIdle, out.sent).stop()
+		defer pace(out, r, bodyIdle, out.sent).stop()
 		body, err := payloadOf(r)
 		if err != nil {
 			status := statusOf(err)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
@@ -29,13 +30,13 @@ const (
 // request.
 type upstream struct {
 	g           *Gateway
-	route       Route
+	route       config.Route
 	picker      rpc.Picker
 	wait        time.Duration // of a request for the next instance; 0: not at all
 	kept, fresh *http.Transport
 }
 
-func newUpstream(g *Gateway, r Route) *upstream {
+func newUpstream(g *Gateway, r config.Route) *upstream {
 	u := &upstream{g: g, route: r, picker: g.node.Picker(r.Service)}
 	u.wait = max(0, min(r.Timeout, cmp.Or(g.node.ServiceOptions(r.Service).Wait, r.Timeout)))
 	u.kept = &http.Transport{

@@ -25,6 +25,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
@@ -175,8 +176,9 @@ func inWorldOf(t *testing.T, change func(*world), h http.HandlerFunc, play func(
 			stats: health.NewRecorder(health.Config{}),
 		}
 		cfg := Config{
-			Routes: []Route{{Path: "/", Service: "web"}}, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
-			Drain: time.Second,
+			Gateway: config.Gateway{Routes: []config.Route{{Path: "/", Service: "web"}}},
+			Logger:  slog.New(slog.NewTextHandler(w.log, nil)),
+			Drain:   time.Second,
 		}
 		for _, edit := range edits {
 			edit(&cfg)
@@ -592,5 +594,5 @@ func TestStreamsOfHTTP2(t *testing.T) {
 		if w.traces() != 0 {
 			t.Errorf("%d traces stand", w.traces())
 		}
-	}, func(c *Config) { c.TLS = &tls.Config{Certificates: pattern.TLS.Certificates} })
+	}, func(c *Config) { c.ServerTLS = &tls.Config{Certificates: pattern.TLS.Certificates} })
 }

@@ -88,23 +88,15 @@ func siteTrust(c skerry.Config) (*trust.Trust, error) {
 	})
 }
 
-// gatewayProblems checks the routes, their .thrift files and the certificate.
+// gatewayProblems checks the .thrift files of routes and the certificate.
 func gatewayProblems(g config.Gateway, known func(key string) bool) (found []config.Problem) {
-	for i, r := range edgeRoutes(g) {
+	for i, r := range g.Routes {
 		key := fmt.Sprintf("gateway.routes[%d]", i)
 		if known(key) {
 			continue
 		}
-		if err := r.Check(); err != nil {
+		if err := gateway.CheckRoute(r); err != nil {
 			found = append(found, config.Problem{Key: key, Text: err.Error()})
-		}
-	}
-	if len(found) == 0 && len(g.Routes) > 0 && !known("gateway") {
-		routes := gateway.Config{Routes: edgeRoutes(g)} // finds a path that is spelt in two ways
-		if err := routes.Validate(); err != nil {
-			found = append(found, config.Problem{
-				Key: "gateway.routes", Text: strings.TrimPrefix(err.Error(), "gateway: "),
-			})
 		}
 	}
 	if g.TLS.Cert != "" && g.TLS.Key != "" {

@@ -146,7 +146,7 @@ func TestConfigCheckOfTheGateway(t *testing.T) {
 	path := writeConfig(t, text)
 	code, out, errs := cli(t, "", "config", "check", path)
 	for _, want := range []string{
-		path + `:5: gateway.routes[1]: path "/a//b": write "/a/b"`, path + ":6: gateway.routes[2]: read thrift file: ",
+		path + `:5: gateway.routes[1].path: "/a//b": write "/a/b"`, path + ":6: gateway.routes[2]: read thrift file: ",
 		path + ":9: gateway.tls: open /nowhere/c.pem",
 	} {
 		if !strings.Contains(out, want) {

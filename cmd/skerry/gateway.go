@@ -61,25 +61,21 @@ func (a *app) gateway(ctx context.Context, listen string) error {
 		c.Gateway.Listen = listen
 	}
 	c = c.WithDefaults()
-	cfg, err := edgeConfig(c)
-	if err != nil {
-		return usagef("%w", err)
+	if len(c.Gateway.Routes) == 0 {
+		return usagef("gateway: no routes; name at least a path and a service\nSee: skerry gateway --help")
 	}
-	if err := cfg.Validate(); err != nil {
-		return usagef("%w\nSee: skerry gateway --help", err)
-	}
+	cfg := gateway.Config{Gateway: c.Gateway, Drain: c.Stop.Drain, Logger: c.Log.Logger()}
 	l, err := net.Listen("tcp", c.Gateway.Listen)
 	if err != nil {
 		return problemf("%w", err)
 	}
 	defer l.Close()
-	cfg.Logger = c.Log.Logger()
 	files, err := tlsfile.New(tlsfile.Files{Cert: c.Gateway.TLS.Cert, Key: c.Gateway.TLS.Key}, "", false)
 	if err != nil {
 		return usagef("gateway.%w", err)
 	}
 	if c.Gateway.TLS.Cert != "" {
-		cfg.TLS = files.Server()
+		cfg.ServerTLS = files.Server()
 	}
 	beside := run.NewGroup(ctx)
 	beside.Go(func(ctx context.Context) error { return files.Run(ctx, cfg.Logger) })
@@ -96,34 +92,4 @@ func (a *app) gateway(ctx context.Context, listen string) error {
 	n.Rollout().Await(ctx) // connections that come meanwhile wait in the backlog
 	a.note("serving users on %s", l.Addr())
 	return g.Serve(ctx, l)
-}
-
-// edgeConfig converts the section gateway to the package's configuration.
-func edgeConfig(c skerry.Config) (gateway.Config, error) {
-	cfg := gateway.Config{
-		StickyCookie: c.Gateway.StickyCookie, StickyHeader: c.Gateway.StickyHeader,
-		MaxHeader: c.Gateway.MaxHeader, Drain: c.Stop.Drain,
-		BodyIdle: c.Gateway.BodyIdle, WebSocketIdle: c.Gateway.WebSocketIdle, MaxConnections: c.Gateway.MaxConnections,
-	}
-	var err error
-	if cfg.TrustedProxies, err = c.Gateway.Trusted(); err != nil {
-		return cfg, err
-	}
-	if c.Gateway.Health != "none" {
-		cfg.Health = c.Gateway.Health
-	}
-	cfg.Routes = edgeRoutes(c.Gateway)
-	return cfg, nil
-}
-
-// edgeRoutes converts the routes to those of the package.
-func edgeRoutes(g config.Gateway) []gateway.Route {
-	var routes []gateway.Route
-	for _, r := range g.Routes {
-		routes = append(routes, gateway.Route{
-			Host: r.Host, Path: r.Path, Service: r.Service, Strip: r.Strip, Timeout: r.Timeout,
-			RefuseEncodedSlash: r.Slash == "refuse", Thrift: r.Thrift, Interface: r.Interface, Include: r.Include,
-		})
-	}
-	return routes
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/registry"
 )
@@ -67,10 +68,10 @@ func runEdge(ctx context.Context, out *lines) error {
 		return err
 	}
 	defer node.Close()
-	edge, err := gateway.New(node, gateway.Config{Routes: []gateway.Route{
+	edge, err := gateway.New(node, gateway.Config{Gateway: config.Gateway{Routes: []config.Route{
 		{Path: "/", Service: "web", Timeout: 15 * time.Second},
 		{Path: "/echo", Service: "echo", Thrift: "echo.thrift", Timeout: 15 * time.Second},
-	}})
+	}}})
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package gateway
+package webpath
 
 import (
 	"fmt"
@@ -6,51 +6,51 @@ import (
 	"strings"
 )
 
-// requestPath is a path as it is matched and sent. The two never differ: the segments of raw are
-// matched, and the service gets raw.
-type requestPath struct {
-	raw      string   // as the client spelt it; bytes that no URL may hold are percent-encoded
-	segments []string // between the slashes of raw, each decoded once
+// Path is a path as it is matched and sent. The two never differ: the segments of Raw are
+// matched, and the service gets Raw.
+type Path struct {
+	Raw      string   // as the client spelt it; bytes that no URL may hold are percent-encoded
+	Segments []string // between the slashes of Raw, each decoded once
 
-	// plain are the segments as seen by a service that decodes more than once, takes %2F and \ for
+	// Plain are the segments as seen by a service that decodes more than once, takes %2F and \ for
 	// slashes, merges slashes, and cuts parameters (;name=value) off. The gateway serves a request
 	// if both readings lead to one route.
-	plain []string
+	Plain []string
 
-	encodedSlash bool // %2F or %5C is in the path, in any number of encodings
+	EncodedSlash bool // %2F or %5C is in the path, in any number of encodings
 }
 
-// readPath reads the path of a request. It refuses a path that some reading may lead out of a
+// Read reads the path of a request. It refuses a path that some reading may lead out of a
 // route.
-func readPath(u *url.URL) (requestPath, error) {
+func Read(u *url.URL) (Path, error) {
 	raw := u.RawPath
 	if raw == "" {
 		raw = u.EscapedPath()
 	}
 	if !strings.HasPrefix(raw, "/") {
-		return requestPath{}, fmt.Errorf("the path does not begin with a slash")
+		return Path{}, fmt.Errorf("the path does not begin with a slash")
 	}
 	for i := range len(raw) {
 		switch c := raw[i]; {
 		case c == '\\', c == '#', control(c):
-			return requestPath{}, fmt.Errorf("the path holds the character %q, which can't be in a URL", c)
+			return Path{}, fmt.Errorf("the path holds the character %q, which can't be in a URL", c)
 		case c == '%' && !escapeAt(raw, i):
-			return requestPath{}, fmt.Errorf("the path holds a %% without two hexadecimal digits behind it")
+			return Path{}, fmt.Errorf("the path holds a %% without two hexadecimal digits behind it")
 		}
 	}
-	p := requestPath{raw: respell(raw)}
-	for segment := range strings.SplitSeq(p.raw[1:], "/") {
+	p := Path{Raw: respell(raw)}
+	for segment := range strings.SplitSeq(p.Raw[1:], "/") {
 		decoded, err := url.PathUnescape(segment)
 		if err != nil {
-			return requestPath{}, err
+			return Path{}, err
 		}
-		p.segments = append(p.segments, decoded)
+		p.Segments = append(p.Segments, decoded)
 	}
-	full := decodeAll(p.raw)
-	p.encodedSlash = strings.Contains(full, `\`) || strings.Count(full, "/") != strings.Count(p.raw, "/")
+	full := DecodeAll(p.Raw)
+	p.EncodedSlash = strings.Contains(full, `\`) || strings.Count(full, "/") != strings.Count(p.Raw, "/")
 	for i := range len(full) {
 		if control(full[i]) {
-			return requestPath{}, fmt.Errorf("the path holds the encoded control character %q", full[i])
+			return Path{}, fmt.Errorf("the path holds the encoded control character %q", full[i])
 		}
 	}
 	for segment := range strings.FieldsFuncSeq(full, func(c rune) bool { return c == '/' || c == '\\' }) {
@@ -58,18 +58,18 @@ func readPath(u *url.URL) (requestPath, error) {
 		switch strings.TrimRight(segment, " ") { // Windows drops blanks at the end
 		case "":
 		case ".", "..":
-			return requestPath{}, fmt.Errorf(
+			return Path{}, fmt.Errorf(
 				"the path holds the segment %q, plain or encoded; ask for the path that it leads to", segment)
 		default:
-			p.plain = append(p.plain, segment)
+			p.Plain = append(p.Plain, segment)
 		}
 	}
 	return p, nil
 }
 
-// below is the path behind its first n segments, with one slash at its beginning.
-func (p requestPath) below(n int) string {
-	rest := p.raw
+// Below is the path behind its first n segments, with one slash at its beginning.
+func (p Path) Below(n int) string {
+	rest := p.Raw
 	for range n {
 		next := strings.IndexByte(rest[1:], '/')
 		if next < 0 {
@@ -89,9 +89,9 @@ func hexDigit(c byte) bool {
 // escapeAt reports whether the % at i begins an encoded byte.
 func escapeAt(s string, i int) bool { return i+2 < len(s) && hexDigit(s[i+1]) && hexDigit(s[i+2]) }
 
-// decodeAll decodes a text completely in one pass: each byte that completes an encoded byte takes
+// DecodeAll decodes a text completely in one pass: each byte that completes an encoded byte takes
 // its place.
-func decodeAll(s string) string {
+func DecodeAll(s string) string {
 	if !strings.Contains(s, "%") {
 		return s
 	}
