@@ -99,6 +99,9 @@ var floors = map[string]struct {
 
 	"internal/testsite": {0, []string{}},
 
+	"internal/sitepolicy": {3, []string{"internal/policylog", "internal/rollout", "internal/run", "policy",
+		"policy/form"}},
+
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":      {3, []string{"rpc"}},
 	"internal/chance":  {0, nil},

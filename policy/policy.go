@@ -2,11 +2,14 @@ package policy
 
 import (
 	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/skerry/skerry/internal/rollout"
 )
 
 // Policy is what the text of a site's policy says. It is immutable.
@@ -192,19 +195,19 @@ type On struct {
 	Since uint64        // number of the entry that switched it on
 }
 
-func (o On) id() string {
-	return "plan\x00" + o.Name + "\x00" + o.For.String() + "\x00" + strconv.FormatUint(o.Since, 10)
+func (o On) id() uint64 {
+	return rollout.SeedOf("plan\x00" + o.Name + "\x00" + o.For.String() + "\x00" + strconv.FormatUint(o.Since, 10))
 }
 
 // Ages holds when each item that expires, and each plan, began to apply in this process. Times are on a monotonic
 // clock of the process's choice, such as the time since its start. An item that changes begins anew; one that stays
-// in a later policy goes on.
-type Ages map[string]time.Duration
+// in a later policy goes on. Keys are hashes of what applies.
+type Ages map[uint64]time.Duration
 
 // At returns the ages for a policy that applies from now on.
 func (a Ages) At(p *Policy, now time.Duration) Ages {
 	next := Ages{}
-	p.timed(func(id string, _ time.Duration) {
+	p.timed(func(id uint64, _ bool) {
 		next[id] = now
 		if since, known := a[id]; known {
 			next[id] = min(since, now)
@@ -213,16 +216,30 @@ func (a Ages) At(p *Policy, now time.Duration) Ages {
 	return next
 }
 
-// timed calls f for everything in the policy that ends by itself.
-func (p *Policy) timed(f func(id string, after time.Duration)) {
+// Older returns the ages with those of another process at the same time, where they are older: what disturbs calls on
+// purpose then ends here when it ends there. Limits, access and plans keep their own ages, so that no process can end
+// the protection of another one early.
+func (a Ages) Older(p *Policy, theirs Ages) Ages {
+	next := maps.Clone(a)
+	p.timed(func(id uint64, disturbs bool) {
+		if since, known := theirs[id]; known && disturbs {
+			next[id] = min(since, next[id])
+		}
+	})
+	return next
+}
+
+// timed calls f for everything in the policy that ends by itself. disturbs says that it must end: a fault, a mirror or
+// a fallback.
+func (p *Policy) timed(f func(id uint64, disturbs bool)) {
 	for _, on := range p.On {
 		if on.For > 0 {
-			f(on.id(), on.For)
+			f(on.id(), false)
 		}
 	}
 	p.items(func(i *Item) {
 		if i.Expires > 0 {
-			f(i.bodyID(), i.Expires)
+			f(i.bodyID(), i.Kind == faults || i.Kind == mirror || i.Kind == fallback)
 		}
 	})
 }
@@ -259,8 +276,8 @@ func (i *Item) identity() string {
 	return string(i.Kind) + "\x00" + i.Service + "\x00\x00" + i.Match.text()
 }
 
-// bodyID is a text of all that the item says. Two items with the same one are the same.
-func (i *Item) bodyID() string {
+// bodyID is a hash of all that the item says. Two items with the same one are the same.
+func (i *Item) bodyID() uint64 {
 	var b strings.Builder
 	b.WriteString(i.identity())
 	percent := 10_000
@@ -275,7 +292,7 @@ func (i *Item) bodyID() string {
 		string(i.Reply), i.Error, i.Gets} {
 		b.WriteString("\x00" + s)
 	}
-	return b.String()
+	return rollout.SeedOf(b.String())
 }
 
 // compareServices orders "*" before the others.

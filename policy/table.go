@@ -14,7 +14,7 @@ type Table struct {
 	every      *serviceRules // of services that have no entry of their own
 	lanes      []*rule
 	next       time.Duration
-	ended      []string // identities of items that have expired
+	ended      []uint64 // identities of items that have expired
 	endedPlans []string
 }
 
@@ -137,7 +137,7 @@ func (s *Service) before(o *Service) *Service {
 }
 
 // lasts reports whether something that began at its age, or now, has not ended; it remembers the next end.
-func (t *Table) lasts(id string, after time.Duration, ages Ages, now time.Duration) bool {
+func (t *Table) lasts(id uint64, after time.Duration, ages Ages, now time.Duration) bool {
 	since, known := ages[id]
 	if !known {
 		since = now

@@ -312,3 +312,20 @@ func BenchmarkCompile(b *testing.B) {
 		Compile(p, nil, 0)
 	}
 }
+
+// TestOlderAges: what another process has applied for longer ends earlier here, too; but not a limit.
+func TestOlderAges(t *testing.T) {
+	fault := Item{Kind: faults, Service: "auth", Delay: time.Second, Expires: 30 * time.Minute}
+	limit := Item{Kind: limits, Service: "auth", Rate: 1, Per: "site", Expires: 30 * time.Minute}
+	p := &Policy{Services: map[string]*Service{"auth": {Items: []Item{fault, limit}}}}
+	theirs := Ages(nil).At(p, -20*time.Minute)
+	ages := Ages(nil).At(p, time.Minute).Older(p, theirs)
+	table := Compile(p, ages, 11*time.Minute)
+	q := &Request{}
+	if r := table.Rules("auth", "get"); r.Fault(q) != nil || len(r.Limits(q, nil)) != 1 {
+		t.Errorf("after 31 minutes elsewhere and 10 here: fault %v, limits %v", r.Fault(q), r.Limits(q, nil))
+	}
+	if younger := Ages(nil).At(p, 0).Older(p, Ages(nil).At(p, time.Hour)); Compile(p, younger, 29*time.Minute).Rules("auth", "get").Fault(q) == nil {
+		t.Error("a younger age elsewhere ended the fault here")
+	}
+}

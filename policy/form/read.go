@@ -255,3 +255,6 @@ func KeepAccess(p, last *policy.Policy, lost []Problem) *policy.Policy {
 	}
 	return &next
 }
+
+// LosesAccess reports whether [Understand] has left out the access lists of a service for this problem.
+func (p Problem) LosesAccess() bool { return strings.HasSuffix(p.part, ".access") }
