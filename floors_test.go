@@ -77,7 +77,7 @@ var floors = map[string]struct {
 		"internal/statedir", "internal/suggest", "internal/tlsfile", "internal/webpath", "internal/yamlfile",
 		"registry", "registry/postgres"}},
 	"": {5, []string{"broadcast", "config", "discovery", "health", "health/statlog", "internal/heap",
-		"internal/membership", "internal/reach", "internal/refusal", "internal/rollout",
+		"internal/membership", "internal/policylog", "internal/reach", "internal/refusal", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/sitetls", "internal/state",
 		"internal/suggest", "internal/tracecontext", "internal/trust", "internal/wire", "registry",
 		"registry/postgres", "rpc"}},
@@ -89,8 +89,8 @@ var floors = map[string]struct {
 		"rpc"}},
 
 	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/listing",
-		"internal/reach", "internal/refusal", "internal/rollout", "internal/rollout/participant",
-		"internal/run", "internal/sitetls", "internal/state", "internal/trust", "internal/wire", "registry",
+		"internal/policylog", "internal/reach", "internal/refusal", "internal/rollout", "internal/rollout/participant",
+		"internal/run", "internal/sitetls", "internal/sitepolicy", "internal/state", "internal/trust", "internal/wire", "policy/form", "registry",
 		"registry/postgres", "rpc"}},
 
 	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/membership",

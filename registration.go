@@ -89,7 +89,7 @@ func (o *registration) keep(ctx context.Context) error {
 		o.stopped = stopped
 	}
 	for {
-		changed := o.p.n.rules.Changed()
+		changed, policy := o.p.n.rules.Changed(), o.p.n.members.Policy().Changed()
 		if o.service != membership.NodeService {
 			o.judge()
 		}
@@ -103,18 +103,23 @@ func (o *registration) keep(ctx context.Context) error {
 			o.trouble = ""
 			o.list(list)
 		}
-		if o.wait(ctx, changed) != nil {
+		if o.wait(ctx, changed, policy) != nil {
 			return nil
 		}
 	}
 }
 
 // wait ends when the address should be checked again, or when the rules have changed. The
-// processes' own listings follow a change of the rules after a short random delay.
-func (o *registration) wait(ctx context.Context, changed <-chan struct{}) error {
+// processes' own listings follow a change of the rules or of the policy after a short random delay.
+func (o *registration) wait(ctx context.Context, changed, policy <-chan struct{}) error {
 	again := time.NewTimer(addressEvery)
 	defer again.Stop()
+	if o.service != membership.NodeService {
+		policy = nil
+	}
 	select {
+	case <-policy:
+		return run.Sleep(ctx, run.Jitter(newsSpread, 1))
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-again.C:

@@ -29,16 +29,17 @@ func Hidden(service string) bool { return strings.HasPrefix(service, "skerry.") 
 
 // Member is one process as this one remembers it.
 type Member struct {
-	Owner registry.Owner `json:"owner"`
-	Addr  string         `json:"addr"` // of its internal service
-	TLS   bool           `json:"tls,omitempty"`
-	Place string         `json:"place,omitempty"`
-	Heard time.Time      `json:"heard"`          // last time that it was listed
-	Gone  string         `json:"gone,omitempty"` // how it left the lists; "" while it is listed
-	Own   bool           `json:"own,omitempty"`  // known by its own introduction alone
-	Also  string         `json:"also,omitempty"` // reach.AlsoTag of its address
-	mark  string         // reach.HostTag of its address
-	rules string         // generation and hash as it announced them
+	Owner  registry.Owner `json:"owner"`
+	Addr   string         `json:"addr"` // of its internal service
+	TLS    bool           `json:"tls,omitempty"`
+	Place  string         `json:"place,omitempty"`
+	Heard  time.Time      `json:"heard"`          // last time that it was listed
+	Gone   string         `json:"gone,omitempty"` // how it left the lists; "" while it is listed
+	Own    bool           `json:"own,omitempty"`  // known by its own introduction alone
+	Also   string         `json:"also,omitempty"` // reach.AlsoTag of its address
+	mark   string         // reach.HostTag of its address
+	rules  string         // generation and hash as it announced them
+	policy string         // its policyTag
 }
 
 // Announced is the newest generation of rules that the process says it has; zero
@@ -87,12 +88,12 @@ func newList(kept []Member) *list {
 }
 
 // heard takes in what a registry lists. It reports whether a process announces
-// other rules than before.
-func (l *list) heard(source string, s registry.Snapshot, now time.Time) (news bool) {
+// other rules than before, and another policy.
+func (l *list) heard(source string, s registry.Snapshot, now time.Time) (news, policies bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s.Lost != nil {
-		return false // what it listed last stands
+		return false, false // what it listed last stands
 	}
 	before, listed := l.listed[source], map[registry.Owner]bool{}
 	for _, in := range s.Instances {
@@ -108,6 +109,9 @@ func (l *list) heard(source string, s registry.Snapshot, now time.Time) (news bo
 		if r := in.Tags[rulesTag]; r != "" && r != k.rules {
 			k.rules, news = r, true
 		}
+		if p := in.Tags[policyTag]; p != "" && p != k.policy {
+			k.policy, policies = p, true
+		}
 	}
 	l.listed[source] = listed
 	l.departed(s.Gone, listed)
@@ -116,7 +120,7 @@ func (l *list) heard(source string, s registry.Snapshot, now time.Time) (news bo
 			k.Gone, l.dirty = "no registry lists it any more", true
 		}
 	}
-	return news
+	return news, policies
 }
 
 // also are the further addresses of a process's host, as it was listed last; those
@@ -220,7 +224,7 @@ func (l *list) introduce(k Member) error {
 	}
 	k.Own = old == nil || old.Own
 	if old != nil {
-		k.rules = old.rules
+		k.rules, k.policy = old.rules, old.policy
 		if l.onLists(k.Owner) {
 			k = *old
 		}

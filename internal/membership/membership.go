@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/registry"
@@ -59,6 +60,7 @@ type Membership struct {
 	log          *slog.Logger
 	work         *run.Group // what Run starts, and the questions to other processes
 	rules        *participant.Agent
+	policy       *sitepolicy.Holder
 	sources      []discovery.Source
 	bootstrap    *bootstrap
 	known        func() // the rules are: traces may begin
@@ -66,6 +68,7 @@ type Membership struct {
 	peers        peers
 	vouchers     *vouchers
 	sync         ruleSync
+	policies     policySync
 	keeper       ruleKeeper
 	ages         ages
 	introduction introduction
@@ -88,7 +91,9 @@ func New(cfg Config) (*Membership, error) {
 	}
 	m.denials.log = cfg.Log
 	m.sync.ahead = make(chan struct{}, 1)
+	m.policies.ahead = make(chan struct{}, 1)
 	m.rules = m.newAgent()
+	m.policy = m.newPolicy()
 	m.list = m.loadList()
 	m.vouchers = &vouchers{ask: m.announces, spawn: m.spawn}
 	var err error
@@ -115,6 +120,8 @@ func (m *Membership) Run(ctx context.Context) error {
 	m.askKept()
 	m.work.Go(m.learnFirst)
 	m.work.Go(m.followRules)
+	m.work.Go(m.policy.Run)
+	m.work.Go(m.followPolicies)
 	if !m.cfg.Observer {
 		m.work.Go(m.announce)
 	}
@@ -135,7 +142,10 @@ func (m *Membership) Run(ctx context.Context) error {
 // Hear takes in what a registry lists as processes of the site.
 func (m *Membership) Hear(source string, snap registry.Snapshot) {
 	now := time.Now()
-	news := m.list.heard(source, snap, now)
+	news, policies := m.list.heard(source, snap, now)
+	if policies {
+		m.policies.wake()
+	}
 	for _, in := range m.bootstrap.list(source, snap, m.rules.Log().Last(), now) {
 		m.bootstrap.ask(in)
 	}
@@ -160,6 +170,7 @@ func (m *Membership) remember(ctx context.Context) error {
 		wait := run.Sleep(ctx, keepMembers)
 		m.cfg.Files.Hold()
 		m.keepRules()
+		m.keepPolicy(wait != nil)
 		if list, changed := m.list.changed(); changed {
 			if err := m.cfg.Files.Write(state.Members, list); err != nil {
 				m.list.touch() // it is tried again
@@ -211,6 +222,9 @@ func (m *Membership) Tags() map[string]string {
 	tags := map[string]string{rulesTag: fmt.Sprint(log.Last())}
 	if hash := log.Hash(); hash != "" {
 		tags[rulesTag] += " " + hash
+	}
+	if news := m.policyNews(); news != "" {
+		tags[policyTag] = news
 	}
 	if m.identity != "" {
 		tags[identityTag] = m.identity

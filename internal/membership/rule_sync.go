@@ -255,6 +255,9 @@ func (m *Membership) askKept() {
 			if err != nil {
 				return err
 			}
+			if err := m.fetchPolicy(ctx, p); err != nil {
+				m.log.Debug("no policy from a process that was asked at the start", "process", k.Owner.String(), "err", err)
+			}
 			return m.fetch(ctx, k)
 		})
 	}

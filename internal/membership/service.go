@@ -15,6 +15,7 @@ import (
 	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/policy/form"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -71,7 +72,7 @@ func (s *Service) WhoAmI(ctx context.Context) (*wire.Identity, error) {
 		return id, nil
 	}
 	id.Owner, id.UptimeMs = wireOwner(s.m.cfg.Owner), time.Since(s.started).Milliseconds()
-	id.Keys = s.m.cfg.Trust.Fingerprints()
+	id.Keys, id.Policy = s.m.cfg.Trust.Fingerprints(), new(form.Version)
 	id.Services = append(id.Services, s.cfg.Offers.Services()...)
 	slices.Sort(id.Services)
 	return id, nil

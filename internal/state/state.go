@@ -24,6 +24,7 @@ const (
 	Stats   Kind = ".stats.log"    // statistics of calls
 	Rules   Kind = ".rules.json"   // rules of versions, and promises
 	Members Kind = ".members.json" // processes of the site
+	Policy  Kind = ".policy.json"  // policies of the site, and since when they apply here
 	Keys    Kind = ".keys.json"    // keys of the site, as read from the database
 )
 

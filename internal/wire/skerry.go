@@ -3340,6 +3340,7 @@ func (p *Alarm) String() string {
 //   - Services
 //   - UptimeMs
 //   - Keys
+//   - Policy
 type Identity struct {
 	Cluster  string   `thrift:"cluster,1" db:"cluster" json:"cluster"`
 	Owner    *Owner   `thrift:"owner,2" db:"owner" json:"owner"`
@@ -3347,6 +3348,7 @@ type Identity struct {
 	Services []string `thrift:"services,4" db:"services" json:"services"`
 	UptimeMs int64    `thrift:"uptimeMs,5" db:"uptimeMs" json:"uptimeMs"`
 	Keys     []string `thrift:"keys,6" db:"keys" json:"keys,omitempty"`
+	Policy   *string  `thrift:"policy,7" db:"policy" json:"policy,omitempty"`
 }
 
 func NewIdentity() *Identity {
@@ -3383,12 +3385,25 @@ var Identity_Keys_DEFAULT []string
 func (p *Identity) GetKeys() []string {
 	return p.Keys
 }
+
+var Identity_Policy_DEFAULT string
+
+func (p *Identity) GetPolicy() string {
+	if !p.IsSetPolicy() {
+		return Identity_Policy_DEFAULT
+	}
+	return *p.Policy
+}
 func (p *Identity) IsSetOwner() bool {
 	return p.Owner != nil
 }
 
 func (p *Identity) IsSetKeys() bool {
 	return p.Keys != nil
+}
+
+func (p *Identity) IsSetPolicy() bool {
+	return p.Policy != nil
 }
 
 func (p *Identity) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -3458,6 +3473,16 @@ func (p *Identity) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 6:
 			if fieldTypeId == thrift.LIST {
 				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField7(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -3559,6 +3584,15 @@ func (p *Identity) ReadField6(ctx context.Context, iprot thrift.TProtocol) error
 	return nil
 }
 
+func (p *Identity) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 7: ", err)
+	} else {
+		p.Policy = &v
+	}
+	return nil
+}
+
 func (p *Identity) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "Identity"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -3580,6 +3614,9 @@ func (p *Identity) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -3688,6 +3725,21 @@ func (p *Identity) writeField6(ctx context.Context, oprot thrift.TProtocol) (err
 	return err
 }
 
+func (p *Identity) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetPolicy() {
+		if err := oprot.WriteFieldBegin(ctx, "policy", thrift.STRING, 7); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:policy: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Policy)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.policy (7) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 7:policy: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *Identity) Equals(other *Identity) bool {
 	if p == other {
 		return true
@@ -3721,6 +3773,14 @@ func (p *Identity) Equals(other *Identity) bool {
 	for i, _tgt := range p.Keys {
 		_src22 := other.Keys[i]
 		if _tgt != _src22 {
+			return false
+		}
+	}
+	if p.Policy != other.Policy {
+		if p.Policy == nil || other.Policy == nil {
+			return false
+		}
+		if (*p.Policy) != (*other.Policy) {
 			return false
 		}
 	}
@@ -5721,6 +5781,398 @@ func (p *Records) String() string {
 	return fmt.Sprintf("Records(%+v)", *p)
 }
 
+// The policy log of a process, and what it obeys of it.
+//
+// Attributes:
+//   - Records
+//   - Number
+//   - Status
+//   - AgeMs
+//   - More
+type Policies struct {
+	Records [][]byte        `thrift:"records,1" db:"records" json:"records"`
+	Number  int64           `thrift:"number,2" db:"number" json:"number"`
+	Status  *string         `thrift:"status,3" db:"status" json:"status,omitempty"`
+	AgeMs   map[int64]int64 `thrift:"ageMs,4" db:"ageMs" json:"ageMs,omitempty"`
+	More    *bool           `thrift:"more,5" db:"more" json:"more,omitempty"`
+}
+
+func NewPolicies() *Policies {
+	return &Policies{}
+}
+
+func (p *Policies) GetRecords() [][]byte {
+	return p.Records
+}
+
+func (p *Policies) GetNumber() int64 {
+	return p.Number
+}
+
+var Policies_Status_DEFAULT string
+
+func (p *Policies) GetStatus() string {
+	if !p.IsSetStatus() {
+		return Policies_Status_DEFAULT
+	}
+	return *p.Status
+}
+
+var Policies_AgeMs_DEFAULT map[int64]int64
+
+func (p *Policies) GetAgeMs() map[int64]int64 {
+	return p.AgeMs
+}
+
+var Policies_More_DEFAULT bool
+
+func (p *Policies) GetMore() bool {
+	if !p.IsSetMore() {
+		return Policies_More_DEFAULT
+	}
+	return *p.More
+}
+func (p *Policies) IsSetStatus() bool {
+	return p.Status != nil
+}
+
+func (p *Policies) IsSetAgeMs() bool {
+	return p.AgeMs != nil
+}
+
+func (p *Policies) IsSetMore() bool {
+	return p.More != nil
+}
+
+func (p *Policies) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.MAP {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 5:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Policies) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([][]byte, 0, size)
+	p.Records = tSlice
+	for i := 0; i < size; i++ {
+		var _elem35 []byte
+		if v, err := iprot.ReadBinary(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem35 = v
+		}
+		p.Records = append(p.Records, _elem35)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Policies) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Number = v
+	}
+	return nil
+}
+
+func (p *Policies) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Status = &v
+	}
+	return nil
+}
+
+func (p *Policies) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	_, _, size, err := iprot.ReadMapBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading map begin: ", err)
+	}
+	tMap := make(map[int64]int64, size)
+	p.AgeMs = tMap
+	for i := 0; i < size; i++ {
+		var _key36 int64
+		if v, err := iprot.ReadI64(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_key36 = v
+		}
+		var _val37 int64
+		if v, err := iprot.ReadI64(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_val37 = v
+		}
+		p.AgeMs[_key36] = _val37
+	}
+	if err := iprot.ReadMapEnd(ctx); err != nil {
+		return thrift.PrependError("error reading map end: ", err)
+	}
+	return nil
+}
+
+func (p *Policies) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 5: ", err)
+	} else {
+		p.More = &v
+	}
+	return nil
+}
+
+func (p *Policies) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Policies"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Policies) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "records", thrift.LIST, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:records: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Records)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Records {
+		if err := oprot.WriteBinary(ctx, v); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:records: ", p), err)
+	}
+	return err
+}
+
+func (p *Policies) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "number", thrift.I64, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:number: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Number)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.number (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:number: ", p), err)
+	}
+	return err
+}
+
+func (p *Policies) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetStatus() {
+		if err := oprot.WriteFieldBegin(ctx, "status", thrift.STRING, 3); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:status: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Status)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.status (3) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 3:status: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Policies) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetAgeMs() {
+		if err := oprot.WriteFieldBegin(ctx, "ageMs", thrift.MAP, 4); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:ageMs: ", p), err)
+		}
+		if err := oprot.WriteMapBegin(ctx, thrift.I64, thrift.I64, len(p.AgeMs)); err != nil {
+			return thrift.PrependError("error writing map begin: ", err)
+		}
+		for k, v := range p.AgeMs {
+			if err := oprot.WriteI64(ctx, int64(k)); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+			if err := oprot.WriteI64(ctx, int64(v)); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+		}
+		if err := oprot.WriteMapEnd(ctx); err != nil {
+			return thrift.PrependError("error writing map end: ", err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 4:ageMs: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Policies) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetMore() {
+		if err := oprot.WriteFieldBegin(ctx, "more", thrift.BOOL, 5); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:more: ", p), err)
+		}
+		if err := oprot.WriteBool(ctx, bool(*p.More)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.more (5) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 5:more: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Policies) Equals(other *Policies) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if len(p.Records) != len(other.Records) {
+		return false
+	}
+	for i, _tgt := range p.Records {
+		_src38 := other.Records[i]
+		if bytes.Compare(_tgt, _src38) != 0 {
+			return false
+		}
+	}
+	if p.Number != other.Number {
+		return false
+	}
+	if p.Status != other.Status {
+		if p.Status == nil || other.Status == nil {
+			return false
+		}
+		if (*p.Status) != (*other.Status) {
+			return false
+		}
+	}
+	if len(p.AgeMs) != len(other.AgeMs) {
+		return false
+	}
+	for k, _tgt := range p.AgeMs {
+		_src39 := other.AgeMs[k]
+		if _tgt != _src39 {
+			return false
+		}
+	}
+	if p.More != other.More {
+		if p.More == nil || other.More == nil {
+			return false
+		}
+		if (*p.More) != (*other.More) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Policies) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Policies(%+v)", *p)
+}
+
 // The rules could not be taken; nothing was applied beyond what applied says.
 //
 // Attributes:
@@ -5889,13 +6341,13 @@ func (p *RulesRefused) ReadField5(ctx context.Context, iprot thrift.TProtocol) e
 	tSlice := make([]string, 0, size)
 	p.Also = tSlice
 	for i := 0; i < size; i++ {
-		var _elem35 string
+		var _elem40 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem35 = v
+			_elem40 = v
 		}
-		p.Also = append(p.Also, _elem35)
+		p.Also = append(p.Also, _elem40)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -6030,8 +6482,8 @@ func (p *RulesRefused) Equals(other *RulesRefused) bool {
 		return false
 	}
 	for i, _tgt := range p.Also {
-		_src36 := other.Also[i]
-		if _tgt != _src36 {
+		_src41 := other.Also[i]
+		if _tgt != _src41 {
 			return false
 		}
 	}
@@ -6133,6 +6585,16 @@ type Internal interface { //The framework's own service, skerry.internal, on the
 	Served(ctx context.Context, slowMs int64, slowMsOf map[string]int64) (_r []*Served, _err error)
 	// What it has refused.
 	Refusals(ctx context.Context) (_r *Refusals, _err error)
+	// The entries of the policy log that the process holds and the caller does not: have are hashes.
+	//
+	// Parameters:
+	//  - Have
+	Policies(ctx context.Context, have []string) (_r *Policies, _err error)
+	// Takes in entries of the policy log, in any order; returns the number that is in force then. Entries prove themselves.
+	//
+	// Parameters:
+	//  - Records
+	BringPolicies(ctx context.Context, records [][]byte) (_r int64, _err error)
 	// Leave the lists with a version that the rules have retired; false: not served here, or not retired.
 	//
 	// Parameters:
@@ -6183,41 +6645,41 @@ func (p *InternalClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 }
 
 func (p *InternalClient) WhoAmI(ctx context.Context) (_r *Identity, _err error) {
-	var _args37 InternalWhoAmIArgs
-	var _result39 InternalWhoAmIResult
-	var _meta38 thrift.ResponseMeta
-	_meta38, _err = p.Client_().Call(ctx, "whoAmI", &_args37, &_result39)
-	p.SetLastResponseMeta_(_meta38)
+	var _args42 InternalWhoAmIArgs
+	var _result44 InternalWhoAmIResult
+	var _meta43 thrift.ResponseMeta
+	_meta43, _err = p.Client_().Call(ctx, "whoAmI", &_args42, &_result44)
+	p.SetLastResponseMeta_(_meta43)
 	if _err != nil {
 		return
 	}
-	if _ret40 := _result39.GetSuccess(); _ret40 != nil {
-		return _ret40, nil
+	if _ret45 := _result44.GetSuccess(); _ret45 != nil {
+		return _ret45, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "whoAmI failed: unknown result")
 }
 
 func (p *InternalClient) Describe(ctx context.Context) (_r *Description, _err error) {
-	var _args41 InternalDescribeArgs
-	var _result43 InternalDescribeResult
-	var _meta42 thrift.ResponseMeta
-	_meta42, _err = p.Client_().Call(ctx, "describe", &_args41, &_result43)
-	p.SetLastResponseMeta_(_meta42)
+	var _args46 InternalDescribeArgs
+	var _result48 InternalDescribeResult
+	var _meta47 thrift.ResponseMeta
+	_meta47, _err = p.Client_().Call(ctx, "describe", &_args46, &_result48)
+	p.SetLastResponseMeta_(_meta47)
 	if _err != nil {
 		return
 	}
-	if _ret44 := _result43.GetSuccess(); _ret44 != nil {
-		return _ret44, nil
+	if _ret49 := _result48.GetSuccess(); _ret49 != nil {
+		return _ret49, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "describe failed: unknown result")
 }
 
 func (p *InternalClient) Ping(ctx context.Context) (_err error) {
-	var _args45 InternalPingArgs
-	var _result47 InternalPingResult
-	var _meta46 thrift.ResponseMeta
-	_meta46, _err = p.Client_().Call(ctx, "ping", &_args45, &_result47)
-	p.SetLastResponseMeta_(_meta46)
+	var _args50 InternalPingArgs
+	var _result52 InternalPingResult
+	var _meta51 thrift.ResponseMeta
+	_meta51, _err = p.Client_().Call(ctx, "ping", &_args50, &_result52)
+	p.SetLastResponseMeta_(_meta51)
 	if _err != nil {
 		return
 	}
@@ -6229,17 +6691,17 @@ func (p *InternalClient) Ping(ctx context.Context) (_err error) {
 // Parameters:
 //   - After
 func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _err error) {
-	var _args48 InternalLogArgs
-	_args48.After = after
-	var _result50 InternalLogResult
-	var _meta49 thrift.ResponseMeta
-	_meta49, _err = p.Client_().Call(ctx, "log", &_args48, &_result50)
-	p.SetLastResponseMeta_(_meta49)
+	var _args53 InternalLogArgs
+	_args53.After = after
+	var _result55 InternalLogResult
+	var _meta54 thrift.ResponseMeta
+	_meta54, _err = p.Client_().Call(ctx, "log", &_args53, &_result55)
+	p.SetLastResponseMeta_(_meta54)
 	if _err != nil {
 		return
 	}
-	if _ret51 := _result50.GetSuccess(); _ret51 != nil {
-		return _ret51, nil
+	if _ret56 := _result55.GetSuccess(); _ret56 != nil {
+		return _ret56, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "log failed: unknown result")
 }
@@ -6249,21 +6711,21 @@ func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _e
 // Parameters:
 //   - Records
 func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string, _err error) {
-	var _args52 InternalBringArgs
-	_args52.Records = records
-	var _result54 InternalBringResult
-	var _meta53 thrift.ResponseMeta
-	_meta53, _err = p.Client_().Call(ctx, "bring", &_args52, &_result54)
-	p.SetLastResponseMeta_(_meta53)
+	var _args57 InternalBringArgs
+	_args57.Records = records
+	var _result59 InternalBringResult
+	var _meta58 thrift.ResponseMeta
+	_meta58, _err = p.Client_().Call(ctx, "bring", &_args57, &_result59)
+	p.SetLastResponseMeta_(_meta58)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result54.Refused != nil:
-		return _r, _result54.Refused
+	case _result59.Refused != nil:
+		return _r, _result59.Refused
 	}
 
-	return _result54.GetSuccess(), nil
+	return _result59.GetSuccess(), nil
 }
 
 // Accepts an entry that is to be committed where no database orders the log. undertaking is a rollout.Undertaking: which command asks, and its proof.
@@ -6272,19 +6734,19 @@ func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args55 InternalPromiseArgs
-	_args55.Record = record
-	_args55.Undertaking = undertaking
-	var _result57 InternalPromiseResult
-	var _meta56 thrift.ResponseMeta
-	_meta56, _err = p.Client_().Call(ctx, "promise", &_args55, &_result57)
-	p.SetLastResponseMeta_(_meta56)
+	var _args60 InternalPromiseArgs
+	_args60.Record = record
+	_args60.Undertaking = undertaking
+	var _result62 InternalPromiseResult
+	var _meta61 thrift.ResponseMeta
+	_meta61, _err = p.Client_().Call(ctx, "promise", &_args60, &_result62)
+	p.SetLastResponseMeta_(_meta61)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result57.Refused != nil:
-		return _result57.Refused
+	case _result62.Refused != nil:
+		return _result62.Refused
 	}
 
 	return nil
@@ -6296,19 +6758,19 @@ func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args58 InternalAbandonArgs
-	_args58.Record = record
-	_args58.Undertaking = undertaking
-	var _result60 InternalAbandonResult
-	var _meta59 thrift.ResponseMeta
-	_meta59, _err = p.Client_().Call(ctx, "abandon", &_args58, &_result60)
-	p.SetLastResponseMeta_(_meta59)
+	var _args63 InternalAbandonArgs
+	_args63.Record = record
+	_args63.Undertaking = undertaking
+	var _result65 InternalAbandonResult
+	var _meta64 thrift.ResponseMeta
+	_meta64, _err = p.Client_().Call(ctx, "abandon", &_args63, &_result65)
+	p.SetLastResponseMeta_(_meta64)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result60.Refused != nil:
-		return _result60.Refused
+	case _result65.Refused != nil:
+		return _result65.Refused
 	}
 
 	return nil
@@ -6320,19 +6782,19 @@ func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args61 InternalBarArgs
-	_args61.Record = record
-	_args61.Undertaking = undertaking
-	var _result63 InternalBarResult
-	var _meta62 thrift.ResponseMeta
-	_meta62, _err = p.Client_().Call(ctx, "bar", &_args61, &_result63)
-	p.SetLastResponseMeta_(_meta62)
+	var _args66 InternalBarArgs
+	_args66.Record = record
+	_args66.Undertaking = undertaking
+	var _result68 InternalBarResult
+	var _meta67 thrift.ResponseMeta
+	_meta67, _err = p.Client_().Call(ctx, "bar", &_args66, &_result68)
+	p.SetLastResponseMeta_(_meta67)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result63.Refused != nil:
-		return _result63.Refused
+	case _result68.Refused != nil:
+		return _result68.Refused
 	}
 
 	return nil
@@ -6340,15 +6802,15 @@ func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []b
 
 // The entry that was promised and is not committed; empty: none.
 func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
-	var _args64 InternalPromisedArgs
-	var _result66 InternalPromisedResult
-	var _meta65 thrift.ResponseMeta
-	_meta65, _err = p.Client_().Call(ctx, "promised", &_args64, &_result66)
-	p.SetLastResponseMeta_(_meta65)
+	var _args69 InternalPromisedArgs
+	var _result71 InternalPromisedResult
+	var _meta70 thrift.ResponseMeta
+	_meta70, _err = p.Client_().Call(ctx, "promised", &_args69, &_result71)
+	p.SetLastResponseMeta_(_meta70)
 	if _err != nil {
 		return
 	}
-	return _result66.GetSuccess(), nil
+	return _result71.GetSuccess(), nil
 }
 
 // Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way.
@@ -6358,31 +6820,31 @@ func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
 //   - Before
 //   - WaitMs
 func (p *InternalClient) Report(ctx context.Context, round int64, before string, waitMs int64) (_r []byte, _err error) {
-	var _args67 InternalReportArgs
-	_args67.Round = round
-	_args67.Before = before
-	_args67.WaitMs = waitMs
-	var _result69 InternalReportResult
-	var _meta68 thrift.ResponseMeta
-	_meta68, _err = p.Client_().Call(ctx, "report", &_args67, &_result69)
-	p.SetLastResponseMeta_(_meta68)
+	var _args72 InternalReportArgs
+	_args72.Round = round
+	_args72.Before = before
+	_args72.WaitMs = waitMs
+	var _result74 InternalReportResult
+	var _meta73 thrift.ResponseMeta
+	_meta73, _err = p.Client_().Call(ctx, "report", &_args72, &_result74)
+	p.SetLastResponseMeta_(_meta73)
 	if _err != nil {
 		return
 	}
-	return _result69.GetSuccess(), nil
+	return _result74.GetSuccess(), nil
 }
 
 // Every process that this one has heard of and that has not withdrawn.
 func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error) {
-	var _args70 InternalMembersArgs
-	var _result72 InternalMembersResult
-	var _meta71 thrift.ResponseMeta
-	_meta71, _err = p.Client_().Call(ctx, "members", &_args70, &_result72)
-	p.SetLastResponseMeta_(_meta71)
+	var _args75 InternalMembersArgs
+	var _result77 InternalMembersResult
+	var _meta76 thrift.ResponseMeta
+	_meta76, _err = p.Client_().Call(ctx, "members", &_args75, &_result77)
+	p.SetLastResponseMeta_(_meta76)
 	if _err != nil {
 		return
 	}
-	return _result72.GetSuccess(), nil
+	return _result77.GetSuccess(), nil
 }
 
 // The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so.
@@ -6390,12 +6852,12 @@ func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error) {
-	var _args73 InternalIntroduceArgs
-	_args73.Me = me
-	var _result75 InternalIntroduceResult
-	var _meta74 thrift.ResponseMeta
-	_meta74, _err = p.Client_().Call(ctx, "introduce", &_args73, &_result75)
-	p.SetLastResponseMeta_(_meta74)
+	var _args78 InternalIntroduceArgs
+	_args78.Me = me
+	var _result80 InternalIntroduceResult
+	var _meta79 thrift.ResponseMeta
+	_meta79, _err = p.Client_().Call(ctx, "introduce", &_args78, &_result80)
+	p.SetLastResponseMeta_(_meta79)
 	if _err != nil {
 		return
 	}
@@ -6407,12 +6869,12 @@ func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
-	var _args76 InternalFarewellArgs
-	_args76.Me = me
-	var _result78 InternalFarewellResult
-	var _meta77 thrift.ResponseMeta
-	_meta77, _err = p.Client_().Call(ctx, "farewell", &_args76, &_result78)
-	p.SetLastResponseMeta_(_meta77)
+	var _args81 InternalFarewellArgs
+	_args81.Me = me
+	var _result83 InternalFarewellResult
+	var _meta82 thrift.ResponseMeta
+	_meta82, _err = p.Client_().Call(ctx, "farewell", &_args81, &_result83)
+	p.SetLastResponseMeta_(_meta82)
 	if _err != nil {
 		return
 	}
@@ -6425,17 +6887,17 @@ func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
 //   - Owner
 //   - Place
 func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) (_r bool, _err error) {
-	var _args79 InternalEndedArgs
-	_args79.Owner = owner
-	_args79.Place = place
-	var _result81 InternalEndedResult
-	var _meta80 thrift.ResponseMeta
-	_meta80, _err = p.Client_().Call(ctx, "ended", &_args79, &_result81)
-	p.SetLastResponseMeta_(_meta80)
+	var _args84 InternalEndedArgs
+	_args84.Owner = owner
+	_args84.Place = place
+	var _result86 InternalEndedResult
+	var _meta85 thrift.ResponseMeta
+	_meta85, _err = p.Client_().Call(ctx, "ended", &_args84, &_result86)
+	p.SetLastResponseMeta_(_meta85)
 	if _err != nil {
 		return
 	}
-	return _result81.GetSuccess(), nil
+	return _result86.GetSuccess(), nil
 }
 
 // The versions of services of which this process could call an instance now; it begins to look for services that it does not know.
@@ -6443,16 +6905,16 @@ func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) 
 // Parameters:
 //   - Names
 func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[string][]string, _err error) {
-	var _args82 InternalSeesArgs
-	_args82.Names = names
-	var _result84 InternalSeesResult
-	var _meta83 thrift.ResponseMeta
-	_meta83, _err = p.Client_().Call(ctx, "sees", &_args82, &_result84)
-	p.SetLastResponseMeta_(_meta83)
+	var _args87 InternalSeesArgs
+	_args87.Names = names
+	var _result89 InternalSeesResult
+	var _meta88 thrift.ResponseMeta
+	_meta88, _err = p.Client_().Call(ctx, "sees", &_args87, &_result89)
+	p.SetLastResponseMeta_(_meta88)
 	if _err != nil {
 		return
 	}
-	return _result84.GetSuccess(), nil
+	return _result89.GetSuccess(), nil
 }
 
 // Counts of the calls served and made; slow counts those that took longer than slowMs, or than what slowMsOf says of the service.
@@ -6461,33 +6923,75 @@ func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[strin
 //   - SlowMs
 //   - SlowMsOf
 func (p *InternalClient) Served(ctx context.Context, slowMs int64, slowMsOf map[string]int64) (_r []*Served, _err error) {
-	var _args85 InternalServedArgs
-	_args85.SlowMs = slowMs
-	_args85.SlowMsOf = slowMsOf
-	var _result87 InternalServedResult
-	var _meta86 thrift.ResponseMeta
-	_meta86, _err = p.Client_().Call(ctx, "served", &_args85, &_result87)
-	p.SetLastResponseMeta_(_meta86)
+	var _args90 InternalServedArgs
+	_args90.SlowMs = slowMs
+	_args90.SlowMsOf = slowMsOf
+	var _result92 InternalServedResult
+	var _meta91 thrift.ResponseMeta
+	_meta91, _err = p.Client_().Call(ctx, "served", &_args90, &_result92)
+	p.SetLastResponseMeta_(_meta91)
 	if _err != nil {
 		return
 	}
-	return _result87.GetSuccess(), nil
+	return _result92.GetSuccess(), nil
 }
 
 // What it has refused.
 func (p *InternalClient) Refusals(ctx context.Context) (_r *Refusals, _err error) {
-	var _args88 InternalRefusalsArgs
-	var _result90 InternalRefusalsResult
-	var _meta89 thrift.ResponseMeta
-	_meta89, _err = p.Client_().Call(ctx, "refusals", &_args88, &_result90)
-	p.SetLastResponseMeta_(_meta89)
+	var _args93 InternalRefusalsArgs
+	var _result95 InternalRefusalsResult
+	var _meta94 thrift.ResponseMeta
+	_meta94, _err = p.Client_().Call(ctx, "refusals", &_args93, &_result95)
+	p.SetLastResponseMeta_(_meta94)
 	if _err != nil {
 		return
 	}
-	if _ret91 := _result90.GetSuccess(); _ret91 != nil {
-		return _ret91, nil
+	if _ret96 := _result95.GetSuccess(); _ret96 != nil {
+		return _ret96, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "refusals failed: unknown result")
+}
+
+// The entries of the policy log that the process holds and the caller does not: have are hashes.
+//
+// Parameters:
+//   - Have
+func (p *InternalClient) Policies(ctx context.Context, have []string) (_r *Policies, _err error) {
+	var _args97 InternalPoliciesArgs
+	_args97.Have = have
+	var _result99 InternalPoliciesResult
+	var _meta98 thrift.ResponseMeta
+	_meta98, _err = p.Client_().Call(ctx, "policies", &_args97, &_result99)
+	p.SetLastResponseMeta_(_meta98)
+	if _err != nil {
+		return
+	}
+	if _ret100 := _result99.GetSuccess(); _ret100 != nil {
+		return _ret100, nil
+	}
+	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "policies failed: unknown result")
+}
+
+// Takes in entries of the policy log, in any order; returns the number that is in force then. Entries prove themselves.
+//
+// Parameters:
+//   - Records
+func (p *InternalClient) BringPolicies(ctx context.Context, records [][]byte) (_r int64, _err error) {
+	var _args101 InternalBringPoliciesArgs
+	_args101.Records = records
+	var _result103 InternalBringPoliciesResult
+	var _meta102 thrift.ResponseMeta
+	_meta102, _err = p.Client_().Call(ctx, "bringPolicies", &_args101, &_result103)
+	p.SetLastResponseMeta_(_meta102)
+	if _err != nil {
+		return
+	}
+	switch {
+	case _result103.Refused != nil:
+		return _r, _result103.Refused
+	}
+
+	return _result103.GetSuccess(), nil
 }
 
 // Leave the lists with a version that the rules have retired; false: not served here, or not retired.
@@ -6496,17 +7000,17 @@ func (p *InternalClient) Refusals(ctx context.Context) (_r *Refusals, _err error
 //   - Name
 //   - Version
 func (p *InternalClient) Leave(ctx context.Context, name string, version string) (_r bool, _err error) {
-	var _args92 InternalLeaveArgs
-	_args92.Name = name
-	_args92.Version = version
-	var _result94 InternalLeaveResult
-	var _meta93 thrift.ResponseMeta
-	_meta93, _err = p.Client_().Call(ctx, "leave", &_args92, &_result94)
-	p.SetLastResponseMeta_(_meta93)
+	var _args104 InternalLeaveArgs
+	_args104.Name = name
+	_args104.Version = version
+	var _result106 InternalLeaveResult
+	var _meta105 thrift.ResponseMeta
+	_meta105, _err = p.Client_().Call(ctx, "leave", &_args104, &_result106)
+	p.SetLastResponseMeta_(_meta105)
 	if _err != nil {
 		return
 	}
-	return _result94.GetSuccess(), nil
+	return _result106.GetSuccess(), nil
 }
 
 type InternalProcessor struct {
@@ -6529,26 +7033,28 @@ func (p *InternalProcessor) ProcessorMap() map[string]thrift.TProcessorFunction 
 
 func NewInternalProcessor(handler Internal) *InternalProcessor {
 
-	self95 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self95.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
-	self95.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
-	self95.processorMap["ping"] = &internalProcessorPing{handler: handler}
-	self95.processorMap["log"] = &internalProcessorLog{handler: handler}
-	self95.processorMap["bring"] = &internalProcessorBring{handler: handler}
-	self95.processorMap["promise"] = &internalProcessorPromise{handler: handler}
-	self95.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
-	self95.processorMap["bar"] = &internalProcessorBar{handler: handler}
-	self95.processorMap["promised"] = &internalProcessorPromised{handler: handler}
-	self95.processorMap["report"] = &internalProcessorReport{handler: handler}
-	self95.processorMap["members"] = &internalProcessorMembers{handler: handler}
-	self95.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
-	self95.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
-	self95.processorMap["ended"] = &internalProcessorEnded{handler: handler}
-	self95.processorMap["sees"] = &internalProcessorSees{handler: handler}
-	self95.processorMap["served"] = &internalProcessorServed{handler: handler}
-	self95.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
-	self95.processorMap["leave"] = &internalProcessorLeave{handler: handler}
-	return self95
+	self107 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self107.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
+	self107.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
+	self107.processorMap["ping"] = &internalProcessorPing{handler: handler}
+	self107.processorMap["log"] = &internalProcessorLog{handler: handler}
+	self107.processorMap["bring"] = &internalProcessorBring{handler: handler}
+	self107.processorMap["promise"] = &internalProcessorPromise{handler: handler}
+	self107.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
+	self107.processorMap["bar"] = &internalProcessorBar{handler: handler}
+	self107.processorMap["promised"] = &internalProcessorPromised{handler: handler}
+	self107.processorMap["report"] = &internalProcessorReport{handler: handler}
+	self107.processorMap["members"] = &internalProcessorMembers{handler: handler}
+	self107.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
+	self107.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
+	self107.processorMap["ended"] = &internalProcessorEnded{handler: handler}
+	self107.processorMap["sees"] = &internalProcessorSees{handler: handler}
+	self107.processorMap["served"] = &internalProcessorServed{handler: handler}
+	self107.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
+	self107.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
+	self107.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
+	self107.processorMap["leave"] = &internalProcessorLeave{handler: handler}
+	return self107
 }
 
 func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -6561,12 +7067,12 @@ func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TPr
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x96 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x108 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x96.Write(ctx, oprot)
+	x108.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x96
+	return false, x108
 
 }
 
@@ -6575,7 +7081,7 @@ type internalProcessorWhoAmI struct {
 }
 
 func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err97 error
+	var _write_err109 error
 	args := InternalWhoAmIArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6621,21 +7127,21 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc98 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
+		_exc110 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err97 = thrift.WrapTException(err2)
+			_write_err109 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc98.Write(ctx, oprot); _write_err97 == nil && err2 != nil {
-			_write_err97 = thrift.WrapTException(err2)
+		if err2 := _exc110.Write(ctx, oprot); _write_err109 == nil && err2 != nil {
+			_write_err109 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err97 == nil && err2 != nil {
-			_write_err97 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err109 == nil && err2 != nil {
+			_write_err109 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err97 == nil && err2 != nil {
-			_write_err97 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err109 == nil && err2 != nil {
+			_write_err109 = thrift.WrapTException(err2)
 		}
-		if _write_err97 != nil {
-			return false, thrift.WrapTException(_write_err97)
+		if _write_err109 != nil {
+			return false, thrift.WrapTException(_write_err109)
 		}
 		return true, err
 	} else {
@@ -6643,19 +7149,19 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.REPLY, seqId); err2 != nil {
-		_write_err97 = thrift.WrapTException(err2)
+		_write_err109 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err97 == nil && err2 != nil {
-		_write_err97 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err109 == nil && err2 != nil {
+		_write_err109 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err97 == nil && err2 != nil {
-		_write_err97 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err109 == nil && err2 != nil {
+		_write_err109 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err97 == nil && err2 != nil {
-		_write_err97 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err109 == nil && err2 != nil {
+		_write_err109 = thrift.WrapTException(err2)
 	}
-	if _write_err97 != nil {
-		return false, thrift.WrapTException(_write_err97)
+	if _write_err109 != nil {
+		return false, thrift.WrapTException(_write_err109)
 	}
 	return true, err
 }
@@ -6665,7 +7171,7 @@ type internalProcessorDescribe struct {
 }
 
 func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err99 error
+	var _write_err111 error
 	args := InternalDescribeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6711,21 +7217,21 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc100 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
+		_exc112 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err99 = thrift.WrapTException(err2)
+			_write_err111 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc100.Write(ctx, oprot); _write_err99 == nil && err2 != nil {
-			_write_err99 = thrift.WrapTException(err2)
+		if err2 := _exc112.Write(ctx, oprot); _write_err111 == nil && err2 != nil {
+			_write_err111 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err99 == nil && err2 != nil {
-			_write_err99 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err111 == nil && err2 != nil {
+			_write_err111 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err99 == nil && err2 != nil {
-			_write_err99 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err111 == nil && err2 != nil {
+			_write_err111 = thrift.WrapTException(err2)
 		}
-		if _write_err99 != nil {
-			return false, thrift.WrapTException(_write_err99)
+		if _write_err111 != nil {
+			return false, thrift.WrapTException(_write_err111)
 		}
 		return true, err
 	} else {
@@ -6733,19 +7239,19 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.REPLY, seqId); err2 != nil {
-		_write_err99 = thrift.WrapTException(err2)
+		_write_err111 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err99 == nil && err2 != nil {
-		_write_err99 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err111 == nil && err2 != nil {
+		_write_err111 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err99 == nil && err2 != nil {
-		_write_err99 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err111 == nil && err2 != nil {
+		_write_err111 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err99 == nil && err2 != nil {
-		_write_err99 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err111 == nil && err2 != nil {
+		_write_err111 = thrift.WrapTException(err2)
 	}
-	if _write_err99 != nil {
-		return false, thrift.WrapTException(_write_err99)
+	if _write_err111 != nil {
+		return false, thrift.WrapTException(_write_err111)
 	}
 	return true, err
 }
@@ -6755,7 +7261,7 @@ type internalProcessorPing struct {
 }
 
 func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err101 error
+	var _write_err113 error
 	args := InternalPingArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6801,39 +7307,39 @@ func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc102 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
+		_exc114 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err101 = thrift.WrapTException(err2)
+			_write_err113 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc102.Write(ctx, oprot); _write_err101 == nil && err2 != nil {
-			_write_err101 = thrift.WrapTException(err2)
+		if err2 := _exc114.Write(ctx, oprot); _write_err113 == nil && err2 != nil {
+			_write_err113 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err101 == nil && err2 != nil {
-			_write_err101 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err113 == nil && err2 != nil {
+			_write_err113 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err101 == nil && err2 != nil {
-			_write_err101 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err113 == nil && err2 != nil {
+			_write_err113 = thrift.WrapTException(err2)
 		}
-		if _write_err101 != nil {
-			return false, thrift.WrapTException(_write_err101)
+		if _write_err113 != nil {
+			return false, thrift.WrapTException(_write_err113)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.REPLY, seqId); err2 != nil {
-		_write_err101 = thrift.WrapTException(err2)
+		_write_err113 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err101 == nil && err2 != nil {
-		_write_err101 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err113 == nil && err2 != nil {
+		_write_err113 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err101 == nil && err2 != nil {
-		_write_err101 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err113 == nil && err2 != nil {
+		_write_err113 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err101 == nil && err2 != nil {
-		_write_err101 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err113 == nil && err2 != nil {
+		_write_err113 = thrift.WrapTException(err2)
 	}
-	if _write_err101 != nil {
-		return false, thrift.WrapTException(_write_err101)
+	if _write_err113 != nil {
+		return false, thrift.WrapTException(_write_err113)
 	}
 	return true, err
 }
@@ -6843,7 +7349,7 @@ type internalProcessorLog struct {
 }
 
 func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err103 error
+	var _write_err115 error
 	args := InternalLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6889,21 +7395,21 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc104 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
+		_exc116 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err103 = thrift.WrapTException(err2)
+			_write_err115 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc104.Write(ctx, oprot); _write_err103 == nil && err2 != nil {
-			_write_err103 = thrift.WrapTException(err2)
+		if err2 := _exc116.Write(ctx, oprot); _write_err115 == nil && err2 != nil {
+			_write_err115 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err103 == nil && err2 != nil {
-			_write_err103 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err115 == nil && err2 != nil {
+			_write_err115 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err103 == nil && err2 != nil {
-			_write_err103 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err115 == nil && err2 != nil {
+			_write_err115 = thrift.WrapTException(err2)
 		}
-		if _write_err103 != nil {
-			return false, thrift.WrapTException(_write_err103)
+		if _write_err115 != nil {
+			return false, thrift.WrapTException(_write_err115)
 		}
 		return true, err
 	} else {
@@ -6911,19 +7417,19 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.REPLY, seqId); err2 != nil {
-		_write_err103 = thrift.WrapTException(err2)
+		_write_err115 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err103 == nil && err2 != nil {
-		_write_err103 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err115 == nil && err2 != nil {
+		_write_err115 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err103 == nil && err2 != nil {
-		_write_err103 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err115 == nil && err2 != nil {
+		_write_err115 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err103 == nil && err2 != nil {
-		_write_err103 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err115 == nil && err2 != nil {
+		_write_err115 = thrift.WrapTException(err2)
 	}
-	if _write_err103 != nil {
-		return false, thrift.WrapTException(_write_err103)
+	if _write_err115 != nil {
+		return false, thrift.WrapTException(_write_err115)
 	}
 	return true, err
 }
@@ -6933,7 +7439,7 @@ type internalProcessorBring struct {
 }
 
 func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err105 error
+	var _write_err117 error
 	args := InternalBringArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6983,21 +7489,21 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc106 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
+			_exc118 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err105 = thrift.WrapTException(err2)
+				_write_err117 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc106.Write(ctx, oprot); _write_err105 == nil && err2 != nil {
-				_write_err105 = thrift.WrapTException(err2)
+			if err2 := _exc118.Write(ctx, oprot); _write_err117 == nil && err2 != nil {
+				_write_err117 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err105 == nil && err2 != nil {
-				_write_err105 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err117 == nil && err2 != nil {
+				_write_err117 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err105 == nil && err2 != nil {
-				_write_err105 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err117 == nil && err2 != nil {
+				_write_err117 = thrift.WrapTException(err2)
 			}
-			if _write_err105 != nil {
-				return false, thrift.WrapTException(_write_err105)
+			if _write_err117 != nil {
+				return false, thrift.WrapTException(_write_err117)
 			}
 			return true, err
 		}
@@ -7006,19 +7512,19 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.REPLY, seqId); err2 != nil {
-		_write_err105 = thrift.WrapTException(err2)
+		_write_err117 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err105 == nil && err2 != nil {
-		_write_err105 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err117 == nil && err2 != nil {
+		_write_err117 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err105 == nil && err2 != nil {
-		_write_err105 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err117 == nil && err2 != nil {
+		_write_err117 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err105 == nil && err2 != nil {
-		_write_err105 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err117 == nil && err2 != nil {
+		_write_err117 = thrift.WrapTException(err2)
 	}
-	if _write_err105 != nil {
-		return false, thrift.WrapTException(_write_err105)
+	if _write_err117 != nil {
+		return false, thrift.WrapTException(_write_err117)
 	}
 	return true, err
 }
@@ -7028,7 +7534,7 @@ type internalProcessorPromise struct {
 }
 
 func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err107 error
+	var _write_err119 error
 	args := InternalPromiseArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7078,40 +7584,40 @@ func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc108 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
+			_exc120 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err107 = thrift.WrapTException(err2)
+				_write_err119 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc108.Write(ctx, oprot); _write_err107 == nil && err2 != nil {
-				_write_err107 = thrift.WrapTException(err2)
+			if err2 := _exc120.Write(ctx, oprot); _write_err119 == nil && err2 != nil {
+				_write_err119 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err107 == nil && err2 != nil {
-				_write_err107 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err119 == nil && err2 != nil {
+				_write_err119 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err107 == nil && err2 != nil {
-				_write_err107 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err119 == nil && err2 != nil {
+				_write_err119 = thrift.WrapTException(err2)
 			}
-			if _write_err107 != nil {
-				return false, thrift.WrapTException(_write_err107)
+			if _write_err119 != nil {
+				return false, thrift.WrapTException(_write_err119)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.REPLY, seqId); err2 != nil {
-		_write_err107 = thrift.WrapTException(err2)
+		_write_err119 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err107 == nil && err2 != nil {
-		_write_err107 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err119 == nil && err2 != nil {
+		_write_err119 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err107 == nil && err2 != nil {
-		_write_err107 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err119 == nil && err2 != nil {
+		_write_err119 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err107 == nil && err2 != nil {
-		_write_err107 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err119 == nil && err2 != nil {
+		_write_err119 = thrift.WrapTException(err2)
 	}
-	if _write_err107 != nil {
-		return false, thrift.WrapTException(_write_err107)
+	if _write_err119 != nil {
+		return false, thrift.WrapTException(_write_err119)
 	}
 	return true, err
 }
@@ -7121,7 +7627,7 @@ type internalProcessorAbandon struct {
 }
 
 func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err109 error
+	var _write_err121 error
 	args := InternalAbandonArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7171,40 +7677,40 @@ func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc110 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
+			_exc122 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err109 = thrift.WrapTException(err2)
+				_write_err121 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc110.Write(ctx, oprot); _write_err109 == nil && err2 != nil {
-				_write_err109 = thrift.WrapTException(err2)
+			if err2 := _exc122.Write(ctx, oprot); _write_err121 == nil && err2 != nil {
+				_write_err121 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err109 == nil && err2 != nil {
-				_write_err109 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err121 == nil && err2 != nil {
+				_write_err121 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err109 == nil && err2 != nil {
-				_write_err109 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err121 == nil && err2 != nil {
+				_write_err121 = thrift.WrapTException(err2)
 			}
-			if _write_err109 != nil {
-				return false, thrift.WrapTException(_write_err109)
+			if _write_err121 != nil {
+				return false, thrift.WrapTException(_write_err121)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.REPLY, seqId); err2 != nil {
-		_write_err109 = thrift.WrapTException(err2)
+		_write_err121 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err109 == nil && err2 != nil {
-		_write_err109 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err121 == nil && err2 != nil {
+		_write_err121 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err109 == nil && err2 != nil {
-		_write_err109 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err121 == nil && err2 != nil {
+		_write_err121 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err109 == nil && err2 != nil {
-		_write_err109 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err121 == nil && err2 != nil {
+		_write_err121 = thrift.WrapTException(err2)
 	}
-	if _write_err109 != nil {
-		return false, thrift.WrapTException(_write_err109)
+	if _write_err121 != nil {
+		return false, thrift.WrapTException(_write_err121)
 	}
 	return true, err
 }
@@ -7214,7 +7720,7 @@ type internalProcessorBar struct {
 }
 
 func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err111 error
+	var _write_err123 error
 	args := InternalBarArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7264,40 +7770,40 @@ func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc112 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
+			_exc124 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err111 = thrift.WrapTException(err2)
+				_write_err123 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc112.Write(ctx, oprot); _write_err111 == nil && err2 != nil {
-				_write_err111 = thrift.WrapTException(err2)
+			if err2 := _exc124.Write(ctx, oprot); _write_err123 == nil && err2 != nil {
+				_write_err123 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err111 == nil && err2 != nil {
-				_write_err111 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err123 == nil && err2 != nil {
+				_write_err123 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err111 == nil && err2 != nil {
-				_write_err111 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err123 == nil && err2 != nil {
+				_write_err123 = thrift.WrapTException(err2)
 			}
-			if _write_err111 != nil {
-				return false, thrift.WrapTException(_write_err111)
+			if _write_err123 != nil {
+				return false, thrift.WrapTException(_write_err123)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.REPLY, seqId); err2 != nil {
-		_write_err111 = thrift.WrapTException(err2)
+		_write_err123 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err111 == nil && err2 != nil {
-		_write_err111 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err123 == nil && err2 != nil {
+		_write_err123 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err111 == nil && err2 != nil {
-		_write_err111 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err123 == nil && err2 != nil {
+		_write_err123 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err111 == nil && err2 != nil {
-		_write_err111 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err123 == nil && err2 != nil {
+		_write_err123 = thrift.WrapTException(err2)
 	}
-	if _write_err111 != nil {
-		return false, thrift.WrapTException(_write_err111)
+	if _write_err123 != nil {
+		return false, thrift.WrapTException(_write_err123)
 	}
 	return true, err
 }
@@ -7307,7 +7813,7 @@ type internalProcessorPromised struct {
 }
 
 func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err113 error
+	var _write_err125 error
 	args := InternalPromisedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7353,21 +7859,21 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc114 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
+		_exc126 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err113 = thrift.WrapTException(err2)
+			_write_err125 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc114.Write(ctx, oprot); _write_err113 == nil && err2 != nil {
-			_write_err113 = thrift.WrapTException(err2)
+		if err2 := _exc126.Write(ctx, oprot); _write_err125 == nil && err2 != nil {
+			_write_err125 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err113 == nil && err2 != nil {
-			_write_err113 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err125 == nil && err2 != nil {
+			_write_err125 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err113 == nil && err2 != nil {
-			_write_err113 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err125 == nil && err2 != nil {
+			_write_err125 = thrift.WrapTException(err2)
 		}
-		if _write_err113 != nil {
-			return false, thrift.WrapTException(_write_err113)
+		if _write_err125 != nil {
+			return false, thrift.WrapTException(_write_err125)
 		}
 		return true, err
 	} else {
@@ -7375,19 +7881,19 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.REPLY, seqId); err2 != nil {
-		_write_err113 = thrift.WrapTException(err2)
+		_write_err125 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err113 == nil && err2 != nil {
-		_write_err113 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err125 == nil && err2 != nil {
+		_write_err125 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err113 == nil && err2 != nil {
-		_write_err113 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err125 == nil && err2 != nil {
+		_write_err125 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err113 == nil && err2 != nil {
-		_write_err113 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err125 == nil && err2 != nil {
+		_write_err125 = thrift.WrapTException(err2)
 	}
-	if _write_err113 != nil {
-		return false, thrift.WrapTException(_write_err113)
+	if _write_err125 != nil {
+		return false, thrift.WrapTException(_write_err125)
 	}
 	return true, err
 }
@@ -7397,7 +7903,7 @@ type internalProcessorReport struct {
 }
 
 func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err115 error
+	var _write_err127 error
 	args := InternalReportArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7443,21 +7949,21 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc116 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
+		_exc128 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err115 = thrift.WrapTException(err2)
+			_write_err127 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc116.Write(ctx, oprot); _write_err115 == nil && err2 != nil {
-			_write_err115 = thrift.WrapTException(err2)
+		if err2 := _exc128.Write(ctx, oprot); _write_err127 == nil && err2 != nil {
+			_write_err127 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err115 == nil && err2 != nil {
-			_write_err115 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err127 == nil && err2 != nil {
+			_write_err127 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err115 == nil && err2 != nil {
-			_write_err115 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err127 == nil && err2 != nil {
+			_write_err127 = thrift.WrapTException(err2)
 		}
-		if _write_err115 != nil {
-			return false, thrift.WrapTException(_write_err115)
+		if _write_err127 != nil {
+			return false, thrift.WrapTException(_write_err127)
 		}
 		return true, err
 	} else {
@@ -7465,19 +7971,19 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.REPLY, seqId); err2 != nil {
-		_write_err115 = thrift.WrapTException(err2)
+		_write_err127 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err115 == nil && err2 != nil {
-		_write_err115 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err127 == nil && err2 != nil {
+		_write_err127 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err115 == nil && err2 != nil {
-		_write_err115 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err127 == nil && err2 != nil {
+		_write_err127 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err115 == nil && err2 != nil {
-		_write_err115 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err127 == nil && err2 != nil {
+		_write_err127 = thrift.WrapTException(err2)
 	}
-	if _write_err115 != nil {
-		return false, thrift.WrapTException(_write_err115)
+	if _write_err127 != nil {
+		return false, thrift.WrapTException(_write_err127)
 	}
 	return true, err
 }
@@ -7487,7 +7993,7 @@ type internalProcessorMembers struct {
 }
 
 func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err117 error
+	var _write_err129 error
 	args := InternalMembersArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7533,21 +8039,21 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc118 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
+		_exc130 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err117 = thrift.WrapTException(err2)
+			_write_err129 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc118.Write(ctx, oprot); _write_err117 == nil && err2 != nil {
-			_write_err117 = thrift.WrapTException(err2)
+		if err2 := _exc130.Write(ctx, oprot); _write_err129 == nil && err2 != nil {
+			_write_err129 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err117 == nil && err2 != nil {
-			_write_err117 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err129 == nil && err2 != nil {
+			_write_err129 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err117 == nil && err2 != nil {
-			_write_err117 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err129 == nil && err2 != nil {
+			_write_err129 = thrift.WrapTException(err2)
 		}
-		if _write_err117 != nil {
-			return false, thrift.WrapTException(_write_err117)
+		if _write_err129 != nil {
+			return false, thrift.WrapTException(_write_err129)
 		}
 		return true, err
 	} else {
@@ -7555,19 +8061,19 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.REPLY, seqId); err2 != nil {
-		_write_err117 = thrift.WrapTException(err2)
+		_write_err129 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err117 == nil && err2 != nil {
-		_write_err117 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err129 == nil && err2 != nil {
+		_write_err129 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err117 == nil && err2 != nil {
-		_write_err117 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err129 == nil && err2 != nil {
+		_write_err129 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err117 == nil && err2 != nil {
-		_write_err117 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err129 == nil && err2 != nil {
+		_write_err129 = thrift.WrapTException(err2)
 	}
-	if _write_err117 != nil {
-		return false, thrift.WrapTException(_write_err117)
+	if _write_err129 != nil {
+		return false, thrift.WrapTException(_write_err129)
 	}
 	return true, err
 }
@@ -7577,7 +8083,7 @@ type internalProcessorIntroduce struct {
 }
 
 func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err119 error
+	var _write_err131 error
 	args := InternalIntroduceArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7623,39 +8129,39 @@ func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc120 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
+		_exc132 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err119 = thrift.WrapTException(err2)
+			_write_err131 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc120.Write(ctx, oprot); _write_err119 == nil && err2 != nil {
-			_write_err119 = thrift.WrapTException(err2)
+		if err2 := _exc132.Write(ctx, oprot); _write_err131 == nil && err2 != nil {
+			_write_err131 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err119 == nil && err2 != nil {
-			_write_err119 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err131 == nil && err2 != nil {
+			_write_err131 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err119 == nil && err2 != nil {
-			_write_err119 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err131 == nil && err2 != nil {
+			_write_err131 = thrift.WrapTException(err2)
 		}
-		if _write_err119 != nil {
-			return false, thrift.WrapTException(_write_err119)
+		if _write_err131 != nil {
+			return false, thrift.WrapTException(_write_err131)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.REPLY, seqId); err2 != nil {
-		_write_err119 = thrift.WrapTException(err2)
+		_write_err131 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err119 == nil && err2 != nil {
-		_write_err119 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err131 == nil && err2 != nil {
+		_write_err131 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err119 == nil && err2 != nil {
-		_write_err119 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err131 == nil && err2 != nil {
+		_write_err131 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err119 == nil && err2 != nil {
-		_write_err119 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err131 == nil && err2 != nil {
+		_write_err131 = thrift.WrapTException(err2)
 	}
-	if _write_err119 != nil {
-		return false, thrift.WrapTException(_write_err119)
+	if _write_err131 != nil {
+		return false, thrift.WrapTException(_write_err131)
 	}
 	return true, err
 }
@@ -7665,7 +8171,7 @@ type internalProcessorFarewell struct {
 }
 
 func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err121 error
+	var _write_err133 error
 	args := InternalFarewellArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7711,39 +8217,39 @@ func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc122 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
+		_exc134 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err121 = thrift.WrapTException(err2)
+			_write_err133 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc122.Write(ctx, oprot); _write_err121 == nil && err2 != nil {
-			_write_err121 = thrift.WrapTException(err2)
+		if err2 := _exc134.Write(ctx, oprot); _write_err133 == nil && err2 != nil {
+			_write_err133 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err121 == nil && err2 != nil {
-			_write_err121 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err133 == nil && err2 != nil {
+			_write_err133 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err121 == nil && err2 != nil {
-			_write_err121 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err133 == nil && err2 != nil {
+			_write_err133 = thrift.WrapTException(err2)
 		}
-		if _write_err121 != nil {
-			return false, thrift.WrapTException(_write_err121)
+		if _write_err133 != nil {
+			return false, thrift.WrapTException(_write_err133)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.REPLY, seqId); err2 != nil {
-		_write_err121 = thrift.WrapTException(err2)
+		_write_err133 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err121 == nil && err2 != nil {
-		_write_err121 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err133 == nil && err2 != nil {
+		_write_err133 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err121 == nil && err2 != nil {
-		_write_err121 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err133 == nil && err2 != nil {
+		_write_err133 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err121 == nil && err2 != nil {
-		_write_err121 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err133 == nil && err2 != nil {
+		_write_err133 = thrift.WrapTException(err2)
 	}
-	if _write_err121 != nil {
-		return false, thrift.WrapTException(_write_err121)
+	if _write_err133 != nil {
+		return false, thrift.WrapTException(_write_err133)
 	}
 	return true, err
 }
@@ -7753,7 +8259,7 @@ type internalProcessorEnded struct {
 }
 
 func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err123 error
+	var _write_err135 error
 	args := InternalEndedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7799,21 +8305,21 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc124 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
+		_exc136 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err123 = thrift.WrapTException(err2)
+			_write_err135 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc124.Write(ctx, oprot); _write_err123 == nil && err2 != nil {
-			_write_err123 = thrift.WrapTException(err2)
+		if err2 := _exc136.Write(ctx, oprot); _write_err135 == nil && err2 != nil {
+			_write_err135 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err123 == nil && err2 != nil {
-			_write_err123 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err135 == nil && err2 != nil {
+			_write_err135 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err123 == nil && err2 != nil {
-			_write_err123 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err135 == nil && err2 != nil {
+			_write_err135 = thrift.WrapTException(err2)
 		}
-		if _write_err123 != nil {
-			return false, thrift.WrapTException(_write_err123)
+		if _write_err135 != nil {
+			return false, thrift.WrapTException(_write_err135)
 		}
 		return true, err
 	} else {
@@ -7821,19 +8327,19 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.REPLY, seqId); err2 != nil {
-		_write_err123 = thrift.WrapTException(err2)
+		_write_err135 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err123 == nil && err2 != nil {
-		_write_err123 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err135 == nil && err2 != nil {
+		_write_err135 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err123 == nil && err2 != nil {
-		_write_err123 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err135 == nil && err2 != nil {
+		_write_err135 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err123 == nil && err2 != nil {
-		_write_err123 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err135 == nil && err2 != nil {
+		_write_err135 = thrift.WrapTException(err2)
 	}
-	if _write_err123 != nil {
-		return false, thrift.WrapTException(_write_err123)
+	if _write_err135 != nil {
+		return false, thrift.WrapTException(_write_err135)
 	}
 	return true, err
 }
@@ -7843,7 +8349,7 @@ type internalProcessorSees struct {
 }
 
 func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err125 error
+	var _write_err137 error
 	args := InternalSeesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7889,21 +8395,21 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc126 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
+		_exc138 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err125 = thrift.WrapTException(err2)
+			_write_err137 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc126.Write(ctx, oprot); _write_err125 == nil && err2 != nil {
-			_write_err125 = thrift.WrapTException(err2)
+		if err2 := _exc138.Write(ctx, oprot); _write_err137 == nil && err2 != nil {
+			_write_err137 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err125 == nil && err2 != nil {
-			_write_err125 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err137 == nil && err2 != nil {
+			_write_err137 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err125 == nil && err2 != nil {
-			_write_err125 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err137 == nil && err2 != nil {
+			_write_err137 = thrift.WrapTException(err2)
 		}
-		if _write_err125 != nil {
-			return false, thrift.WrapTException(_write_err125)
+		if _write_err137 != nil {
+			return false, thrift.WrapTException(_write_err137)
 		}
 		return true, err
 	} else {
@@ -7911,19 +8417,19 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.REPLY, seqId); err2 != nil {
-		_write_err125 = thrift.WrapTException(err2)
+		_write_err137 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err125 == nil && err2 != nil {
-		_write_err125 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err137 == nil && err2 != nil {
+		_write_err137 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err125 == nil && err2 != nil {
-		_write_err125 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err137 == nil && err2 != nil {
+		_write_err137 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err125 == nil && err2 != nil {
-		_write_err125 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err137 == nil && err2 != nil {
+		_write_err137 = thrift.WrapTException(err2)
 	}
-	if _write_err125 != nil {
-		return false, thrift.WrapTException(_write_err125)
+	if _write_err137 != nil {
+		return false, thrift.WrapTException(_write_err137)
 	}
 	return true, err
 }
@@ -7933,7 +8439,7 @@ type internalProcessorServed struct {
 }
 
 func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err127 error
+	var _write_err139 error
 	args := InternalServedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -7979,21 +8485,21 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc128 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
+		_exc140 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err127 = thrift.WrapTException(err2)
+			_write_err139 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc128.Write(ctx, oprot); _write_err127 == nil && err2 != nil {
-			_write_err127 = thrift.WrapTException(err2)
+		if err2 := _exc140.Write(ctx, oprot); _write_err139 == nil && err2 != nil {
+			_write_err139 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err127 == nil && err2 != nil {
-			_write_err127 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err139 == nil && err2 != nil {
+			_write_err139 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err127 == nil && err2 != nil {
-			_write_err127 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err139 == nil && err2 != nil {
+			_write_err139 = thrift.WrapTException(err2)
 		}
-		if _write_err127 != nil {
-			return false, thrift.WrapTException(_write_err127)
+		if _write_err139 != nil {
+			return false, thrift.WrapTException(_write_err139)
 		}
 		return true, err
 	} else {
@@ -8001,19 +8507,19 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.REPLY, seqId); err2 != nil {
-		_write_err127 = thrift.WrapTException(err2)
+		_write_err139 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err127 == nil && err2 != nil {
-		_write_err127 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err139 == nil && err2 != nil {
+		_write_err139 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err127 == nil && err2 != nil {
-		_write_err127 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err139 == nil && err2 != nil {
+		_write_err139 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err127 == nil && err2 != nil {
-		_write_err127 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err139 == nil && err2 != nil {
+		_write_err139 = thrift.WrapTException(err2)
 	}
-	if _write_err127 != nil {
-		return false, thrift.WrapTException(_write_err127)
+	if _write_err139 != nil {
+		return false, thrift.WrapTException(_write_err139)
 	}
 	return true, err
 }
@@ -8023,7 +8529,7 @@ type internalProcessorRefusals struct {
 }
 
 func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err129 error
+	var _write_err141 error
 	args := InternalRefusalsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8069,21 +8575,21 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc130 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
+		_exc142 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err129 = thrift.WrapTException(err2)
+			_write_err141 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc130.Write(ctx, oprot); _write_err129 == nil && err2 != nil {
-			_write_err129 = thrift.WrapTException(err2)
+		if err2 := _exc142.Write(ctx, oprot); _write_err141 == nil && err2 != nil {
+			_write_err141 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err129 == nil && err2 != nil {
-			_write_err129 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err141 == nil && err2 != nil {
+			_write_err141 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err129 == nil && err2 != nil {
-			_write_err129 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err141 == nil && err2 != nil {
+			_write_err141 = thrift.WrapTException(err2)
 		}
-		if _write_err129 != nil {
-			return false, thrift.WrapTException(_write_err129)
+		if _write_err141 != nil {
+			return false, thrift.WrapTException(_write_err141)
 		}
 		return true, err
 	} else {
@@ -8091,19 +8597,204 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.REPLY, seqId); err2 != nil {
-		_write_err129 = thrift.WrapTException(err2)
+		_write_err141 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err129 == nil && err2 != nil {
-		_write_err129 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err141 == nil && err2 != nil {
+		_write_err141 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err129 == nil && err2 != nil {
-		_write_err129 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err141 == nil && err2 != nil {
+		_write_err141 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err129 == nil && err2 != nil {
-		_write_err129 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err141 == nil && err2 != nil {
+		_write_err141 = thrift.WrapTException(err2)
 	}
-	if _write_err129 != nil {
-		return false, thrift.WrapTException(_write_err129)
+	if _write_err141 != nil {
+		return false, thrift.WrapTException(_write_err141)
+	}
+	return true, err
+}
+
+type internalProcessorPolicies struct {
+	handler Internal
+}
+
+func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err143 error
+	args := InternalPoliciesArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "policies", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := InternalPoliciesResult{}
+	if retval, err2 := p.handler.Policies(ctx, args.Have); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc144 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err143 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc144.Write(ctx, oprot); _write_err143 == nil && err2 != nil {
+			_write_err143 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err143 == nil && err2 != nil {
+			_write_err143 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err143 == nil && err2 != nil {
+			_write_err143 = thrift.WrapTException(err2)
+		}
+		if _write_err143 != nil {
+			return false, thrift.WrapTException(_write_err143)
+		}
+		return true, err
+	} else {
+		result.Success = retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.REPLY, seqId); err2 != nil {
+		_write_err143 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err143 == nil && err2 != nil {
+		_write_err143 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err143 == nil && err2 != nil {
+		_write_err143 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err143 == nil && err2 != nil {
+		_write_err143 = thrift.WrapTException(err2)
+	}
+	if _write_err143 != nil {
+		return false, thrift.WrapTException(_write_err143)
+	}
+	return true, err
+}
+
+type internalProcessorBringPolicies struct {
+	handler Internal
+}
+
+func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err145 error
+	args := InternalBringPoliciesArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := InternalBringPoliciesResult{}
+	if retval, err2 := p.handler.BringPolicies(ctx, args.Records); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		switch v := err2.(type) {
+		case *RulesRefused:
+			result.Refused = v
+		default:
+			if errors.Is(err2, thrift.ErrAbandonRequest) {
+				return false, thrift.WrapTException(err2)
+			}
+			_exc146 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
+			if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.EXCEPTION, seqId); err2 != nil {
+				_write_err145 = thrift.WrapTException(err2)
+			}
+			if err2 := _exc146.Write(ctx, oprot); _write_err145 == nil && err2 != nil {
+				_write_err145 = thrift.WrapTException(err2)
+			}
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err145 == nil && err2 != nil {
+				_write_err145 = thrift.WrapTException(err2)
+			}
+			if err2 := oprot.Flush(ctx); _write_err145 == nil && err2 != nil {
+				_write_err145 = thrift.WrapTException(err2)
+			}
+			if _write_err145 != nil {
+				return false, thrift.WrapTException(_write_err145)
+			}
+			return true, err
+		}
+	} else {
+		result.Success = &retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.REPLY, seqId); err2 != nil {
+		_write_err145 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err145 == nil && err2 != nil {
+		_write_err145 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err145 == nil && err2 != nil {
+		_write_err145 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err145 == nil && err2 != nil {
+		_write_err145 = thrift.WrapTException(err2)
+	}
+	if _write_err145 != nil {
+		return false, thrift.WrapTException(_write_err145)
 	}
 	return true, err
 }
@@ -8113,7 +8804,7 @@ type internalProcessorLeave struct {
 }
 
 func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err131 error
+	var _write_err147 error
 	args := InternalLeaveArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8159,21 +8850,21 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc132 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
+		_exc148 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err131 = thrift.WrapTException(err2)
+			_write_err147 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc132.Write(ctx, oprot); _write_err131 == nil && err2 != nil {
-			_write_err131 = thrift.WrapTException(err2)
+		if err2 := _exc148.Write(ctx, oprot); _write_err147 == nil && err2 != nil {
+			_write_err147 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err131 == nil && err2 != nil {
-			_write_err131 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err147 == nil && err2 != nil {
+			_write_err147 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err131 == nil && err2 != nil {
-			_write_err131 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err147 == nil && err2 != nil {
+			_write_err147 = thrift.WrapTException(err2)
 		}
-		if _write_err131 != nil {
-			return false, thrift.WrapTException(_write_err131)
+		if _write_err147 != nil {
+			return false, thrift.WrapTException(_write_err147)
 		}
 		return true, err
 	} else {
@@ -8181,19 +8872,19 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.REPLY, seqId); err2 != nil {
-		_write_err131 = thrift.WrapTException(err2)
+		_write_err147 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err131 == nil && err2 != nil {
-		_write_err131 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err147 == nil && err2 != nil {
+		_write_err147 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err131 == nil && err2 != nil {
-		_write_err131 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err147 == nil && err2 != nil {
+		_write_err147 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err131 == nil && err2 != nil {
-		_write_err131 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err147 == nil && err2 != nil {
+		_write_err147 = thrift.WrapTException(err2)
 	}
-	if _write_err131 != nil {
-		return false, thrift.WrapTException(_write_err131)
+	if _write_err147 != nil {
+		return false, thrift.WrapTException(_write_err147)
 	}
 	return true, err
 }
@@ -8906,13 +9597,13 @@ func (p *InternalBringArgs) ReadField1(ctx context.Context, iprot thrift.TProtoc
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem133 []byte
+		var _elem149 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem133 = v
+			_elem149 = v
 		}
-		p.Records = append(p.Records, _elem133)
+		p.Records = append(p.Records, _elem149)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -10446,11 +11137,11 @@ func (p *InternalMembersResult) ReadField0(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]*Member, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem134 := &Member{}
-		if err := _elem134.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem134), err)
+		_elem150 := &Member{}
+		if err := _elem150.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem150), err)
 		}
-		p.Success = append(p.Success, _elem134)
+		p.Success = append(p.Success, _elem150)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -11148,13 +11839,13 @@ func (p *InternalSeesArgs) ReadField1(ctx context.Context, iprot thrift.TProtoco
 	tSlice := make([]string, 0, size)
 	p.Names = tSlice
 	for i := 0; i < size; i++ {
-		var _elem135 string
+		var _elem151 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem135 = v
+			_elem151 = v
 		}
-		p.Names = append(p.Names, _elem135)
+		p.Names = append(p.Names, _elem151)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -11274,31 +11965,31 @@ func (p *InternalSeesResult) ReadField0(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string][]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key136 string
+		var _key152 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key136 = v
+			_key152 = v
 		}
 		_, size, err := iprot.ReadListBegin(ctx)
 		if err != nil {
 			return thrift.PrependError("error reading list begin: ", err)
 		}
 		tSlice := make([]string, 0, size)
-		_val137 := tSlice
+		_val153 := tSlice
 		for i := 0; i < size; i++ {
-			var _elem138 string
+			var _elem154 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_elem138 = v
+				_elem154 = v
 			}
-			_val137 = append(_val137, _elem138)
+			_val153 = append(_val153, _elem154)
 		}
 		if err := iprot.ReadListEnd(ctx); err != nil {
 			return thrift.PrependError("error reading list end: ", err)
 		}
-		p.Success[_key136] = _val137
+		p.Success[_key152] = _val153
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -11450,19 +12141,19 @@ func (p *InternalServedArgs) ReadField2(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string]int64, size)
 	p.SlowMsOf = tMap
 	for i := 0; i < size; i++ {
-		var _key139 string
+		var _key155 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key139 = v
+			_key155 = v
 		}
-		var _val140 int64
+		var _val156 int64
 		if v, err := iprot.ReadI64(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val140 = v
+			_val156 = v
 		}
-		p.SlowMsOf[_key139] = _val140
+		p.SlowMsOf[_key155] = _val156
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -11601,11 +12292,11 @@ func (p *InternalServedResult) ReadField0(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]*Served, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem141 := &Served{}
-		if err := _elem141.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem141), err)
+		_elem157 := &Served{}
+		if err := _elem157.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem157), err)
 		}
-		p.Success = append(p.Success, _elem141)
+		p.Success = append(p.Success, _elem157)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -11823,6 +12514,516 @@ func (p *InternalRefusalsResult) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("InternalRefusalsResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Have
+type InternalPoliciesArgs struct {
+	Have []string `thrift:"have,1" db:"have" json:"have"`
+}
+
+func NewInternalPoliciesArgs() *InternalPoliciesArgs {
+	return &InternalPoliciesArgs{}
+}
+
+func (p *InternalPoliciesArgs) GetHave() []string {
+	return p.Have
+}
+func (p *InternalPoliciesArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalPoliciesArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]string, 0, size)
+	p.Have = tSlice
+	for i := 0; i < size; i++ {
+		var _elem158 string
+		if v, err := iprot.ReadString(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem158 = v
+		}
+		p.Have = append(p.Have, _elem158)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *InternalPoliciesArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "policies_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalPoliciesArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "have", thrift.LIST, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:have: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Have)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Have {
+		if err := oprot.WriteString(ctx, string(v)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:have: ", p), err)
+	}
+	return err
+}
+
+func (p *InternalPoliciesArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalPoliciesArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type InternalPoliciesResult struct {
+	Success *Policies `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalPoliciesResult() *InternalPoliciesResult {
+	return &InternalPoliciesResult{}
+}
+
+var InternalPoliciesResult_Success_DEFAULT *Policies
+
+func (p *InternalPoliciesResult) GetSuccess() *Policies {
+	if !p.IsSetSuccess() {
+		return InternalPoliciesResult_Success_DEFAULT
+	}
+	return p.Success
+}
+func (p *InternalPoliciesResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *InternalPoliciesResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalPoliciesResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Success = &Policies{}
+	if err := p.Success.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Success), err)
+	}
+	return nil
+}
+
+func (p *InternalPoliciesResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "policies_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalPoliciesResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRUCT, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := p.Success.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Success), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *InternalPoliciesResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalPoliciesResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Records
+type InternalBringPoliciesArgs struct {
+	Records [][]byte `thrift:"records,1" db:"records" json:"records"`
+}
+
+func NewInternalBringPoliciesArgs() *InternalBringPoliciesArgs {
+	return &InternalBringPoliciesArgs{}
+}
+
+func (p *InternalBringPoliciesArgs) GetRecords() [][]byte {
+	return p.Records
+}
+func (p *InternalBringPoliciesArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalBringPoliciesArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([][]byte, 0, size)
+	p.Records = tSlice
+	for i := 0; i < size; i++ {
+		var _elem159 []byte
+		if v, err := iprot.ReadBinary(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem159 = v
+		}
+		p.Records = append(p.Records, _elem159)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *InternalBringPoliciesArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "bringPolicies_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalBringPoliciesArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "records", thrift.LIST, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:records: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Records)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Records {
+		if err := oprot.WriteBinary(ctx, v); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:records: ", p), err)
+	}
+	return err
+}
+
+func (p *InternalBringPoliciesArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalBringPoliciesArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+//   - Refused
+type InternalBringPoliciesResult struct {
+	Success *int64        `thrift:"success,0" db:"success" json:"success,omitempty"`
+	Refused *RulesRefused `thrift:"refused,1" db:"refused" json:"refused,omitempty"`
+}
+
+func NewInternalBringPoliciesResult() *InternalBringPoliciesResult {
+	return &InternalBringPoliciesResult{}
+}
+
+var InternalBringPoliciesResult_Success_DEFAULT int64
+
+func (p *InternalBringPoliciesResult) GetSuccess() int64 {
+	if !p.IsSetSuccess() {
+		return InternalBringPoliciesResult_Success_DEFAULT
+	}
+	return *p.Success
+}
+
+var InternalBringPoliciesResult_Refused_DEFAULT *RulesRefused
+
+func (p *InternalBringPoliciesResult) GetRefused() *RulesRefused {
+	if !p.IsSetRefused() {
+		return InternalBringPoliciesResult_Refused_DEFAULT
+	}
+	return p.Refused
+}
+func (p *InternalBringPoliciesResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *InternalBringPoliciesResult) IsSetRefused() bool {
+	return p.Refused != nil
+}
+
+func (p *InternalBringPoliciesResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 1:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalBringPoliciesResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 0: ", err)
+	} else {
+		p.Success = &v
+	}
+	return nil
+}
+
+func (p *InternalBringPoliciesResult) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Refused = &RulesRefused{}
+	if err := p.Refused.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Refused), err)
+	}
+	return nil
+}
+
+func (p *InternalBringPoliciesResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "bringPolicies_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalBringPoliciesResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.I64, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.Success)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *InternalBringPoliciesResult) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetRefused() {
+		if err := oprot.WriteFieldBegin(ctx, "refused", thrift.STRUCT, 1); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:refused: ", p), err)
+		}
+		if err := p.Refused.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Refused), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 1:refused: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *InternalBringPoliciesResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalBringPoliciesResult(%+v)", *p)
 }
 
 // Attributes:

@@ -105,6 +105,7 @@ struct Identity {
   4: list<string> services
   5: i64 uptimeMs
   6: optional list<string> keys // fingerprints of the site's keys that it verifies by; the first one signs
+  7: optional string policy // version of the form of policies that it reads; absent: it obeys none
 }
 
 /** All registrations of a process and their content hash. */
@@ -159,6 +160,15 @@ struct Records {
   2: optional bool more     // there are newer ones: ask again after the last
 }
 
+/** The policy log of a process, and what it obeys of it. */
+struct Policies {
+  1: list<binary> records        // the entry that wins first, as many as fit
+  2: i64 number                  // of the entry in force; 0: none
+  3: optional string status      // sitepolicy.Status as JSON
+  4: optional map<i64, i64> ageMs // for how long each item that expires has applied there, by policy.Ages
+  5: optional bool more          // there are further ones: ask again with these among have
+}
+
 /** The rules could not be taken; nothing was applied beyond what applied says. */
 exception RulesRefused {
   1: string code            // gap, fork, promised, unproven, needs, entry, foreign, database, invalid, disk
@@ -209,6 +219,10 @@ service Internal {
   list<Served> served(1: i64 slowMs, 2: map<string, i64> slowMsOf)
   /** What it has refused. */
   Refusals refusals()
+  /** The entries of the policy log that the process holds and the caller does not: have are hashes. */
+  Policies policies(1: list<string> have)
+  /** Takes in entries of the policy log, in any order; returns the number that is in force then. Entries prove themselves. */
+  i64 bringPolicies(1: list<binary> records) throws (1: RulesRefused refused)
   /** Leave the lists with a version that the rules have retired; false: not served here, or not retired. */
   bool leave(1: string name, 2: string version)
 }
