@@ -5,6 +5,7 @@ package polyglot
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -151,8 +152,8 @@ func (c *company) history() rollouttest.History {
 	return h
 }
 
-// mixed counts the traces that met two versions among Auth and Proc, which are released together.
-func mixed(h rollouttest.History) int {
+// mixed returns the traces that met two versions among Auth and Proc, which are released together.
+func mixed(h rollouttest.History) map[string]bool {
 	met, twice := map[string]string{}, map[string]bool{}
 	for _, s := range h.Spans {
 		if s.Service != "auth" && s.Service != "proc" {
@@ -163,7 +164,29 @@ func mixed(h rollouttest.History) int {
 		}
 		met[s.Trace] = s.Version
 	}
-	return len(twice)
+	return twice
+}
+
+// tell reports all that is known of a request that met two versions.
+func (c *company) tell(h rollouttest.History, trace string) {
+	c.t.Helper()
+	const clock = "15:04:05.000"
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s met two versions:\n", trace)
+	for _, s := range h.Spans {
+		if s.Trace == trace {
+			fmt.Fprintf(&b, "  %s %s %s\n", s.Begin.Format(clock), s.ID, s.Version)
+		}
+	}
+	for _, r := range c.load.Since(time.Time{}) {
+		if r.ID == trace {
+			fmt.Fprintf(&b, "  asked at %s, answered at %s: %v\n", r.Began.Format(clock), r.Ended.Format(clock), r.Err)
+		}
+	}
+	for _, f := range c.faults {
+		fmt.Fprintf(&b, "  %s was killed at %s\n", f.victim, f.from.Format(clock))
+	}
+	c.t.Error(b.String())
 }
 
 // met counts the calls by service and version.

@@ -135,10 +135,11 @@ func (c *company) killing(dice *rand.Rand, victims ...victim) (end func()) {
 // TestReleaseWhileProcessesAreKilled plays the release while programs and proxies are killed one after the other. Only
 // requests that were under way at that moment fail, and none meets two versions.
 func TestReleaseWhileProcessesAreKilled(t *testing.T) {
+	t.Parallel()
 	var all sync.Map
 	t.Run("seeds", func(t *testing.T) {
 		seeds(t, func(t *testing.T, dice *rand.Rand) {
-			c := newCompany(t, dice, hosts.Settings{})
+			c := newCompany(t, dice, 40*time.Millisecond, hosts.Settings{})
 			c.release("start", "--by", "ann", "--reason", "a test")
 			end := c.killing(rand.New(rand.NewPCG(dice.Uint64(), 0)), victim{"a", "auth"}, victim{"b", "proc"},
 				victim{"b", "portal"}, victim{"a", "db"}, victim{"b", ""})

@@ -21,11 +21,13 @@ import (
 
 const (
 	firstLimit = time.Minute // for the first answer, on a busy machine
-	// lines are those of each configuration: no step fails because the machine is slow.
+	// lines are those of each configuration: no step fails because the machine is slow, and what a program calls after
+	// the end of a call that its caller gave up is refused.
 	lines = `consumers:
   "*": {timeout: 30s, wait: 3s}
   auth: {idempotent: [verify]}
   db: {idempotent: [read, fullName]}
+rollout: {orphans: strict}
 stop: {grace: 500ms, drain: 10s}
 stats: {interval: none}
 `
@@ -33,6 +35,15 @@ stats: {interval: none}
 
 // requests is how many requests each of the three seeds of a scene has.
 var requests = flag.Int("requests", 3500, "requests of each seed")
+
+// TestMain has all scenes run at the same time, as they mostly wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // tools builds the command and the four programs, once.
 var tools = sync.OnceValues(func() (root string, err error) {
@@ -62,15 +73,20 @@ type company struct {
 	faults []fault
 }
 
-// newCompany starts two hosts with all four programs in version v1, and a load on them.
-func newCompany(t *testing.T, dice *rand.Rand, set hosts.Settings) *company {
+// newCompany starts two hosts with all four programs in version v1, and a load on them. Its callers pause for
+// about so long between two requests: scenes that mostly wait leave the processors to others.
+func newCompany(t *testing.T, dice *rand.Rand, pause time.Duration, set hosts.Settings) *company {
 	t.Helper()
 	root, err := tools()
 	must(t, err)
 	dir, err := os.MkdirTemp("/dev/shm", "skerry-polyglot-") // the path of a socket is short
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	outside := strings.Replace(lines, "strict", "migrate", 1) // the load's requests become traces at Portal
 	set.Root, set.Lines = root, lines
+	if set.WithoutHelper { // all that its programs call belongs to no trace
+		set.Lines = outside
+	}
 	c := &company{t: t, set: set, hosts: map[string]*hosts.Host{}}
 	c.site, err = site.New(filepath.Join(root, ".build/polyglot"), dir, "")
 	must(t, err)
@@ -78,15 +94,17 @@ func newCompany(t *testing.T, dice *rand.Rand, set hosts.Settings) *company {
 	t.Cleanup(c.site.Close)
 	c.start("a", "v1", "portal", "auth", "proc", "db")
 	c.start("b", "v1", "portal", "auth", "proc", "db")
-	c.load, err = hosts.NewLoad(t.Context(), c.site, lines)
+	c.load, err = hosts.NewLoad(t.Context(), c.site, outside)
 	must(t, err)
 	t.Cleanup(func() { _ = c.load.Close() })
 	must(t, c.load.First(t.Context(), firstLimit))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
+	callers := 4 + dice.IntN(5)
+	pause = pause*3/4 + time.Duration(dice.Int64N(int64(pause/2)))
 	go func() {
 		defer close(ended)
-		c.load.Run(ctx, 4+dice.IntN(5), time.Duration(1+dice.IntN(4))*time.Millisecond)
+		c.load.Run(ctx, callers, pause)
 	}()
 	c.stop = sync.OnceFunc(func() { cancel(); <-ended })
 	t.Cleanup(c.stop)
@@ -186,8 +204,9 @@ func ramp(dice *rand.Rand) []string {
 // TestReleaseOfTwoLanguages releases Auth, in Java, together with Proc, in Python. No request fails, and none meets
 // two versions.
 func TestReleaseOfTwoLanguages(t *testing.T) {
+	t.Parallel()
 	seeds(t, func(t *testing.T, dice *rand.Rand) {
-		c := newCompany(t, dice, hosts.Settings{})
+		c := newCompany(t, dice, 10*time.Millisecond, hosts.Settings{})
 		c.release("start", "--by", "ann", "--reason", "a test")
 		c.requests(200 + dice.IntN(300))
 		c.start("c", "v2", "auth", "proc")
@@ -204,7 +223,8 @@ func TestReleaseOfTwoLanguages(t *testing.T) {
 // TestReleaseWithoutHelpersIsCaught plays the same release with programs that serve without the helper. The checker
 // must find requests that met two versions.
 func TestReleaseWithoutHelpersIsCaught(t *testing.T) {
-	c := newCompany(t, rand.New(rand.NewPCG(1, 12)), hosts.Settings{WithoutHelper: true})
+	t.Parallel()
+	c := newCompany(t, rand.New(rand.NewPCG(1, 12)), 20*time.Millisecond, hosts.Settings{WithoutHelper: true})
 	c.release("start", "--by", "ann", "--reason", "a test")
 	c.start("c", "v2", "auth", "proc")
 	c.ship(1)
@@ -216,11 +236,11 @@ func TestReleaseWithoutHelpersIsCaught(t *testing.T) {
 	for _, f := range h.Check() {
 		rules[f.Rule]++
 	}
-	t.Logf("%d requests; calls: %v; findings: %v; %d traces met two versions", c.load.Count(), met(h), rules, mixed(h))
+	t.Logf("%d requests; calls: %v; findings: %v; %d traces met two versions", c.load.Count(), met(h), rules, len(mixed(h)))
 	if rules["C1"] == 0 || rules["C2"] == 0 {
 		t.Error("the checker has not noticed requests that met two versions of Auth, and an old Auth with a new Proc")
 	}
-	if mixed(h) == 0 {
+	if len(mixed(h)) == 0 {
 		t.Error("no request met two versions: the scene proves nothing")
 	}
 }
@@ -236,6 +256,9 @@ func (c *company) judge() {
 			break
 		}
 		c.t.Errorf("%v", f)
+	}
+	for trace := range mixed(h) {
+		c.tell(h, trace)
 	}
 	failed, wrong := 0, 0
 	all := c.load.Since(time.Time{})
@@ -253,10 +276,7 @@ func (c *company) judge() {
 	}
 	calls := met(h)
 	c.t.Logf("%d requests, %d failed, %d of them without a fault; %d met two versions; calls: %v",
-		len(all), failed, wrong, mixed(h), calls)
-	if n := mixed(h); n > 0 {
-		c.t.Errorf("%d requests met two versions", n)
-	}
+		len(all), failed, wrong, len(mixed(h)), calls)
 	for _, version := range []string{"v1", "v2"} {
 		if calls["auth "+version] == 0 || calls["proc "+version] == 0 {
 			c.t.Errorf("no request met %s: the scene proves nothing", version)
