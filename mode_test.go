@@ -201,6 +201,13 @@ func TestInternalService(t *testing.T) {
 		list[1].Service != "greeter" || list[1].Version != "v1" || list[1].Host != "127.0.0.1" {
 		t.Errorf("fetched %+v, %v", list, err)
 	}
+	var o *registration
+	n.offers.each(func(one *registration) { o = one })
+	o.stops(t.Context())
+	list, err = asker.members.Describe(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
+	if err != nil || len(list) != 3 || !list[1].Leaving {
+		t.Errorf("the LAN has announced that greeter leaves, and peers fetch %+v, %v", list, err)
+	}
 	stranger := n.owner
 	stranger.Epoch++
 	if _, err := asker.members.Describe(t.Context(), addr, stranger); err == nil ||

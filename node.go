@@ -58,8 +58,8 @@ type Node struct {
 	closeErr error
 
 	mu      sync.Mutex
-	clients map[string]thrift.TClient         // made without options of the caller
-	foreign map[registry.ID]registry.Instance // listed by Register
+	clients map[string]thrift.TClient // made without options of the caller
+	foreign map[registry.ID]bool      // listed by Register
 }
 
 // OpenFile starts a node by a configuration file; the empty path means the
@@ -93,7 +93,7 @@ func Open(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
 // newNode builds the parts and starts none of them.
 func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	n = &Node{cfg: cfg, owner: registry.NewOwner(), clients: map[string]thrift.TClient{},
-		foreign: map[registry.ID]registry.Instance{}}
+		foreign: map[registry.ID]bool{}}
 	for _, o := range opts {
 		o(&n.opts)
 	}

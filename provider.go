@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -251,13 +249,15 @@ func (p *provider) Services() (names []string) {
 	return names
 }
 
-// Listings implements membership.Offers.
-func (p *provider) Listings() (list []registry.Instance) {
-	p.n.mu.Lock()
-	list = slices.Collect(maps.Values(p.n.foreign))
-	p.n.mu.Unlock()
-	p.listings(func(o *registration) { list = append(list, o.current()...) })
-	return list
+// Announced implements membership.Offers. The LAN registry has announced the hash of the list, so
+// only that registry knows it.
+func (p *provider) Announced() []registry.Instance {
+	for _, s := range p.n.sources {
+		if lan, ok := s.Registry.(interface{ Offered() []registry.Instance }); ok {
+			return lan.Offered()
+		}
+	}
+	return nil
 }
 
 // Retire implements membership.Offers.

@@ -33,21 +33,20 @@ func (n *Node) Register(ctx context.Context, instances ...registry.Instance) err
 	n.mu.Lock()
 	for _, in := range instances {
 		in.Owner = n.owner
-		n.foreign[in.ID()] = in
+		n.foreign[in.ID()] = true
 	}
 	n.mu.Unlock()
 	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error {
-		return r.Register(ctx,
-			instances...)
+		return r.Register(ctx, instances...)
 	})
 	defer stop() // the others go on by themselves
 	var all error
 	for range n.sources {
-		err := <-results
-		if err == nil {
+		result := <-results
+		if result.err == nil {
 			return nil
 		}
-		all = errors.Join(all, err)
+		all = errors.Join(all, result.err)
 	}
 	return all
 }
@@ -62,13 +61,12 @@ func (n *Node) Deregister(ctx context.Context, ids ...registry.ID) error {
 	}
 	n.mu.Unlock()
 	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error {
-		return r.Deregister(ctx,
-			ids...)
+		return r.Deregister(ctx, ids...)
 	})
 	defer stop()
 	var all error
 	for range n.sources {
-		all = errors.Join(all, <-results)
+		all = errors.Join(all, (<-results).err)
 	}
 	return all
 }
@@ -103,8 +101,7 @@ func (n *Node) Registered(id registry.ID) bool {
 	id.Epoch = n.owner.Epoch
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, listed := n.foreign[id]
-	return listed
+	return n.foreign[id]
 }
 
 // dismiss removes the registrations of a version that the rules have retired, and reports whether
@@ -132,18 +129,25 @@ func (n *Node) dismiss(service, version string) bool {
 	return true
 }
 
+// sourceResult is what a registry has answered.
+type sourceResult struct {
+	source string
+	err    error
+}
+
 // atEach calls f for every registry concurrently. stop cancels running calls and waits for them.
-func (n *Node) atEach(ctx context.Context, f func(context.Context, registry.Registry) error) (results <-chan error,
-	stop func() error) {
+func (n *Node) atEach(ctx context.Context, f func(context.Context, registry.Registry) error) (
+	results <-chan sourceResult, stop func() error,
+) {
 	g := run.NewGroup(ctx)
-	out := make(chan error, len(n.sources))
+	out := make(chan sourceResult, len(n.sources))
 	for _, s := range n.sources {
 		begun := g.Go(func(ctx context.Context) error {
-			out <- f(ctx, s.Registry)
+			out <- sourceResult{s.Name, f(ctx, s.Registry)}
 			return nil
 		})
 		if !begun {
-			out <- context.Cause(ctx)
+			out <- sourceResult{s.Name, context.Cause(ctx)}
 		}
 	}
 	return out, g.Stop

@@ -299,16 +299,13 @@ func (o *registration) atEach(ctx context.Context, n int, late string,
 	}
 	ctx, cancel := context.WithTimeout(ctx, withdrawLimit)
 	defer cancel()
-	g := run.NewGroup(ctx)
-	for _, s := range o.p.n.sources {
-		g.Go(func(ctx context.Context) error {
-			if err := do(ctx, s.Registry); err != nil {
-				o.p.n.log.Warn(late, "registry", s.Name, "service", o.service, "err", err)
-			}
-			return nil
-		})
+	results, stop := o.p.n.atEach(ctx, do)
+	for range o.p.n.sources {
+		if r := <-results; r.err != nil {
+			o.p.n.log.Warn(late, "registry", r.source, "service", o.service, "err", r.err)
+		}
 	}
-	_ = g.Wait()
+	_ = stop()
 }
 
 // judge logs when the rules keep calls away from a version that this process offers, and when they

@@ -9,6 +9,14 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
+// Offered returns the registrations that this process announces now, in the order of
+// registry.Compare. Peers that know their hash ask for them: see Config.FetchAddr.
+func (r *Registry) Offered() []registry.Instance {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.core.offeredList()
+}
+
 // Stats returns the counters since New.
 func (r *Registry) Stats() Stats {
 	r.mu.Lock()

@@ -27,8 +27,8 @@ var openMethods = []string{"ping", "bring", "whoAmI"}
 type Offers interface {
 	// Services names those that are offered, in no order.
 	Services() []string
-	// Listings are all registrations of this process, in no order.
-	Listings() []registry.Instance
+	// Announced are the registrations that the LAN announces for this process.
+	Announced() []registry.Instance
 	// Retire takes a version of a service off that the rules have retired, and
 	// reports whether there was any.
 	Retire(service, version string) bool
@@ -78,11 +78,10 @@ func (s *Service) WhoAmI(ctx context.Context) (*wire.Identity, error) {
 	return id, nil
 }
 
-// Describe lists all registrations of this process, for peers on the LAN when
+// Describe lists the registrations that this process announces, for peers on the LAN when
 // they do not fit in a datagram.
 func (s *Service) Describe(context.Context) (*wire.Description, error) {
-	list := s.cfg.Offers.Listings()
-	slices.SortFunc(list, registry.Compare)
+	list := s.cfg.Offers.Announced()
 	d := &wire.Description{Owner: wireOwner(s.m.cfg.Owner), Hash: listing.Hash(list),
 		Registrations: []*wire.Registration{}}
 	now := time.Now()
