@@ -236,7 +236,8 @@ func TestReleaseWithoutHelpersIsCaught(t *testing.T) {
 	for _, f := range h.Check() {
 		rules[f.Rule]++
 	}
-	t.Logf("%d requests; calls: %v; findings: %v; %d traces met two versions", c.load.Count(), met(h), rules, len(mixed(h)))
+	t.Logf("%d requests; calls: %v; findings: %v; %d traces met two versions", c.load.Count(), met(h), rules,
+		len(mixed(h)))
 	if rules["C1"] == 0 || rules["C2"] == 0 {
 		t.Error("the checker has not noticed requests that met two versions of Auth, and an old Auth with a new Proc")
 	}
