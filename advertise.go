@@ -91,7 +91,10 @@ func Advertised(c Config, s config.Service) (a Advertisement, err error) {
 		l.IP = net.IPv6unspecified
 	}
 	at, err := advertise(s.Advertise, l, c.LAN.Interfaces)
-	a.Host, a.Port, a.Reason, a.Others = at.host, at.port, at.reason, at.others
+	a.Host = at.host
+	a.Port = at.port
+	a.Reason = at.reason
+	a.Others = at.others
 	named := s.Advertise != "" || len(c.LAN.Interfaces) > 0 || !l.IP.IsUnspecified()
 	a.Only = membership.HostOnly(a.Host, named)
 	prefs := c.LAN.Interfaces

@@ -78,7 +78,9 @@ func New(cfg Config) (*Registry, error) {
 	r.core.refuse = func(now time.Time, reason error, from netip.AddrPort) {
 		r.warn(now, reason, reason, registry.Owner{}, from)
 	}
-	r.core.fetchAddr, r.core.canFetch, r.core.log = cfg.FetchAddr, cfg.Fetch != nil, cfg.Logger
+	r.core.fetchAddr = cfg.FetchAddr
+	r.core.canFetch = cfg.Fetch != nil
+	r.core.log = cfg.Logger
 	r.core.nonce = secretNonce
 	r.registrar = registrar.New(cfg.Owner, r)
 	return r, nil

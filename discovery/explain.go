@@ -177,7 +177,10 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		}
 	}
 	if g := m.guard; g != nil {
-		e.Protected, e.Since, e.Until, e.Why = true, g.since, g.until, g.why+"; being asked"
+		e.Protected = true
+		e.Since = g.since
+		e.Until = g.until
+		e.Why = g.why + "; being asked"
 		if g.confirmed {
 			e.Why = g.why + "; it answers"
 		}

@@ -28,10 +28,20 @@ type rowJSON struct {
 // MarshalJSON writes the row with named outcomes and microseconds.
 func (r Row) MarshalJSON() ([]byte, error) {
 	j := rowJSON{
-		From: r.From, To: r.To, Side: r.Side.String(), Service: r.Service, Method: r.Method, Peer: r.Peer,
-		Version: r.Version,
-		Calls:   r.Calls(), Failures: r.Failures(), Outcomes: map[string]int64{},
-		SumUS: microseconds(r.Sum), P50US: microseconds(r.P50), P99US: microseconds(r.P99), MaxUS: microseconds(r.Max),
+		From:     r.From,
+		To:       r.To,
+		Side:     r.Side.String(),
+		Service:  r.Service,
+		Method:   r.Method,
+		Peer:     r.Peer,
+		Version:  r.Version,
+		Calls:    r.Calls(),
+		Failures: r.Failures(),
+		Outcomes: map[string]int64{},
+		SumUS:    microseconds(r.Sum),
+		P50US:    microseconds(r.P50),
+		P99US:    microseconds(r.P99),
+		MaxUS:    microseconds(r.Max),
 	}
 	for o, n := range r.Outcomes {
 		if n != 0 {

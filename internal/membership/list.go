@@ -104,7 +104,12 @@ func (l *list) heard(source string, s registry.Snapshot, now time.Time) (news, p
 			l.all[in.Owner], l.dirty = k, true
 		}
 		l.dirty = l.dirty || k.Gone != "" || k.Addr != in.Addr()
-		k.Addr, k.TLS, k.Place, k.Heard, k.Gone, k.Own = in.Addr(), in.TLS, in.Tags[identityTag], now, "", false
+		k.Addr = in.Addr()
+		k.TLS = in.TLS
+		k.Place = in.Tags[identityTag]
+		k.Heard = now
+		k.Gone = ""
+		k.Own = false
 		k.mark, k.Also = in.Tags[reach.HostTag], in.Tags[reach.AlsoTag]
 		if r := in.Tags[rulesTag]; r != "" && r != k.rules {
 			k.rules, news = r, true

@@ -91,7 +91,9 @@ func (s *Server) startPooler(t testing.TB, port int, mode string) (dir string, e
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
 	endWithThread(cmd, sigKill, false)
-	group, started, killed := run.NewGroup(context.Background()), make(chan error, 1), make(chan struct{})
+	group := run.NewGroup(context.Background())
+	started := make(chan error, 1)
+	killed := make(chan struct{})
 	group.Go(func(context.Context) error {
 		runtime.LockOSThread() // for Pdeathsig, as in launch
 		defer runtime.UnlockOSThread()

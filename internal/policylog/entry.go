@@ -196,7 +196,10 @@ func (r Record) Open() (e Entry, err error) {
 		return Entry{}, fmt.Errorf("%w: number %d, confirm %v", ErrEntry, e.Number, e.Confirm)
 	}
 	sum := sha256.Sum256([]byte(r.Body))
-	e.Text, e.body, e.hash, e.proofs = text, r.Body, hex.EncodeToString(sum[:]), r.Proofs
+	e.Text = text
+	e.body = r.Body
+	e.hash = hex.EncodeToString(sum[:])
+	e.proofs = r.Proofs
 	return e, nil
 }
 

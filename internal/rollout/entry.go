@@ -223,7 +223,9 @@ func (r Record) Open() (e Entry, err error) {
 		return Entry{}, fmt.Errorf("%w: generation %v, %d ends", ErrEntry, g, len(e.Ends))
 	}
 	sum := sha256.Sum256([]byte(r.Body))
-	e.body, e.hash, e.proofs = r.Body, hex.EncodeToString(sum[:]), r.Proofs
+	e.body = r.Body
+	e.hash = hex.EncodeToString(sum[:])
+	e.proofs = r.Proofs
 	return e, nil
 }
 

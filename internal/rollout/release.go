@@ -217,7 +217,10 @@ func (r Release) Rollback(log *Log, at Generation) (Release, map[string]Rule, er
 		return r, nil, r.refuse("roll back", "start a release that ships the old version")
 	}
 	next := r
-	next.State, next.Since, next.Back, next.Share = RollingBack, at, true, 0
+	next.State = RollingBack
+	next.Since = at
+	next.Back = true
+	next.Share = 0
 	return next, r.rules(log, func(m Module, rule *Rule) {
 		rule.Version, rule.Split, rule.Marks = m.Old, nil, nil
 	}), nil

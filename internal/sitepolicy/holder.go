@@ -263,7 +263,10 @@ func (h *Holder) obey(e, newest policylog.Entry, now time.Duration, theirs map[u
 				h.status.Because = because
 			}
 			h.inForce = p
-			h.status.Number, h.status.Hash, h.status.By, h.status.Lost = of.Number, of.Hash(), of.By, lost
+			h.status.Number = of.Number
+			h.status.Hash = of.Hash()
+			h.status.By = of.By
+			h.status.Lost = lost
 		}
 	}
 	h.ages = h.ages.At(h.inForce, now)

@@ -83,7 +83,9 @@ func (r *Reader) load() (*content, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tls.cert: %w", err)
 		}
-		c.pair, c.client.Certificates, c.server.Certificates = &pair, []tls.Certificate{pair}, []tls.Certificate{pair}
+		c.pair = &pair
+		c.client.Certificates = []tls.Certificate{pair}
+		c.server.Certificates = []tls.Certificate{pair}
 	}
 	return c, nil
 }

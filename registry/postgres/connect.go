@@ -117,7 +117,10 @@ func hostsOf(cfg *pgx.ConnConfig) (out []*pgx.ConnConfig) {
 			continue
 		}
 		one := cfg.Copy()
-		one.Host, one.Port, one.TLSConfig, one.Fallbacks = f.Host, f.Port, f.TLSConfig, nil
+		one.Host = f.Host
+		one.Port = f.Port
+		one.TLSConfig = f.TLSConfig
+		one.Fallbacks = nil
 		out = append(out, one)
 	}
 	return out

@@ -157,7 +157,9 @@ func (p *Policies) insert(ctx context.Context, tx pgx.Tx, e policylog.Entry) err
 		panic(err) // it consists of hexadecimal digits
 	}
 	args := p.r.args()
-	args["n"], args["hash"], args["record"] = int64(e.Number), hash, e.Record().Marshal()
+	args["n"] = int64(e.Number)
+	args["hash"] = hash
+	args["record"] = e.Record().Marshal()
 	_, err = tx.Exec(ctx, writePolicySQL, args)
 	return err
 }

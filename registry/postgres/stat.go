@@ -261,7 +261,10 @@ func scanStat(row pgx.CollectableRow) (Stat, error) {
 	err := row.Scan(&s.Service, &s.Version, &s.Method, &s.Side, &s.Peer, &s.Calls, &s.Failures, &outcomes,
 		&mean, &p50, &p99, &most, &s.Processes, &s.First, &s.Last)
 	copy(s.Outcomes[:], outcomes)
-	s.Mean, s.P50, s.P99, s.Max = duration(mean), duration(p50), duration(p99), duration(most)
+	s.Mean = duration(mean)
+	s.P50 = duration(p50)
+	s.P99 = duration(p99)
+	s.Max = duration(most)
 	return s, err
 }
 

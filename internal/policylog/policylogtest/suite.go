@@ -87,7 +87,10 @@ func entry(t *testing.T, on policylog.Entry, by string) policylog.Entry {
 		}
 	}
 	e := log.Next("policy: 1 # of " + by + "\n")
-	e.By, e.Why, e.Origin, e.At = by, "because <of> & \"that\"", "cli", time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+	e.By = by
+	e.Why = "because <of> & \"that\""
+	e.Origin = "cli"
+	e.At = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 	e.On, e.Confirm, e.Although = []policylog.On{{Name: "storm", For: time.Hour, Since: 3}}, time.Minute,
 		[]string{"h/1"}
 	e, err := e.Seal()

@@ -134,7 +134,10 @@ func (c *Controller) draft(log *rollout.Log, text string, f stepOf) (rollout.Ent
 	if err != nil {
 		return e, err
 	}
-	e.Release, e.Session, e.Rules, e.Retire = next.session.Name, &next.session, next.rules, next.retire
+	e.Release = next.session.Name
+	e.Session = &next.session
+	e.Rules = next.rules
+	e.Retire = next.retire
 	if e, err = c.sealed(e, text); err != nil {
 		return e, fmt.Errorf("%s: %w", text, err)
 	}
@@ -159,7 +162,9 @@ func (c *Controller) publish(ctx context.Context, text string, entries []rollout
 // signature would freeze the log.
 func (c *Controller) sealed(e rollout.Entry, text string) (rollout.Entry, error) {
 	e.Cluster = c.cfg.Cluster
-	e.By, e.Step, e.At = c.cfg.By, text, time.Now().UTC().Round(time.Microsecond)
+	e.By = c.cfg.By
+	e.Step = text
+	e.At = time.Now().UTC().Round(time.Microsecond)
 	e, err := e.Seal()
 	if err == nil {
 		e, err = signed(c.cfg.Signer, e)

@@ -22,7 +22,9 @@ func (c *Controller) moment(ctx context.Context, log *rollout.Log) error {
 	giveUp := false
 	for _, m := range r.Modules {
 		if r.State == rollout.Prepared && m.Strategy == rollout.Waiting {
-			services, patience, giveUp = append(services, m.Service), max(patience, m.Patience), giveUp || m.GiveUp
+			services = append(services, m.Service)
+			patience = max(patience, m.Patience)
+			giveUp = giveUp || m.GiveUp
 		}
 	}
 	for begun := time.Now(); len(services) > 0; {

@@ -75,7 +75,10 @@ func (c *Controller) Status(ctx context.Context) Status {
 	if log == nil {
 		return s
 	}
-	s.Generation, s.Hash, s.Trail, s.Rules = log.Last(), log.Hash(), entries, map[string]rollout.Rule{}
+	s.Generation = log.Last()
+	s.Hash = log.Hash()
+	s.Trail = entries
+	s.Rules = map[string]rollout.Rule{}
 	if r, ok := log.Session(); ok {
 		s.Session = &r
 	}

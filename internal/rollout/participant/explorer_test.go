@@ -128,10 +128,17 @@ func (o *operator) ask() {
 func (o *operator) answer(p *proc, round uint64) {
 	applied := p.log
 	held, round, after := p.ledger.Report(round, o.release.Since)
-	r := rollout.Report{Process: p.name, Round: round, After: after, Applied: applied.Last(), Hash: applied.Hash(),
+	r := rollout.Report{
+		Process:  p.name,
+		Round:    round,
+		After:    after,
+		Applied:  applied.Last(),
+		Hash:     applied.Hash(),
 		Inflight: held,
-		Serves:   []string{p.service}, Calls: callees(p.service),
-		Running: map[string]int{p.service + "/" + p.version: p.running}}
+		Serves:   []string{p.service},
+		Calls:    callees(p.service),
+		Running:  map[string]int{p.service + "/" + p.version: p.running},
+	}
 	if o.w.without.edge && p.service == "cron" {
 		r.Calls = []string{}
 	}

@@ -35,7 +35,9 @@ func entry(log *rollout.Log, version string) rollout.Entry {
 	e := log.Next("spring", map[string]rollout.Rule{"auth": {Version: version, Marks: map[string]string{"m": "v9"},
 		Split: []rollout.Share{{Version: "v8", Release: "spring", PerMyr: 250}}}},
 		rollout.Retirement{Service: "auth", Version: "v0", Floor: log.Last()})
-	e.By, e.Step, e.At = "ann", "ship <auth> & go", time.Date(2026, 5, 4, 3, 2, 1, 987654000, time.UTC)
+	e.By = "ann"
+	e.Step = "ship <auth> & go"
+	e.At = time.Date(2026, 5, 4, 3, 2, 1, 987654000, time.UTC)
 	e.Session = &rollout.Release{Name: "spring", By: "ann", State: rollout.Prepared, Opened: e.At,
 		Modules: []rollout.Module{{Service: "auth", Old: "v0", New: version}}}
 	return e
