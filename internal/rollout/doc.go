@@ -10,15 +10,15 @@
 //   - A [Log] holds the rules up to a [Generation]. It is immutable and copied
 //     on write.
 //   - A [Token] names the snapshot that a trace reads, and the seed that decides
-//     where traffic is split. The root of the trace mints it, and every call
-//     carries it.
+//     where traffic is split. The root of the trace, its first span, makes the
+//     token, and every call carries it.
 //   - [Log.Resolve] returns the version of a service for a token. It is a pure
 //     function of service, token and the rules of the token's generation.
-//   - [Log.Admit] answers the same question for the callee.
+//   - [Log.Admit] decides for the callee whether its version may execute a call.
 //   - A [Graph] holds which service may call which, as the processes report it.
 //     Work that can't reach a service does not hold its old version back.
-//   - A [Drain] collects the reports of all processes in rounds. It tells when
-//     the old version may stop, and until then which processes hold it back.
+//   - A [Drain] collects the reports of all processes in rounds. It decides when
+//     the old version may stop, and names the processes that still need it.
 //   - A [Release] is the state machine of one release over many services.
 //
 // # Guarantees
@@ -39,12 +39,21 @@
 // # Concurrency
 //
 // The package does no I/O, starts no goroutine, reads no clock and has no locks.
-// Package participant holds the state of a process, package operator the steps
-// of an operator.
+// A [Log] is safe for concurrent use, because it never changes. Package
+// participant holds the state of a process, and package operator carries out the
+// steps of an operator.
+//
+// # Failure
+//
+// A log refuses an entry that does not follow its newest one: [ErrGap] when
+// entries are missing between the two, [ErrFork] when the logs have parted. A
+// process refuses calls by rules that it lacks ([ErrStale]) or that belong to
+// another log ([ErrOtherLog]). A process that does not answer blocks a drain
+// until its death is certified.
 //
 // # Tests
 //
-// The tests search the small model exhaustively, and play random sites, also
-// with a log that has parted. They switch off each rule in turn, to show that
-// the checker finds the violation.
+// The tests search a small model exhaustively. They play random sites, some of
+// them with a log that has parted. Each rule is switched off in turn, to show
+// that the checker then finds a violation.
 package rollout

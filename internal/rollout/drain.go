@@ -10,23 +10,25 @@ import (
 // Drain decides when the old version of a service may stop. One round that
 // begins after the switch is enough if every process that is not certified dead
 //   - has applied the switch,
-//   - names no older work that may reach the service,
+//   - reports no older work that may reach the service,
 //   - executes no call of the old version,
-//   - and answers for a window that reaches back to before the round began.
+//   - and reports a window that begins before the round.
 //
-// Another controller may have shortened a window; then one more round follows.
+// A question of another controller may have begun a process's window later. Then
+// one more round is needed.
 //
-// Why one round is enough: suppose a trace of an older generation is alive when
-// the round begins, and can reach the service. Then one of its spans is alive
-// in some process, or the sender of a call on its way counts it. That process's
-// answer covers this instant, so it names the trace. A trace that begins later
-// begins in a process without the switch, and its root is in a window.
+// Why one round is enough: suppose that a trace of an older generation is alive
+// when the round begins, and can reach the service. Then a process counts a span
+// of it: one that runs there, or one that has sent a call. The window of that
+// process's report includes the beginning of the round, so the report names the
+// trace. An older trace that begins later does so in a process without the
+// switch, and the report of that process names its root.
 //
 // A Drain is a value that one controller owns. A new controller starts with an
 // empty one.
 type Drain struct {
 	Service string
-	Old     string     // the version that goes
+	Old     string     // the outgoing version
 	Since   Generation // first generation that sends no new traces to it
 
 	round   uint64
@@ -37,8 +39,8 @@ type Drain struct {
 type state struct {
 	report   *Report // merged answers of this round; nil: none yet
 	dead     bool
-	last     Report // newest report of any round, for Blockers
-	everSeen bool
+	last     Report // newest report of any round, with everSeen
+	everSeen bool   // the process has reported in some round
 	before   uint64 // newest round that it had answered when this round began
 }
 
@@ -66,10 +68,10 @@ func (d *Drain) Answer(process string) (r *Report, before uint64) {
 	return nil, 0
 }
 
-// Open begins the next round among the processes that are registered now. Its
-// number is above every number used before, as one counter numbers all rounds
-// of a site. An incomplete round before it is given up. Certified deaths stay
-// recorded.
+// Open begins the next round, among the processes that are registered now. round
+// is its number, above every number used before: all rounds of a site are
+// numbered together. A round that is not complete is given up. Certified deaths
+// stay recorded.
 func (d *Drain) Open(round uint64, members []string) {
 	old := d.members
 	d.round, d.members = max(round, d.round+1), map[string]*state{}
@@ -120,9 +122,8 @@ func (d *Drain) Add(r Report) {
 	s.report = &merged
 }
 
-// MarkDead records a death certificate. Either the process's host says that the
-// pid is gone, its connections are reset, and its lease and the longest call
-// deadline are over; or an operator vouches for the death.
+// MarkDead records that a process is certified dead: another process on its host
+// has found that it has ended, or an operator vouches for it.
 func (d *Drain) MarkDead(process string) {
 	if s := d.members[process]; s != nil {
 		s.dead = true
@@ -138,8 +139,8 @@ func (d *Drain) MarkIncomplete(service string) {
 	d.doubts[service] = true
 }
 
-// Complete reports whether every process not certified dead has answered the
-// round. The caller then closes the round.
+// Complete reports whether every process that is not certified dead has answered
+// the round. The caller then calls Close.
 func (d *Drain) Complete() bool {
 	for _, s := range d.members {
 		if !s.dead && s.report == nil {
@@ -157,16 +158,16 @@ func (d *Drain) Close() bool {
 	}
 	for _, s := range d.members {
 		if !s.dead && s.report.After > s.before {
-			return false // another controller shortened its window
+			return false // its window begins too late: another controller has asked it
 		}
 	}
 	return true
 }
 
-// ReliedOn returns the services that older work can reach and that, by their
-// own reports, can't reach the old version. The values are the processes that
-// reported it. The caller checks that no other process serves them: see
-// MarkIncomplete.
+// ReliedOn returns the services on which the result of the drain depends: older
+// work can reach them, and they can't reach the old version by the reports of
+// the processes that serve them. The values are those processes. The caller
+// checks that no other process serves them: see MarkIncomplete.
 func (d *Drain) ReliedOn() map[string][]string {
 	g, set := d.graph(), map[string]bool{}
 	for _, s := range d.members {
@@ -175,7 +176,7 @@ func (d *Drain) ReliedOn() map[string][]string {
 		}
 		for _, h := range s.report.Inflight {
 			if h.Generation.Before(d.Since) && g.Path(*s.report, h, d.Service) == nil {
-				g.below(set, g.first(*s.report, h))
+				g.addReachable(set, g.callees(*s.report, h))
 			}
 		}
 	}
@@ -190,9 +191,9 @@ func (d *Drain) ReliedOn() map[string][]string {
 	return out
 }
 
-// Candidates returns the processes that may have work which holds the drain
-// back, by the last reports of all processes. A controller lets them delay
-// their answers until they have none ([Question.Wait]).
+// Candidates returns the processes that may have work which can reach the old
+// version, by the last reports of all processes. A controller lets them answer
+// only when that work has ended ([Question.Wait]).
 func (d *Drain) Candidates() map[string]bool {
 	g, out := d.graph(), map[string]bool{}
 	for name, s := range d.members {
@@ -296,7 +297,8 @@ func (d *Drain) oldest(g *Graph, r Report) (oldest *Inflight, way []string) {
 	return oldest, way
 }
 
-// older orders by generation; of equal ones, live work comes first.
+// older reports whether a comes before b: by generation, and of equal ones live
+// work first.
 func older(a, b Inflight) bool {
 	return cmp.Or(a.Generation.Compare(b.Generation), cmp.Compare(min(b.Live, 1), min(a.Live, 1))) < 0
 }

@@ -15,34 +15,34 @@ import (
 	"unicode/utf8"
 )
 
-// Entry is one step of the rule log. Numbers are dense: each is one above that
-// of the entry before, and the entry names the hash of that one. Cluster,
-// timeline, number and previous hash are part of its text, so an entry fits one
-// place of one log.
+// Entry is one step of the rule log. Its number is one above that of the entry
+// before, and it names the hash of that entry. Cluster, timeline, number and
+// previous hash are part of its text, so an entry fits only one place of one
+// log.
 //
-// An entry that was read keeps the bytes of its writer, with fields that this
-// version of skerry does not know. Its hash and proofs are of those bytes,
-// which are stored and passed on unchanged. Changing fields of such an entry
-// does not change its bytes.
+// An entry that was read keeps the bytes of its writer, including fields that
+// this version of skerry does not know. These bytes are hashed and signed, and
+// are stored and passed on unchanged. Changing a field of such an entry does not
+// change them.
 type Entry struct {
 	Cluster    string          `json:"cluster,omitempty"`
 	Generation Generation      `json:"generation"`
 	Previous   string          `json:"previous"`          // hash of the entry before; "" for the first
 	Needs      []string        `json:"needs,omitempty"`   // what a reader must know to apply this or any later entry
 	Release    string          `json:"release"`           // name of the release
-	By         string          `json:"by,omitempty"`      // the operator by its own account; the proof names the signer
+	By         string          `json:"by,omitempty"`      // the operator, as the writer says; a proof names the signer
 	At         time.Time       `json:"at,omitzero"`       // by the writer's clock; for display only
 	Step       string          `json:"step,omitempty"`    // one line for the audit trail
 	Session    *Release        `json:"session,omitempty"` // release after the step; lets any operator continue
 	Rules      map[string]Rule `json:"rules,omitempty"`
 	Retire     []Retirement    `json:"retire,omitempty"`
 
-	// Ends are entries of other logs that this entry ends. If a process's log
-	// ends with one of them, the log of this entry replaces it.
+	// Ends names the entries of parted logs that this entry gives up. A process
+	// that has one of them as its newest entry replaces its log by this one.
 	Ends []Position `json:"ends,omitempty"`
 
-	// Acknowledges are earlier entries of this log, signed by the key of the
-	// envelope, that an operator has reviewed. They change no rule.
+	// Acknowledges names earlier entries of this log that the key of the envelope
+	// has signed, and that an operator has now reviewed. It changes no rule.
 	Acknowledges []Position `json:"acknowledges,omitempty"`
 
 	body   string // "" until it is sealed or was read
@@ -70,7 +70,7 @@ func (p Position) String() string { return p.Generation.String() + " (" + short(
 // understands.
 var KnownNeeds = []string{}
 
-// Limits of an entry, as every process keeps the whole log.
+// Limits of an entry, because every process keeps the whole log.
 const (
 	maxEntry  = 256 << 10 // bytes of a body
 	maxProofs = 8
@@ -86,7 +86,8 @@ const bodyFormat = "skerry-entry 1\n"
 var (
 	// ErrNeeds: this version of skerry can't obey the entry. Upgrade it first.
 	ErrNeeds = errors.New("this version of skerry can't obey the entry")
-	// ErrForeign: the entry belongs to the log of another cluster.
+	// ErrForeign: the entry belongs to the log of another cluster. The text of
+	// an error goes on with the names of the two clusters.
 	ErrForeign = errors.New("the entry is of cluster")
 	// ErrEntry: the bytes do not form a valid entry.
 	ErrEntry = errors.New("malformed entry of the rule log")
@@ -105,8 +106,8 @@ func (e Entry) Body() string {
 	return bodyFormat + string(b)
 }
 
-// Hash returns SHA-256 of the body in hex. Through Previous it identifies all
-// entries before it as well.
+// Hash returns the SHA-256 of the body in hex. The body contains Previous, so the
+// hash identifies all earlier entries as well.
 func (e Entry) Hash() string {
 	if e.hash != "" {
 		return e.hash
@@ -121,8 +122,8 @@ func (e Entry) Position() Position { return Position{e.Generation, e.Hash()} }
 // Proofs returns the signatures of the entry.
 func (e Entry) Proofs() []Proof { return e.proofs }
 
-// Seal fixes the bytes of a new entry. It returns ErrEntry when a reader would
-// read another value than was written.
+// Seal fixes the bytes of a new entry. It returns ErrEntry when these bytes could
+// not be read back as the same entry.
 func (e Entry) Seal() (Entry, error) {
 	if at := badText(reflect.ValueOf(e), "entry"); at != "" {
 		return e, fmt.Errorf("%w: %s is no UTF-8 text", ErrEntry, at)
@@ -171,7 +172,7 @@ const (
 func (r Record) Marshal() []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // limits a body to twice its length
+	enc.SetEscapeHTML(false) // so a body grows to at most twice its length
 	if err := enc.Encode(r); err != nil {
 		panic(err) // strings and numbers only
 	}
@@ -220,7 +221,8 @@ func (r Record) Open() (e Entry, err error) {
 	}
 	g := e.Generation
 	if g.N == 0 || g.N >= maxNumber || g.Timeline >= 1<<31 || len(e.Ends) > maxEnds {
-		return Entry{}, fmt.Errorf("%w: generation %v, %d ends", ErrEntry, g, len(e.Ends))
+		return Entry{}, fmt.Errorf("%w: generation %v is out of range, or ends %d entries, at most %d are allowed",
+			ErrEntry, g, len(e.Ends), maxEnds)
 	}
 	sum := sha256.Sum256([]byte(r.Body))
 	e.body = r.Body
@@ -243,8 +245,8 @@ func (e Entry) CheckNeeds() error {
 	return nil
 }
 
-// mark returns the part of a hash that tokens carry: its first four bytes.
-func mark(hash string) uint32 {
+// hashPrefix returns the part of a hash that tokens carry: its first four bytes.
+func hashPrefix(hash string) uint32 {
 	var b [4]byte
 	if _, err := hex.Decode(b[:], []byte(hash[:min(8, len(hash))])); err != nil {
 		return 0

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Generation is a position in the rule log. A restored database begins a new
-// timeline, so no number stands for two sets of rules.
+// Generation is the number of an entry of the rule log. After the database was
+// restored from a backup, a new timeline begins, so that no generation stands
+// for two sets of rules.
 type Generation struct {
 	Timeline uint32 `json:"timeline"`
 	N        uint64 `json:"n"` // 0 is the empty log

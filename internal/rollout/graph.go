@@ -9,14 +9,13 @@ import (
 const Anywhere = "*"
 
 // Graph holds which services may call which, by the processes' own reports. It
-// is complete when every live process has been added; before that it may miss
-// calls. Unknown calls count as possible. A process that does not report its
-// calls may reach every service, as may a callee that no process serves (a
-// plain Thrift server, a queue).
+// may miss calls until every live process was added. A process that does not
+// report its calls counts as able to reach every service. So does a callee that
+// no reporting process serves, such as a plain Thrift server or a queue.
 type Graph struct {
 	calls  map[string]map[string]bool // by the calling service
 	blind  bool                       // a process does not report its calls
-	doubts map[string]bool            // services that processes without reports serve as well
+	doubts map[string]bool            // services that are also served by processes that send no reports
 }
 
 // Add adds a process's report.
@@ -35,14 +34,15 @@ func (g *Graph) Add(r Report) {
 	}
 }
 
-// Path returns a path by which work of a process may call a service, from the
-// work's name to the service, nil when there is none. Anywhere on the path
-// marks a step that the graph does not know.
+// Path returns a path by which the work h of a process may call a service, or
+// nil when there is none. The path begins with the work's name and ends with the
+// service. The element Anywhere in it stands for a step that the graph does not
+// know.
 func (g *Graph) Path(r Report, h Inflight, service string) []string {
 	if g.blind {
 		return []string{h.What, Anywhere, service}
 	}
-	from, queue := map[string]string{}, g.first(r, h)
+	from, queue := map[string]string{}, g.callees(r, h)
 	for _, s := range queue {
 		from[s] = ""
 	}
@@ -50,9 +50,9 @@ func (g *Graph) Path(r Report, h Inflight, service string) []string {
 		s := queue[0]
 		switch {
 		case s == service:
-			return way(from, h.What, s)
+			return pathTo(from, h.What, s)
 		case !g.known(s):
-			path := way(from, h.What, s)
+			path := pathTo(from, h.What, s)
 			if s != Anywhere {
 				path = append(path, Anywhere)
 			}
@@ -68,10 +68,10 @@ func (g *Graph) Path(r Report, h Inflight, service string) []string {
 	return nil
 }
 
-// first returns the services that the work itself may call: those that it is
-// restricted to, or else those of its process and of every process that serves
-// the same services.
-func (g *Graph) first(r Report, h Inflight) []string {
+// callees returns the services that the work itself may call: those that it is
+// restricted to. Without a restriction these are the callees of its process, and
+// of every process that serves one of the same services.
+func (g *Graph) callees(r Report, h Inflight) []string {
 	set := map[string]bool{}
 	for _, c := range r.Calls {
 		set[c] = true
@@ -94,7 +94,9 @@ func (g *Graph) known(service string) bool {
 	return g.calls[service] != nil && !g.doubts[service]
 }
 
-func way(from map[string]string, what, to string) []string {
+// pathTo returns the path to a service. from holds, for each service that was
+// met, the one before it on the path.
+func pathTo(from map[string]string, what, to string) []string {
 	var path []string
 	for s := to; s != ""; s = from[s] {
 		path = append(path, s)
@@ -104,12 +106,12 @@ func way(from map[string]string, what, to string) []string {
 	return path
 }
 
-// below adds the services to set, and all services that they may reach.
-func (g *Graph) below(set map[string]bool, services []string) {
+// addReachable adds the services to set, and all services that they may reach.
+func (g *Graph) addReachable(set map[string]bool, services []string) {
 	for _, s := range services {
 		if !set[s] {
 			set[s] = true
-			g.below(set, slices.Collect(maps.Keys(g.calls[s])))
+			g.addReachable(set, slices.Collect(maps.Keys(g.calls[s])))
 		}
 	}
 }

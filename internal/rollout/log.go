@@ -24,8 +24,8 @@ var (
 	ErrStale = errors.New("rules of the token's generation are not known here")
 	// ErrRetired: the version no longer serves the generation of the token.
 	ErrRetired = errors.New("the version no longer serves the token's generation")
-	// ErrExpired: the token's generation was replaced so long ago that no trace
-	// may read it any more. See Expire.
+	// ErrExpired: newer rules have replaced those of the token for longer than a
+	// trace may live. See Log.Expire.
 	ErrExpired = errors.New("the trace has outlived the longest age that it may have after a release")
 	// ErrWrongVersion: by the rules, another version serves the token.
 	ErrWrongVersion = errors.New("the token belongs to another version")
@@ -40,24 +40,24 @@ var (
 	ErrPromised = errors.New("another change has been promised for the same generation")
 )
 
-// Log holds the rules up to one generation. It is an immutable value that
-// shares its chains with its predecessors. The zero Log is empty.
+// Log holds the rules up to one generation. It is immutable, and shares memory
+// with the logs that it was made from. The zero Log is empty.
 type Log struct {
 	cluster string
 	last    Generation
 	hash    string
-	marks   []position          // every entry, in order
+	places  []position          // every entry, in order
 	chains  map[string]chain    // by service
 	floors  map[pair]Generation // by service and version
 	session *Release            // newest release; nil before the first
-	expired Generation          // tokens of older generations are refused: see Expire
-	outside Generation          // the same for callers from outside: see ExpireOutside
+	expired Generation          // tokens of earlier generations are refused: see Expire
+	outside Generation          // the same for callers from outside the site: see ExpireOutside
 }
 
-// position identifies an entry as tokens do.
+// position identifies an entry in the form that tokens have: see Token.Entry.
 type position struct {
 	generation Generation
-	mark       uint32
+	prefix     uint32 // of the entry's hash
 }
 
 type pair struct{ service, version string }
@@ -65,6 +65,7 @@ type pair struct{ service, version string }
 // chain is the history of one service's rule, oldest first.
 type chain []link
 
+// link is one rule, and the generation that brought it.
 type link struct {
 	from Generation
 	rule *Rule
@@ -85,9 +86,9 @@ func (l *Log) Hash() string { return l.hash }
 func (l *Log) Tip() Position { return Position{l.last, l.hash} }
 
 // Apply returns the log with one more entry. Applying the newest entry again
-// changes nothing. An entry that skips a number fails with ErrGap, an older one
-// or one that does not follow from this log with ErrFork. Other errors wrap
-// ErrNeeds, ErrForeign, ErrEntry or ErrRule.
+// changes nothing. An entry that skips a number fails with ErrGap. An earlier
+// entry fails with ErrFork, as does one that does not name the hash of the
+// newest. Other errors wrap ErrNeeds, ErrForeign, ErrEntry or ErrRule.
 func (l *Log) Apply(e Entry) (*Log, error) {
 	if e.Generation == l.last && e.Hash() == l.hash {
 		return l, nil
@@ -106,7 +107,7 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 		cluster: e.Cluster,
 		last:    e.Generation,
 		hash:    hash,
-		marks:   append(l.marks[:len(l.marks):len(l.marks)], position{e.Generation, mark(hash)}),
+		places:  append(l.places[:len(l.places):len(l.places)], position{e.Generation, hashPrefix(hash)}),
 		chains:  maps.Clone(l.chains),
 		floors:  maps.Clone(l.floors),
 		session: l.session,
@@ -147,9 +148,10 @@ func Replay(entries []Entry) (log *Log, err error) {
 	return log, nil
 }
 
-// Continues checks that a whole log may replace the kept entries: it begins
-// with all of them, or it ends the log that they make. Otherwise the error
-// wraps ErrFork. common is the number of leading entries that both have.
+// Continues checks that whole, the entries of a whole log, may replace the kept
+// entries. It must begin with all of them, or an entry of it must end their log
+// (Entry.Ends). Otherwise the error wraps ErrFork. common is the number of
+// leading entries that both have.
 func Continues(kept, whole []Entry) (common int, err error) {
 	for common < min(len(kept), len(whole)) && kept[common].Hash() == whole[common].Hash() {
 		common++
@@ -161,18 +163,18 @@ func Continues(kept, whole []Entry) (common int, err error) {
 	if slices.ContainsFunc(whole[common:], func(e Entry) bool { return slices.Contains(e.Ends, tip) }) {
 		return common, nil
 	}
-	return common, fmt.Errorf("%v is not ended by the log that is to follow: %w", tip, ErrFork)
+	return common, fmt.Errorf("the new log neither continues nor ends the kept one, up to %v: %w", tip, ErrFork)
 }
 
 // Follows checks that the entry continues a log that ends with the generation
-// last and the given hash. Its errors wrap ErrGap, ErrFork or ErrEntry. A later
-// timeline may begin at any number above last, if the entry names the hash.
+// last and the given hash. Its errors wrap ErrGap, ErrFork or ErrEntry. The
+// first entry of a later timeline may skip numbers, up to a limit.
 func (e Entry) Follows(last Generation, hash string) error {
 	want := Generation{last.Timeline, last.N + 1}
 	switch {
 	case e.Generation.N >= maxNumber || e.Generation.Timeline > last.Timeline+maxJump ||
 		e.Generation.N > last.N+maxJump && e.Generation.Timeline != last.Timeline:
-		return fmt.Errorf("generation %v after %v: %w: the number is too far away", e.Generation, last, ErrEntry)
+		return fmt.Errorf("generation %v after %v: %w: it skips too many numbers", e.Generation, last, ErrEntry)
 	case e.Generation.Timeline > last.Timeline && e.Previous == hash && e.Generation.N > last.N:
 		return nil
 	case e.Generation.Timeline != last.Timeline:
@@ -205,20 +207,20 @@ func (c chain) at(g Generation) *Rule {
 	return c[i-1].rule
 }
 
-// Resolve returns the version of the service that the token's trace meets. ok
-// is false when the log has no rule for the service: it has one version only,
-// and any instance will do. A token older than the service's first rule meets
-// the version that this rule found serving, so a trace may outlive the arrival
-// of a second version. ErrStale means that the rules must be fetched first,
-// ErrOtherLog that this log does not hold the token's entry, ErrExpired that
-// the token is too old.
+// Resolve returns the version of the service that a trace with the token meets.
+// ok is false when the log has no rule for the service: it has one version only,
+// and any instance will do. A token older than the first rule of the service
+// meets the version of that rule, which was the only one before. So a trace may
+// go on when a second version arrives. ErrStale means that the rules must be
+// fetched first, ErrOtherLog that this log does not hold the token's entry, and
+// ErrExpired that the token is too old.
 func (l *Log) Resolve(service string, t Token) (version string, ok bool, err error) {
 	version, _, ok, err = l.Route(service, t)
 	return version, ok, err
 }
 
-// Route is Resolve. by is the strategy by which the service switches to that
-// version.
+// Route is Resolve, and also returns by, the strategy by which the service
+// switches to that version.
 func (l *Log) Route(service string, t Token) (version string, by Strategy, ok bool, err error) {
 	if err := l.reads(t); err != nil {
 		return "", "", false, err
@@ -243,23 +245,23 @@ func (l *Log) reads(t Token) error {
 // holds reports whether the log holds the entry that the token names. Every log
 // holds the empty log.
 func (l *Log) holds(t Token) bool {
-	if n := len(l.marks); n > 0 && l.marks[n-1].generation == t.Generation {
-		return l.marks[n-1].mark == t.Entry // nearly every token reads the newest rules
+	if n := len(l.places); n > 0 && l.places[n-1].generation == t.Generation {
+		return l.places[n-1].prefix == t.Entry // nearly every token reads the newest rules
 	}
 	if t.Generation == (Generation{}) {
 		return t.Entry == 0
 	}
-	i, found := slices.BinarySearchFunc(l.marks, t.Generation, func(p position, g Generation) int {
+	i, found := slices.BinarySearchFunc(l.places, t.Generation, func(p position, g Generation) int {
 		return p.generation.Compare(g)
 	})
-	return found && l.marks[i].mark == t.Entry
+	return found && l.places[i].prefix == t.Entry
 }
 
 // Token returns a token that reads the newest rules of the log.
 func (l *Log) Token(seed uint64, mark string) Token {
 	t := Token{Generation: l.last, Seed: seed, Mark: mark}
-	if n := len(l.marks); n > 0 {
-		t.Entry = l.marks[n-1].mark
+	if n := len(l.places); n > 0 {
+		t.Entry = l.places[n-1].prefix
 	}
 	return t
 }
@@ -268,11 +270,11 @@ func (l *Log) Token(seed uint64, mark string) Token {
 // log.
 func (l *Log) TokenAt(g Generation, seed uint64, mark string) Token {
 	t := Token{Generation: g, Seed: seed, Mark: mark}
-	i, found := slices.BinarySearchFunc(l.marks, g, func(p position, g Generation) int {
+	i, found := slices.BinarySearchFunc(l.places, g, func(p position, g Generation) int {
 		return p.generation.Compare(g)
 	})
 	if found {
-		t.Entry = l.marks[i].mark
+		t.Entry = l.places[i].prefix
 	}
 	return t
 }
@@ -358,8 +360,8 @@ func (l *Log) Expired() Generation { return l.expired }
 func (l *Log) ExpiredOutside() Generation { return l.outside }
 
 // AdmitOutside is a second check for the token of a caller that has not proved
-// to belong to the site: ErrExpired when it is too old. Such traces hold an old
-// version for a limited time only.
+// to belong to the site. It returns ErrExpired when the token is too old: such a
+// trace may need an old version for a limited time only.
 func (l *Log) AdmitOutside(t Token) error {
 	if t.Generation.Before(l.outside) {
 		return ErrExpired
@@ -385,8 +387,8 @@ func (l *Log) Session() (r Release, ok bool) {
 	return *l.session, true
 }
 
-// First returns the version that the log's first rule of the service names: the
-// version that was serving then.
+// First returns the version that the first rule of the service names. It was the
+// only version before that rule.
 func (l *Log) First(service string) (version string, ok bool) {
 	c := l.chains[service]
 	if len(c) == 0 {

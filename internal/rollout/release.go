@@ -12,16 +12,17 @@ import (
 // State is the state of a release.
 type State string
 
-// The states of a release, in order. RollingBack leads to Draining as Switched
-// does. The new version is then the one that goes.
+// The states of a release, in order. Switched and RollingBack both lead to
+// Draining. The outgoing version, which is drained and stops, is the old one
+// after Switched and the new one after RollingBack.
 const (
 	Prepared    State = "PREPARED"     // open; new versions meet verifiers only
 	Ramping     State = "RAMPING"      // a share of the traces meets the new versions
 	Switched    State = "SWITCHED"     // all new traces meet the new versions; the old ones stay up for a rollback
 	RollingBack State = "ROLLING_BACK" // all new traces meet the old versions again
-	Draining    State = "DRAINING"     // waiting for the last trace that can need the version that goes
-	Drained     State = "DRAINED"      // no trace can need it; its floor is raised, so it refuses
-	Stopped     State = "STOPPED"      // cleaned: the release is over
+	Draining    State = "DRAINING"     // waiting for the last trace that can need the outgoing version
+	Drained     State = "DRAINED"      // no trace can need it, and it refuses all calls
+	Stopped     State = "STOPPED"      // its instances have left: the release is over
 )
 
 // Module is one service of a release.
@@ -31,15 +32,15 @@ type Module struct {
 	New      string   `json:"new"`                // "" until it is shipped
 	Strategy Strategy `json:"strategy,omitempty"` // how this service switches
 
-	// Patience and GiveUp belong to the strategy Waiting. A commit looks for a
-	// moment in which no live work needs the old version, for Patience at most.
-	// With GiveUp it then fails, without it the switch is made anyway.
+	// Patience and GiveUp belong to the strategy Waiting. A commit waits up to
+	// Patience for a moment in which no live work needs the old version. If none
+	// comes, it fails with GiveUp, and switches anyway without.
 	Patience time.Duration `json:"patience,omitempty"` // nanoseconds
 	GiveUp   bool          `json:"give_up,omitempty"`
 
 	// Yielded and Owners are set while a module with an exclusive strategy
-	// changes over. Yielded is the version that has lost its turn, Owners are
-	// the processes that ran it at that time.
+	// changes over. Yielded is the version that has lost its turn. Owners are
+	// the processes that ran it then.
 	Yielded string  `json:"yielded,omitempty"`
 	Owners  []Owner `json:"owners,omitempty"`
 }
@@ -51,10 +52,10 @@ type Owner struct {
 	Place   string `json:"place,omitempty"`
 }
 
-// Release is one session over many services. It is a value: each step returns
-// the next Release and the rules to append to the log. The caller commits both
-// together. A step that is not possible now fails with ErrStep, and the error
-// names a step that is.
+// Release is one release of several services. It is a value: each step returns
+// the next Release and the rules that change, and the caller commits both in one
+// entry of the log. A step that is not possible now fails with ErrStep, and the
+// error names a step that is.
 type Release struct {
 	Name    string     `json:"name"` // unique in the site; the hash of a share includes it
 	By      string     `json:"by"`
@@ -64,11 +65,11 @@ type Release struct {
 	State   State      `json:"state"`
 	Share   int        `json:"share"` // per ten thousand, while ramping
 	Modules []Module   `json:"modules"`
-	Since   Generation `json:"since"` // generation of the switch or rollback; draining waits for it
-	Back    bool       `json:"back"`  // rolled back: the new versions go
+	Since   Generation `json:"since"` // of the switch or rollback; the drain waits for traces of earlier ones
+	Back    bool       `json:"back"`  // rolled back: the new versions are the outgoing ones
 
-	// Settings are the values put for the modules, by module and key. Programs
-	// that start or check the new versions read them, as does an operator that
+	// Settings are values that operators keep in the release, by module and key:
+	// for programs that start or check the new versions, and for an operator that
 	// continues the release.
 	Settings map[string]map[string]string `json:"settings,omitempty"`
 }
@@ -170,8 +171,8 @@ func (r Release) Ship(log *Log, m Module) (Release, map[string]Rule, error) {
 }
 
 // Commit sends a share of the new traces, per ten thousand, to the new versions
-// of all modules at once. The share Whole is the switch. A share only grows;
-// Rollback ends it. at is the generation that the rules will have.
+// of all modules at once. The share Whole is the switch. A share can only grow;
+// Rollback takes it back. at is the generation that the rules will have.
 func (r Release) Commit(log *Log, share int, at Generation) (Release, map[string]Rule, error) {
 	switch {
 	case r.State != Prepared && r.State != Ramping:
@@ -203,8 +204,8 @@ func (r Release) Commit(log *Log, share int, at Generation) (Release, map[string
 	}), nil
 }
 
-// Rollback sends all new traces to the old versions again. The rules get a
-// higher generation, because a number is never used twice.
+// Rollback sends all new traces to the old versions again. at is the generation
+// that the rules will have, a new one: a number is never used twice.
 func (r Release) Rollback(log *Log, at Generation) (Release, map[string]Rule, error) {
 	switch r.State {
 	case Prepared, Ramping, Switched:
@@ -226,7 +227,7 @@ func (r Release) Rollback(log *Log, at Generation) (Release, map[string]Rule, er
 	}), nil
 }
 
-// Clean starts to wait for the end of the versions that go.
+// Clean begins the drain of the outgoing versions.
 func (r Release) Clean() (Release, error) {
 	if r.State != Switched && r.State != RollingBack {
 		return r, r.refuse("clean", "commit it or roll it back first")
@@ -235,7 +236,7 @@ func (r Release) Clean() (Release, error) {
 	return r, nil
 }
 
-// Retire follows when every drain is over. The versions that go then refuse
+// Retire follows when every drain is over. The outgoing versions then refuse the
 // calls that still arrive.
 func (r Release) Retire() (Release, []Retirement, error) {
 	if r.State != Draining {
@@ -258,8 +259,8 @@ func (r Release) Stop() (Release, error) {
 	return r, nil
 }
 
-// Outgoing returns the version of the module that goes when the release is
-// cleaned.
+// Outgoing returns the version of the module that is drained and stops when the
+// release is cleaned.
 func (r Release) Outgoing(m Module) string {
 	if r.Back {
 		return m.New

@@ -11,9 +11,8 @@ const (
 	roundJump = 1 << 20 // how far a number named by another process may move one's own
 )
 
-// NearRound returns the round that another process names. If that is far above
-// one's own, it returns a round part of the way, so no process can exhaust the
-// numbers.
+// NearRound returns named, the round that another process names, or a smaller
+// one if that is far above own. So no process can use up the numbers.
 func NearRound(own, named uint64) uint64 {
 	return min(named, min(own, maxRound)+roundJump, maxRound)
 }
@@ -22,15 +21,16 @@ func NearRound(own, named uint64) uint64 {
 // value asks only for the process's state.
 type Question struct {
 	Round uint64        // 0: outside any round
-	Until Generation    // the answer names work that reads older generations; see Drain.Since
+	Until Generation    // the answer names the work that reads earlier generations; see Drain.Since
 	Wait  time.Duration // how long the process may wait for such work to end before it answers
 }
 
-// Report is the answer of one process.
+// Report is the answer of one process. Its window is the time since the answer to
+// the round After.
 type Report struct {
 	Process  string         `json:"process"` // registry.Owner.String()
 	Round    uint64         `json:"round"`
-	After    uint64         `json:"after,omitempty"` // its answer begins the window; 0: process start
+	After    uint64         `json:"after,omitempty"` // round in which the report's window begins; 0: process start
 	Applied  Generation     `json:"applied"`         // newest generation of its log
 	Hash     string         `json:"hash"`            // hash of its newest entry
 	Knows    []string       `json:"knows,omitempty"` // needs that it understands: see Entry.Needs
@@ -44,15 +44,15 @@ type Report struct {
 	Waits []string `json:"waits,omitempty"` // service/version that waits here for its turn
 	Place string   `json:"place,omitempty"` // of the process; see Owner
 
-	// Orphans counts the calls without a trace since the process started: by
-	// service.method where they arrived, or by "made by" and the origin that
-	// made them.
+	// Orphans counts the calls without a trace since the process started. Keys
+	// are the service.method that received them, or "made by" and the origin
+	// that made them.
 	Orphans map[string]int64 `json:"orphans,omitempty"`
 }
 
-// Inflight is work that was alive at some time in the report's window.
+// Inflight describes work that was alive at some time in the report's window.
 type Inflight struct {
-	What       string        `json:"what"` // service.method, a job, a gateway's route
+	What       string        `json:"what"` // its name: service.method, a job, or a gateway's route
 	Generation Generation    `json:"generation"`
 	Live       int           `json:"live"`            // alive now; 0: ended within the window
 	Calls      []string      `json:"calls,omitempty"` // calls only these; null: any the process may call

@@ -10,20 +10,20 @@ import (
 // Rule decides which version of one service a trace meets. In a log it is
 // immutable.
 type Rule struct {
-	Version  string            `json:"version"`            // for traces without a share or mark of their own
+	Version  string            `json:"version"`            // for traces that no share and no mark sends elsewhere
 	Split    []Share           `json:"split,omitempty"`    // shares that go to other versions
 	Marks    map[string]string `json:"marks,omitempty"`    // verifier's mark → version; only versions that run
 	Strategy Strategy          `json:"strategy,omitempty"` // how this service switches
 
-	// Turn is the only version that may run now, if versions of the service may
-	// not run at once. "" means that one has left and the next may not start
-	// yet.
+	// Turn is the only version that may run now, for a Strategy that is
+	// Exclusive. "" means that one version is stopping and the next may not
+	// start yet.
 	Turn string `json:"turn,omitempty"`
 }
 
-// Share sends a part of the seeds to a version. The decision hashes the seed
-// with the release's name, so all services of one release decide alike. A
-// growing share keeps the seeds that it has.
+// Share sends a part of the traces to a version, by their seeds. The decision
+// hashes the seed with the release's name, so all services of one release decide
+// alike. A trace that has the version keeps it when the share grows.
 type Share struct {
 	Version string `json:"version"`
 	Release string `json:"release"`
@@ -40,7 +40,7 @@ type Strategy string
 const (
 	Concurrent Strategy = ""         // old and new run side by side
 	Blocking   Strategy = "blocking" // new traces wait until the old version has stopped and the new one is up
-	Waiting    Strategy = "waiting"  // as Blocking, started at a moment in which no work needs the old version
+	Waiting    Strategy = "waiting"  // as Blocking, but the switch is made when no work needs the old version
 )
 
 // Exclusive reports whether versions of the service may never run at once.
@@ -49,8 +49,8 @@ func (s Strategy) Exclusive() bool { return s != Concurrent }
 // ErrRule is wrapped by the errors of Rule.Check.
 var ErrRule = errors.New("invalid rule")
 
-// Check returns the first error of the rule, which wraps ErrRule. service is
-// for its text.
+// Check returns the first fault of the rule, as an error that wraps ErrRule. Its
+// text names service.
 func (r Rule) Check(service string) error {
 	if r.Version == "" {
 		return fmt.Errorf("%w for %s: no version", ErrRule, service)
@@ -66,7 +66,7 @@ func (r Rule) Check(service string) error {
 		total += s.PerMyr
 	}
 	if total > Whole {
-		return fmt.Errorf("%w for %s: the shares sum up to %d, more than %d", ErrRule, service, total, Whole)
+		return fmt.Errorf("%w for %s: the shares add up to %d of %d", ErrRule, service, total, Whole)
 	}
 	if len(r.Split) > 1 {
 		return fmt.Errorf("%w for %s: %d shares; one release at a time may split a service",
@@ -74,7 +74,8 @@ func (r Rule) Check(service string) error {
 	}
 	for mark, v := range r.Marks {
 		if mark == "" || len(mark) > maxMark || v == "" {
-			return fmt.Errorf("%w for %s: mark %q → %q", ErrRule, service, mark, v)
+			return fmt.Errorf("%w for %s: mark %.80q for version %q: neither may be empty, a mark has at most %d bytes",
+				ErrRule, service, mark, v, maxMark)
 		}
 	}
 	if !slices.Contains([]Strategy{Concurrent, Blocking, Waiting}, r.Strategy) {
@@ -91,7 +92,7 @@ func (r Rule) Check(service string) error {
 	return nil
 }
 
-// version is the pure function behind each routing decision.
+// version returns the version that a trace with the token meets.
 func (r *Rule) version(t Token) string {
 	if t.Mark != "" {
 		if v, ok := r.Marks[t.Mark]; ok {
@@ -99,16 +100,16 @@ func (r *Rule) version(t Token) string {
 		}
 	}
 	for i := range r.Split {
-		if s := &r.Split[i]; int(lot(t.Seed, s.Release)) < s.PerMyr {
+		if s := &r.Split[i]; int(bucket(t.Seed, s.Release)) < s.PerMyr {
 			return s.Version
 		}
 	}
 	return r.Version
 }
 
-// lot returns a number in 0..Whole-1 for a seed in a release, evenly
+// bucket returns a number in 0..Whole-1 for a seed in a release, evenly
 // distributed.
-func lot(seed uint64, release string) uint64 { return mix(seed^SeedOf(release)) % Whole }
+func bucket(seed uint64, release string) uint64 { return mix(seed^SeedOf(release)) % Whole }
 
 // Versions returns all versions that a trace may meet by the rule, sorted.
 func (r Rule) Versions() []string {

@@ -2,14 +2,14 @@ package rollout
 
 import "slices"
 
-// Standing is the state of a running version by the log's rules.
+// Standing says whether the rules of the log send calls to a running version.
 type Standing string
 
 // The standings that keep calls away. The empty standing lets calls through.
 const (
 	standsRetired    Standing = "retired"    // a release has retired it: it refuses every call
 	standsUnreleased Standing = "unreleased" // no release has shipped it: it gets no calls
-	standsUnshipped  Standing = "unshipped"  // no calls either, and the release that is open may ship it
+	standsUnshipped  Standing = "unshipped"  // no release has shipped it, but one is open and may ship it
 )
 
 // Standing returns whether the rules send calls to a version of a service. An
@@ -35,8 +35,8 @@ func (l *Log) Standing(service, version string) Standing {
 	return standsUnreleased
 }
 
-// Expected reports whether the standing is normal during a release: the version
-// runs before it is shipped.
+// Expected reports whether the standing is normal during a release, because a
+// version runs before it is shipped.
 func (s Standing) Expected() bool { return s == standsUnshipped }
 
 // Explain returns the standing in words: its effect, and the remedy for an

@@ -7,14 +7,14 @@ import (
 	"fmt"
 )
 
-// Token identifies what a trace reads, and travels in every call: the snapshot
-// of the rules, the seed that decides where traffic is split, and the mark of a
-// verifier that tests new versions. The zero value means "no token": generation
-// 0 without seed. [Log.Token] makes one.
+// Token identifies what a trace reads, and travels in every call. It holds the
+// snapshot of the rules, the seed that decides where traffic is split, and the
+// mark of a verifier. [Log.Token] makes one. The zero value is generation 0, the
+// empty log, with seed 0.
 type Token struct {
 	Generation Generation
-	Entry      uint32 // first 4 bytes of the hash of the generation's entry, which name the log; 0 for generation 0
-	Seed       uint64 // hash of a sticky key (a user) or of the trace id; see SeedOf
+	Entry      uint32 // first 4 bytes of the hash of that entry, which tell parted logs apart; 0 for generation 0
+	Seed       uint64 // hash of a sticky key, such as a user's id, or of the trace id; see SeedOf
 	Mark       string // a verifier's mark, "" for other requests; at most maxMark bytes
 }
 
@@ -27,8 +27,8 @@ const maxToken = 128
 // errToken is wrapped by the errors of ParseToken.
 var errToken = errors.New("malformed rollout token")
 
-// ErrOldToken is an error of ParseToken. The token names no log, as skerry
-// before 0.2 wrote them.
+// ErrOldToken is an error of ParseToken: skerry before 0.2 wrote the token. It
+// does not name a log.
 var ErrOldToken = fmt.Errorf("%w of skerry before 0.2: bring the caller to this release", errToken)
 
 const (
@@ -103,8 +103,8 @@ func ParseRaw(s string) (Token, error) {
 	}, nil
 }
 
-// uvarint is binary.Uvarint for strings. rest is empty when s holds no number,
-// and when nothing follows it.
+// uvarint is binary.Uvarint for strings. rest is what follows the number, and
+// empty when s does not begin with one.
 func uvarint(s string) (n uint64, rest string) {
 	if len(s) > 0 && s[0] < 0x80 {
 		return uint64(s[0]), s[1:]

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Purpose is the use that a signature is for. A signature for one purpose is
-// invalid for another. It is the namespace of an SSH signature.
+// Purpose is what a signature is for. A signature for one purpose is invalid for
+// any other. In an SSH signature it is the namespace.
 type Purpose string
 
 // The purposes of this package.
@@ -26,16 +26,16 @@ type Trust interface {
 	Signer(p Purpose, text string, proof Proof) (name string, err error)
 }
 
-// everything is the Trust of a site without keys, and replaces a nil Trust. Any
+// trustAll replaces a nil Trust. It is the Trust of a site without keys: any
 // entry that continues the log is obeyed.
-type everything struct{}
+type trustAll struct{}
 
 // Signer accepts every text.
-func (everything) Signer(Purpose, string, Proof) (string, error) { return "unproven", nil }
+func (trustAll) Signer(Purpose, string, Proof) (string, error) { return "unproven", nil }
 
 // PromiseText is the text that an operator's command signs to ask a process to
-// promise the entry. command is the command's random id: another command can't
-// take back what this one has asked for.
+// promise the entry. command is the random id of that command, so that no other
+// command can take the promise back.
 func (e Entry) PromiseText(command string) string { return e.promiseText("promise", command) }
 
 // AbandonText is the text that asks a process to take its promise back.
@@ -48,9 +48,10 @@ func (e Entry) promiseText(verb, command string) string {
 	return fmt.Sprintf("skerry-promise 1\n%s\n%s\n%s\n", verb, e.Hash(), command)
 }
 
-// Undertaking is a promise to one operator's command.
+// Undertaking is the signed request of one operator's command to a process: to
+// promise an entry, to take the promise back, or never to promise it.
 type Undertaking struct {
-	Command string `json:"command"` // its random id
+	Command string `json:"command"` // random id of the command
 	Proof   Proof  `json:"proof"`   // proof of Entry.PromiseText, AbandonText or RejectText
 }
 
@@ -69,12 +70,12 @@ var ErrUnproven = errors.New("no operator that is trusted here has signed it")
 
 var errBare = fmt.Errorf("%w: it bears no signature", ErrUnproven)
 
-// CheckProofs returns the signer of a text for a purpose, by the first proof
-// that holds. afford is called before each check and may refuse it; nil allows
-// all. The errors wrap ErrUnproven unless afford has refused.
+// CheckProofs returns the signer of a text for a purpose, by the first valid
+// proof. afford is called before each check, and refuses it by false; nil allows
+// all. The errors wrap ErrUnproven, except after a refusal of afford.
 func CheckProofs(t Trust, p Purpose, text string, proofs []Proof, afford func() bool) (string, error) {
 	if t == nil {
-		t = everything{}
+		t = trustAll{}
 	}
 	if len(proofs) == 0 { // a Trust without keys accepts the zero Proof
 		if name, err := t.Signer(p, text, Proof{}); err == nil {
@@ -102,10 +103,11 @@ func (e Entry) SignedBy(t Trust) (string, error) {
 	return CheckProofs(t, ForRelease, e.Body(), e.proofs, nil)
 }
 
-// Vouched returns the number of entries, oldest first, up to the newest that a
-// key trusted by t now has signed. The hash chain of that entry vouches for the
-// older ones. err describes the newest entry's fault when n does not cover all.
-// afford is called before each check of a signature; nil allows all.
+// Vouched returns n: of the entries, given oldest first, a key that t trusts now
+// has signed the nth, and none after it. By its hash chain that entry vouches
+// for the ones before it. When n is not the number of entries, err says why the
+// newest is not vouched for. afford is called before each check of a signature,
+// and refuses it by false; nil allows all.
 func Vouched(t Trust, entries []Entry, afford func() bool) (n int, err error) {
 	for n = len(entries); n > 0; n-- {
 		_, failed := CheckProofs(t, ForRelease, entries[n-1].Body(), entries[n-1].proofs, afford)
@@ -124,4 +126,4 @@ func Vouched(t Trust, entries []Entry, afford func() bool) (n int, err error) {
 
 // errBusy: afford refused a check of a signature. The caller may try again
 // later.
-var errBusy = errors.New("too many signatures are to be checked now; bring them again")
+var errBusy = errors.New("too many signatures wait to be checked here; send the entries again later")

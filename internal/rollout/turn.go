@@ -4,11 +4,11 @@ import (
 	"slices"
 )
 
-// A module with an exclusive strategy (its versions may never run at once)
-// changes over after the switch. The old version is drained and yields its
-// turn. When every process that ran it has stopped, the turn passes to the
-// version that new traces wait for. A rollback changes over in the other
-// direction. In between, no version has the turn.
+// Versions of a module with an exclusive strategy may never run at once. Such a
+// module changes over after the switch: the old version is drained and loses its
+// turn, then every process that ran it stops, and then the version that new
+// traces wait for gets the turn. In between, no version has it. A rollback
+// changes over in the other direction.
 
 // ChangingOver returns the modules in which the turn has not yet passed to the
 // version that new traces are sent to.
@@ -25,8 +25,8 @@ func (r Release) ChangingOver(log *Log) []Module {
 	return out
 }
 
-// RevokeTurn takes the turn back from the versions that have it, after their
-// drain. They refuse calls from then on. owners are the processes that run
+// RevokeTurn takes the turn from the versions that have it, once they are
+// drained. They refuse calls from then on. owners are the processes that run
 // them, by service.
 func (r Release) RevokeTurn(log *Log, owners map[string][]Owner) (Release, map[string]Rule, []Retirement, error) {
 	next, rules := r, map[string]Rule{}
@@ -35,7 +35,7 @@ func (r Release) RevokeTurn(log *Log, owners map[string][]Owner) (Release, map[s
 	for _, m := range r.ChangingOver(log) {
 		rule, _ := log.Rule(m.Service)
 		if rule.Turn == "" {
-			continue // its turn was taken back before
+			continue // no version has the turn any more
 		}
 		m.Yielded, m.Owners = rule.Turn, owners[m.Service]
 		next.set(m)
@@ -44,13 +44,13 @@ func (r Release) RevokeTurn(log *Log, owners map[string][]Owner) (Release, map[s
 		rules[m.Service] = rule
 	}
 	if len(rules) == 0 {
-		return r, nil, nil, r.refuse("take the turn back in", "commit it, or roll it back")
+		return r, nil, nil, r.refuse("take the turn back in", "no version of it has a turn to give up; see its status")
 	}
 	return next, rules, retire, nil
 }
 
 // GrantTurn gives the turn to the versions that new traces are sent to. The
-// caller has made sure that the versions which yielded it have stopped.
+// caller must know that the versions which had it before have stopped.
 func (r Release) GrantTurn(log *Log) (Release, map[string]Rule, error) {
 	next, rules := r, map[string]Rule{}
 	next.Modules = slices.Clone(r.Modules)
@@ -65,7 +65,7 @@ func (r Release) GrantTurn(log *Log) (Release, map[string]Rule, error) {
 		rules[m.Service] = rule
 	}
 	if len(rules) == 0 {
-		return r, nil, r.refuse("pass the turn in", "let the versions that go stop first")
+		return r, nil, r.refuse("pass the turn in", "the outgoing versions must give it up and stop first")
 	}
 	return next, rules, nil
 }

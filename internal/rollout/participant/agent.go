@@ -13,9 +13,9 @@ import (
 var (
 	// ErrOrphan: a call without a token reached a method that may not begin
 	// traces.
-	ErrOrphan = errors.New("the call carries no rollout token and its method is no entry")
+	ErrOrphan = errors.New("the call carries no rollout token, and its method is not an entry, which may begin a trace")
 	// ErrCallRestricted: the work has excluded the service by RestrictCalls.
-	ErrCallRestricted = errors.New("the work has said that it no longer calls this service")
+	ErrCallRestricted = errors.New("the work has declared that it no longer calls this service (RestrictCalls)")
 )
 
 // Agent is one process's part in the protocol: the applied rules, the promises,
@@ -25,20 +25,20 @@ type Agent struct {
 	cfg    Config
 	log    atomic.Pointer[rollout.Log]
 	ledger ledger
-	graph  outs
-	disk   chan struct{}                            // full during a write to disk; taken before mu
+	graph  graphPart
+	disk   chan struct{}                            // a lock for writes to disk, taken before mu
 	ask    func(to rollout.Generation, over func()) // asks for missing rules; nil: the process does not ask
 	rounds rounds
-	cold   atomic.Pointer[chan struct{}] // closed when the rules are known; nil: known
+	start  atomic.Pointer[chan struct{}] // closed when the process has asked for the site's rules; nil: it has
 
 	mu      sync.Mutex
 	kept    kept           // applied and promised entries
-	unkept  bool           // the saved state differs from kept
+	unsaved bool           // the saved state differs from kept
 	lacks   []string       // needs of the next entry that this version does not understand
 	changed chan struct{}  // closed when the next entry is applied
 	running map[string]int // service/version that run here
 	waiting map[string]int // service/version that wait for their turn
-	orphans []*Origin      // those that received calls without a token
+	orphans []*Origin      // origins that received or made calls without a token
 }
 
 // Config configures an Agent. Only Process is required.
@@ -48,18 +48,18 @@ type Config struct {
 	Trust   rollout.Trust // decides which signatures count; nil: all entries that continue the log are obeyed
 
 	Saved Saved // state that an earlier run saved
-	// OnTooOld is called when this version does not understand the needs of the
-	// entry after last, once for the same needs. It must not use the agent.
-	// nil: no call.
+	// OnTooOld is called when this version of skerry does not understand needs of
+	// the entry after last, once for the same needs. It must not use the agent.
+	// nil: not called.
 	OnTooOld func(last rollout.Generation, needs []string)
 
 	// Save writes the state to disk, before a promise counts and after rules
-	// were learnt. Calls never overlap. It must give up on a disk that hangs.
-	// nil: nothing is saved.
+	// were learnt. It is never called twice at a time. It must return an error
+	// when the disk hangs. nil: nothing is saved.
 	Save func(Saved) error
-	// OnLearnt is called after rules were learnt. It arranges a call of
-	// [Agent.Persist] and returns soon. nil: Learn calls Persist and returns
-	// its error.
+	// OnLearnt is called after rules were learnt. It must return soon, and have
+	// [Agent.Persist] called later. nil: Learn calls Persist and returns its
+	// error.
 	OnLearnt func()
 }
 
@@ -75,7 +75,7 @@ func New(cfg Config) (a *Agent, aside error) {
 	if _, err := a.apply(entries, nil); err != nil {
 		aside = errors.Join(aside, err)
 	}
-	a.unkept = false
+	a.unsaved = false
 	a.ExpireEmpty() // no trace has begun here with the empty log
 	if err := a.reload(cfg.Saved); err != nil {
 		aside = errors.Join(aside, err)

@@ -8,28 +8,26 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// BeginBootstrap declares that the process has just started and may lack the
-// site's newest rules. [Agent.Await] waits until release is called. Without
-// BeginBootstrap it never waits.
+// BeginBootstrap declares that the process has just started, and may lack the
+// newest rules of the site. Until release is called, [Agent.Await] waits.
 func (a *Agent) BeginBootstrap() (release func()) {
 	c := make(chan struct{})
-	a.cold.Store(&c)
+	a.start.Store(&c)
 	return sync.OnceFunc(func() {
-		a.cold.CompareAndSwap(&c, nil)
+		a.start.CompareAndSwap(&c, nil)
 		close(c)
 	})
 }
 
-// Ready reports whether the process has asked for the site's rules. A trace may
-// then begin here.
-func (a *Agent) Ready() bool { return a.cold.Load() == nil }
+// Ready reports whether Await would not wait.
+func (a *Agent) Ready() bool { return a.start.Load() == nil }
 
-// Await waits, before a trace begins, until the process knows the site's rules:
-// until the release of [Agent.BeginBootstrap], and for at most half of the time
-// that ctx leaves. After that the trace begins with the rules at hand. That is
-// safe, since callees refuse tokens that are too old.
+// Await waits, before a trace begins, for the release of [Agent.BeginBootstrap],
+// but at most for half of the time that ctx leaves. Then the trace begins with
+// the rules that the process has. That is safe, because callees refuse tokens
+// that are too old.
 func (a *Agent) Await(ctx context.Context) {
-	c := a.cold.Load()
+	c := a.start.Load()
 	if c == nil {
 		return
 	}
@@ -47,12 +45,12 @@ func (a *Agent) Await(ctx context.Context) {
 // askAgain is the shortest time between two rounds of questions for rules.
 const askAgain = 250 * time.Millisecond
 
-// rounds are a process's questions to other processes for rules. All waiting
-// requests share a round, so their number adds no cost.
+// rounds holds the rounds of questions by which a process asks others for rules.
+// All requests that wait share a round, so more of them cost no more questions.
 type rounds struct {
 	mu    sync.Mutex
-	begun time.Time // start of the last one
-	next  *round    // the one that has not started; nil: none
+	begun time.Time // when the last round began
+	next  *round    // the round that has not begun yet; nil: none
 }
 
 // round is one round of questions.
@@ -66,10 +64,10 @@ type round struct {
 // OnMissingRules before the agent is used.
 func (a *Agent) OnMissingRules(ask func(to rollout.Generation, over func())) { a.ask = ask }
 
-// CatchUp waits until the process has applied a generation that another process
-// named, and has it asked for. It returns false when ctx ends, or when a round
-// of questions ends and neither a process nor a database had it. A number
-// proves nothing: any sender may name one.
+// CatchUp asks for the rules up to a generation that another process has named,
+// and waits until they are applied. It returns false when ctx ends, or when a
+// round of questions ends and neither a process nor a database has them. They
+// may not exist: any sender can name a number.
 func (a *Agent) CatchUp(ctx context.Context, to rollout.Generation) bool {
 	if !a.Log().Last().Before(to) {
 		return true
@@ -90,8 +88,9 @@ func (a *Agent) CatchUp(ctx context.Context, to rollout.Generation) bool {
 	}
 }
 
-// askFor joins the next round. The present round may already have passed a
-// process that has learnt the generation since.
+// askFor joins the next round, and returns a channel that is closed when that is
+// over. The present round is not enough: it may have asked a process before that
+// process learnt the generation.
 func (a *Agent) askFor(to rollout.Generation) (over <-chan struct{}) {
 	if a.ask == nil {
 		return nil // entries arrive without being asked for, or ctx ends

@@ -8,10 +8,10 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// callRestriction is a limit that work has set to its own future calls.
+// callRestriction is a limit that work has set on its own future calls.
 type callRestriction struct {
-	services []string // services that it may still call, sorted
-	applied  atomic.Bool
+	services []string    // services that it may still call, sorted
+	applied  atomic.Bool // the span is counted in the class of the restriction
 }
 
 func (p *callRestriction) allows(service string) bool {
@@ -20,14 +20,16 @@ func (p *callRestriction) allows(service string) bool {
 
 // RestrictCalls declares that the process's work on the trace calls only these
 // services from now on; without arguments, none. Other calls fail with
-// [ErrCallRestricted]. Versions that the services can't reach need not wait for
-// the work any more. A second restriction can only remove services. Calls that
-// were sent before and have not returned still count.
+// [ErrCallRestricted]. A version that these services can't reach need not wait
+// for the work any more, once its earlier calls have returned. A second
+// restriction can only remove services.
 func (t *Trace) RestrictCalls(services ...string) {
 	next := &callRestriction{services: slices.Sorted(slices.Values(services))}
 	for {
 		old := t.restriction.Load()
-		if old != nil {
+		switch {
+		case old == nil:
+		default:
 			next.services = slices.DeleteFunc(next.services, func(s string) bool { return !old.allows(s) })
 		}
 		if t.restriction.CompareAndSwap(old, next) {
@@ -36,19 +38,20 @@ func (t *Trace) RestrictCalls(services ...string) {
 	}
 	t.lock()
 	defer t.unlock()
-	t.narrow()
+	t.applyRestriction()
 }
 
-// narrow moves the span to the class of its restriction, if no call of it is
-// under way. A root's caller holds mu.
-func (t *Trace) narrow() {
+// applyRestriction counts the span in the class of its restriction, if no call of
+// it is under way. For a root the caller holds mu.
+func (t *Trace) applyRestriction() {
 	p := t.restriction.Load()
-	if p == nil || p.applied.Load() || !t.span.holds.CompareAndSwap(1, 2) { // while it is 2, the span can't end
+	// A second hold, so that the span can't end meanwhile.
+	if p == nil || p.applied.Load() || !t.span.holds.CompareAndSwap(1, 2) {
 		return
 	}
 	if !p.applied.Swap(true) {
 		k, old := t.span.cell.class, t.span.cell
-		k.narrow, k.only = true, strings.Join(p.services, ",")
+		k.restricted, k.only = true, strings.Join(p.services, ",")
 		t.span.cell = t.origin.agent.ledger.begin(k)
 		old.end()
 	}

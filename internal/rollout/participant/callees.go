@@ -6,19 +6,20 @@ import (
 	"sync"
 )
 
-// outs is one process's part of the graph.
-type outs struct {
+// graphPart is one process's part of the rollout.Graph: what it serves, and what
+// its work may call.
+type graphPart struct {
 	mu            sync.Mutex
 	serves, calls map[string]bool
 }
 
-func (o *outs) serve(service string) { o.add(&o.serves, service) }
+func (g *graphPart) serve(service string) { g.add(&g.serves, service) }
 
-func (o *outs) call(services ...string) { o.add(&o.calls, services...) }
+func (g *graphPart) call(services ...string) { g.add(&g.calls, services...) }
 
-func (o *outs) add(to *map[string]bool, names ...string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+func (g *graphPart) add(to *map[string]bool, names ...string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if *to == nil {
 		*to = map[string]bool{}
 	}
@@ -28,11 +29,11 @@ func (o *outs) add(to *map[string]bool, names ...string) {
 }
 
 // read returns both sorted. calls is never nil.
-func (o *outs) read() (serves, calls []string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	calls = append([]string{}, slices.Sorted(maps.Keys(o.calls))...)
-	return slices.Sorted(maps.Keys(o.serves)), calls
+func (g *graphPart) read() (serves, calls []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	calls = append([]string{}, slices.Sorted(maps.Keys(g.calls))...)
+	return slices.Sorted(maps.Keys(g.serves)), calls
 }
 
 // MayCall declares that work of this process may call services from now on.

@@ -8,16 +8,16 @@
 //     operator has signed, promises entries before they are committed, and
 //     reports which versions run here.
 //   - A [Trace] is the process's part in one trace: it passes the token on, and
-//     takes a fresh one when a callee refuses it. An [Origin] begins or joins
-//     traces: a method of a service, a route, a job.
-//   - The ledger counts live spans. Its reports name the spans of older rules
-//     that were alive since the last report.
+//     takes a fresh one when a callee refuses the first. An [Origin] begins or
+//     joins traces: it is a method of a service, a route, or a job.
+//   - The ledger counts live spans. A report names the work of older rules that
+//     was alive at any time since the report before.
 //
 // # Guarantees
 //
 //   - An entry is applied only if a key that is trusted at that time has signed
-//     it, or a later entry of its chain. The source does not matter: network,
-//     database, or the process's own files.
+//     it, or a later entry of the same chain. This holds for entries from the
+//     network, from the database, and from the process's own files.
 //   - A promise is on disk before it is answered.
 //   - A span is in the ledger before its handler runs, and stays until its last
 //     call has returned.
@@ -30,6 +30,12 @@
 // # Failure
 //
 // A promise that can't be saved is not given. Committed rules count before they
-// are saved, so a slow or full disk delays no call. Saved state that fails the
-// checks is left out at the next start, and New reports it.
+// are saved, so a slow or full disk delays no call. At its start a process
+// leaves out saved state that fails the checks, and New reports it.
+//
+// # Tests
+//
+// A search runs the real ledger and drain through every order of events of a
+// small site. Whole sites are played in virtual time, with faults and parted
+// logs, and judged by package rollouttest. What comes from outside is fuzzed.
 package participant

@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// AwaitTurn waits until the applied rules let the version run, and records that
-// it runs until stop is called. why receives the reason for the wait, again
-// after each change of the rules. A version that may run beside others does not
-// wait. The error is that of ctx.
+// AwaitTurn waits until the applied rules let the version run. It then records
+// that the version runs, until stop is called. While it waits, it calls why with
+// the reason, and again after each change of the rules. A version that may run
+// beside others does not wait. The error is that of ctx.
 func (a *Agent) AwaitTurn(ctx context.Context, service, version string, why func(error)) (stop func(), err error) {
 	for {
 		a.mu.Lock()
@@ -35,7 +35,8 @@ func (a *Agent) AwaitTurn(ctx context.Context, service, version string, why func
 	}
 }
 
-// runs records that the version runs. mu is held.
+// runs records that the version runs until stop is called. The caller of runs
+// holds mu.
 func (a *Agent) runs(name string) (stop func()) {
 	a.running = counted(a.running, name, 1)
 	stopped := false
@@ -49,6 +50,8 @@ func (a *Agent) runs(name string) (stop func()) {
 	}
 }
 
+// counted adds by to the count of a name, and returns the map, which it makes when
+// it is nil.
 func counted(all map[string]int, name string, by int) map[string]int {
 	if all == nil {
 		all = map[string]int{}

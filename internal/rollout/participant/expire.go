@@ -3,8 +3,8 @@ package participant
 import "github.com/skerry/skerry/internal/rollout"
 
 // Expire makes the process refuse tokens of generations before g, in incoming
-// and outgoing calls. Their traces have passed the maximum age after a change
-// of the rules. It lasts until the process ends.
+// and outgoing calls, until it ends. It is called when traces of such tokens
+// have passed the maximum age that a trace may have after a change of the rules.
 func (a *Agent) Expire(g rollout.Generation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -13,7 +13,8 @@ func (a *Agent) Expire(g rollout.Generation) {
 }
 
 // ExpireOutside is Expire for tokens of callers that have not proved to belong
-// to the site. Any program can make such a call and keep it open.
+// to the site. These may expire sooner, because any program can make such a call
+// and keep it open.
 func (a *Agent) ExpireOutside(g rollout.Generation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -21,9 +22,8 @@ func (a *Agent) ExpireOutside(g rollout.Generation) {
 	a.ledger.wake()
 }
 
-// ExpireEmpty makes the process refuse tokens of the empty log, if its log has
-// an entry. A trace that begins with the empty log now has missed the site's
-// rules.
+// ExpireEmpty makes the process refuse tokens of the empty log, if its own log
+// has an entry: a trace with such a token has missed the rules of the site.
 func (a *Agent) ExpireEmpty() {
 	if first := a.Since(rollout.Generation{}); len(first) > 0 {
 		a.Expire(first[0].Generation)

@@ -8,11 +8,11 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// Learn applies entries, oldest first, up to the newest that a key trusted now
-// has signed. It skips known entries. It stops at the first that does not
-// follow (ErrGap, ErrFork). A process never goes back, with one exception: an
-// entry that ends its log (Entry.Ends) replaces that log by the entry's own,
-// which must be given from the fork on.
+// Learn applies entries, given oldest first, up to the newest that a trusted key
+// has signed. It skips known entries, and stops at the first that does not
+// follow (ErrGap, ErrFork). A process never drops an applied entry, except when
+// an entry ends its log (Entry.Ends): then that entry's log replaces it. The
+// entries must then begin at the fork or before.
 //
 // The rules count before they are on disk, because calls may wait for them and
 // a disk may be slow or full. That is safe: the entries are committed, and the
@@ -21,8 +21,8 @@ func (a *Agent) Learn(entries ...rollout.Entry) error {
 	return a.LearnWithin(nil, entries...)
 }
 
-// LearnWithin is Learn for entries from any sender. afford is called before
-// each check of a signature and may refuse it.
+// LearnWithin is Learn for entries of a sender that is not trusted. afford is
+// called before each check of a signature, and refuses it by false.
 func (a *Agent) LearnWithin(afford func() bool, entries ...rollout.Entry) error {
 	news, failed := a.apply(entries, afford)
 	switch {
@@ -35,7 +35,8 @@ func (a *Agent) LearnWithin(afford func() bool, entries ...rollout.Entry) error 
 	return errors.Join(failed, a.Persist())
 }
 
-// apply reports whether any entry was new.
+// apply applies entries, or replaces the log by them. It reports whether any
+// entry was new.
 func (a *Agent) apply(entries []rollout.Entry, afford func() bool) (news bool, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -73,12 +74,12 @@ func (a *Agent) extend(entries []rollout.Entry, afford func() bool) (news bool, 
 		}
 		end, chain = e.Position(), append(chain, e)
 	}
-	n, log, lacks, err := a.prove(log, chain, afford)
+	n, log, lacks, err := a.applyVouched(log, chain, afford)
 	if n < len(chain) {
 		failed = errors.Join(err, failed)
 	}
 	if n > 0 {
-		a.take(append(a.kept.entries[:len(a.kept.entries):len(a.kept.entries)], chain[:n]...), log)
+		a.setLog(append(a.kept.entries[:len(a.kept.entries):len(a.kept.entries)], chain[:n]...), log)
 	}
 	if lacks != nil {
 		a.lacks = lacks
@@ -86,8 +87,8 @@ func (a *Agent) extend(entries []rollout.Entry, afford func() bool) (news bool, 
 	return n > 0, failed
 }
 
-// follows checks, at low cost, that an entry belongs to the agent's cluster and
-// follows end.
+// follows checks that an entry belongs to the agent's cluster and follows end. It
+// checks no signature, so it is cheap.
 func (a *Agent) follows(end rollout.Position, e rollout.Entry) error {
 	if e.Cluster != a.cfg.Cluster {
 		return fmt.Errorf("generation %v: %w %q, this process of %q",
@@ -96,18 +97,18 @@ func (a *Agent) follows(end rollout.Position, e rollout.Entry) error {
 	return e.Follows(end.Generation, end.Hash)
 }
 
-// prove applies a chain of entries to log: the first n, up to the newest that
-// is vouched for and that this version can obey. lacks are the next entry's
-// needs that it does not understand. Entries without a valid signature cost no
-// more than the checks that afford allows.
-func (a *Agent) prove(log *rollout.Log, chain []rollout.Entry, afford func() bool) (
+// applyVouched returns log with the first n entries of a chain, up to the newest
+// that is vouched for and that this version of skerry can obey. lacks are the
+// needs of the next entry that it does not understand. For entries without a
+// valid signature it makes no more checks than afford allows.
+func (a *Agent) applyVouched(log *rollout.Log, chain []rollout.Entry, afford func() bool) (
 	n int, _ *rollout.Log, lacks []string, failed error,
 ) {
 	logs := []*rollout.Log{log}
 	n, failed = rollout.Vouched(a.cfg.Trust, chain, afford)
 	for i, e := range chain[:n] {
 		next, err := log.Apply(e)
-		if err != nil { // the entries before it need a signature of their own
+		if err != nil { // it can't vouch for the entries before it: one of them must be signed
 			n, failed = rollout.Vouched(a.cfg.Trust, chain[:i], afford)
 			lacks, failed = e.UnknownNeeds(), errors.Join(err, failed)
 			break
@@ -125,13 +126,13 @@ func (a *Agent) replace(entries []rollout.Entry, afford func() bool) (ended bool
 	if end < 0 {
 		return false, nil
 	}
-	join := 0 // number of entries here that stand before the given ones
+	join := 0 // number of entries here that the given ones follow
 	if entries[0].Previous != "" {
 		join = 1 + slices.IndexFunc(a.kept.entries, func(e rollout.Entry) bool {
 			return e.Hash() == entries[0].Previous
 		})
 		if join == 0 {
-			return true, fmt.Errorf("%v ends the log here; where the two part is not known yet: %w",
+			return true, fmt.Errorf("generation %v ends the log here, but entries after the fork are missing: %w",
 				entries[end].Generation, rollout.ErrGap)
 		}
 	}
@@ -153,10 +154,10 @@ func (a *Agent) replace(entries []rollout.Entry, afford func() bool) (ended bool
 	if broken != nil {
 		return true, broken
 	}
-	n, next, lacks, unproven := a.prove(before, entries, afford)
+	n, next, lacks, unproven := a.applyVouched(before, entries, afford)
 	if n > end {
 		next = next.Expire(log.Expired()).ExpireOutside(log.ExpiredOutside())
-		a.take(slices.Concat(a.kept.entries[:join], entries[:n]), next)
+		a.setLog(slices.Concat(a.kept.entries[:join], entries[:n]), next)
 	}
 	if lacks != nil {
 		a.lacks = lacks
@@ -167,12 +168,12 @@ func (a *Agent) replace(entries []rollout.Entry, afford func() bool) (ended bool
 	return true, nil
 }
 
-// take makes entries the applied log. mu is held.
-func (a *Agent) take(entries []rollout.Entry, log *rollout.Log) {
+// setLog makes entries the applied log. The caller holds mu.
+func (a *Agent) setLog(entries []rollout.Entry, log *rollout.Log) {
 	if p := a.kept.promise; p == nil || !log.Last().Before(p.Generation) {
-		a.kept = kept{} // the promised or barred entry had this number or a lower one
+		a.kept = kept{} // what was promised or barred has a number that the log has now passed
 	}
-	a.kept.entries, a.lacks, a.unkept = entries, nil, true
+	a.kept.entries, a.lacks, a.unsaved = entries, nil, true
 	a.log.Store(log)
 	close(a.changed)
 	a.changed = make(chan struct{})

@@ -10,19 +10,21 @@ import (
 )
 
 // ledger counts the live spans of one process: running handlers, roots, and
-// one-way calls that their receivers have not accepted yet. It may be used from
-// any goroutine. Counting takes no lock while the rules stay the same.
+// one-way calls that their receivers have not accepted yet. It is safe for
+// concurrent use. Counting takes no lock while the rules stay the same.
 //
-// Reports are windowed: a span also counts for the round in which it ended.
-// Without the window, a chain of one-way calls could stay ahead of the
-// collector and never be seen. A test shows the shortest such schedule.
+// A report covers a window: it also names spans that have ended since the report
+// before. Otherwise a chain of one-way calls could always be in a process that
+// was just asked, and never be reported. A test shows the shortest such order of
+// events.
 type ledger struct {
 	mu    sync.Mutex
 	cells map[class]*cell
-	round uint64         // the last reported round
-	after uint64         // the round before it, which begins its window
-	held  map[class]bool // content of the last report, for a repeated question
-	// carried is what was alive after the first report of the round.
+	round uint64         // round of the last report
+	after uint64         // the round before it, in which its window begins
+	held  map[class]bool // the classes in the last report, for a repeated question
+	// carried holds the classes that a repeated answer of the round has named.
+	// The next round names them again, because that answer may be lost.
 	carried map[class]bool
 	emptied chan struct{} // closed when a watched cell is empty; nil: no goroutine waits
 }
@@ -34,13 +36,13 @@ type class struct {
 	generation rollout.Generation
 	origin     string
 	running    string
-	narrow     bool
-	only       string // services, joined by commas
+	restricted bool   // by Trace.RestrictCalls
+	only       string // with restricted: the services, joined by commas
 	outside    bool   // brought by a caller that has not proved to belong to the site
 }
 
-// cell counts the spans of one class. A cell that a report found empty is
-// removed: its count stays far below zero.
+// cell counts the spans of one class. A cell that a report finds empty is
+// removed. Its count is then far below zero, so that begin fails.
 type cell struct {
 	ledger  *ledger
 	class   class
@@ -50,13 +52,14 @@ type cell struct {
 	from    atomic.Pointer[string] // for outside: the address of the newest caller
 }
 
-const gone = -1 << 40
+// removed is the count of a removed cell.
+const removed = -1 << 40
 
 // begin counts a span. It returns false if the cell was removed.
 func (c *cell) begin() bool { return c.live.Add(1) > 0 }
 
-// end sets ended before it lowers live. A report between the two sees the span
-// twice, and none misses it.
+// end sets ended before it lowers live. A report in between counts the span as
+// alive and as ended, which does no harm; the reverse order could miss it.
 func (c *cell) end() {
 	if !c.ended.Load() {
 		c.ended.Store(true)
@@ -95,10 +98,10 @@ func (s *span) begin(c *cell) {
 	s.holds.Store(1)
 }
 
-// handOff keeps the span counted until the receiver of a one-way call counts
-// its own. The caller then releases it: when the receiver has accepted or
-// refused, or the call's deadline has passed. It returns false if the span has
-// ended and holds nothing.
+// handOff adds a hold for a call that is sent: the span stays counted until the
+// receiver counts its own. The caller releases the hold when the receiver has
+// accepted or refused the call, or when its deadline has passed. handOff returns
+// false, and adds no hold, if the span has ended.
 func (s *span) handOff() bool {
 	for {
 		n := s.holds.Load()
@@ -121,18 +124,18 @@ func (s *span) release() {
 	}
 }
 
-// drop is release for a hand-off that may have failed.
+// drop is release after a handOff that may have returned false.
 func (s *span) drop() {
 	if s.holds.Load() > 0 {
 		s.release()
 	}
 }
 
-// report answers a round: the classes of generations before until that were
-// alive at any time since the answer to the round after. The answer to a
-// repeated round includes the first answer, so a lost answer loses nothing. An
-// older round is answered like the current one, and answered is the current
-// number. Round 0 does not start a window.
+// report answers a round with the classes of generations before until that were
+// alive at any time since the answer to the round after. A repeated answer to a
+// round includes the first one, which may be lost. A question for an older round
+// is answered like one for the current round, whose number answered then is.
+// Round 0 begins no window.
 func (l *ledger) report(round uint64, until rollout.Generation) (held []rollout.Inflight, answered, after uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,11 +152,11 @@ func (l *ledger) report(round uint64, until rollout.Generation) (held []rollout.
 		if a := c.from.Load(); a != nil {
 			from[k] = *a
 		}
-		if !l.look(c) {
+		if !l.observe(c) {
 			continue
 		}
 		l.held[k] = true
-		if again { // this answer may be lost: the next round repeats it
+		if again { // this answer may be lost: the next round names the class again
 			if l.carried == nil {
 				l.carried = map[class]bool{}
 			}
@@ -161,7 +164,7 @@ func (l *ledger) report(round uint64, until rollout.Generation) (held []rollout.
 		}
 	}
 	for k := range l.held {
-		if k.generation.Before(until) && !(k.narrow && k.only == "") {
+		if k.generation.Before(until) && !(k.restricted && k.only == "") {
 			held = append(held, k.held(int(live[k]), from[k]))
 		}
 	}
@@ -171,16 +174,16 @@ func (l *ledger) report(round uint64, until rollout.Generation) (held []rollout.
 
 func (k class) held(live int, from string) rollout.Inflight {
 	h := rollout.Inflight{What: k.origin, Generation: k.generation, Live: live, Outside: k.outside, From: from}
-	if k.narrow {
+	if k.restricted {
 		h.Calls = strings.Split(k.only, ",")
 	}
 	return h
 }
 
 // idle reports whether no live span reads a generation in [floor, until), or in
-// [stranger, until) for spans from outside. Restricted spans are left out. If
-// it is false, more is closed when the caller should ask again.
-func (l *ledger) idle(floor, stranger, until rollout.Generation) (yes bool, more <-chan struct{}) {
+// [outsideFloor, until) for spans from outside. Restricted spans are left out.
+// more is closed when the caller should call idle again.
+func (l *ledger) idle(floor, outsideFloor, until rollout.Generation) (yes bool, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.emptied == nil {
@@ -188,11 +191,11 @@ func (l *ledger) idle(floor, stranger, until rollout.Generation) (yes bool, more
 	}
 	yes = true
 	for k, c := range l.cells {
-		if !k.generation.Before(until) || k.generation.Before(floor) || k.narrow ||
-			k.outside && k.generation.Before(stranger) {
+		if !k.generation.Before(until) || k.generation.Before(floor) || k.restricted ||
+			k.outside && k.generation.Before(outsideFloor) {
 			continue
 		}
-		c.watched.Store(true) // before the count is read, which may fall now
+		c.watched.Store(true) // before the count is read, so that its fall to zero is not missed
 		yes = yes && c.live.Load() <= 0
 	}
 	return yes, l.emptied
@@ -207,13 +210,13 @@ func (l *ledger) wake() {
 	}
 }
 
-// look reports whether a span of the cell was alive since the last look, and
-// removes an empty cell. It reads live before ended, because end writes them in
-// the reverse order.
-func (l *ledger) look(c *cell) bool {
+// observe reports whether a span of the cell was alive since it was last called
+// for the cell, and removes an empty cell. It reads live before ended, because
+// end writes them in the reverse order.
+func (l *ledger) observe(c *cell) bool {
 	alive := c.live.Load() > 0
 	held := c.ended.Swap(false) || alive
-	if !alive && c.live.CompareAndSwap(0, gone) {
+	if !alive && c.live.CompareAndSwap(0, removed) {
 		delete(l.cells, c.class)
 		held = held || c.ended.Load() // a span began and ended meanwhile
 	}

@@ -7,14 +7,14 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// Origin is a starting point of spans: a method of a service, or a job. Make
-// one for each and keep it: counting a span of a kept origin takes a few
-// nanoseconds and no memory. It is safe for concurrent use.
+// Origin is where spans begin: a method of a service, or a job. Make one for each
+// and keep it, because counting a span of a kept origin takes a few nanoseconds
+// and allocates nothing. It is safe for concurrent use.
 type Origin struct {
 	agent   *Agent
 	name    string
 	running string
-	last    atomic.Pointer[cell] // of the newest class; other cells are looked up
+	last    atomic.Pointer[cell] // the cell that was used last; others are looked up
 	orphans atomic.Int64         // calls without a token
 
 	lastOutside atomic.Pointer[cell] // like last, for callers from outside
@@ -30,9 +30,9 @@ func (a *Agent) Origin(name, running string) *Origin {
 	return &Origin{agent: a, name: name, running: running}
 }
 
-// Begin makes t a new trace with its root here: an entry method, a job, or the
-// gateway. seed decides shares (SeedOf a user or of the trace id). mark is a
-// verifier's, or "". Call End when the work is over.
+// Begin makes t a new trace with its root at the origin. seed decides shares:
+// rollout.SeedOf a user or of the trace id. mark is a verifier's mark, or "".
+// Call End when the work is over.
 func (o *Origin) Begin(t *Trace, seed uint64, mark string) {
 	t.origin, t.root = o, true
 	c, log := o.newest()
@@ -40,7 +40,7 @@ func (o *Origin) Begin(t *Trace, seed uint64, mark string) {
 	t.span.begin(c)
 }
 
-// Orphan is Begin for a call without a token, and counts the call.
+// Orphan is Begin for a call without a token, and counts the call as an orphan.
 func (o *Origin) Orphan(t *Trace, seed uint64) {
 	if o.orphans.Add(1) == 1 {
 		o.agent.orphaned(o)
@@ -49,23 +49,23 @@ func (o *Origin) Orphan(t *Trace, seed uint64) {
 }
 
 // Join makes t this process's part in a trace that a call brought, after
-// [rollout.Log.Admit] accepted it. raw is the received token (Token.AppendRaw)
-// for the calls of t; "" encodes it again. outside is the caller's address if
-// the caller has not proved to belong to the site, else "".
+// [rollout.Log.Admit] has accepted it. raw is token as it was received, in the
+// form of Token.AppendRaw; "" makes Join encode it. outside is the address of a
+// caller that has not proved to belong to the site, else "".
 func (o *Origin) Join(t *Trace, token rollout.Token, raw, outside string) {
 	t.origin, t.outside = o, outside
 	if t.token, t.raw = token, raw; raw == "" {
 		t.setToken(token)
 	}
 	if outside != "" {
-		t.span.begin(o.stranger(token.Generation, outside))
+		t.span.begin(o.outsideCell(token.Generation, outside))
 		return
 	}
 	t.span.begin(o.cell(token.Generation))
 }
 
-// stranger counts a span from outside.
-func (o *Origin) stranger(g rollout.Generation, from string) *cell {
+// outsideCell counts a span that a caller from outside has brought.
+func (o *Origin) outsideCell(g rollout.Generation, from string) *cell {
 	c := o.lastOutside.Load()
 	if c == nil || c.class.generation != g || !c.begin() {
 		c = o.agent.ledger.begin(class{generation: g, origin: o.name, running: o.running, outside: true})
@@ -89,9 +89,9 @@ func (o *Origin) admits(log *rollout.Log, t rollout.Token) bool {
 	return err == nil && (!ok || want == o.running[i+1:])
 }
 
-// newest counts a span of the newest generation. It then reads the log again,
-// so no span of an older generation begins uncounted after the process has
-// reported newer rules.
+// newest counts a span of the newest generation. If the log has changed by then,
+// it counts again. So after the process has reported newer rules, no span of an
+// older generation begins that the report has missed.
 func (o *Origin) newest() (*cell, *rollout.Log) {
 	for {
 		log := o.agent.log.Load()

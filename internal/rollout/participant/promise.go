@@ -7,8 +7,8 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// Saved is the state that an agent needs after a restart. Without it the
-// process could serve by older rules than it had promised.
+// Saved is the state that an agent needs after a restart. Without it a restarted
+// process could serve by other rules than it has promised.
 type Saved struct {
 	Records []rollout.Record      `json:"records"`
 	Tip     string                `json:"tip,omitempty"`     // hash of the last record
@@ -25,7 +25,8 @@ type kept struct {
 	barred  []string
 }
 
-// find returns the index of a generation's entry, or where it would stand.
+// find returns the index of the entry of a generation, or the index at which it
+// would be.
 func (k *kept) find(g rollout.Generation) (i int, found bool) {
 	return slices.BinarySearchFunc(k.entries, g, func(e rollout.Entry, g rollout.Generation) int {
 		return e.Generation.Compare(g)
@@ -55,9 +56,10 @@ func (s Saved) open() (entries []rollout.Entry, err error) {
 	}
 	switch n := len(entries); {
 	case n == 0 && s.Tip != "":
-		return nil, fmt.Errorf("saved entries: %w: there are none, and the last was %.8s", rollout.ErrEntry, s.Tip)
+		return nil, fmt.Errorf("saved entries: %w: all are missing, up to hash %.8s", rollout.ErrEntry, s.Tip)
 	case n > 0 && entries[n-1].Hash() != s.Tip:
-		return entries[:n-1], fmt.Errorf("saved entry %d: %w: it is not the one that was saved", n, rollout.ErrEntry)
+		return entries[:n-1], fmt.Errorf("saved entry %d: %w: its hash is not the one that was saved last",
+			n, rollout.ErrEntry)
 	}
 	return entries, nil
 }
@@ -80,7 +82,7 @@ func (a *Agent) reload(s Saved) error {
 		dropped = nil
 	}
 	for _, u := range s.For {
-		if err := a.asked(rollout.Entry.PromiseText, e, u); err != nil {
+		if err := a.checkRequest(rollout.Entry.PromiseText, e, u); err != nil {
 			dropped = fmt.Errorf("saved promise: %w", err)
 			continue
 		}
@@ -89,16 +91,16 @@ func (a *Agent) reload(s Saved) error {
 	return dropped
 }
 
-// Persist writes the state to disk if it differs from the last write. The
-// applied rules count even if it fails.
+// Persist writes the state to disk if that has changed since the last write. The
+// applied rules count even if the write fails.
 func (a *Agent) Persist() error {
 	a.disk <- struct{}{}
 	defer func() { <-a.disk }()
 	a.mu.Lock()
-	saved, unkept := a.kept.save(), a.unkept
-	a.unkept = false
+	saved, unsaved := a.kept.save(), a.unsaved
+	a.unsaved = false
 	a.mu.Unlock()
-	if !unkept {
+	if !unsaved {
 		return nil
 	}
 	err := a.cfg.Save(saved)
@@ -107,8 +109,8 @@ func (a *Agent) Persist() error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.unkept = true
-	return fmt.Errorf("keep the rules: %w", err)
+	a.unsaved = true
+	return fmt.Errorf("save the rules: %w", err)
 }
 
 // promisable checks that the entry can be the next one here.
@@ -124,16 +126,16 @@ func (a *Agent) promisable(e rollout.Entry) error {
 	return err
 }
 
-// asked checks that a trusted operator's command signed the request of the
-// text.
-func (a *Agent) asked(text func(rollout.Entry, string) string, e rollout.Entry, by rollout.Undertaking) error {
+// checkRequest checks that a trusted operator has signed the request of a
+// command. text makes the text that is signed.
+func (a *Agent) checkRequest(text func(rollout.Entry, string) string, e rollout.Entry, by rollout.Undertaking) error {
 	_, err := by.SignedBy(a.cfg.Trust, text(e, by.Command))
 	return err
 }
 
-// changePromises changes what is promised or barred, on disk first. It holds no
-// lock during the write, so rules may be learnt meanwhile. They win: the change
-// is dropped, and late is true.
+// changePromises changes what is promised or barred, and writes it to disk first.
+// It does not hold mu during the write. If rules are learnt meanwhile, it drops
+// the change and returns late.
 func (a *Agent) changePromises(change func(*kept) (news bool, err error)) (late bool, err error) {
 	a.disk <- struct{}{}
 	defer func() { <-a.disk }()
@@ -147,26 +149,27 @@ func (a *Agent) changePromises(change func(*kept) (news bool, err error)) (late 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
-		a.unkept = true // an abandoned write may still reach the disk
+		a.unsaved = true // a write that was given up may still reach the disk, and Persist must undo it
 		return false, err
 	}
 	if was, is := len(next.entries), len(a.kept.entries); was != is ||
 		was > 0 && next.entries[was-1].Hash() != a.kept.entries[is-1].Hash() {
 		return true, nil
 	}
-	a.kept, a.unkept = next, false
+	a.kept, a.unsaved = next, false
 	return false, nil
 }
 
-// Promise accepts an entry that an operator proposes where no database orders
-// the log. The process then accepts no other entry of that number. The entry is
-// committed, and learnt, when every process has promised. Repeating a promise
-// is allowed. A promise survives restarts, until every command that asked for
-// it has taken it back. An entry that ends the log here may also be promised:
-// see Entry.Ends. Errors wrap ErrPromised, ErrFork, ErrGap or ErrUnproven of
-// package rollout, or those of Save.
+// Promise promises an entry to an operator of a site without a database. The
+// process then promises no other entry of that number. When every process has
+// promised, the operator commits the entry, and the processes learn it. The
+// promise survives restarts. It ends when every command that asked for it has
+// taken it back. A second promise of the same entry is allowed. An entry that
+// ends the log here may be promised, too: see Entry.Ends. Errors wrap
+// ErrPromised, ErrFork, ErrGap or ErrUnproven of package rollout, or those of
+// Save.
 func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
-	if err := a.asked(rollout.Entry.PromiseText, e, by); err != nil {
+	if err := a.checkRequest(rollout.Entry.PromiseText, e, by); err != nil {
 		return fmt.Errorf("promise: %w", err)
 	}
 	e = e.WithoutProofs() // only the operator's command may commit it
@@ -180,8 +183,8 @@ func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
 		}
 		switch p := next.promise; {
 		case slices.Contains(next.barred, e.Hash()):
-			return false, fmt.Errorf("generation %v: %w, and this one was given up", e.Generation, rollout.ErrPromised)
-		case p == nil || len(e.Ends) > 0 && p.Generation.Before(e.Generation): // after a fork, Adopt settles the older
+			return false, fmt.Errorf("generation %v: this entry was given up: %w", e.Generation, rollout.ErrPromised)
+		case p == nil || len(e.Ends) > 0 && p.Generation.Before(e.Generation): // adopt ends the log that p continues
 			next.promise, next.askedBy = &e, []rollout.Undertaking{by}
 		case p.Hash() != e.Hash():
 			return false, fmt.Errorf("generation %v: %w (%v: %s by %s)",
@@ -189,7 +192,7 @@ func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
 		case slices.ContainsFunc(next.askedBy, func(u rollout.Undertaking) bool { return u.Command == by.Command }):
 			return false, nil
 		case len(next.askedBy) >= mostCommands:
-			return false, fmt.Errorf("generation %v: %w: %d commands ask for it",
+			return false, fmt.Errorf("generation %v: %w: %d commands ask for it, the limit",
 				e.Generation, rollout.ErrPromised, mostCommands)
 		default:
 			next.askedBy = append(slices.Clone(next.askedBy), by)
@@ -212,12 +215,13 @@ const (
 	mostBarred   = 256
 )
 
-// Abandon takes back a command's promise of exactly this entry, when not every
-// process would promise. The promise stands while other commands have asked for
-// it: they may be about to commit the entry. An empty command takes it back for
-// all commands. That is for entries that can't be committed: see Reject.
+// Abandon takes back a promise of exactly this entry for one command, after some
+// process has not promised. The promise stands while other commands have asked
+// for it, because they may be about to commit the entry. An empty command takes
+// it back for all commands. That is for an entry that can't be committed any
+// more: see Reject.
 func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
-	if err := a.asked(rollout.Entry.AbandonText, e, by); err != nil {
+	if err := a.checkRequest(rollout.Entry.AbandonText, e, by); err != nil {
 		return fmt.Errorf("take the promise back: %w", err)
 	}
 	_, err := a.changePromises(func(next *kept) (bool, error) {
@@ -238,12 +242,13 @@ func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
 	return nil
 }
 
-// Reject bars the entry: the process never promises it. A commit needs the
-// promise of every process, so the entry can't be committed, and all other
-// promises of it may be taken back. The error wraps rollout.ErrPromised when it
-// is promised here, rollout.ErrFork when it is applied.
+// Reject bars the entry: this process will never promise it. A commit needs the
+// promises of all processes, so the entry can't be committed any more, and other
+// processes may take their promises back. The error wraps rollout.ErrPromised
+// when this process has promised the entry, and rollout.ErrFork when it has
+// applied it.
 func (a *Agent) Reject(e rollout.Entry, by rollout.Undertaking) error {
-	if err := a.asked(rollout.Entry.RejectText, e, by); err != nil {
+	if err := a.checkRequest(rollout.Entry.RejectText, e, by); err != nil {
 		return fmt.Errorf("give generation %v up: %w", e.Generation, err)
 	}
 	committed := func() bool {
@@ -255,13 +260,13 @@ func (a *Agent) Reject(e rollout.Entry, by rollout.Undertaking) error {
 		log := a.log.Load()
 		switch p := next.promise; {
 		case p != nil && p.Hash() == e.Hash():
-			return false, fmt.Errorf("%w here", rollout.ErrPromised)
+			return false, fmt.Errorf("this process has promised it: %w", rollout.ErrPromised)
 		case committed():
 			return false, fmt.Errorf("it is committed: %w", rollout.ErrFork)
 		case !log.Last().Before(e.Generation):
 			return false, nil // another entry has its number
 		case len(next.barred) >= mostBarred:
-			return false, fmt.Errorf("%d entries are barred: %w", mostBarred, rollout.ErrPromised)
+			return false, fmt.Errorf("%d entries were given up here, the limit: %w", mostBarred, rollout.ErrPromised)
 		}
 		if err := e.Follows(log.Last(), log.Hash()); err != nil && !slices.Contains(e.Ends, log.Tip()) {
 			return false, err

@@ -15,11 +15,11 @@ func (a *Agent) Round() uint64 {
 	return a.ledger.round
 }
 
-// Report answers a round of a drain. The answer to a round older than the last
-// one names the last one. For a round far above it, the process advances part
-// of the way and names that number.
+// Report answers a round of a drain. The answer names the round that it counts
+// for: the last one, if the question's is older, and a nearer one, if the
+// question's is far above the last (see rollout.NearRound).
 func (a *Agent) Report(q rollout.Question) rollout.Report {
-	log := a.log.Load() // before the ledger: spans that begin with an older log are counted by then
+	log := a.log.Load() // before the ledger is read: spans that began with an older log are counted there by now
 	held, round, after := a.ledger.report(rollout.NearRound(a.Round(), q.Round), q.Until)
 	held = slices.DeleteFunc(held, func(h rollout.Inflight) bool {
 		return h.Generation.Before(log.Expired()) || h.Outside && h.Generation.Before(log.ExpiredOutside())
@@ -37,8 +37,9 @@ func (a *Agent) Report(q rollout.Question) rollout.Report {
 	}
 }
 
-// AwaitIdle waits until the process has applied generation until and no live
-// work reads an older one, or until ctx ends. A report is useful then.
+// AwaitIdle waits until the process has applied the generation until, and has no
+// live work that reads an earlier one. The error is that of ctx. A report that is
+// made then does not hold a drain back.
 func (a *Agent) AwaitIdle(ctx context.Context, until rollout.Generation) error {
 	for {
 		changed, log := a.Changed(), a.log.Load()

@@ -9,13 +9,13 @@ import (
 )
 
 // Trace is a process's part in one trace: the token that its calls carry, and
-// the span that keeps its generation alive here. It travels in a context. An
-// [Origin] begins it. The zero value is not usable, and a Trace must not be
+// the span by which the ledger counts it. It travels in a context. An [Origin]
+// begins it or joins it. The zero value is not usable, and a Trace must not be
 // copied.
 type Trace struct {
 	origin      *Origin
 	root        bool
-	settled     bool  // a call was or may have been executed, so the token is fixed; guarded by mu
+	settled     bool  // a call was executed, or may have been, so the token is fixed; guarded by mu
 	restarted   bool  // the token was replaced once; guarded by mu
 	out         int32 // calls under way; guarded by mu
 	span        span  // for a root, replaced under mu
@@ -80,7 +80,7 @@ func (t *Trace) unlock() {
 	}
 }
 
-// Token returns the token of the trace's next call.
+// Token returns the token that the next call of the trace carries.
 func (t *Trace) Token() rollout.Token {
 	t.lock()
 	defer t.unlock()
@@ -88,8 +88,8 @@ func (t *Trace) Token() rollout.Token {
 }
 
 // Send returns the token for an attempt of a call to a service, and its
-// encoding. The span is held and the token fixed until Returned, which must
-// also follow an error. The error is ErrCallRestricted or nil.
+// encoding. The span is held, and the token fixed, until Returned is called. It
+// must be called after an error, too. The error is ErrCallRestricted or nil.
 func (t *Trace) Send(service string) (token rollout.Token, raw string, err error) {
 	if t.root {
 		t.mu.Lock()
@@ -103,18 +103,18 @@ func (t *Trace) Send(service string) (token rollout.Token, raw string, err error
 	return t.token, t.raw, err
 }
 
-// Returned ends an attempt. settled means that it was or may have been
-// executed. From then on the token is fixed.
+// Returned ends an attempt. settled says that the attempt was executed, or may
+// have been: the token is then fixed for good.
 func (t *Trace) Returned(settled bool) {
 	if !t.root {
 		t.span.drop()
-		t.narrow()
+		t.applyRestriction()
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.span.drop()
-	t.narrow()
+	t.applyRestriction()
 	t.settled = t.settled || settled
 	if t.out--; t.out == 0 && t.returned != nil {
 		close(t.returned)
@@ -122,21 +122,22 @@ func (t *Trace) Returned(settled bool) {
 	}
 }
 
-// Refresh gives a root a token of the newest rules, once, after its first calls
-// were refused. That is safe because the old token has executed no call. It
-// reports whether the trace now has another token than the refused one.
+// Refresh gives a root a token of the newest rules, once, when all of its calls
+// so far were refused. That is safe, because no call was executed with the old
+// token. It reports whether the trace now has another token than the refused
+// one.
 //
-// The version that runs the root itself is part of the trace. If the newest
-// rules send the trace to another version, the root keeps its token. Sibling
-// calls under way may still be executed, so Refresh waits for them while ctx
-// lasts.
+// The root keeps its token if the newest rules send the trace to another version
+// of the root's own service, because that version already runs the root. Other
+// calls of the root that are under way may still be executed, so Refresh first
+// waits until they have returned, or until ctx ends.
 func (t *Trace) Refresh(ctx context.Context, refused rollout.Token) bool {
 	for t.root {
 		t.mu.Lock()
 		switch {
 		case t.token != refused:
 			t.mu.Unlock()
-			return true // a sibling call was refused as well and has refreshed it
+			return true // another call of the root was refused as well, and has refreshed it
 		case t.out == 0 || t.settled:
 			defer t.mu.Unlock()
 			return t.restart()
@@ -155,7 +156,7 @@ func (t *Trace) Refresh(ctx context.Context, refused rollout.Token) bool {
 	return false
 }
 
-// restart replaces the token. mu is held and no call is under way.
+// restart replaces the token. The caller holds mu, and no call is under way.
 func (t *Trace) restart() bool {
 	if t.settled || t.restarted {
 		return false
@@ -173,14 +174,14 @@ func (t *Trace) restart() bool {
 	old.end()
 	if p := t.restriction.Load(); p != nil {
 		p.applied.Store(false)
-		t.narrow()
+		t.applyRestriction()
 	}
 	return true
 }
 
 // HandOff keeps the trace's span counted for a call that may be executed after
-// the caller stops waiting. Call release when the receiver has accepted or
-// refused it, or its deadline has passed. Further calls of release have no
+// its caller has stopped waiting. Call release when the receiver has accepted or
+// refused the call, or when its deadline has passed. A second release has no
 // effect.
 func (t *Trace) HandOff() (release func()) {
 	t.lock()

@@ -29,7 +29,7 @@ func (c *checker) noEarlyEnd() {
 	}
 }
 
-// horizon is C9: once a version is declared drained, it begins no further span.
+// horizon is C9: a version that was declared drained begins no further span.
 func (c *checker) horizon() {
 	for _, e := range c.h.Events {
 		if e.Kind != EventDrained {
@@ -44,7 +44,7 @@ func (c *checker) horizon() {
 	}
 }
 
-// byBegin returns the spans sorted by their begin.
+// byBegin returns the spans in the order in which they began.
 func byBegin(spans []Span) []Span {
 	out := slices.Clone(spans)
 	slices.SortStableFunc(out, func(a, b Span) int { return a.Begin.Compare(b.Begin) })

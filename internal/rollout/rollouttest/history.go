@@ -16,7 +16,7 @@ type Span struct {
 	Token             rollout.Token
 	Applied           rollout.Generation // by the process when the span began
 	Log               string             // hash of that generation's entry; "" if the site has one log
-	Minted            rollout.Generation // for a root: applied at its fresh token; zero: it kept its first
+	Minted            rollout.Generation // of a root with a fresh token: applied then; zero: it kept its first token
 	Begin, End        time.Time          // Begin is zero if the call was refused before user code ran
 	Refused           error              // an error of package rollout; nil: executed
 	Faulted           bool               // an injected fault that may abort the trace has touched it
@@ -111,8 +111,8 @@ func (c *checker) applied(s Span) *rollout.Log {
 }
 
 // read returns the version that the rules of the span's token name, by a log
-// that holds the token's entry. Logs that have parted agree on their common
-// part, except for a service that only one of them has rules for later.
+// that holds the token's entry. If several logs hold it, they agree, except for
+// a service that gets its first rule later and in one of them only.
 func (c *checker) read(s Span) (version string, ok bool, err error) {
 	for _, log := range c.whole {
 		v, named, failed := log.Resolve(s.Service, s.Token)
@@ -212,8 +212,8 @@ func newer(a, b rollout.Generation) rollout.Generation {
 	return a
 }
 
-// noGhosts is C5: no span begins on a stopped version, nor below a version's
-// floor.
+// noGhosts is C5: no span begins on a stopped version, nor on a version that was
+// retired for the generation of its token.
 func (c *checker) noGhosts() {
 	type key struct{ service, version string }
 	stopped := map[key]time.Time{}
