@@ -174,6 +174,31 @@ func TestAPromiseIsGivenUpForGood(t *testing.T) {
 	}
 }
 
+// A second restriction removes services and adds none, also when it allows every service.
+func TestRestrictAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, second []string
+		allows, bars  string
+	}{
+		"fewer":          {[]string{"auth", "db"}, []string{"db", "mail"}, "db", "mail"},
+		"all after some": {[]string{"db"}, []string{rollout.Anywhere}, "db", "mail"},
+		"some after all": {[]string{rollout.Anywhere}, []string{"db"}, "db", "mail"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, _ := New(Config{Process: "p"})
+			trace := a.Begin("job", 1, "")
+			trace.RestrictCalls(c.first...)
+			trace.RestrictCalls(c.second...)
+			if _, _, err := trace.Send(c.allows); err != nil {
+				t.Errorf("a call of %s: %v", c.allows, err)
+			}
+			if _, _, err := trace.Send(c.bars); !errors.Is(err, ErrCallRestricted) {
+				t.Errorf("a call of %s: %v", c.bars, err)
+			}
+		})
+	}
+}
+
 // join begins a span of a trace from another process.
 func join(a *Agent, token rollout.Token) *Trace {
 	t := &Trace{}

@@ -29,6 +29,8 @@ func (t *Trace) RestrictCalls(services ...string) {
 		old := t.restriction.Load()
 		switch {
 		case old == nil:
+		case slices.Contains(next.services, rollout.Anywhere):
+			next.services = slices.Clone(old.services)
 		default:
 			next.services = slices.DeleteFunc(next.services, func(s string) bool { return !old.allows(s) })
 		}
