@@ -90,8 +90,8 @@ var floors = map[string]struct {
 
 	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/listing",
 		"internal/policylog", "internal/reach", "internal/refusal", "internal/rollout", "internal/rollout/participant",
-		"internal/run", "internal/sitetls", "internal/sitepolicy", "internal/state", "internal/trust", "internal/wire", "policy/form", "registry",
-		"registry/postgres", "rpc"}},
+		"internal/run", "internal/sitetls", "internal/sitepolicy", "internal/state", "internal/trust", "internal/wire",
+		"policy/form", "registry", "registry/postgres", "rpc"}},
 
 	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/membership",
 		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/wire",

@@ -36,8 +36,9 @@ func obeys(n *Node) int {
 	return -1
 }
 
-// TestPolicyIsFollowedOnTheLAN: a process learns a policy by the announcement of a process that has it, of two that were
-// made at once both take the same, a restarted process obeys it from the start, and an unsigned one is obeyed by none.
+// TestPolicyIsFollowedOnTheLAN: a process learns a policy by the announcement of a process that has it, of two that
+// were made at once both take the same, a restarted process obeys it from the start, and an unsigned one is obeyed by
+// none.
 func TestPolicyIsFollowedOnTheLAN(t *testing.T) {
 	site := lanSite(t)
 	kept := withState(t, site)
@@ -48,7 +49,8 @@ func TestPolicyIsFollowedOnTheLAN(t *testing.T) {
 	learnPolicy(t, told, signedPolicy(t, told, "policy: 1\nservices: {auth: {retries: 0}}\n"))
 	eventually(t, "the other follows", func() bool { return obeys(other) == 0 })
 
-	a, b := signedPolicy(t, told, "policy: 1\nservices: {auth: {retries: 1}}\n"), signedPolicy(t, other, "policy: 1\nservices: {auth: {retries: 2}}\n")
+	a := signedPolicy(t, told, "policy: 1\nservices: {auth: {retries: 1}}\n")
+	b := signedPolicy(t, other, "policy: 1\nservices: {auth: {retries: 2}}\n")
 	want := 1
 	if b.Hash() > a.Hash() {
 		want = 2
@@ -96,11 +98,13 @@ func TestPolicyOfTheDatabase(t *testing.T) {
 		t.Errorf("append beside a row that was not signed: %v, want ErrStale", err)
 	}
 	must(t, "merge", store.Merge(t.Context(), next))
-	eventually(t, "all obey what is signed", func() bool { return obeys(both) == 4 && obeys(database) == 4 && obeys(lan) == 4 })
+	eventually(t, "all obey what is signed", func() bool {
+		return obeys(both) == 4 && obeys(database) == 4 && obeys(lan) == 4
+	})
 }
 
-// TestPolicyIsBroughtByMembers: a member brings entries; what is not signed, of another cluster or no entry is refused by
-// its kind, and a policy of many pages is fetched whole.
+// TestPolicyIsBroughtByMembers: a member brings entries; what is not signed, or of another cluster, is refused by its
+// kind, and a policy of many pages is fetched whole.
 func TestPolicyIsBroughtByMembers(t *testing.T) {
 	site := lanSite(t)
 	told, other := open(t, site), open(t, site)

@@ -312,7 +312,7 @@ func difference(t *testing.T, model slow, policies int) string {
 
 // TestTableMeansTheModel searches for a call that the table decides in another way than the model.
 func TestTableMeansTheModel(t *testing.T) {
-	if found := difference(t, slow{}, 1500); found != "" {
+	if found := difference(t, slow{}, 600); found != "" {
 		t.Error(found)
 	}
 }
@@ -329,7 +329,7 @@ func TestSearchFindsEachRule(t *testing.T) {
 		"service over method":           {serviceOverMethod: true},
 		"plans stand behind":            {plansBehind: true},
 	} {
-		if difference(t, mutant, 1500) == "" {
+		if difference(t, mutant, 600) == "" {
 			t.Errorf("%s: the search found no difference", name)
 		}
 	}

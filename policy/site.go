@@ -8,7 +8,7 @@ import (
 )
 
 // CheckSite compares a policy with the instances of a site, and returns what does not fit: services that are not
-// offered, targets without an instance, and services whose instances all have the weight 0. Hosts are the names of
+// offered, targets without an instance, and services without an instance of a weight above 0. Hosts are the names of
 // Owner.Host. A route to no instance is a fault, unless it says else: all.
 func CheckSite(p *Policy, instances []registry.Instance) []Finding {
 	c := &checker{p: p}
@@ -61,7 +61,7 @@ func (c *checker) targets(s *Service, there []registry.Instance) {
 	}
 }
 
-// weightless finds a service whose living instances would all get no calls.
+// weightless finds a service of which no living instance would get calls.
 func (c *checker) weightless(r *Rules, name string, there []registry.Instance) {
 	sum, said := 0, false
 	for _, in := range there {

@@ -173,7 +173,7 @@ func TestWeight(t *testing.T) {
 	}
 }
 
-// hot is a policy whose items match a call in five ways, and the call.
+// hot is a policy with items that match a call in five ways, and the call.
 func hot() (*Table, Request) {
 	percent := 9_999
 	s := &Service{Access: &Access{Enforce: true, Deny: true}, Items: []Item{
@@ -325,7 +325,8 @@ func TestOlderAges(t *testing.T) {
 	if r := table.Rules("auth", "get"); r.Fault(q) != nil || len(r.Limits(q, nil)) != 1 {
 		t.Errorf("after 31 minutes elsewhere and 10 here: fault %v, limits %v", r.Fault(q), r.Limits(q, nil))
 	}
-	if younger := Ages(nil).At(p, 0).Older(p, Ages(nil).At(p, time.Hour)); Compile(p, younger, 29*time.Minute).Rules("auth", "get").Fault(q) == nil {
+	younger := Ages(nil).At(p, 0).Older(p, Ages(nil).At(p, time.Hour))
+	if Compile(p, younger, 29*time.Minute).Rules("auth", "get").Fault(q) == nil {
 		t.Error("a younger age elsewhere ended the fault here")
 	}
 }

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/skerry/skerry/rpc"
 )
 
 func checkPolicyText(t *testing.T, text string, flags ...string) (out, errs string, code int) {
@@ -60,5 +63,31 @@ func TestPolicyCheck(t *testing.T) {
 		&stderr); code != exitUsage ||
 		!strings.Contains(stderr.String(), "there is no file no-such-file") {
 		t.Errorf("no file: %d\n%s", code, &stderr)
+	}
+}
+
+// TestPolicyKnowsTheCodes: a fallback may be for every failure that a caller can meet by the callee's or the network's
+// fault, by the name that rpc and statistics give it.
+func TestPolicyKnowsTheCodes(t *testing.T) {
+	not := []string{"unknown", "canceled", "too_large", "deadline_exceeded", "not_member", "not_sealed", "rules_needed",
+		"retired", "wrong_version", "orphan", "expired", "forsworn", "rules_forked"}
+	known := 0
+	for code := rpc.Code(1); code.String() != rpc.Code(250).String(); code++ {
+		text := "policy: 1\nservices: {auth: {fallback: [{on: " + code.String() + ", reply: {}}]}}\n"
+		out, _, exit := checkPolicyText(t, text)
+		if want := !slices.Contains(not, code.String()); (exit == exitOK) != want {
+			t.Errorf("a fallback on %s may stand in a policy: %v, want %v\n%s", code, exit == exitOK, want, out)
+		} else if want {
+			known++
+		}
+	}
+	if known < 10 {
+		t.Errorf("only %d codes were looked at", known)
+	}
+	for _, also := range []string{"timeout", "always"} {
+		text := "policy: 1\nservices: {auth: {fallback: [{on: " + also + ", reply: {}, expires: 1h}]}}\n"
+		if out, _, exit := checkPolicyText(t, text); exit != exitOK {
+			t.Errorf("%s: %s", also, out)
+		}
 	}
 }

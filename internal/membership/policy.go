@@ -98,10 +98,12 @@ func (m *Membership) learnPolicies(from string, ages map[uint64]time.Duration, e
 	}
 	for _, lost := range s.Lost {
 		m.log.Error("a part of the policy can't be obeyed here, as this program does not know it; the rest is obeyed",
-			"number", s.Number, "key", lost.Key, "err", lost.Text, "do", "upgrade this program to a later version of skerry")
+			"number", s.Number, "key", lost.Key, "err", lost.Text,
+			"do", "upgrade this program to a later version of skerry")
 	}
 	for _, parted := range s.Parted {
-		m.log.Warn("two operators changed the policy at once: one change is in force, the other is not", "changes", parted)
+		m.log.Warn("two operators changed the policy at once: one change is in force, the other is not",
+			"changes", parted)
 	}
 	return err
 }
@@ -167,8 +169,8 @@ func (m *Membership) keepPolicy(last bool) {
 	switch text := fmt.Sprint(err); {
 	case err != nil && text != s.told:
 		s.told = text
-		m.log.Warn("the policy is in force here and not kept: after a restart this process would have to learn it again; "+
-			"it is kept as soon as the disk takes it", "file", m.cfg.Files.Path(state.Policy), "err", err)
+		m.log.Warn("the policy is in force here and not kept: after a restart this process would have to learn it "+
+			"again; it is kept as soon as the disk takes it", "file", m.cfg.Files.Path(state.Policy), "err", err)
 	case err == nil && s.told != "":
 		s.told = ""
 		m.log.Info("the policy is kept again", "file", m.cfg.Files.Path(state.Policy))
@@ -270,7 +272,8 @@ func (p *Peer) BringPolicies(ctx context.Context, entries ...policylog.Entry) (i
 
 func openPolicies(records [][]byte) (entries []policylog.Entry, err error) {
 	if len(records) > 2*policylog.MaxEntries {
-		return nil, fmt.Errorf("%w: %d records at once, at most %d are taken", policylog.ErrEntry, len(records), 2*policylog.MaxEntries)
+		return nil, fmt.Errorf("%w: %d records at once, at most %d are taken", policylog.ErrEntry, len(records),
+			2*policylog.MaxEntries)
 	}
 	for _, b := range records {
 		r, err := policylog.ParseRecord(b)
@@ -297,7 +300,8 @@ func (s *Service) Policies(_ context.Context, have []string) (*wire.Policies, er
 	if err != nil {
 		return nil, err
 	}
-	w := &wire.Policies{Records: [][]byte{}, Number: int64(status.Number), Status: new(string(text)), AgeMs: map[int64]int64{}}
+	w := &wire.Policies{Records: [][]byte{}, Number: int64(status.Number), Status: new(string(text)),
+		AgeMs: map[int64]int64{}}
 	for id, age := range s.m.policy.Ages() {
 		w.AgeMs[int64(id)] = age.Milliseconds()
 	}
@@ -325,7 +329,8 @@ func (s *Service) BringPolicies(ctx context.Context, records [][]byte) (int64, e
 	if err != nil {
 		s.m.denials.say(ctx, "bringPolicies", err)
 		number, hash := s.m.policy.Newest()
-		return 0, &wire.RulesRefused{Code: policyRefusal(err), Message: err.Error(), Applied: fmt.Sprint(number), Hash: hash}
+		return 0, &wire.RulesRefused{Code: policyRefusal(err), Message: err.Error(), Applied: fmt.Sprint(number),
+			Hash: hash}
 	}
 	return int64(s.m.policy.Status().Number), nil
 }

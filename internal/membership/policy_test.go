@@ -7,8 +7,8 @@ import (
 )
 
 func TestAnnouncedPolicies(t *testing.T) {
-	for tag, want := range map[string]uint64{"18 0a1b2c3d": 18, "": 0, "18": 0, "18 0a": 0, "x 0a1b2c3d": 0, "-1 0a1b2c3d": 0,
-		"18 0a1b2c3d0a1b2c3d": 0} {
+	for tag, want := range map[string]uint64{"18 0a1b2c3d": 18, "": 0, "18": 0, "18 0a": 0, "x 0a1b2c3d": 0,
+		"-1 0a1b2c3d": 0, "18 0a1b2c3d0a1b2c3d": 0} {
 		if got, _ := announcedPolicy(tag); got != want {
 			t.Errorf("%q announces %d, want %d", tag, got, want)
 		}
@@ -16,7 +16,8 @@ func TestAnnouncedPolicies(t *testing.T) {
 	l := newList(nil)
 	snap := registry.Snapshot{}
 	for i, tag := range []string{"18 0a1b2c3d", "18 ffffffff", "19 00000000", "17 ffffffff", "rubbish", ""} {
-		in := registry.Instance{Service: NodeService, Host: "h", Port: 1 + i, Owner: registry.Owner{Host: "h", PID: i, Epoch: 1}}
+		owner := registry.Owner{Host: "h", PID: i, Epoch: 1}
+		in := registry.Instance{Service: NodeService, Host: "h", Port: 1 + i, Owner: owner}
 		if tag != "" {
 			in.Tags = map[string]string{policyTag: tag}
 		}

@@ -7,7 +7,7 @@
 //
 // A [Log] is what one process holds: the newest entry and some before it. [Log.Merge] takes entries from anywhere in
 // any order. Of all entries that a process believes the one with the highest number wins, and of several with one
-// number the one with the highest hash. Two operators who write at once, or on two sides of a network that fell in
+// number the one with the highest hash. Two operators that write at once, or on two sides of a network that fell in
 // two, thus have one winner everywhere as soon as the entries meet. The loser stays in the log and is named by
 // [Log.Lost].
 //
@@ -17,8 +17,8 @@
 // # Guarantees
 //
 // An entry is believed when a key that is trusted now has signed it for [Purpose], or when such an entry names it as
-// its predecessor. It fits one place: its cluster, number and predecessor are signed. Who brings it, when and how often
-// does not matter.
+// its predecessor. It fits one place: its cluster, number and predecessor are signed. The process that brings it, the
+// time and the number of times do not matter.
 //
 // An entry with Confirm goes back by itself: [Log.Current] is the one before it when no further entry has come in time.
 //

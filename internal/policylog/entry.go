@@ -203,7 +203,7 @@ func (r Record) Open() (e Entry, err error) {
 	return e, nil
 }
 
-// Store keeps entries where one place orders them. It believes its writers: who reads an entry checks its proofs.
+// Store keeps entries where one place orders them. It believes its writers: a reader of an entry checks its proofs.
 type Store interface {
 	// Entries returns the newest entries, the winning one first: as many as a Log holds.
 	Entries(ctx context.Context) ([]Entry, error)

@@ -133,7 +133,7 @@ type Lost struct {
 	To    Entry
 }
 
-// Lost returns the entries of operators who wrote at once with others and lost, the newest first.
+// Lost returns the entries that were written at once with others and lost, the newest first.
 func (l *Log) Lost() (out []Lost) {
 	line := map[string]bool{}
 	won := map[uint64]Entry{}

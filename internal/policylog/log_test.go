@@ -146,7 +146,7 @@ func TestOnlyProvenEntries(t *testing.T) {
 	trust := keys{"li"}
 	one := sign(t, NewLog("c").Next("policy: 1\n"), "li")
 	log := mustMerge(t, NewLog("c"), trust, one)
-	two := sign(t, log.Next("policy: 1 # two\n"), "wang") // whose key is gone
+	two := sign(t, log.Next("policy: 1 # two\n"), "wang") // a key that was taken out
 	forged := log.Next("policy: 1 # forged\n")
 	forged, err := forged.Seal()
 	if err != nil {

@@ -3,8 +3,8 @@
 // # Model
 //
 // A [Holder] takes entries of the policy log from anywhere ([Holder.Learn]), keeps those that it believes, and puts the
-// one that wins in force. Callers read the table by [Holder.Table], an atomic pointer. [Holder.Run] puts another table in
-// force when an item expires, or when an entry that was to be confirmed was not.
+// one that wins in force. Callers read the table by [Holder.Table], an atomic pointer. [Holder.Run] puts another table
+// in force when an item expires, or when an entry that was to be confirmed was not.
 //
 // A text that a later version of skerry has written is obeyed item by item, and what is left out is in [Holder.Status].
 // Of access lists that are not understood the last ones that were stay in force; of a text that is not understood at

@@ -151,14 +151,15 @@ func (h *Holder) Saved() Saved {
 	return s
 }
 
-// Learn takes in entries, in any order, and reports whether the log has changed. ages are those of the process that they
-// came from, nil for none. afford is called before each check of a signature and may refuse it; nil allows all. The
-// error says what is not believed; the rest is learnt.
-func (h *Holder) Learn(afford func() bool, ages map[uint64]time.Duration, entries ...policylog.Entry) (news bool, err error) {
+// Learn takes in entries, in any order, and reports whether the log has changed. ages are those of the process that
+// they came from, nil for none. afford is called before each check of a signature and may refuse it; nil allows all.
+// The error says what is not believed; the rest is learnt.
+func (h *Holder) Learn(afford func() bool, ages map[uint64]time.Duration, entries ...policylog.Entry) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	log, err := h.log.Merge(h.cfg.Trust, afford, entries...)
-	if news = log != h.log; news {
+	news := log != h.log
+	if news {
 		h.log = log
 		h.enforce(ages)
 		h.notify()
@@ -282,7 +283,8 @@ func (h *Holder) obey(e, newest policylog.Entry, now time.Duration, theirs map[u
 
 // understand reads an entry. When it can't be obeyed at all, it reads those before it, one by one; when a part of its
 // access lists can't, it takes these from them. of is the entry that was read.
-func (h *Holder) understand(e policylog.Entry) (p *policy.Policy, of policylog.Entry, lost []form.Problem, because string) {
+func (h *Holder) understand(e policylog.Entry) (p *policy.Policy, of policylog.Entry, lost []form.Problem,
+	because string) {
 	for ok := true; ok; e, ok = h.log.Find(e.Previous) {
 		read, left, err := h.read(e)
 		if err != nil {

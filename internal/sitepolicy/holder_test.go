@@ -83,11 +83,12 @@ func TestTheNewestIsInForce(t *testing.T) {
 	}
 }
 
-// TestAllObeyTheSame: processes that learn the same entries in any order obey the same, whatever of them they understand.
+// TestAllObeyTheSame: processes that learn the same entries in any order obey the same, whatever of them they
+// understand.
 func TestAllObeyTheSame(t *testing.T) {
 	r := chance.Rand(t, 47)
-	texts := []string{text0, text2, "policy: 2\n", "policy: 1\nservices: {auth: {retries: 1, access: {mode: enforce, default: deny, allow: [{caller: web}]}}}\n",
-		"policy: 1\nservices: {auth: {retries: 3, access: {mode: enforce, default: deny, allow: [{caller: web, moon: full}]}}}\n"}
+	texts := []string{text0, text2, "policy: 2\n", guarded("retries: 1", "{caller: web}"),
+		guarded("retries: 3", "{caller: web, moon: full}")}
 	for range 100 {
 		writer := holder(t, Saved{})
 		var all []policylog.Entry
@@ -106,18 +107,25 @@ func TestAllObeyTheSame(t *testing.T) {
 			a, _, _ := writer.Table().Rules("auth", "get").Access(&policy.Request{Caller: "job"})
 			b, _, _ := h.Table().Rules("auth", "get").Access(&policy.Request{Caller: "job"})
 			if retries(h) != retries(writer) || a != b || h.Status().Number != writer.Status().Number {
-				t.Fatalf("%s: retries %d, access %v, %+v; want %d, %v, %+v", name, retries(h), b, h.Status(), retries(writer), a, writer.Status())
+				t.Fatalf("%s: retries %d, access %v, %+v; want %d, %v, %+v", name, retries(h), b, h.Status(),
+					retries(writer), a, writer.Status())
 			}
 		}
 	}
+}
+
+// guarded is a policy that lets the callers of allow call auth, and no others.
+func guarded(more, allow string) string {
+	return "policy: 1\nservices: {auth: {" + more + ", access: {mode: enforce, default: deny, allow: [" +
+		allow + "]}}}\n"
 }
 
 // TestOldProcess: what a process does not understand is left out and said; the access that it understood stays, also
 // over a restart.
 func TestOldProcess(t *testing.T) {
 	h := holder(t, Saved{})
-	learn(t, h, next(t, h, "policy: 1\nservices: {auth: {access: {mode: enforce, default: deny, allow: [{caller: web}]}}}\n"))
-	learn(t, h, next(t, h, "policy: 1\nservices: {auth: {retries: 2, orbit: 1, access: {mode: enforce, default: deny, allow: [{caller: web}, {moon: 1}]}}}\n"))
+	learn(t, h, next(t, h, guarded("timeout: 1s", "{caller: web}")))
+	learn(t, h, next(t, h, guarded("retries: 2, orbit: 1", "{caller: web}, {moon: 1}")))
 	for name, h := range map[string]*Holder{"running": h, "restarted": holder(t, h.Saved())} {
 		s := h.Status()
 		if retries(h) != 2 || len(s.Lost) != 2 || s.Number != 2 {
@@ -134,7 +142,8 @@ func TestOldProcess(t *testing.T) {
 	learn(t, h, next(t, h, "policy: 2\n"))
 	learn(t, h, next(t, h, text0, func(e *policylog.Entry) { e.Needs = []string{"the moon"} }))
 	for name, h := range map[string]*Holder{"running": h, "restarted": holder(t, h.Saved())} {
-		if s := h.Status(); retries(h) != 2 || s.Number != 2 || s.Newest != 4 || !strings.Contains(s.Because, "upgrade skerry") {
+		s := h.Status()
+		if retries(h) != 2 || s.Number != 2 || s.Newest != 4 || !strings.Contains(s.Because, "upgrade skerry") {
 			t.Errorf("%s: retries %d, %+v", name, retries(h), s)
 		}
 	}
@@ -249,7 +258,8 @@ func TestSavedIsRead(t *testing.T) {
 	if !errors.Is(err, policylog.ErrEntry) || retries(bad) != 2 {
 		t.Errorf("with a spoilt record: %v, retries %d", err, retries(bad))
 	}
-	if other, err := New(Config{Cluster: "other", Saved: saved}); !errors.Is(err, policylog.ErrForeign) || other.Table() != nil {
+	other, err := New(Config{Cluster: "other", Saved: saved})
+	if !errors.Is(err, policylog.ErrForeign) || other.Table() != nil {
 		t.Errorf("of another cluster: %v", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/policy"
 )
 
-// converter makes a policy of the shapes of its text. Parts whose key is in without are left out.
+// converter makes a policy of the shapes of its text. Parts with a key in without are left out.
 type converter struct {
 	problem func(key, format string, args ...any)
 	without map[string]bool

@@ -224,7 +224,8 @@ func nameIn[T any](m map[string]T, prefix, key string) (name, inner string, ok b
 	return name, inner, found
 }
 
-// KeepAccess returns the policy with the access lists of last for the services whose access [Understand] has left out.
+// KeepAccess returns the policy with the access lists of last for the services of which [Understand] has left out the
+// access.
 func KeepAccess(p, last *policy.Policy, lost []Problem) *policy.Policy {
 	services := map[string]bool{}
 	for _, l := range lost {
