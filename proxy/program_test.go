@@ -55,7 +55,11 @@ func startProgram(t testing.TB, addr string, threads int, p *foreignProgram) *fo
 			})
 		}
 	})
-	p.stop = sync.OnceFunc(func() { l.Close(); p.cut(); group.Wait() })
+	p.stop = sync.OnceFunc(func() {
+		l.Close()
+		p.cut()
+		group.Wait()
+	})
 	t.Cleanup(p.stop)
 	return p
 }

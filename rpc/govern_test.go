@@ -62,7 +62,11 @@ func TestBreakerLimitFallback(t *testing.T) {
 func TestInterceptors(t *testing.T) {
 	var mu sync.Mutex
 	var order []string
-	note := func(s string) { mu.Lock(); order = append(order, s); mu.Unlock() }
+	note := func(s string) {
+		mu.Lock()
+		order = append(order, s)
+		mu.Unlock()
+	}
 	around := func(name string) ClientInterceptor {
 		return func(ctx context.Context, call *Call, next func(context.Context) error) error {
 			note(name + " " + call.Method)

@@ -162,7 +162,11 @@ func (c *crew) load() *load {
 	}
 	var end atomic.Bool
 	var wg sync.WaitGroup
-	l.stop = sync.OnceFunc(func() { end.Store(true); wg.Wait(); l.node.Close() })
+	l.stop = sync.OnceFunc(func() {
+		end.Store(true)
+		wg.Wait()
+		l.node.Close()
+	})
 	c.t.Cleanup(l.stop)
 	eventually(c.t, "both services answer", func() bool { return !strings.Contains(l.trace(), " ") })
 	for range 4 {

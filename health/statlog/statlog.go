@@ -181,7 +181,11 @@ func filesOf(pattern string) ([]string, error) {
 		files = append(files, head)
 	}
 	seen := map[string]bool{} // a wildcard may also match rotated files
-	return slices.DeleteFunc(files, func(f string) bool { dup := seen[f]; seen[f] = true; return dup }), nil
+	return slices.DeleteFunc(files, func(f string) bool {
+		dup := seen[f]
+		seen[f] = true
+		return dup
+	}), nil
 }
 
 // rotated reads the time at which a file was rotated.

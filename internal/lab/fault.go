@@ -27,11 +27,19 @@ func (l *LAN) Loss(percent float64) {
 }
 
 // Loss makes the host drop a percentage of the arriving packets; 0 ends it.
-func (h *Host) Loss(percent float64) { h.lan.t.Helper(); h.faults.loss = percent; h.filter() }
+func (h *Host) Loss(percent float64) {
+	h.lan.t.Helper()
+	h.faults.loss = percent
+	h.filter()
+}
 
 // BlockBroadcast drops UDP broadcast and multicast that arrives at the host,
 // as a VLAN or Wi-Fi access point may; ARP and neighbour discovery pass.
-func (h *Host) BlockBroadcast(block bool) { h.lan.t.Helper(); h.faults.noGroup = block; h.filter() }
+func (h *Host) BlockBroadcast(block bool) {
+	h.lan.t.Helper()
+	h.faults.noGroup = block
+	h.filter()
+}
 
 // BlockBroadcast drops UDP broadcast and multicast that arrives at every host.
 func (l *LAN) BlockBroadcast(block bool) {
@@ -42,11 +50,19 @@ func (l *LAN) BlockBroadcast(block bool) {
 }
 
 // BlockUDP drops all UDP that arrives at the host; TCP passes.
-func (h *Host) BlockUDP(block bool) { h.lan.t.Helper(); h.faults.noUDP = block; h.filter() }
+func (h *Host) BlockUDP(block bool) {
+	h.lan.t.Helper()
+	h.faults.noUDP = block
+	h.filter()
+}
 
 // Deaf makes the host drop all packets from the hosts with these indices; without any it receives
 // all again.
-func (h *Host) Deaf(to ...int) { h.lan.t.Helper(); h.faults.deaf = to; h.filter() }
+func (h *Host) Deaf(to ...int) {
+	h.lan.t.Helper()
+	h.faults.deaf = to
+	h.filter()
+}
 
 // Cut pulls the cable of the host's interface on LAN 0; Heal plugs it in again.
 func (h *Host) Cut() { h.lan.t.Helper(); h.cable("down") }

@@ -24,7 +24,11 @@ func TestDiskThatHangs(t *testing.T) {
 		}
 		answer := make(chan struct{})
 		begun := time.Now()
-		err := within(2*time.Second, func() error { <-answer; order += "late "; return nil },
+		err := within(2*time.Second, func() error {
+			<-answer
+			order += "late "
+			return nil
+		},
 			func() { order += "undone " })
 		if took := time.Since(begun); !errors.Is(err, ErrDiskHangs) || !errors.Is(err, context.DeadlineExceeded) ||
 			took != 2*time.Second {

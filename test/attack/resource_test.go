@@ -105,7 +105,11 @@ func (s *site) occupy(t *testing.T, addr string, conns int, with *tls.Config, fi
 			}
 		})
 	}
-	return func() int64 { cancel(); all.Wait(); return made.Load() }
+	return func() int64 {
+		cancel()
+		all.Wait()
+		return made.Load()
+	}
 }
 
 // loris takes as many connections as are allowed, with two bytes on each.

@@ -348,7 +348,11 @@ func promiseCommitted(t *testing.T, s *site) {
 func abandonedByAnother(t *testing.T, s *site) {
 	e := s.entry(t, s.tip(t, "provider"), "v1", func(e *rollout.Entry) { e.Step = "abandon" })
 	c, ctx := s.member(t).internal(t, s.addr("provider")), t.Context()
-	promised := func() bool { p, err := c.Promised(ctx); must(t, err); return len(p) > 0 }
+	promised := func() bool {
+		p, err := c.Promised(ctx)
+		must(t, err)
+		return len(p) > 0
+	}
 	must(t, c.Promise(ctx, records(e)[0], s.li.asks(t, rollout.Entry.PromiseText, e, "command-1")))
 	rulesRefused(t, "abandon with the promise's words",
 		c.Abandon(ctx, records(e)[0], s.li.asks(t, rollout.Entry.PromiseText, e, "command-1")), "unproven")

@@ -73,7 +73,11 @@ func TestASlowDiskHoldsNoCallUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, two := twoSteps(t)
 		var kept Saved
-		a := mustAgent(t, Saved{}, func(s Saved) error { time.Sleep(time.Second); kept = s; return nil })
+		a := mustAgent(t, Saved{}, func(s Saved) error {
+			time.Sleep(time.Second)
+			kept = s
+			return nil
+		})
 		begun := time.Now()
 		go func() { _ = a.Promise(one, rollout.Undertaking{Command: "x"}) }()
 		synctest.Wait()
