@@ -256,7 +256,8 @@ func (m *Membership) askKept() {
 				return err
 			}
 			if err := m.fetchPolicy(ctx, p); err != nil {
-				m.log.Debug("no policy from a process that was asked at the start", "process", k.Owner.String(), "err", err)
+				m.log.Debug("no policy from a process that was asked at the start",
+					"process", k.Owner.String(), "err", err)
 			}
 			return m.fetch(ctx, k)
 		})
