@@ -73,7 +73,7 @@ func (a *app) examineSteps(ctx context.Context) []finding {
 			"the key of the envelope has signed %s", envelopeText(used))
 	}
 	unvouched := 0
-	for i := range s.Entries {
+	for i := range s.Trail {
 		if s.unvouched(i) {
 			unvouched++
 		}
@@ -81,7 +81,7 @@ func (a *app) examineSteps(ctx context.Context) []finding {
 	if unvouched > 0 {
 		f.problem("look at them (skerry release log --verify), then take them over: skerry release vouch",
 			"the last %d of %d steps of the release log are signed by no key that is trusted now: processes that "+
-				"start anew stop before them", unvouched, len(s.Entries))
+				"start anew stop before them", unvouched, len(s.Trail))
 	}
 	return f.list
 }

@@ -251,7 +251,7 @@ func TestHostileSite(t *testing.T) {
 				session.Settings[hostile] = map[string]string{
 					hostile: hostile, "version": hostile, checkKey: "touch " + hostile,
 				}
-				d.Entries = []rollout.Entry{{Generation: rollout.Generation{N: 1}, Release: hostile, By: hostile,
+				d.Trail = []rollout.Entry{{Generation: rollout.Generation{N: 1}, Release: hostile, By: hostile,
 					Step: hostile, Session: &session,
 					Rules: map[string]rollout.Rule{hostile: {Version: hostile}}}}
 				d.Pending = []rollout.Entry{{Generation: rollout.Generation{N: 2}, By: hostile, Step: hostile,

@@ -24,6 +24,7 @@ import (
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/foreign"
 	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
@@ -128,7 +129,7 @@ func documents() map[string]func(*app) error {
 		"printStatus":      func(a *app) error { return a.printStatus(filled[releaseStatus](), time.Now()) },
 		"printDifferences": func(a *app) error { return a.printDifferences([]difference{filled[difference]()}) },
 		"printVerified": func(a *app) error {
-			return a.printVerified(siteState{Entries: []rollout.Entry{entry}, Signers: []signer{{name: "x"}}})
+			return a.printVerified(siteState{Status: operator.Status{Trail: []rollout.Entry{entry}}, Signers: []signer{{name: "x"}}})
 		},
 		"printLog":       func(a *app) error { return a.printLog([]rollout.Entry{entry}) },
 		"schemaCommand":  none,

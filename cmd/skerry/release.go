@@ -132,7 +132,7 @@ func openSession(ctx context.Context, to releases) (siteState, rollout.Release, 
 
 func (s siteState) openRelease() (rollout.Release, error) {
 	r, open := s.session()
-	if s.TooOld {
+	if s.tooOld() {
 		return r, problemf("%s", s.Frozen)
 	}
 	if !open {

@@ -29,8 +29,8 @@ type envelopeUse struct {
 // acknowledged since. It finds the key by its name in the file of operators, or by the
 // steps signed with --envelope.
 func (s siteState) envelope() (uses []envelopeUse) {
-	keys, signers := map[sshsig.PublicKey]bool{}, make([]sshsig.PublicKey, len(s.Entries))
-	for i, e := range s.Entries {
+	keys, signers := map[sshsig.PublicKey]bool{}, make([]sshsig.PublicKey, len(s.Trail))
+	for i, e := range s.Trail {
 		named := i < len(s.Signers) && s.Signers[i].name == operatorkey.Breakglass
 		if !named && !strings.HasSuffix(e.By, byEnvelope) && len(e.Acknowledges) == 0 {
 			continue
@@ -45,12 +45,12 @@ func (s siteState) envelope() (uses []envelopeUse) {
 		return nil
 	}
 	seen := map[string]bool{}
-	for i, e := range s.Entries {
+	for i, e := range s.Trail {
 		for _, p := range e.Acknowledges {
 			seen[p.Hash] = seen[p.Hash] || signers[i] != (sshsig.PublicKey{}) && !keys[signers[i]]
 		}
 	}
-	for i, e := range s.Entries {
+	for i, e := range s.Trail {
 		if signers[i] == (sshsig.PublicKey{}) {
 			signers[i], _ = signerKey(e)
 		}
@@ -122,7 +122,7 @@ every host, and make another one: skerry operator envelope.`,
 			if err := a.confirm(f, append(plan, "add an empty step under your key")...); err != nil {
 				return err
 			}
-			if err := to.Acknowledge(ctx, seen); err != nil {
+			if err := to.Acknowledge(ctx, seen...); err != nil {
 				return err
 			}
 			if s, err = to.State(ctx); err != nil {

@@ -25,11 +25,11 @@ func TestWhatFollowsWhenFrozen(t *testing.T) {
 			d.Signers = []signer{{"", errors.New("unknown key")}}
 		}, "status", exitUnreachable, "Next: skerry release log --verify, then skerry release vouch"},
 		"the database has lost steps": {func(d *drill) {
-			d.Frozen, d.Restored = "the rule log of the database has lost steps", true
+			d.Frozen, d.Err = "the rule log of the database has lost steps", operator.ErrRestored
 		}, "status --json", exitUnreachable, `"frozen": "the rule log of the database has lost steps"`},
 		"nothing is frozen": {func(*drill) {}, "status", exitOK, "Next: skerry release start"},
 		"refresh of a log that has parted": {func(d *drill) {
-			d.Frozen, d.Restored, d.Lines = "the rule log has parted", true,
+			d.Frozen, d.Err, d.Branches = "the rule log has parted", operator.ErrParted,
 				[]operator.Branch{{Tip: rollout.Position{Hash: "aaaa"}}, {Tip: rollout.Position{Hash: "bbbb"}}}
 		}, "refresh", exitProblem, "Next: skerry release adopt --keep HASH"},
 	} {

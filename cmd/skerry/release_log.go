@@ -21,13 +21,13 @@ func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if n := len(s.Entries) - last; last > 0 && n > 0 {
-				s.Entries, s.Signers = s.Entries[n:], s.Signers[n:]
+			if n := len(s.Trail) - last; last > 0 && n > 0 {
+				s.Trail, s.Signers = s.Trail[n:], s.Signers[n:]
 			}
 			if verify {
 				return a.printVerified(s)
 			}
-			return a.printLog(s.Entries)
+			return a.printLog(s.Trail)
 		}),
 	}
 	c.Flags().IntVarP(&last, "last", "n", 0, "only the last `N` steps")
@@ -48,7 +48,7 @@ type verified struct {
 
 func (a *app) printVerified(s siteState) error {
 	rows, steps, last := [][]string{}, []verified{}, error(nil)
-	for i, e := range s.Entries {
+	for i, e := range s.Trail {
 		v := verified{Entry: e, Record: e.Record(), Hash: e.Hash(), Signer: s.Signers[i].name, Obeyed: !s.unvouched(i)}
 		signedBy := v.Signer
 		if err := s.Signers[i].err; err != nil {

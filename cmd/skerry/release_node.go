@@ -35,18 +35,19 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), 
 	s := &liveSite{node: n, patience: a.flags.timeout, changes: a.changes(), note: a.note}
 	by := control.Operator{Name: f.author(), Without: f.dead, Progress: s.progress}
 	if signer == nil {
-		s.steps = control.Releases(n, by)
+		s.Controller = control.Releases(n, by)
 		return s, func() { n.Close() }, nil
 	}
 	by.Signer = signer
-	s.steps = control.Releases(n, by)
+	s.Controller = control.Releases(n, by)
 	return s, func() { signer.Close(); n.Close() }, nil
 }
 
 // liveSite implements releases by a node.
 type liveSite struct {
-	node  *skerry.Node
-	steps *operator.Controller // one for the whole command, so that it waits for a database that it has reached
+	// Controller is one for the whole command, so that it waits for a database that it has reached.
+	*operator.Controller
+	node *skerry.Node
 
 	patience time.Duration // for a list, while the database answers other queries
 
@@ -76,12 +77,8 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	if nobody := len(status.Members) == 0; nobody && (status.Spread || status.Err != nil) {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
-	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen,
-		Pending: status.Pending, Spread: status.Spread, Lines: status.Branches,
-		Restored: errors.Is(status.Err, operator.ErrRestored) || errors.Is(status.Err, operator.ErrParted),
-		TooOld:   errors.Is(status.Err, rollout.ErrNeeds)}
-	st.Nobody = len(status.Members) == 0
-	for _, e := range st.Entries {
+	st := siteState{Status: status, Instances: s.node.Explain("")}
+	for _, e := range st.Trail {
 		name, err := control.SignerOf(s.node, e)
 		st.Signers = append(st.Signers, signer{name, err})
 	}
@@ -112,7 +109,7 @@ func (s *liveSite) status(ctx context.Context) operator.Status {
 	wait, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	for {
-		status := s.steps.Status(ctx)
+		status := s.Controller.Status(ctx)
 		empty := len(s.node.Explain("")) == 0 && !slices.ContainsFunc(s.node.Sources(""), lost)
 		if len(status.Members) > 0 || status.Err != nil || empty || run.Sleep(wait, lookPeriod) != nil {
 			return status
@@ -133,7 +130,7 @@ func (s *liveSite) Connect(ctx context.Context, addr string) error {
 
 // stepped returns the release after a step, with the step's error.
 func (s *liveSite) stepped(ctx context.Context, step error) (rollout.Release, error) {
-	log, _, err := s.steps.Log(ctx)
+	log, _, err := s.Controller.Log(ctx)
 	if step != nil {
 		err = step
 	}
@@ -148,7 +145,7 @@ func (s *liveSite) stepped(ctx context.Context, step error) (rollout.Release, er
 // every service with one running version, so that a second version may start without
 // requests.
 func (s *liveSite) Start(ctx context.Context, reason string) (rollout.Release, error) {
-	c := s.steps
+	c := s.Controller
 	log, _, err := c.Log(ctx)
 	if err != nil {
 		return rollout.Release{}, err
@@ -175,11 +172,11 @@ func (s *liveSite) single() map[string]string {
 }
 
 func (s *liveSite) Put(ctx context.Context, module string, values map[string]string) (rollout.Release, error) {
-	return s.stepped(ctx, s.steps.PutSettings(ctx, module, values))
+	return s.stepped(ctx, s.Controller.PutSettings(ctx, module, values))
 }
 
 func (s *liveSite) Ship(ctx context.Context, m rollout.Module) (rollout.Release, error) {
-	return s.stepped(ctx, s.steps.Ship(ctx, m))
+	return s.stepped(ctx, s.Controller.Ship(ctx, m))
 }
 
 func (s *liveSite) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard,
@@ -191,13 +188,13 @@ func (s *liveSite) Commit(ctx context.Context, shares []int, every time.Duration
 			s.changes(p)
 		}
 	}
-	err := s.steps.Ramp(ctx, shares, every, g)
+	err := s.Controller.Ramp(ctx, shares, every, g)
 	return s.stepped(context.WithoutCancel(ctx), err)
 }
 
 func (s *liveSite) Rollback(ctx context.Context) (rollout.Release, error) {
 	s.tell = s.changes
-	return s.stepped(ctx, s.steps.Rollback(ctx))
+	return s.stepped(ctx, s.Controller.Rollback(ctx))
 }
 
 func (s *liveSite) Clean(ctx context.Context, tell func([]holder, string)) (rollout.Release, error) {
@@ -210,12 +207,12 @@ func (s *liveSite) Clean(ctx context.Context, tell func([]holder, string)) (roll
 			tell(nil, p.Note)
 		}
 	}
-	err := s.steps.Clean(ctx)
+	err := s.Controller.Clean(ctx)
 	return s.stepped(context.WithoutCancel(ctx), err)
 }
 
 func (s *liveSite) Holders(ctx context.Context) ([]holder, error) {
-	c := s.steps
+	c := s.Controller
 	byService, err := c.Blockers(ctx)
 	if err != nil {
 		return nil, err
@@ -257,17 +254,3 @@ func holdersOf(byService map[string][]rollout.Blocker, since func(rollout.Blocke
 	})
 	return out
 }
-
-func (s *liveSite) Refresh(ctx context.Context, discard bool) error {
-	return s.steps.Refresh(ctx, discard)
-}
-
-func (s *liveSite) Adopt(ctx context.Context, keep string) error {
-	return s.steps.Adopt(ctx, keep)
-}
-
-func (s *liveSite) Acknowledge(ctx context.Context, seen []rollout.Position) error {
-	return s.steps.Acknowledge(ctx, seen...)
-}
-
-func (s *liveSite) Vouch(ctx context.Context) error { return s.steps.Vouch(ctx) }

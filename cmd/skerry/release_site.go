@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -43,23 +44,27 @@ type releases interface {
 	Vouch(ctx context.Context) error
 	// Acknowledge records that an operator has seen the steps that the
 	// envelope's key has signed.
-	Acknowledge(ctx context.Context, seen []rollout.Position) error
+	Acknowledge(ctx context.Context, seen ...rollout.Position) error
 }
 
 // siteState is the state of the site by the answers of all processes.
 type siteState struct {
-	Entries   []rollout.Entry   // the newest log, oldest first
+	operator.Status
 	Instances []discovery.Entry // of the site's services
-	Processes []process
-	Pending   []rollout.Entry   // promised by some processes, and not committed
-	Frozen    string            // reason why nothing can be committed now; "" when steps are possible
-	Signers   []signer          // of the entries
-	Lines     []operator.Branch // the logs, when the log has parted
-	Restored  bool              // frozen because the log lacks entries that processes have applied
-	TooOld    bool              // frozen because this command can't read the log to its end
-	Nobody    bool              // no process answers: the state is the database's
-	Spread    bool              // the processes keep the log, without a database
+	Processes []process         // Status.Members as they are shown
+	Signers   []signer          // of Status.Trail
 }
+
+// restored reports whether the log lacks entries that processes have applied, or has parted.
+func (s siteState) restored() bool {
+	return errors.Is(s.Err, operator.ErrRestored) || errors.Is(s.Err, operator.ErrParted)
+}
+
+// tooOld reports whether this command can't read the log to its end.
+func (s siteState) tooOld() bool { return errors.Is(s.Err, rollout.ErrNeeds) }
+
+// nobody reports whether no process answers: the state is the database's.
+func (s siteState) nobody() bool { return len(s.Processes) == 0 }
 
 // signer is the operator that has signed an entry. err is the reason why no signature counts.
 type signer struct {
@@ -89,29 +94,19 @@ type holder struct {
 	Since time.Time `json:"since,omitzero"` // start of the hold, as far as known
 }
 
-// log returns the log of rules that the entries form.
-func (s siteState) log() (*rollout.Log, error) {
-	l := &rollout.Log{}
-	for _, e := range s.Entries {
-		next, err := l.Apply(e)
-		if err != nil {
-			return l, err
-		}
-		l = next
-	}
-	return l, nil
-}
+// log returns the log of rules that the trail forms.
+func (s siteState) log() (*rollout.Log, error) { return rollout.Replay(s.Trail) }
 
 // whole returns an error while the log differs from the one that the processes use.
 func (s siteState) whole() error {
-	if s.TooOld {
+	if s.tooOld() {
 		return problemf("FROZEN: %s", s.Frozen)
 	}
-	if s.Nobody {
+	if s.nobody() {
 		return unreachablef("no process of the site answers, so nothing is released; start them, and see " +
 			"skerry ls and skerry doctor")
 	}
-	if !s.Restored {
+	if !s.restored() {
 		return nil
 	}
 	return problemf("FROZEN: %s\nNext: %s", s.Frozen, s.adopting())
@@ -119,7 +114,7 @@ func (s siteState) whole() error {
 
 // adopting returns the command that makes the log whole again.
 func (s siteState) adopting() string {
-	if len(s.Lines) > 1 {
+	if len(s.Branches) > 1 {
 		return "skerry release adopt --keep HASH, of the log that is to go on"
 	}
 	return "skerry release adopt"
@@ -128,13 +123,13 @@ func (s siteState) adopting() string {
 // strays reports whether a process uses a log that has parted from the one that ends with
 // tip.
 func (s siteState) strays(process, tip string) bool {
-	return slices.ContainsFunc(s.Lines,
+	return slices.ContainsFunc(s.Branches,
 		func(l operator.Branch) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
 }
 
 // session returns the newest release; open tells whether it is unfinished.
 func (s siteState) session() (r rollout.Release, open bool) {
-	for _, e := range slices.Backward(s.Entries) {
+	for _, e := range slices.Backward(s.Trail) {
 		if e.Session != nil {
 			return *e.Session, !e.Session.Finished()
 		}

@@ -38,7 +38,7 @@ type logStatus struct {
 }
 
 func logsOf(s siteState) (out []logStatus) {
-	for _, l := range s.Lines {
+	for _, l := range s.Branches {
 		x := logStatus{Hash: l.Tip.Hash, Generation: l.Tip.Generation, Processes: len(l.Members), Stored: l.Stored}
 		if n := len(l.Entries); n > 0 {
 			x.Step, x.By = l.Entries[n-1].Step, l.Entries[n-1].By
@@ -115,13 +115,13 @@ func statusOf(s siteState) (releaseStatus, error) {
 	if last := r; r.Name != "" {
 		st.Release, st.Next = &last, nextStep(s, r)
 	}
-	if s.TooOld {
+	if s.tooOld() {
 		st.Next = "upgrade skerry on this host: its command can't read the log to its end"
 	}
 	switch {
-	case s.Restored:
+	case s.restored():
 		st.Next = s.adopting()
-	case s.Frozen == "" || s.TooOld:
+	case s.Frozen == "" || s.tooOld():
 	case len(s.Signers) > 0 && s.unvouched(len(s.Signers)-1):
 		st.Next = "skerry release log --verify, then skerry release vouch or adopt"
 	default:

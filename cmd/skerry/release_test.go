@@ -51,7 +51,7 @@ func (d *drill) step(what string, do func(rollout.Release, *rollout.Log, rollout
 	}
 	e.Release, e.By, e.At, e.Step, e.Session, e.Rules = next.Name, d.by, time.Now(), what, &next, rules
 	e.Retire, d.retire = d.retire, nil
-	d.Entries = append(d.Entries, e)
+	d.Trail = append(d.Trail, e)
 	for i := range d.Processes {
 		d.Processes[i].Applied = e.Generation
 	}
@@ -206,7 +206,7 @@ func (d *drill) Refresh(context.Context, bool) error {
 	return err
 }
 
-func (d *drill) Acknowledge(context.Context, []rollout.Position) error {
+func (d *drill) Acknowledge(context.Context, ...rollout.Position) error {
 	return errors.New("nothing is to be acknowledged")
 }
 
@@ -370,7 +370,7 @@ func TestBoundsOfModules(t *testing.T) {
 		"  auth: {version: v2, max_failures: 0.5%, max_p99: 80ms, min_calls: 300}\n  proc: {version: v2, guard: "+
 			"off}\n"))
 	d.must(t, "ship", "--file", manifestOf(t, "  auth: {version: v2, max_failures: 0.5%}\n"))
-	if puts := strings.Count(fmt.Sprint(d.Entries), "config put"); puts != 2 {
+	if puts := strings.Count(fmt.Sprint(d.Trail), "config put"); puts != 2 {
 		t.Errorf("%d settings were written, want one for each module, once", puts)
 	}
 	_, out := d.on(t, "", "commit", "--ramp", "10,100", "--max-failures", "5%")
@@ -441,7 +441,7 @@ func TestStartWarnsOfVersions(t *testing.T) {
 func TestLogWithoutProcesses(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
-	d.Processes, d.Instances, d.Nobody = nil, nil, true
+	d.Processes, d.Instances = nil, nil
 	if out := d.must(t, "log"); !strings.Contains(out, "start: x") {
 		t.Errorf("log:\n%s", out)
 	}
@@ -459,7 +459,7 @@ func TestLogIsOneDocument(t *testing.T) {
 	d := newDrill()
 	for want := range 2 {
 		for _, line := range [][]string{{"log", "--json"}, {"log", "--verify", "--json"}} {
-			d.Signers = make([]signer, len(d.Entries))
+			d.Signers = make([]signer, len(d.Trail))
 			code, out := d.on(t, "", line...)
 			var list []map[string]any
 			if err := json.Unmarshal([]byte(out), &list); err != nil || code != exitOK || len(list) != want ||
@@ -500,12 +500,12 @@ func TestNothingIsDoneWithoutYes(t *testing.T) {
 	d := newDrill()
 	for _, answer := range []string{"", "n\n", "what\n"} {
 		code, out := d.on(t, answer, "start", "--by", "alice", "--reason", "x")
-		if code != exitProblem || len(d.Entries) != 0 || !strings.Contains(out, "nothing was done") {
-			t.Errorf("answer %q: exit code %d, %d entries\n%s", answer, code, len(d.Entries), out)
+		if code != exitProblem || len(d.Trail) != 0 || !strings.Contains(out, "nothing was done") {
+			t.Errorf("answer %q: exit code %d, %d entries\n%s", answer, code, len(d.Trail), out)
 		}
 	}
 	if code, _ := d.on(t, "y\n", "start", "--by", "alice", "--reason", "x", "--json"); code != exitUsage ||
-		len(d.Entries) != 0 {
+		len(d.Trail) != 0 {
 		t.Errorf("--json without --yes: exit code %d", code)
 	}
 }

@@ -59,7 +59,7 @@ already. All this is safe while other operators' commands run, too.`,
 
 func (a *app) releaseRefresh(ctx context.Context, to releases, f *releaseFlags, discard bool) error {
 	s, err := to.State(ctx)
-	if err == nil && len(s.Lines) > 1 {
+	if err == nil && len(s.Branches) > 1 {
 		err = s.whole() // refresh can't complete the steps of several logs
 	}
 	if err != nil {
@@ -136,11 +136,11 @@ of rules. status says when it is needed, and shows the logs.`,
 // adoptPlan describes what adopt will do.
 func adoptPlan(s siteState, keep string) []string {
 	plan := []string{"begin a new timeline of generations"}
-	if len(s.Lines) < 2 {
+	if len(s.Branches) < 2 {
 		return append([]string{"write the steps back that the processes have carried out and the database lacks"},
 			plan...)
 	}
-	for _, l := range s.Lines {
+	for _, l := range s.Branches {
 		verb := "end the log "
 		if keep != "" && (strings.HasPrefix(l.Tip.Hash, keep) || l.Tip.Generation.String() == keep) {
 			verb = "go on with the log "
@@ -179,7 +179,7 @@ log --verify.`,
 				return err
 			}
 			var plan []string
-			for i, e := range s.Entries {
+			for i, e := range s.Trail {
 				if s.unvouched(i) {
 					plan = append(plan, fmt.Sprintf("vouch for generation %v, %q by %s: %v", e.Generation, e.Step, e.By,
 						s.Signers[i].err))
@@ -242,13 +242,13 @@ func differences(s siteState) ([]difference, error) {
 		list = append(list, difference{fmt.Sprintf(format, args...), mend, self})
 	}
 	switch {
-	case s.Restored:
+	case s.restored():
 		add(false, s.adopting(), "nothing can be committed: %s", s.Frozen)
-		for _, l := range s.Lines {
+		for _, l := range s.Branches {
 			add(false, "skerry release adopt --keep "+l.Tip.Hash[:12]+" goes on with it",
 				"the log has parted; one is %s", lineText(l))
 		}
-	case s.TooOld:
+	case s.tooOld():
 		add(false, "upgrade skerry on this host", "nothing can be committed from here: %s", s.Frozen)
 	case s.Frozen != "":
 		add(false, "bring it back; until then requests go on and releases wait",
@@ -298,7 +298,7 @@ func differences(s siteState) ([]difference, error) {
 				p.Name, p.Applied, log.Last())
 		case "forked":
 			mend := "stop it, remove its state directory, and start it again"
-			if s.Restored { // the log of this process may be the one to keep
+			if s.restored() { // the log of this process may be the one to keep
 				mend = s.adopting()
 			}
 			add(false, mend, "%s goes by rules that contradict the log", p.Name)

@@ -118,7 +118,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 		"log": func(a *app) error { return a.printLog([]rollout.Entry{entry}) },
 		"log --verify": func(a *app) error {
 			return a.printVerified(siteState{
-				Entries: []rollout.Entry{entry}, Signers: []signer{{"", errors.New(longText)}},
+				Status: operator.Status{Trail: []rollout.Entry{entry}}, Signers: []signer{{"", errors.New(longText)}},
 			})
 		},
 		"a plan": func(a *app) error {
