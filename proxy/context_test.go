@@ -121,6 +121,40 @@ func TestAWordBelongsToOneProgram(t *testing.T) {
 	}
 }
 
+// The entries of a program are methods by name, though the proxy does not know which ones there are.
+func TestAMethodOfAProgramIsAnEntry(t *testing.T) {
+	cfg := site(t)
+	cfg.Rollout.Orphans = config.OrphansStrict
+	do := func(_, text string) (string, error) { return text, nil }
+	program := startProgram(t, "127.0.0.1:0", 2, &foreignProgram{
+		methods: map[string]func(string, string) (string, error){"charge": do, "refund": do}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := l.Addr().String()
+	l.Close()
+	start(t, cfg, map[string]config.Program{
+		"billing": {Listen: "unix:" + socketPath(t), Provides: []config.Provide{
+			{Service: "billing", Version: "v3", Addr: program.addr, Listen: listen, Entry: []string{"charge"}}}},
+	})
+	eventually(t, "the service is listed", func() bool {
+		nc, err := net.Dial("tcp", listen)
+		if err == nil {
+			nc.Close()
+		}
+		return err == nil
+	})
+	p := dialCaller(t, "tcp", listen) // a plain client, which brings no token
+	eventually(t, "the entry takes calls without a token", func() bool {
+		got, err := p.call(t.Context(), "billing:charge", "x")
+		return err == nil && got == "x"
+	})
+	if _, err := p.call(t.Context(), "billing:refund", "x"); err == nil || !strings.HasPrefix(err.Error(), "orphan: ") {
+		t.Errorf("a method that is no entry: %v", err)
+	}
+}
+
 // A program that waits for skerry.sent behind its one-way calls may end the served call: they belong
 // to it, also where calls of a connection run side by side.
 func TestOneWayCallsAreSentBeforeTheServedCallEnds(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 type admission struct {
 	origin *participant.Origin
 	stray  *participant.Origin       // counts calls at an entry while the rules send this version no new traces
-	entry  bool                      // a call without a token begins a trace
+	entry  func(method string) bool  // a call without a token begins a trace
 	admit  func(rollout.Token) error // rollout.Log.Admit of the service's version
 	turn   func() error              // rollout.Log.CheckTurn of the service's version
 }
@@ -30,6 +30,7 @@ func (s *served) makeAdmissions(cfg *ServerConfig) {
 	admit := func(t rollout.Token) error { return cfg.Rollout.Log().Admit(s.name, s.version, t) }
 	turn := func() error { return cfg.Rollout.Log().CheckTurn(s.name, s.version) }
 	entry := func(method string) bool { return cfg.Entry != nil && cfg.Entry(s.name, method) }
+	always, never := func(string) bool { return true }, func(string) bool { return false }
 	stray := func(name string) *participant.Origin {
 		return cfg.Rollout.Origin(
 			fmt.Sprintf("%s, an entry, called at %s, to which the rules send no request", name, s.version),
@@ -41,16 +42,20 @@ func (s *served) makeAdmissions(cfg *ServerConfig) {
 		stray:  stray(s.name),
 		admit:  admit,
 		turn:   turn,
-		entry:  entry(""),
+		entry:  entry,
 	}
 	for _, m := range s.methods {
 		name := s.name + "." + m.name
+		begins := never
+		if entry(m.name) {
+			begins = always
+		}
 		m.admission = &admission{
 			origin: cfg.Rollout.Origin(name, running),
 			stray:  stray(name),
 			admit:  admit,
 			turn:   turn,
-			entry:  entry(m.name),
+			entry:  begins,
 		}
 	}
 }
@@ -104,7 +109,7 @@ func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, e
 		r.info.Trace = tracecontext.NextSpan("") // puts the calls of the handler into one W3C trace
 	}
 	seed, orphan := seedOf(&r.info), d.origin
-	if d.entry {
+	if d.entry(r.info.Method) {
 		orphan = d.stray
 		d.origin.Begin(&r.trace, seed, tracecontext.Member(r.info.Baggage, tracecontext.MarkMember))
 		token := r.trace.Token()
