@@ -15,6 +15,7 @@
 #ifndef SKERRY_HPP
 #define SKERRY_HPP
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <climits>
@@ -391,13 +392,21 @@ public:
     }
   }
 
+  // behind sets what is sent behind the next frame, and answered when the proxy has passed a one-way call on.
+  void behind(const std::string& frame) { behind_ = frame; }
+
   // write sends a whole frame. On a Unix socket an error says that not all of it arrived, so that the proxy executed
   // nothing: the frame is sent again to a proxy that took the place of this one.
   void write(const uint8_t* data, uint32_t size) {
+    std::string behind;
+    behind.swap(behind_); // a login writes as well
     const Clock::time_point until = Clock::now() + Milliseconds(kDialFor);
     for (;;) {
       const int err = send(data, size);
       if (err == 0) {
+        if (!behind.empty()) {
+          awaitSent(behind);
+        }
         return;
       }
       close();
@@ -434,6 +443,31 @@ public:
     }
   }
 
+  // awaitSent sends what is behind a one-way call and waits for the answer: the request may end then.
+  void awaitSent(const std::string& behind) {
+    const int err = send(reinterpret_cast<const uint8_t*>(behind.data()), static_cast<uint32_t>(behind.size()));
+    if (err == ETIMEDOUT) {
+      close();
+      throw failure(Error::TIMED_OUT, "the one-way call was not passed on in time");
+    }
+    if (err != 0) {
+      awaitEnd();
+      return;
+    }
+    uint8_t part[256];
+    exactly(part, 4);
+    uint32_t size = static_cast<uint32_t>(part[0]) << 24 | part[1] << 16 | part[2] << 8 | part[3];
+    if (size > static_cast<uint32_t>(kMaxFrame)) {
+      close();
+      throw failure(Error::CORRUPTED_DATA, "the reply is no frame, or too large");
+    }
+    while (size > 0) {
+      const uint32_t some = size < sizeof part ? size : static_cast<uint32_t>(sizeof part);
+      exactly(part, some);
+      size -= some;
+    }
+  }
+
   bool isOpen() const override { return true; } // the next call dials
   void open() override {}
   void close() override {
@@ -461,6 +495,30 @@ private:
         return n != 0;
       }
       wait = limited_ ? left() : wait;
+    }
+  }
+
+  // awaitEnd: a proxy that hands its place over reads no more. It closes when what it read before is passed on.
+  void awaitEnd() {
+    uint8_t part[256];
+    for (;;) {
+      if (limited_ && !ready(POLLIN, left())) {
+        close();
+        throw failure(Error::TIMED_OUT, "the one-way call was not passed on in time");
+      }
+      const ssize_t got = ::recv(fd_, part, sizeof part, 0);
+      if (got == 0 || (got < 0 && errno != EINTR)) {
+        close();
+        return;
+      }
+    }
+  }
+
+  void exactly(uint8_t* data, uint32_t size) {
+    while (size > 0) {
+      const uint32_t got = read(data, size);
+      data += got;
+      size -= got;
     }
   }
 
@@ -565,6 +623,7 @@ private:
   pid_t pid_; // that dialled: a child does not use its parent's connection
   bool limited_;
   Clock::time_point until_;
+  std::string behind_;
 };
 
 // frames returns the framed transport over socket.
@@ -609,6 +668,16 @@ inline bool Socket::login(const std::string& token, std::string& why) {
   return false;
 }
 
+// sentCall returns the frame of the call that the proxy answers when it has passed on the request's one-way calls before.
+inline std::string sentCall(const std::string& word) {
+  const std::string name = "ctx=" + word + ";skerry.sent";
+  const char length = static_cast<char>(name.size()); // of a word at most kMaxWord
+  std::string frame(4, '\0');
+  frame[3] = static_cast<char>(12 + name.size() + 1);
+  frame.append("\x80\x01\x00\x01\x00\x00\x00", 7).append(1, length).append(name).append(5, '\0');
+  return frame;
+}
+
 // Protocol is the binary protocol, with the service and the request's word before the name of the method.
 class Protocol : public ap::TBinaryProtocolT<tt::TFramedTransport> {
 public:
@@ -629,6 +698,7 @@ public:
     busy_ = true;
     socket_->begin(limit);
     busy_ = type != ap::T_ONEWAY;
+    socket_->behind(busy_ || context.word.empty() ? std::string() : sentCall(context.word));
     const std::string full = context.word.empty() ? prefix_ + name : "ctx=" + context.word + ";" + prefix_ + name;
     return TBinaryProtocolT::writeMessageBegin(full, type, seqid);
   }
@@ -652,7 +722,8 @@ private:
 template <class Client> class Pool {
 public:
   explicit Pool(const std::string& service, const Options& options = Options())
-      : service_(service), options_(options), address_(options.address) {}
+      : service_(service), options_(options), address_(options.address), shelf_(new Shelf()) {}
+  ~Pool() { delete shelf_.load(); }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
@@ -677,12 +748,36 @@ private:
     Entry entry;
   };
 
+  // Shelf holds the idle connections of one process.
+  struct Shelf {
+    const pid_t pid;
+    std::mutex mutex;
+    std::vector<Entry> idle; // guarded by mutex; the last was used last
+
+    Shelf() : pid(getpid()) {}
+  };
+
+  // shelf returns this process's. A child's is another: its parent's mutex may have been held when it was forked, and is
+  // held for ever there.
+  Shelf& shelf() {
+    Shelf* now = shelf_.load();
+    if (now->pid != getpid()) {
+      Shelf* own = new Shelf();
+      if (shelf_.compare_exchange_strong(now, own)) {
+        return *own; // the parent's is left as it is
+      }
+      delete own;
+    }
+    return *now;
+  }
+
   Entry take() {
+    Shelf& shelf = this->shelf();
     {
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (!idle_.empty()) {
-        Entry entry = std::move(idle_.back());
-        idle_.pop_back();
+      std::lock_guard<std::mutex> lock(shelf.mutex);
+      if (!shelf.idle.empty()) {
+        Entry entry = std::move(shelf.idle.back());
+        shelf.idle.pop_back();
         return entry;
       }
     }
@@ -699,21 +794,22 @@ private:
     }
     entry.since = Clock::now();
     std::vector<Entry> old; // closed outside of the lock
-    std::lock_guard<std::mutex> lock(mutex_);
+    Shelf& shelf = this->shelf();
+    std::vector<Entry>& idle = shelf.idle;
+    std::lock_guard<std::mutex> lock(shelf.mutex);
     std::size_t stale = 0; // the front has waited longest
-    while (stale < idle_.size() && entry.since - idle_[stale].since > std::chrono::seconds(60)) {
+    while (stale < idle.size() && entry.since - idle[stale].since > std::chrono::seconds(60)) {
       stale++;
     }
-    old.assign(std::make_move_iterator(idle_.begin()), std::make_move_iterator(idle_.begin() + stale));
-    idle_.erase(idle_.begin(), idle_.begin() + stale);
-    idle_.push_back(std::move(entry));
+    old.assign(std::make_move_iterator(idle.begin()), std::make_move_iterator(idle.begin() + stale));
+    idle.erase(idle.begin(), idle.begin() + stale);
+    idle.push_back(std::move(entry));
   }
 
   const std::string service_;
   const Options options_;
   const detail::Address address_;
-  std::mutex mutex_;
-  std::vector<Entry> idle_; // guarded by mutex_; the last was used last
+  std::atomic<Shelf*> shelf_;
 };
 
 // connect returns a pool that may be shared.

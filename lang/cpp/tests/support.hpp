@@ -119,6 +119,9 @@ public:
     const std::size_t semicolon = name.compare(0, 4, "ctx=") == 0 ? name.find(';') : std::string::npos;
     const std::string word = semicolon == std::string::npos ? "none" : name.substr(4, semicolon - 4);
     const std::string method = name.substr(name.rfind(':') + 1);
+    if (name == "ctx=" + word + ";skerry.sent") {
+      return sent(*out, seqid); // in the order of the connection, as the proxy does
+    }
     if (text == "slow") {
       pause(300);
     }
@@ -127,11 +130,15 @@ public:
     }
     if (type != T_ONEWAY) {
       answer(*out, method, text, word, seqid);
+    } else {
+      passedOn++;
     }
     return true;
   }
 
   Seen seen;
+  std::atomic<int> passedOn{0}; // one-way calls
+  std::string onSent;           // how skerry.sent is answered: "unknown", "never" or "end", else as by the proxy
 
 private:
   static std::string readText(TProtocol& in) {
@@ -153,6 +160,20 @@ private:
     in.readMessageEnd();
     in.getTransport()->readEnd();
     return text;
+  }
+
+  bool sent(TProtocol& out, int32_t seqid) const {
+    if (onSent == "unknown") {
+      out.writeMessageBegin("skerry.sent", T_EXCEPTION, seqid);
+      TApplicationException(TApplicationException::UNKNOWN_METHOD, "unknown").write(&out);
+    } else if (onSent.empty()) {
+      out.writeMessageBegin("skerry.sent", T_REPLY, seqid);
+      out.writeFieldStop();
+    } else {
+      return onSent == "never";
+    }
+    out.getTransport()->flush();
+    return true;
   }
 
   bool login(TProtocol& out, const std::string& given, int32_t seqid) {

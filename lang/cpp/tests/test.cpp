@@ -133,6 +133,132 @@ void oneWayOutlivesItsCall() {
   EVENTUALLY(proxy.standIn->seen.has("ctx=away;auth:note"));
 }
 
+skerry::Options at(const std::string& address) {
+  skerry::Options options;
+  options.address = address;
+  return options;
+}
+
+std::string verify(skerry::Pool<AuthClient>& auth, const std::string& text) {
+  std::string word;
+  auth.call([&](AuthClient& c) { c.verify(word, text); });
+  return word;
+}
+
+// Other threads are in the middle of taking and giving connections when a child is forked.
+void forkBesideOtherThreads() {
+  const std::string path = freshPath();
+  Proxy proxy(path);
+  skerry::Pool<AuthClient> auth("auth", at(path));
+  std::atomic<bool> ended(false);
+  std::vector<std::future<void>> others;
+  for (int t = 0; t < 4; t++) {
+    others.push_back(std::async(std::launch::async, [&] {
+      while (!ended) {
+        auth.call([](AuthClient&) {}); // nothing but the pool
+      }
+    }));
+  }
+  int wrong = 0;
+  for (int i = 0; i < 100; i++) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::alarm(10);
+      ::_exit(verify(auth, "x") == "none" ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    wrong += status != 0;
+  }
+  ended = true;
+  EQUAL(wrong, 0);
+}
+
+// A listener that is no proxy, or one in the middle of its upgrade.
+struct Raw {
+  explicit Raw(const std::string& path) : path(path) {
+    sockaddr_un to;
+    std::memset(&to, 0, sizeof to);
+    to.sun_family = AF_UNIX;
+    std::memcpy(to.sun_path, path.data(), path.size());
+    fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(::bind(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0);
+    CHECK(::listen(fd, 5) == 0);
+  }
+  ~Raw() { ::close(fd); }
+  int accept() const { return ::accept(fd, nullptr, nullptr); }
+  std::string path;
+  int fd;
+};
+
+void note(skerry::Pool<AuthClient>& auth, const std::string& text) {
+  auth.call([&](AuthClient& c) { c.note(text); });
+}
+
+// A one-way call of a request returns when the proxy has passed it on; one of no request waits for nothing.
+void oneWayIsPassedOn() {
+  const std::string path = freshPath();
+  Proxy proxy(path);
+  skerry::Pool<AuthClient> auth("auth", at(path));
+  note(auth, "slow");
+  EQUAL(proxy.standIn->passedOn.load(), 0);
+  EVENTUALLY(proxy.standIn->passedOn.load() == 1);
+  skerry::Context context;
+  context.word = "one";
+  skerry::Scope scope(context);
+  for (int i = 2; i < 4; i++) {
+    note(auth, "slow");
+    EQUAL(proxy.standIn->passedOn.load(), i);
+  }
+  EQUAL(verify(auth, "x"), "one");
+  CHECK(proxy.standIn->seen.has("ctx=one;skerry.sent"));
+  EQUAL(proxy.standIn->seen.size(), 6u);
+}
+
+void oneWayIsNotPassedOn() {
+  const std::string path = freshPath();
+  Proxy proxy(path);
+  skerry::Pool<AuthClient> auth("auth", at(path));
+  skerry::Context context;
+  context.word = "one";
+  context.limited = true;
+  context.deadline = skerry::Clock::now() + skerry::Milliseconds(100);
+  skerry::Scope scope(context);
+  proxy.standIn->onSent = "unknown"; // an older proxy
+  note(auth, "x");
+  for (const std::string how : {"never", "end"}) {
+    proxy.standIn->onSent = how;
+    try {
+      note(auth, "x");
+      CHECK(false);
+    } catch (const skerry::Error& err) {
+      EQUAL(err.getType(), how == "never" ? TTransportException::TIMED_OUT : TTransportException::END_OF_FILE);
+    }
+  }
+  proxy.standIn->onSent = "";
+  EQUAL(verify(auth, "x"), "one");
+}
+
+// A proxy that hands its place over has read the one-way call, not what is behind it.
+void oneWayBeforeTheProxyReadsNoMore() {
+  const std::string path = freshPath();
+  Raw raw(path);
+  std::atomic<bool> passedOn(false);
+  std::thread server([&] {
+    const int c = raw.accept();
+    ::shutdown(c, SHUT_RD);
+    pause(300);
+    passedOn = true;
+    ::close(c);
+  });
+  skerry::detail::Socket socket{skerry::detail::Address(path), ""};
+  socket.begin(-1);
+  pause(100);
+  socket.awaitSent(skerry::detail::sentCall("one"));
+  CHECK(passedOn.load());
+  server.join();
+}
+
 void failuresOfHandlers() {
   const std::string path = freshPath();
   Proxy proxy(path);
@@ -189,18 +315,6 @@ void contextsRead() {
     EQUAL(name, c.rest);
     EQUAL(context.limited, c.limited);
   }
-}
-
-skerry::Options at(const std::string& address) {
-  skerry::Options options;
-  options.address = address;
-  return options;
-}
-
-std::string verify(skerry::Pool<AuthClient>& auth, const std::string& text) {
-  std::string word;
-  auth.call([&](AuthClient& c) { c.verify(word, text); });
-  return word;
 }
 
 void programStartsFirst() {
@@ -316,23 +430,6 @@ void manyThreads() {
   }
 }
 
-// A listener that is no proxy, or one in the middle of its upgrade.
-struct Raw {
-  explicit Raw(const std::string& path) : path(path) {
-    sockaddr_un to;
-    std::memset(&to, 0, sizeof to);
-    to.sun_family = AF_UNIX;
-    std::memcpy(to.sun_path, path.data(), path.size());
-    fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
-    CHECK(::bind(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0);
-    CHECK(::listen(fd, 5) == 0);
-  }
-  ~Raw() { ::close(fd); }
-  int accept() const { return ::accept(fd, nullptr, nullptr); }
-  std::string path;
-  int fd;
-};
-
 void speaksHTTP() {
   const std::string path = freshPath();
   Raw raw(path);
@@ -391,7 +488,11 @@ int main(int argc, char** argv) {
       {"contextsThatCross", contextsThatCross},
       {"deadlines", deadlines},
       {"oneWayOutlivesItsCall", oneWayOutlivesItsCall},
+      {"oneWayIsPassedOn", oneWayIsPassedOn},
+      {"oneWayIsNotPassedOn", oneWayIsNotPassedOn},
+      {"oneWayBeforeTheProxyReadsNoMore", oneWayBeforeTheProxyReadsNoMore},
       {"failuresOfHandlers", failuresOfHandlers},
+      {"forkBesideOtherThreads", forkBesideOtherThreads},
       {"programStartsFirst", programStartsFirst},
       {"noProxy", noProxy},
       {"proxyStartedAgain", proxyStartedAgain},
