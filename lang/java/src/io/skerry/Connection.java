@@ -16,7 +16,7 @@ import org.apache.thrift.transport.TTransportException;
  * Connection is a transport to the proxy with one call at a time, in frames. A call that did not end closes it: what
  * could still be read there is the reply of another call.
  */
-final class Connection extends TTransport {
+class Connection extends TTransport {
     static final long DIAL_NANOS = TimeUnit.SECONDS.toNanos(2); // for a proxy that starts or restarts
     static final long GRACE_NANOS = TimeUnit.SECONDS.toNanos(1); // the proxy answers that the deadline has passed
     private static final int MAX_FRAME = 64 << 20;
@@ -28,6 +28,7 @@ final class Connection extends TTransport {
     private SelectionKey key;
     private boolean busy;
     private boolean oneway;
+    private ByteBuffer behind; // what is sent behind a one-way call of a request, else null
     private long limit; // of System.nanoTime for the call, meaningful when limited
     private boolean limited;
     private ByteBuffer out = ByteBuffer.allocate(512);
@@ -52,6 +53,7 @@ final class Connection extends TTransport {
         limit = now + (limited ? nanos : 0);
         reset();
         this.oneway = oneway;
+        behind = oneway && context != null ? Sent.message(context.word) : null;
         if (channel == null) {
             dial(now + Math.min(nanos, DIAL_NANOS));
         }
@@ -117,9 +119,43 @@ final class Connection extends TTransport {
                 out.rewind();
             }
         }
+        if (behind != null) {
+            awaitSent();
+        }
         if (oneway) {
             end();
         }
+    }
+
+    /** Waits until the proxy has passed the one-way call on. */
+    void awaitSent() throws TTransportException {
+        try {
+            send(behind);
+        } catch (SocketTimeoutException e) {
+            throw failed(TTransportException.TIMED_OUT, "the one-way call was not passed on in time", e);
+        } catch (IOException e) {
+            awaitEnd(e);
+            return;
+        }
+        readFrame();
+        empty(in).flip();
+    }
+
+    /** A proxy that hands its place over reads no more. It closes when what it read before is passed on. */
+    private void awaitEnd(IOException why) throws TTransportException {
+        if (Thread.currentThread().isInterrupted()) {
+            throw failed(TTransportException.UNKNOWN, "sending failed", why);
+        }
+        try {
+            while (channel.read(empty(in)) >= 0) {
+                await(SelectionKey.OP_READ);
+            }
+        } catch (SocketTimeoutException e) {
+            throw failed(TTransportException.TIMED_OUT, "the one-way call was not passed on in time", e);
+        } catch (IOException e) {
+            // the end as well
+        }
+        close();
     }
 
     private void send(ByteBuffer data) throws IOException {

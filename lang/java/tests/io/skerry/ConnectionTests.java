@@ -39,6 +39,10 @@ final class ConnectionTests {
         tests.run("end before the reply is told", () -> endBeforeReply(tests));
         tests.run("late reply is never read", () -> lateReply(tests));
         tests.run("deadline bounds a proxy that does not answer", () -> deadline(tests));
+        tests.run("one-way call of a request returns when it is passed on", () -> passedOn(tests));
+        tests.run("proxy that does not know skerry.sent", () -> unknownSent(tests));
+        tests.run("one-way call that is not passed on", () -> notPassedOn(tests));
+        tests.run("hand-over behind a one-way call", () -> handOverBehind(tests));
         tests.run("reply that is none", () -> badReply(tests));
         tests.run("login over TCP", () -> login(tests));
         tests.run("interrupt ends the call", () -> interrupt(tests));
@@ -201,6 +205,87 @@ final class ConnectionTests {
             equal(TTransportException.TIMED_OUT, e.getType());
             equal("auth", auth.name());
             equal(2, proxy.accepted);
+        }
+    }
+
+    private static void passedOn(Tests tests) throws Exception {
+        try (StandIn proxy = tests.proxy()) {
+            proxy.noteMillis = 200;
+            Auth.Iface auth = client(proxy.address);
+            auth.note("of none");
+            equal(0, proxy.notes.size()); // a call of no request waits for nothing
+            equal("none of none", proxy.notes.poll(5, TimeUnit.SECONDS));
+            Context before = Context.set(Context.of("W.5000"));
+            for (String text : new String[] {"first", "second"}) {
+                auth.note(text);
+                equal("W " + text, proxy.notes.poll());
+            }
+            equal("W", auth.verify("behind them"));
+            Context.set(before);
+            equal(1, proxy.accepted);
+            equal(
+                    "[auth:note, ctx=W;auth:note, ctx=W;skerry.sent, ctx=W;auth:note, ctx=W;skerry.sent,"
+                            + " ctx=W;auth:verify]",
+                    proxy.names.toString());
+        }
+    }
+
+    private static void unknownSent(Tests tests) throws Exception {
+        try (StandIn proxy = tests.proxy()) {
+            proxy.onSent = (message, reply) -> StandIn.refuse(reply, message, "unknown");
+            Auth.Iface auth = client(proxy.address);
+            Context before = Context.set(Context.of("W"));
+            auth.note("x");
+            equal("W", auth.verify("behind it"));
+            Context.set(before);
+            equal(1, proxy.accepted);
+        }
+    }
+
+    private static void notPassedOn(Tests tests) throws Exception {
+        try (StandIn proxy = tests.proxy()) {
+            Auth.Iface auth = client(proxy.address);
+            proxy.onSent = (message, reply) -> {}; // no answer
+            Context before = Context.set(Context.of("W.100"));
+            long began = System.nanoTime();
+            TTransportException late = thrown(TTransportException.class, () -> auth.note("x"));
+            Context.set(Context.of("W"));
+            equal(TTransportException.TIMED_OUT, late.getType());
+            long took = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began);
+            isTrue(took > 1000 && took < 3000, took);
+            proxy.onSent = (message, reply) -> proxy.endConnections(false);
+            TTransportException ended = thrown(TTransportException.class, () -> auth.note("x"));
+            equal(TTransportException.END_OF_FILE, ended.getType());
+            equal("W", auth.verify("the next"));
+            Context.set(before);
+        }
+    }
+
+    /** The proxy has read the call and reads no more: it closes when the call is passed on, which is not sent again. */
+    private static void handOverBehind(Tests tests) throws Exception {
+        try (StandIn proxy = tests.proxy()) {
+            proxy.noteMillis = 300;
+            Runnable[] hook = new Runnable[1];
+            Connection connection =
+                    new Connection(Endpoint.of(proxy.address)) {
+                        @Override
+                        void awaitSent() throws TTransportException {
+                            while (proxy.names.isEmpty()) {
+                                Thread.onSpinWait();
+                            }
+                            proxy.endConnections(true);
+                            super.awaitSent();
+                        }
+                    };
+            Auth.Client auth = hooked(connection, hook);
+            Context before = Context.set(Context.of("W.5000"));
+            auth.note("once");
+            Context.set(before);
+            equal("W once", proxy.notes.poll());
+            equal("auth", auth.name());
+            equal(0, proxy.notes.size());
+            equal(2, proxy.accepted);
+            connection.close();
         }
     }
 

@@ -34,6 +34,7 @@ import org.apache.thrift.transport.TMemoryInputTransport;
 
 /** StandIn stands in for the proxy, at a Unix socket or a TCP port: it reads the names of messages by itself. */
 final class StandIn implements AutoCloseable, Auth.Iface {
+    private static final Pattern SENT = Pattern.compile("ctx=[A-Za-z0-9_-]{1,24};skerry\\.sent");
     private static final Pattern NAME = Pattern.compile("(?:ctx=([A-Za-z0-9_-]{1,24});)?auth:([a-zA-Z]+)");
 
     final String address;
@@ -41,6 +42,8 @@ final class StandIn implements AutoCloseable, Auth.Iface {
     final LinkedBlockingQueue<String> notes = new LinkedBlockingQueue<>();
     volatile int accepted;
     volatile int logins;
+    volatile long noteMillis; // until a note is passed on
+    volatile Answer onSent = StandIn::acknowledge;
     private final String token;
     private final Path path;
     private final ServerSocketChannel listener;
@@ -118,8 +121,23 @@ final class StandIn implements AutoCloseable, Auth.Iface {
         }
     }
 
+    /** Answer answers skerry.sent. */
+    interface Answer {
+        void to(TMessage message, TProtocol reply) throws Exception;
+    }
+
+    static void acknowledge(TMessage message, TProtocol reply) throws Exception {
+        reply.writeMessageBegin(new TMessage(message.name, TMessageType.REPLY, message.seqid));
+        reply.writeFieldStop();
+        reply.writeMessageEnd();
+    }
+
     private void answer(TMessage message, TProtocol call, Frame reply) throws Exception {
         names.add(message.name);
+        if (SENT.matcher(message.name).matches()) { // in the order of the connection, as the proxy does
+            onSent.to(new TMessage("skerry.sent", message.type, message.seqid), reply.protocol);
+            return;
+        }
         Matcher found = NAME.matcher(message.name);
         if (!found.matches()) {
             refuse(reply.protocol, message, "no such name: " + message.name);
@@ -164,13 +182,11 @@ final class StandIn implements AutoCloseable, Auth.Iface {
             refuse(reply, message, "wrong token");
             return false;
         }
-        reply.writeMessageBegin(new TMessage(message.name, TMessageType.REPLY, message.seqid));
-        reply.writeFieldStop();
-        reply.writeMessageEnd();
+        acknowledge(message, reply);
         return true;
     }
 
-    private static void refuse(TProtocol reply, TMessage message, String text) throws Exception {
+    static void refuse(TProtocol reply, TMessage message, String text) throws Exception {
         reply.writeMessageBegin(new TMessage(message.name, TMessageType.EXCEPTION, message.seqid));
         new TApplicationException(TApplicationException.UNKNOWN_METHOD, text).write(reply);
         reply.writeMessageEnd();
@@ -228,6 +244,11 @@ final class StandIn implements AutoCloseable, Auth.Iface {
 
     @Override
     public void note(String text) {
+        try {
+            TimeUnit.MILLISECONDS.sleep(noteMillis);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
         notes.add(word.get() + " " + text);
     }
 }
