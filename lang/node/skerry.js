@@ -31,7 +31,7 @@ const MAX_FRAME = 64 << 20; // bytes of one reply; the proxy's own limit is lowe
 const WORD = /^ctx=([A-Za-z0-9_-]{1,24})(?:\.([0-9]{1,15}))?;/;
 const HEADER = /^([A-Za-z0-9_-]{1,24})(?:\.([0-9]{1,15}))?$/;
 
-const storage = new AsyncLocalStorage(); // undefined, or {word, deadline by performance.now() or undefined}
+const storage = new AsyncLocalStorage(); // undefined, or a Context
 
 /** A call or a connection that failed on its way to the proxy. `executed` is false when the call cannot have begun. */
 class TransportError extends Error {
@@ -40,6 +40,34 @@ class TransportError extends Error {
     this.name = 'SkerryTransportError';
     this.code = code;
     this.executed = executed;
+  }
+}
+
+/** A request that is served: its word, its deadline by performance.now(), and its one-way calls. */
+class Context {
+  constructor(word, deadline) {
+    this.word = word;
+    this.deadline = deadline; // undefined without one
+    this.open = 0; // one-way calls that the proxy has not passed on yet
+    this.waiting = []; // what runs when there are none
+  }
+
+  /** Runs run when the proxy has passed the request's one-way calls on: the reply ends the request's word. */
+  whenSent(run) {
+    if (this.open === 0) {
+      run();
+    } else {
+      this.waiting.push(run);
+    }
+  }
+
+  sent() {
+    this.open--;
+    if (this.open === 0) {
+      for (const run of this.waiting.splice(0)) {
+        run();
+      }
+    }
   }
 }
 
@@ -101,6 +129,9 @@ class Processor {
       return;
     }
     const { context, name } = incoming(message.fname, input);
+    if (context !== undefined) {
+      output = replies(output, context);
+    }
     let read = false; // the arguments were: what fails later is the handler's
     input.readMessageBegin = () => ({ fname: name, mtype: message.mtype, rseqid: message.rseqid });
     input.readMessageEnd = function () {
@@ -122,6 +153,27 @@ class Processor {
   }
 }
 
+/** Returns output for the reply of one request: it leaves behind the one-way calls that the request has made. */
+function replies(output, context) {
+  const held = Object.create(output);
+  held.flush = function () {
+    const { trans } = output;
+    const write = trans && trans.onFlush;
+    if (context.open === 0 || typeof write !== 'function') {
+      context.whenSent(() => output.flush());
+      return;
+    }
+    // What was written is taken now, and written later: others may use the transport meanwhile.
+    trans.onFlush = (...reply) => context.whenSent(() => write.apply(trans, reply));
+    try {
+      output.flush();
+    } finally {
+      trans.onFlush = write;
+    }
+  };
+  return held;
+}
+
 /** Splits ctx=WORD.MS;method into the context and the method. */
 function incoming(name, input) {
   let found = WORD.exec(name);
@@ -135,7 +187,7 @@ function incoming(name, input) {
     return { context: undefined, name };
   }
   const deadline = found[2] === undefined ? undefined : performance.now() + Number(found[2]);
-  return { context: { word: found[1], deadline }, name };
+  return { context: new Context(found[1], deadline), name };
 }
 
 function introduce(input, output, message) {
@@ -242,17 +294,48 @@ class Output {
     head.writeInt32BE(body.length, 0);
     const { method, oneway, context, seqid } = this.call;
     const requests = this.client._reqs;
-    if (!oneway && requests[seqid] !== undefined) {
+    const waits = !oneway || context !== undefined;
+    if (waits && requests[seqid] !== undefined) {
       // The reply is read in the context of the connection; the callback belongs to the caller's.
       requests[seqid] = AsyncResource.bind(requests[seqid]);
     }
-    this.connection.send({
+    const call = {
       client: this.client,
       method,
       oneway,
       seqid,
       frame: Buffer.concat([head, body]),
       limit: limitOf(this.timeout, context),
+      timer: undefined,
+      again: undefined,
+    };
+    this.connection.send(call);
+    if (oneway && waits) {
+      this.awaitSent(call, context);
+    }
+  }
+
+  /** Sends behind a one-way call of a request what the proxy answers when it has passed that on. */
+  awaitSent(call, context) {
+    const requests = this.client._reqs;
+    const callback = requests[call.seqid];
+    if (callback !== undefined) {
+      requests[call.seqid] = () => {}; // generated code calls it at once
+    }
+    const seqid = this.connection.nextNumber();
+    context.open++;
+    this.connection.send({
+      behind: call,
+      sent: () => {
+        context.sent();
+        if (callback !== undefined) {
+          callback(null);
+        }
+      },
+      oneway: false,
+      seqid,
+      frame: emptyCall(`ctx=${context.word};skerry.sent`, seqid),
+      limit: call.limit,
       timer: undefined,
       again: undefined,
     });
@@ -446,7 +529,8 @@ class Link extends net.Socket {
 
   /** Hands on what the proxy cannot have read as a whole, which on a Unix socket is what the kernel refused. */
   resend() {
-    const calls = [...this.outgoing];
+    // A one-way call that the kernel took is passed on before the link ends: that answers the call behind it.
+    const calls = [...this.outgoing].filter(({ behind }) => behind === undefined || this.outgoing.has(behind));
     this.outgoing.clear();
     for (const call of calls) {
       this.calls.delete(call.seqid);
@@ -534,7 +618,12 @@ class Link extends net.Socket {
 /** Hands a reply to the generated client, as the stock connection does. */
 function finish(call, input, message) {
   clearTimeout(call.timer);
+  const first = !call.done;
   call.done = true;
+  if (call.sent !== undefined) {
+    if (first) call.sent();
+    return;
+  }
   const { client, method, seqid } = call;
   const callback = client._reqs[seqid];
   delete client._reqs[seqid];
@@ -557,12 +646,28 @@ function finish(call, input, message) {
 
 function fail(call, err) {
   clearTimeout(call.timer);
+  const first = !call.done;
   call.done = true;
+  if (call.sent !== undefined) { // as of a one-way call, no failure is told
+    if (first) call.sent();
+    return;
+  }
   const callback = call.client._reqs[call.seqid];
   delete call.client._reqs[call.seqid];
   if (callback !== undefined && !call.oneway) {
     callback(err);
   }
+}
+
+/** Returns the frame of a call without arguments. */
+function emptyCall(name, seqid) {
+  const frame = Buffer.alloc(4 + 12 + name.length + 1);
+  frame.writeInt32BE(frame.length - 4, 0);
+  frame.writeUInt32BE(0x80010000 + MessageType.CALL, 4);
+  frame.writeInt32BE(name.length, 8);
+  frame.write(name, 12, 'latin1');
+  frame.writeInt32BE(seqid, 12 + name.length);
+  return frame;
 }
 
 /** Returns the frame of skerry.login: replies may come in any order. */

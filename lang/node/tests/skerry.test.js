@@ -52,8 +52,26 @@ async function billing(address, options = {}) {
     }),
     detached: (run) => skerry.detach(run),
   };
+  const noting = { // each makes a one-way call and ends
+    note: async (token) => {
+      auth.note(token);
+      return token;
+    },
+    'awaited note': async (token) => {
+      await auth.note(token);
+      return token;
+    },
+    'note and fail': async (token) => {
+      auth.note(token);
+      throw new Error('behind a one-way call');
+    },
+    'note and throw': (token) => {
+      auth.note(token);
+      throw new Error('behind a one-way call');
+    },
+  };
   const handler = {
-    charge: (carrier, token) => later[carrier](() => auth.verify(token)),
+    charge: (carrier, token) => (noting[carrier] || ((text) => later[carrier](() => auth.verify(text))))(token),
     remaining: () => Promise.resolve(Math.round(skerry.remaining() === undefined ? -1 : skerry.remaining())),
     later: async (token) => {
       await pause(200);
@@ -153,6 +171,77 @@ describe('contexts', () => {
   it('a name with ctx= that is no context is a name', async () => {
     const { error } = await callers[0].call('ctx=;charge', ['await', 'a']);
     assert.match(error.message, /Unknown function ctx=;charge/);
+  });
+});
+
+describe('one-way calls', () => {
+  let answers; // to skerry.sent
+  let proxy;
+  let program;
+  let caller;
+  const begin = async (options = {}) => {
+    const address = fresh();
+    answers = [];
+    proxy = await standin(address, echo, { sent: (answer) => answers.push(answer) });
+    program = await billing(address, options);
+    caller = new Caller(program.port);
+  };
+  const end = async () => {
+    caller.end();
+    await program.end();
+    await proxy.end();
+  };
+  const until = async (what) => {
+    for (let i = 0; i < 400 && !what(); i++) await pause(5);
+    assert.ok(what());
+  };
+
+  it('the reply leaves when they are passed on', async () => {
+    await begin();
+    for (const carrier of ['note', 'awaited note', 'note and fail', 'note and throw']) {
+      let reply;
+      caller.call('ctx=one.5000;charge', [carrier, 'x']).then((got) => { reply = got; });
+      await until(() => answers.length === 1);
+      await pause(30);
+      assert.strictEqual(reply, undefined, carrier);
+      answers.pop()();
+      await until(() => reply !== undefined);
+      if (carrier.endsWith('note')) assert.strictEqual(reply.fields[0], 'x');
+      else assert.match(reply.error.message, /behind a one-way call/);
+    }
+    assert.deepStrictEqual(proxy.seen.slice(1, 3), ['ctx=one;auth:note', 'ctx=one;skerry.sent']);
+    await end();
+  });
+
+  it('other requests of the program do not wait', async () => {
+    await begin();
+    const held = caller.call('ctx=one.5000;charge', ['note', 'x']);
+    await until(() => answers.length === 1);
+    const other = new Caller(program.port);
+    assert.strictEqual((await other.call('ctx=two.5000;charge', ['await', 'y'])).fields[0], 'two');
+    assert.strictEqual((await other.call('charge', ['note', 'z'])).fields[0], 'z'); // of no request of the proxy
+    assert.strictEqual(answers.length, 1);
+    other.end();
+    answers.pop()(new Error('a proxy that does not know it'));
+    assert.strictEqual((await held).fields[0], 'x');
+    await end();
+  });
+
+  it('the deadline ends the wait', async () => {
+    await begin();
+    const began = Date.now();
+    assert.strictEqual((await caller.call('ctx=one.100;charge', ['note', 'x'])).fields[0], 'x');
+    assert.ok(Date.now() - began >= 1000 && Date.now() - began < 3000, String(Date.now() - began));
+    await end();
+  });
+
+  it('the end of the proxy ends the wait', async () => {
+    await begin();
+    const reply = caller.call('ctx=one;charge', ['note', 'x']);
+    await until(() => answers.length === 1);
+    for (const socket of proxy.sockets) socket.destroy();
+    assert.strictEqual((await reply).fields[0], 'x');
+    await end();
   });
 });
 

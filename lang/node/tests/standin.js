@@ -7,7 +7,10 @@ const { MessageType, Type, TApplicationException } = thrift.Thrift;
 
 const running = new Set(); // what ends each that a failed test left
 
-/** Starts one; handle(call, answer) gets {name, word, method, text, kind} and answers with text, or an Error. */
+/**
+ * Starts one; handle(call, answer) gets {name, word, method, text, kind} and answers with text, or an Error.
+ * options.sent(answer, socket) answers skerry.sent; without it that is answered at once.
+ */
 function standin(path, handle, options = {}) {
   const seen = [];
   const sockets = new Set();
@@ -24,6 +27,11 @@ function standin(path, handle, options = {}) {
       const answer = (text) => socket.write(reply(found ? found[3] : message.fname, message.rseqid, text));
       if (message.fname === 'skerry.login') {
         answer(options.token && first !== options.token ? new Error('the token is another') : undefined);
+        return;
+      }
+      if (/^ctx=[\w-]{1,24};skerry\.sent$/.test(message.fname)) {
+        const acknowledge = (text) => socket.write(reply('skerry.sent', message.rseqid, text));
+        (options.sent || ((done) => done()))(acknowledge, socket);
         return;
       }
       handle({ socket, seqid: message.rseqid, name: message.fname, word: found[1], service: found[2], method: found[3], text: first, second, kind: message.mtype }, answer);
