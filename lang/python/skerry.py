@@ -259,7 +259,8 @@ class _Protocol(TBinaryProtocolAccelerated):
 
     def writeMessageBegin(self, name, type, seqid):
         context = _current.get()
-        self.trans.begin(context and context[1], type == TMessageType.ONEWAY)
+        oneway = type == TMessageType.ONEWAY
+        self.trans.begin(context and context[1], oneway, _sent_call(context[0]) if oneway and context else None)
         name = self._prefix + name
         if context is not None:
             name = "ctx=" + context[0] + ";" + name
@@ -281,15 +282,19 @@ class _Connection(TTransportBase, CReadableTransport):
         self._path, self._host = _parse(address)
         self._poll = self._pid = None
         self._busy = self._oneway = False
+        self._behind = None
         self._out, self._in = io.BytesIO(), io.BytesIO()
 
-    def begin(self, deadline, oneway):
-        """Readies the connection for a call: dials where there is none that can be used."""
+    def begin(self, deadline, oneway, behind=None):
+        """Readies the connection for a call: dials where there is none that can be used.
+
+        behind    the frame of a call that is sent behind a one-way call, and answered when the proxy has passed that on
+        """
         if self._sock is not None:
             # What can be read between two calls is the end of the connection, or a reply that came too late.
             if self._busy or self._pid != os.getpid() or self._poll(0):
                 self.close()
-        self._out, self._oneway = io.BytesIO(), oneway
+        self._out, self._oneway, self._behind = io.BytesIO(), oneway, behind
         limit = self._timeout
         if deadline is not None:
             left = max(0.0, deadline - time.monotonic()) + GRACE
@@ -322,8 +327,33 @@ class _Connection(TTransportBase, CReadableTransport):
                     raise failed
                 self._dial(until)
                 self._sock.settimeout(self._limit)
+        if self._behind:
+            self._await_sent()
         if self._oneway:
             self.end()
+
+    def _await_sent(self):
+        """Waits until the proxy has passed the one-way call on: the request may end then."""
+        try:
+            self._sock.sendall(self._behind)
+        except socket.timeout:
+            raise self._failed(TTransportException.TIMED_OUT, "the one-way call was not passed on in time")
+        except OSError:
+            # A proxy that hands its place over reads no more. It closes when what it read before is passed on.
+            self._await_end()
+            return
+        self._read_frame()
+        self._in = io.BytesIO()
+
+    def _await_end(self):
+        try:
+            while self._sock.recv(65536):
+                pass
+        except socket.timeout:
+            raise self._failed(TTransportException.TIMED_OUT, "the one-way call was not passed on in time")
+        except OSError:
+            pass
+        self.close()
 
     def _dial(self, until):
         pause = 0.005
@@ -439,6 +469,13 @@ class _Connection(TTransportBase, CReadableTransport):
             partial += self._in.getvalue()
         self._in = io.BytesIO(partial)
         return self._in
+
+
+def _sent_call(word):
+    """Returns the frame of the call that is answered when the one-way calls before it are passed on."""
+    name = ("ctx=%s;skerry.sent" % word).encode()
+    body = struct.pack("!Ii%dsiB" % len(name), 0x80010001, len(name), name, 0, TType.STOP)
+    return struct.pack("!i", len(body)) + body
 
 
 def _parse(address):

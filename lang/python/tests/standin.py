@@ -12,6 +12,7 @@ from thrift.Thrift import TApplicationException, TMessageType, TType
 from thrift.transport import TSocket, TTransport
 
 NAME = re.compile(r"(?:ctx=([A-Za-z0-9_-]{1,24});)?auth:([a-zA-Z]+)$")
+SENT = re.compile(r"ctx=[A-Za-z0-9_-]{1,24};skerry\.sent$")
 
 
 class Proxy(object):
@@ -21,6 +22,8 @@ class Proxy(object):
         self.path, self.token = path, token
         self.names, self.notes, self.logins = [], [], 0
         self.accepted = 0
+        self.on_sent = None     # on_sent(oprot, seqid) answers skerry.sent
+        self.note_takes = 0     # seconds until a note is passed on
         self.words = threading.local()
         self.noted = threading.Condition()
         self.processor = Auth.Processor(self)
@@ -96,6 +99,8 @@ class Proxy(object):
             raise TTransport.TTransportException(message="no login")
         found = NAME.match(name)
         self.names.append(name)
+        if SENT.match(name):
+            return self.sent(iprot, oprot, seqid)
         if not found:
             iprot.skip(TType.STRUCT)
             return self.refuse(oprot, name, seqid, TApplicationException.UNKNOWN_METHOD, "no such name: " + name)
@@ -105,6 +110,13 @@ class Proxy(object):
             return self.processor.process(iprot, oprot)
         finally:
             del iprot.readMessageBegin
+
+    def sent(self, iprot, oprot, seqid):
+        """Answers in the order of the connection, as the proxy does; unless the test says how."""
+        iprot.skip(TType.STRUCT)
+        if self.on_sent is not None:
+            return self.on_sent(oprot, seqid)
+        return self.acknowledge(oprot, "skerry.sent", seqid)
 
     def login(self, iprot, oprot, seqid):
         iprot.readStructBegin()
@@ -122,7 +134,11 @@ class Proxy(object):
             self.refuse(oprot, "skerry.login", seqid, TApplicationException.INTERNAL_ERROR, "wrong token")
             raise TTransport.TTransportException(message="wrong token")
         iprot.logged_in = True
-        oprot.writeMessageBegin("skerry.login", TMessageType.REPLY, seqid)
+        return self.acknowledge(oprot, "skerry.login", seqid)
+
+    @staticmethod
+    def acknowledge(oprot, name, seqid):
+        oprot.writeMessageBegin(name, TMessageType.REPLY, seqid)
         oprot.writeFieldStop()
         oprot.writeMessageEnd()
         oprot.trans.flush()
@@ -152,6 +168,7 @@ class Proxy(object):
         return data
 
     def note(self, text):
+        threading.Event().wait(self.note_takes)
         with self.noted:
             self.notes.append((self.words.now or "none", text))
             self.noted.notify_all()

@@ -184,6 +184,80 @@ class Connections(Case):
             self.assertEqual("auth", auth.name())
             proxy.stop()
 
+    def under(self, word, left=None):
+        """Makes the test a part of a request."""
+        before = skerry._current.set((word, None if left is None else time.monotonic() + left))
+        self.addCleanup(skerry._current.reset, before)
+
+    def test_one_way_call_of_a_request_returns_when_it_is_passed_on(self):
+        proxy = self.proxy()
+        proxy.note_takes = 0.2
+        auth = self.client(proxy.address)
+        auth.note("of none")
+        self.assertEqual([], proxy.notes, "a call of no request waits for nothing")
+        proxy.wait_for_notes(1)
+        self.under("W1", 5)
+        for text in "first", "second":
+            auth.note(text)
+            self.assertEqual(("W1", text), proxy.notes[-1])
+        self.assertEqual("W1", auth.verify("behind them"))
+        self.assertEqual(1, proxy.accepted)
+        self.assertEqual(["auth:note"] + 2 * ["ctx=W1;auth:note", "ctx=W1;skerry.sent"] + ["ctx=W1;auth:verify"],
+                         proxy.names)
+
+    def test_proxy_that_does_not_know_what_is_sent(self):
+        proxy = self.proxy()
+        proxy.on_sent = lambda oprot, seqid: proxy.refuse(
+            oprot, "skerry.sent", seqid, TApplicationException.UNKNOWN_METHOD, "unknown")
+        auth = self.client(proxy.address)
+        self.under("W1")
+        auth.note("x")
+        self.assertEqual("W1", auth.verify("behind it"))
+        self.assertEqual(1, proxy.accepted)
+
+    def test_deadline_ends_the_wait_for_a_one_way_call(self):
+        proxy = self.proxy()
+        proxy.on_sent = lambda oprot, seqid: True   # no answer
+        auth = self.client(proxy.address)
+        self.under("W1", 0.2)
+        began = time.monotonic()
+        with self.assertRaises(TTransportException) as caught:
+            auth.note("x")
+        self.assertEqual(TTransportException.TIMED_OUT, caught.exception.type)
+        self.assertTrue(1.1 < time.monotonic() - began < 3)
+
+    def test_proxy_ends_before_a_one_way_call_is_passed_on(self):
+        proxy = self.proxy()
+        proxy.on_sent = lambda oprot, seqid: proxy.end_connections() or True
+        auth = self.client(proxy.address)
+        self.under("W1")
+        with self.assertRaises(TTransportException) as caught:
+            auth.note("x")
+        self.assertEqual(TTransportException.END_OF_FILE, caught.exception.type)
+        self.assertEqual("W1", auth.verify("the next"))
+
+    def test_proxy_that_hands_over_behind_a_one_way_call(self):
+        """It closes when what it read is passed on: the call is not sent again."""
+        proxy = self.proxy()
+        proxy.note_takes = 0.3
+        auth = self.client(proxy.address)
+        auth.name()
+        connection = auth._oprot.trans
+        wait = connection._await_sent
+
+        def shut_then_wait():
+            while "ctx=W1;auth:note" not in proxy.names:    # it has read the call
+                time.sleep(0.01)
+            proxy.end_connections(socket.SHUT_RD)
+            wait()
+        connection._await_sent = shut_then_wait
+        self.under("W1")
+        auth.note("once")
+        self.assertEqual([("W1", "once")], proxy.notes)
+        connection._await_sent = wait
+        auth.note("twice")
+        self.assertEqual([("W1", "once"), ("W1", "twice")], proxy.notes)
+
     def test_login(self):
         proxy = self.proxy(token="secret")
         auth = self.client(proxy.address, token="secret")
