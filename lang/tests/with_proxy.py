@@ -1,7 +1,8 @@
-"""Programs in Python and Java beside a real proxy: with_proxy.py SKERRY JAVA-CLASS-PATH.
+"""Programs in Python, Java and Node.js beside a real proxy: with_proxy.py SKERRY JAVA-CLASS-PATH NODE-CODE.
 
-A site on loopback: one proxy with four programs. `front` only calls; `auth` is served in Python; `billing` is served
-in Java and `billing-python` in Python, and both call auth. lang/with-proxy builds what this needs and runs it.
+A site on loopback with two proxies. One serves `auth`, in Python, and `billing`, `billing-node` and `billing-python`, in
+Java, Node.js and Python, which call auth. It refuses what is no part of a request (rollout.orphans: strict). The other
+serves `front` and `tcp`, which only call. lang/with-proxy builds what this needs and runs it.
 """
 import os
 import shutil
@@ -23,16 +24,16 @@ from billing import Auth, Billing  # noqa: E402
 from billing.ttypes import Denied  # noqa: E402
 from thrift.Thrift import TApplicationException  # noqa: E402
 
-SKERRY, CLASSES = sys.argv[1:3]
+SKERRY, CLASSES, NODE_CODE = sys.argv[1:4]
 TOKEN = "a token of the tests of the helpers"
 
 CONFIG = """
 cluster: helpers-{port}
 mode: broadcast
 consumers: {{"*": {{timeout: 2s}}}}
+rollout: {{orphans: strict}}
 proxy:
   programs:
-    front: {{listen: "unix:{folder}/front.sock"}}
     auth:
       listen: unix:{folder}/auth.sock
       provides: [{{service: auth, version: v1, addr: "127.0.0.1:{auth}", protocol: framed-binary}}]
@@ -42,14 +43,19 @@ proxy:
     billing-python:
       listen: unix:{folder}/billing-python.sock
       provides: [{{service: billing-python, version: v1, addr: "127.0.0.1:{python}", calls: [auth]}}]
+    billing-node:
+      listen: unix:{folder}/billing-node.sock
+      provides: [{{service: billing-node, version: v1, addr: "127.0.0.1:{node}", calls: [auth]}}]
 """
 
-# A proxy of its own: a TCP port is not taken over by the next proxy.
-TCP_CONFIG = """
+# A proxy of its own: it begins traces, and a TCP port is not taken over by the next proxy.
+FRONT_CONFIG = """
 cluster: helpers-{port}
 mode: broadcast
+consumers: {{"*": {{timeout: 2s}}}}
 proxy:
   programs:
+    front: {{listen: "unix:{folder}/front.sock"}}
     tcp: {{listen: "127.0.0.1:{tcp}", token: "{token}"}}
 """
 
@@ -65,7 +71,7 @@ class Site(object):
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="skerry-helpers-")
-        self.ports = {name: free_port() for name in ("port", "tcp", "auth", "java", "python")}
+        self.ports = {name: free_port() for name in ("port", "tcp", "auth", "java", "python", "node")}
         self.config = self.write("skerry.yaml", CONFIG)
         self.children = []
         self.log = open(os.path.join(self.folder, "log"), "w+")
@@ -74,8 +80,9 @@ class Site(object):
         self.start(python + [os.path.join(PYTHON, "tests", "provider.py"), "threaded", "framed-fast",
                              str(self.ports["python"])], "billing-python")
         self.start(["java", "-cp", CLASSES, "io.skerry.Main", str(self.ports["java"])], "billing")
+        self.start(["node", os.path.join(HERE, "billing_server.js"), str(self.ports["node"])], "billing-node")
         self.proxy = self.start_proxy()
-        self.start([SKERRY, "proxy", "--config", self.write("tcp.yaml", TCP_CONFIG)])
+        self.start([SKERRY, "proxy", "--config", self.write("front.yaml", FRONT_CONFIG)])
 
     def write(self, name, text):
         path = os.path.join(self.folder, name)
@@ -84,7 +91,7 @@ class Site(object):
         return path
 
     def start(self, command, program=None):
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path), SKERRY_TEST_GEN=NODE_CODE)
         if program:
             environment["SKERRY_PROXY"] = os.path.join(self.folder, program + ".sock")
         child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=self.log, stderr=self.log)
@@ -109,17 +116,29 @@ class WithProxy(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.site = Site()
+        cls.addClassCleanup(cls.end_site)   # also when the rest of this fails
         cls.auth = cls.site.client("auth", Auth)
         cls.billings = {"java": cls.site.client("billing", Billing),
-                        "python": cls.site.client("billing-python", Billing)}
+                        "python": cls.site.client("billing-python", Billing),
+                        "node": cls.site.client("billing-node", Billing)}
         for client in [cls.auth] + list(cls.billings.values()):
             cls.wait(client)
 
     @classmethod
-    def tearDownClass(cls):
+    def end_site(cls):
         cls.site.end()
         if "KEEP" not in os.environ:
             shutil.rmtree(cls.site.folder)
+
+    def run(self, result=None):
+        """Prints what the site has logged in a test that fails."""
+        began = os.path.getsize(self.site.log.name)
+        failed = len(result.failures) + len(result.errors)
+        super(WithProxy, self).run(result)
+        if len(result.failures) + len(result.errors) > failed:
+            with open(self.site.log.name, errors="replace") as log:
+                log.seek(began)
+                print("the log of the site in %s:\n%s" % (self.id(), log.read()[-20000:]), file=sys.stderr)
 
     @staticmethod
     def wait(client, seconds=60):
@@ -143,7 +162,7 @@ class WithProxy(unittest.TestCase):
             self.site.client("nothing", Auth).name()
 
     def test_deadline_goes_through_programs(self):
-        """Without the context the second call would have two seconds of its own."""
+        """Without the context the second call would have two seconds of its own, or be refused as it is here."""
         for name, billing in self.billings.items():
             with self.subTest(name):
                 left = billing.remaining()
@@ -152,8 +171,8 @@ class WithProxy(unittest.TestCase):
                 for carrier in "pool", "timer":
                     with_context = int(billing.charge("slow_" + carrier, "t"))
                     self.assertTrue(0 < with_context < 1600, "%s: %d ms are left" % (carrier, with_context))
-                without = int(billing.charge("slow_detached", "t"))
-                self.assertGreater(without, 1700)
+                with self.assertRaisesRegex(TApplicationException, "orphan"):
+                    billing.charge("slow_detached", "t")
 
     def test_failures_are_answered(self):
         for name, billing in self.billings.items():
@@ -166,11 +185,30 @@ class WithProxy(unittest.TestCase):
     def test_one_way_handler_that_outlives_its_call(self):
         for name, billing in self.billings.items():
             with self.subTest(name):
-                billing.later(name)
-                until = time.monotonic() + 10
-                while name not in self.auth.verify("notes").split(","):
-                    self.assertLess(time.monotonic(), until)
-                    time.sleep(0.05)
+                for wave in range(5):   # as many at a time as the proxy has connections for
+                    tokens = ["%s-later-%d-%d" % (name, wave, i) for i in range(6)]
+                    for token in tokens:
+                        billing.later(token)
+                    self.await_notes(tokens)
+
+    def test_one_way_call_at_the_end_of_a_handler(self):
+        """The answer leaves on one connection, the one-way call on another: none becomes an orphan."""
+        for name, billing in self.billings.items():
+            with self.subTest(name):
+                tokens = ["%s-charge-%d" % (name, i) for i in range(100)]
+                for token in tokens:
+                    self.assertEqual(token, billing.charge("note", token))
+                self.await_notes(tokens)
+
+    def await_notes(self, tokens, seconds=20):
+        """Waits until auth has noted each token: it does after it has accepted the call."""
+        until = time.monotonic() + seconds
+        while True:
+            missing = sorted(set(tokens) - set(self.auth.verify("notes").split(",")))
+            if not missing or time.monotonic() > until:
+                break
+            time.sleep(0.05)
+        self.assertEqual([], missing)
 
     def test_many_threads(self):
         wrong = []
@@ -185,12 +223,17 @@ class WithProxy(unittest.TestCase):
                         int(billing.charge("pool", "t"))
                 except Exception as e:
                     wrong.append(e)
-        threads = [threading.Thread(target=call, args=(i,)) for i in range(8)]
+        threads = [threading.Thread(target=call, args=(i,), daemon=True) for i in range(8)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join(60)
+        self.join(threads, 60)
         self.assertEqual([], wrong[:3])
+
+    def join(self, threads, seconds):
+        until = time.monotonic() + seconds
+        for thread in threads:
+            thread.join(max(0, until - time.monotonic()))
+        self.assertEqual(0, sum(thread.is_alive() for thread in threads), "threads still run")
 
     def test_login(self):
         address = "127.0.0.1:%d" % self.site.ports["tcp"]
@@ -207,11 +250,12 @@ class WithProxy(unittest.TestCase):
             while not ended.is_set():
                 try:
                     self.auth.name()
-                    self.billings["java"].charge("thread", "t")
+                    for billing in self.billings.values():
+                        billing.charge("thread", "t")
                     count[0] += 1
                 except Exception as e:
                     failed.append(e)
-        threads = [threading.Thread(target=load) for _ in range(4)]
+        threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
         for thread in threads:
             thread.start()
         time.sleep(1)
@@ -221,16 +265,16 @@ class WithProxy(unittest.TestCase):
             time.sleep(1)
         finally:
             ended.set()
-            for thread in threads:
-                thread.join(30)
+            self.join(threads, 30)
         self.assertEqual([], failed[:3])
         self.assertGreater(count[0], 20)
         second.send_signal(signal.SIGKILL)
         second.wait()
         self.site.start_proxy()
         self.assertEqual("auth", self.wait(self.auth))
-        self.wait(self.billings["java"])
+        for billing in self.billings.values():
+            self.wait(billing)
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0]] + sys.argv[3:])
+    unittest.main(argv=[sys.argv[0]] + sys.argv[4:])

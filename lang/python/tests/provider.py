@@ -63,6 +63,10 @@ class Handler(object):
     def by_thread(self, token):
         return self.auth.verify(token)
 
+    def by_note(self, token):
+        self.auth.note(token)
+        return token
+
     def by_detached(self, token):
         skerry.detach()
         return self.auth.verify(token)

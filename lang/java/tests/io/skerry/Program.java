@@ -47,6 +47,10 @@ final class Program implements Billing.Iface {
             if (token.equals("cross")) {
                 crossing.await(10, TimeUnit.SECONDS);
             }
+            if (carrier.equals("note")) {
+                auth.note(token);
+                return token;
+            }
             boolean slow = carrier.startsWith("slow_");
             if (slow) {
                 TimeUnit.MILLISECONDS.sleep(500);
