@@ -268,3 +268,88 @@ func TestCheckSite(t *testing.T) {
 		t.Errorf("found %+v, want notes only", found)
 	}
 }
+
+// contradicted are the allow items that Check says can never apply, as deny wins.
+func contradicted(s *Service) map[string]bool {
+	c := &checker{p: &Policy{}}
+	c.access("services.auth", s)
+	out := map[string]bool{}
+	for _, f := range c.found {
+		if !f.Note && strings.HasSuffix(f.Text, "take one of them out") {
+			out[f.Key] = true
+		}
+	}
+	return out
+}
+
+// wronglyContradicted plays random access lists until the verdict on them is refuted by a call; "" when none is.
+func wronglyContradicted(t *testing.T, verdict func(*Service) map[string]bool) string {
+	r := chance.Rand(t, 53)
+	requests := worldRequests()
+	for range 3000 {
+		s := &Service{Access: &Access{Deny: true}}
+		for n := range 2 + r.IntN(4) {
+			i := Item{Kind: []Kind{allow, deny}[r.IntN(2)], Service: "auth", Key: fmt.Sprint(n), Match: drawMatch(r)}
+			i.Match.Percent = nil
+			s.Items = append(s.Items, i)
+		}
+		rules := Compile(&Policy{Services: map[string]*Service{"auth": s}}, nil, 0)
+		decides, matches := map[string]int{}, map[string]int{}
+		for q := range requests {
+			if _, _, by := rules.Rules("auth", requests[q].Method).Access(&requests[q]); by != nil {
+				decides[by.Key]++
+			}
+			for i := range s.Items {
+				if newRule(&s.Items[i]).matches(&requests[q]) {
+					matches[s.Items[i].Key]++
+				}
+			}
+		}
+		said := verdict(s)
+		for i := range s.Items {
+			it := &s.Items[i]
+			same := it.Kind == allow && slices.ContainsFunc(s.Items, func(d Item) bool {
+				return d.Kind == deny && d.Match.text() == it.Match.text()
+			})
+			switch {
+			case said[it.Key] && decides[it.Key] > 0:
+				return fmt.Sprintf("item %d of %+v is said never to apply, and decides on %d calls", i, s.Items, decides[it.Key])
+			case !said[it.Key] && same && matches[it.Key] > 0:
+				return fmt.Sprintf("item %d of %+v is allowed and denied, and nothing is said", i, s.Items)
+			}
+		}
+	}
+	return ""
+}
+
+func TestContradictionsOfAccess(t *testing.T) {
+	if found := wronglyContradicted(t, contradicted); found != "" {
+		t.Error(found)
+	}
+	without := func(f func(*Match)) func(*Service) map[string]bool {
+		return func(s *Service) map[string]bool {
+			changed := &Service{Access: s.Access, Items: slices.Clone(s.Items)}
+			for i := range changed.Items {
+				f(&changed.Items[i].Match)
+			}
+			return contradicted(changed)
+		}
+	}
+	for name, mutant := range map[string]func(*Service) map[string]bool{
+		"nothing is said":      func(*Service) map[string]bool { return nil },
+		"methods mean nothing": without(func(m *Match) { m.Method = nil }),
+		"callers mean nothing": without(func(m *Match) { m.Caller = nil }),
+		"marks mean nothing":   without(func(m *Match) { m.Mark = nil }),
+		"allow wins": func(s *Service) map[string]bool {
+			turned := &Service{Access: s.Access, Items: slices.Clone(s.Items)}
+			for i, it := range turned.Items {
+				turned.Items[i].Kind = map[Kind]Kind{allow: deny, deny: allow}[it.Kind]
+			}
+			return contradicted(turned)
+		},
+	} {
+		if wronglyContradicted(t, mutant) == "" {
+			t.Errorf("%s: the search found nothing", name)
+		}
+	}
+}
