@@ -12,12 +12,12 @@ import (
 	"github.com/skerry/skerry/internal/policylog"
 )
 
-// Policies is the policy log of the cluster, in the table skerry_policy. It needs Run. It is a
-// policylog.Store.
-type Policies struct{ r *Registry }
+// policies is the policy log of the cluster, in the table skerry_policy.
+type policies struct{ r *Registry }
 
-// Policies returns the cluster's policy log.
-func (r *Registry) Policies() *Policies { return &Policies{r} }
+// Policies returns the cluster's policy log. It needs Run. A user with only the right to read the
+// tables can read it.
+func (r *Registry) Policies() policylog.Store { return &policies{r} }
 
 // policyBytes bounds the records that one read of the policy log brings, beside the newest.
 const policyBytes = 4 << 20
@@ -50,7 +50,7 @@ func (r *Registry) policyArgs() pgx.NamedArgs {
 
 // Entries implements policylog.Store. Rows that are no entries are left out, and are in
 // Registry.Odd.
-func (p *Policies) Entries(ctx context.Context) ([]policylog.Entry, error) {
+func (p *policies) Entries(ctx context.Context) ([]policylog.Entry, error) {
 	read := make(chan []policylog.Entry, 1)
 	err := p.r.Rules().with(ctx, roleReader, func(ctx context.Context, conn *pgx.Conn) error {
 		entries, err := p.r.readPolicies(ctx, conn, policylog.MaxEntries)
@@ -111,7 +111,7 @@ func policyOf(n int64, hash, record []byte) (policylog.Entry, error) {
 
 // Append implements policylog.Store. It needs the rights of an operator. The entry is on disk when
 // Append returns.
-func (p *Policies) Append(ctx context.Context, e policylog.Entry) error {
+func (p *policies) Append(ctx context.Context, e policylog.Entry) error {
 	return p.writing(ctx, func(tx pgx.Tx) error {
 		kept, err := p.r.readPolicies(ctx, tx.Conn(), 1)
 		if err != nil {
@@ -132,7 +132,7 @@ func (p *Policies) Append(ctx context.Context, e policylog.Entry) error {
 }
 
 // Merge implements policylog.Store. It needs the rights of an operator.
-func (p *Policies) Merge(ctx context.Context, entries ...policylog.Entry) error {
+func (p *policies) Merge(ctx context.Context, entries ...policylog.Entry) error {
 	return p.writing(ctx, func(tx pgx.Tx) error {
 		for _, e := range entries {
 			if err := p.insert(ctx, tx, e); err != nil {
@@ -144,14 +144,14 @@ func (p *Policies) Merge(ctx context.Context, entries ...policylog.Entry) error 
 }
 
 // writing runs a transaction that changes the log. Writers of rules and policies take turns.
-func (p *Policies) writing(ctx context.Context, do func(pgx.Tx) error) error {
+func (p *policies) writing(ctx context.Context, do func(pgx.Tx) error) error {
 	if err := p.r.Rules().writing(ctx, do); err != nil {
 		return fmt.Errorf("write the policy: %w", err)
 	}
 	return nil
 }
 
-func (p *Policies) insert(ctx context.Context, tx pgx.Tx, e policylog.Entry) error {
+func (p *policies) insert(ctx context.Context, tx pgx.Tx, e policylog.Entry) error {
 	hash, err := hex.DecodeString(e.Hash())
 	if err != nil {
 		panic(err) // it consists of hexadecimal digits
