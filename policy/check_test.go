@@ -313,7 +313,8 @@ func wronglyContradicted(t *testing.T, verdict func(*Service) map[string]bool) s
 			})
 			switch {
 			case said[it.Key] && decides[it.Key] > 0:
-				return fmt.Sprintf("item %d of %+v is said never to apply, and decides on %d calls", i, s.Items, decides[it.Key])
+				return fmt.Sprintf("item %d of %+v is said never to apply, and decides on %d calls", i, s.Items,
+					decides[it.Key])
 			case !said[it.Key] && same && matches[it.Key] > 0:
 				return fmt.Sprintf("item %d of %+v is allowed and denied, and nothing is said", i, s.Items)
 			}
