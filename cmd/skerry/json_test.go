@@ -129,7 +129,8 @@ func documents() map[string]func(*app) error {
 		"printStatus":      func(a *app) error { return a.printStatus(filled[releaseStatus](), time.Now()) },
 		"printDifferences": func(a *app) error { return a.printDifferences([]difference{filled[difference]()}) },
 		"printVerified": func(a *app) error {
-			return a.printVerified(siteState{Status: operator.Status{Trail: []rollout.Entry{entry}}, Signers: []signer{{name: "x"}}})
+			status := operator.Status{Trail: []rollout.Entry{entry}}
+			return a.printVerified(siteState{Status: status, Signers: []signer{{name: "x"}}})
 		},
 		"printLog":       func(a *app) error { return a.printLog([]rollout.Entry{entry}) },
 		"schemaCommand":  none,
