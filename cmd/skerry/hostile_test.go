@@ -243,8 +243,8 @@ func TestHostileSite(t *testing.T) {
 						d.Instances[i].Version = service + hostile
 					}
 				}
-				for i := range d.Processes {
-					poison(reflect.ValueOf(&d.Processes[i]).Elem(), 0)
+				for i := range d.Members {
+					poison(reflect.ValueOf(&d.Members[i]).Elem(), 0)
 				}
 				session := poisoned[rollout.Release]()
 				session.State = state

@@ -113,7 +113,9 @@ func (a *app) unknownDead(ctx context.Context, to releases, dead []string) error
 		return err
 	}
 	for _, d := range dead {
-		if !slices.ContainsFunc(s.Processes, func(p process) bool { return strings.HasPrefix(p.Name+"/", d+"/") }) {
+		if !slices.ContainsFunc(s.Members, func(m operator.MemberStatus) bool {
+			return strings.HasPrefix(m.Process+"/", d+"/")
+		}) {
 			a.note("--dead %s: no process of that name is known; skerry release status lists them", d)
 		}
 	}

@@ -185,11 +185,12 @@ func (s siteState) keepsLog(r rollout.Release) error {
 	if !s.Spread || len(gone) == 0 {
 		return nil
 	}
-	stays := func(p process) bool {
-		return p.Silent == 0 && !slices.ContainsFunc(gone,
-			func(m rollout.Module) bool { return slices.Contains(p.Runs, title(m.Service, m.Old)) })
+	stays := func(k operator.MemberStatus) bool {
+		runs := s.offers(k.Process)
+		return k.Silent == "" && !slices.ContainsFunc(gone,
+			func(m rollout.Module) bool { return slices.Contains(runs, title(m.Service, m.Old)) })
 	}
-	if slices.ContainsFunc(s.Processes, stays) {
+	if slices.ContainsFunc(s.Members, stays) {
 		return nil
 	}
 	return problemf("commit release %s: without a database the processes keep the log of releases, and all that run "+

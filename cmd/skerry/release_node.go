@@ -82,23 +82,6 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 		name, err := control.SignerOf(s.node, e)
 		st.Signers = append(st.Signers, signer{name, err})
 	}
-	for _, m := range status.Members {
-		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent, Ended: m.Ended,
-			Orphans: m.Orphans, Runs: st.offers(m.Process), Lacks: m.Lacks}
-		if len(m.Lacks) > 0 {
-			p.Why = fmt.Sprintf("the next generation needs %q: upgrade skerry there", m.Lacks)
-		}
-		if len(m.Waits) > 0 {
-			p.Why = "waits for its turn to run " + strings.Join(m.Waits, ", ")
-		}
-		if m.Ended {
-			p.Why = "it has ended: a process of its host says so"
-		}
-		if m.Silent != "" {
-			p.Silent = max(time.Millisecond, time.Since(m.Heard))
-		}
-		st.Processes = append(st.Processes, p)
-	}
 	return st, nil
 }
 

@@ -336,8 +336,8 @@ func listed(unwell []string) string {
 // ones that do not answer separately, with the reason.
 func (s siteState) well(ctx context.Context, to releases, service, version string) (up, unwell []string) {
 	silent := map[string]bool{}
-	for _, p := range s.Processes {
-		silent[p.Name] = p.Silent > 0
+	for _, m := range s.Members {
+		silent[m.Process] = m.Silent != ""
 	}
 	for _, in := range s.Instances {
 		switch {

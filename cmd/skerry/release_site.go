@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/skerry/skerry/discovery"
@@ -51,7 +53,6 @@ type releases interface {
 type siteState struct {
 	operator.Status
 	Instances []discovery.Entry // of the site's services
-	Processes []process         // Status.Members as they are shown
 	Signers   []signer          // of Status.Trail
 }
 
@@ -64,7 +65,7 @@ func (s siteState) restored() bool {
 func (s siteState) tooOld() bool { return errors.Is(s.Err, rollout.ErrNeeds) }
 
 // nobody reports whether no process answers: the state is the database's.
-func (s siteState) nobody() bool { return len(s.Processes) == 0 }
+func (s siteState) nobody() bool { return len(s.Members) == 0 }
 
 // signer is the operator that has signed an entry. err is the reason why no signature counts.
 type signer struct {
@@ -72,7 +73,7 @@ type signer struct {
 	err  error
 }
 
-// process is one member of the site.
+// process is one member of the site as it is shown.
 type process struct {
 	Name    string             `json:"name"` // host/pid/epoch
 	Addr    string             `json:"addr"`
@@ -80,11 +81,38 @@ type process struct {
 	Hash    string             `json:"-"`
 	Silent  time.Duration      `json:"-"`                 // since its last answer; 0: it answers
 	Why     string             `json:"why,omitempty"`     // of the silence
-	Forked  bool               `json:"fork,omitempty"`    // its rules contradict the log
 	Lacks   []string           `json:"lacks,omitempty"`   // needs of the next entry that this process does not know
 	Runs    []string           `json:"runs,omitempty"`    // service/version that it offers
 	Ended   bool               `json:"ended,omitempty"`   // the process does not answer and is certainly dead
 	Orphans map[string]int64   `json:"orphans,omitempty"` // calls outside any trace, by place of origin
+}
+
+// processes returns the members as they are shown.
+func (s siteState) processes() []process {
+	all := make([]process, len(s.Members))
+	for i, m := range s.Members {
+		all[i] = s.shown(m)
+	}
+	return all
+}
+
+// shown returns a member as it is shown.
+func (s siteState) shown(m operator.MemberStatus) process {
+	p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent, Ended: m.Ended,
+		Orphans: m.Orphans, Runs: s.offers(m.Process), Lacks: m.Lacks}
+	if len(m.Lacks) > 0 {
+		p.Why = fmt.Sprintf("the next generation needs %q: upgrade skerry there", m.Lacks)
+	}
+	if len(m.Waits) > 0 {
+		p.Why = "waits for its turn to run " + strings.Join(m.Waits, ", ")
+	}
+	if m.Ended {
+		p.Why = "it has ended: a process of its host says so"
+	}
+	if m.Silent != "" {
+		p.Silent = max(time.Millisecond, time.Since(m.Heard))
+	}
+	return p
 }
 
 // holder is a process that holds a version back, with the reason.
@@ -153,8 +181,8 @@ func isUp(in discovery.Entry) bool {
 
 // orphans returns the number of calls that belonged to no trace.
 func (s siteState) orphans() (n int64) {
-	for _, p := range s.Processes {
-		for _, calls := range p.Orphans {
+	for _, m := range s.Members {
+		for _, calls := range m.Orphans {
 			n += calls
 		}
 	}

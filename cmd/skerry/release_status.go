@@ -134,7 +134,7 @@ func statusOf(s siteState) (releaseStatus, error) {
 	for _, service := range servicesOf(s, log) {
 		st.Versions = append(st.Versions, versionsOf(s, log, r, service)...)
 	}
-	for _, p := range s.Processes {
+	for _, p := range s.processes() {
 		st.Processes = append(st.Processes, processStatus{p, s.stateOf(p, log), p.Silent.Seconds()})
 	}
 	return st, nil
@@ -254,7 +254,7 @@ func role(log *rollout.Log, r rollout.Release, service, version string) string {
 // stateOf returns the state of a process's rules.
 func (s siteState) stateOf(p process, log *rollout.Log) string {
 	switch {
-	case p.Forked || s.strays(p.Name, log.Hash()) || p.Applied == log.Last() && p.Hash != "" && p.Hash != log.Hash():
+	case s.strays(p.Name, log.Hash()) || p.Applied == log.Last() && p.Hash != "" && p.Hash != log.Hash():
 		return "forked"
 	case p.Ended:
 		return "ended"

@@ -52,8 +52,8 @@ func (d *drill) step(what string, do func(rollout.Release, *rollout.Log, rollout
 	e.Release, e.By, e.At, e.Step, e.Session, e.Rules = next.Name, d.by, time.Now(), what, &next, rules
 	e.Retire, d.retire = d.retire, nil
 	d.Trail = append(d.Trail, e)
-	for i := range d.Processes {
-		d.Processes[i].Applied = e.Generation
+	for i := range d.Members {
+		d.Members[i].Applied = e.Generation
 	}
 	return next, nil
 }
@@ -198,9 +198,9 @@ func (d *drill) Holders(context.Context) ([]holder, error) {
 func (d *drill) Refresh(context.Context, bool) error {
 	d.Pending = nil
 	log, err := d.log()
-	for i := range d.Processes {
-		if p := &d.Processes[i]; p.Silent == 0 {
-			p.Applied = log.Last()
+	for i := range d.Members {
+		if m := &d.Members[i]; m.Silent == "" {
+			m.Applied = log.Last()
 		}
 	}
 	return err
@@ -222,8 +222,11 @@ func newDrill() *drill {
 		d.Instances = append(d.Instances, discovery.Entry{Service: service, Version: version,
 			Addr: fmt.Sprintf("10.0.0.%d:7000", i+1), State: discovery.OK})
 	}
-	d.Processes = []process{{Name: "alpha/11/a", Addr: "10.0.0.1:7000"}, {Name: "beta/12/b", Addr: "10.0.0.2:7000"},
-		{Name: "gamma/13/c", Addr: "10.0.0.5:7000"}}
+	d.Members = []operator.MemberStatus{
+		{Process: "alpha/11/a", Addr: "10.0.0.1:7000"},
+		{Process: "beta/12/b", Addr: "10.0.0.2:7000"},
+		{Process: "gamma/13/c", Addr: "10.0.0.5:7000"},
+	}
 	return d
 }
 
@@ -332,10 +335,11 @@ func TestReleaseTrouble(t *testing.T) {
 		say("somebody's step was cut off", "status")
 		say("the same, as differences", "validate")
 		say("it is given up", "refresh", "--discard")
-		d.Processes[0].Orphans = map[string]int64{"auth.getToken": 7, "made by portal": 2}
-		d.Processes[1].Silent, d.Processes[1].Ended, d.Processes[1].Why = time.Millisecond, true,
-			"it has ended: a process of its host says so"
-		d.Processes[2].Silent, d.Processes[2].Runs = 42*time.Second, []string{"proc/v1"}
+		d.Members[0].Orphans = map[string]int64{"auth.getToken": 7, "made by portal": 2}
+		asked := time.Now().Add(time.Minute) // by the next command
+		d.Members[1].Silent, d.Members[1].Ended, d.Members[1].Heard = "no answer", true, asked
+		d.Members[2].Silent, d.Members[2].Heard = "no answer", asked.Add(-42*time.Second)
+		d.Instances[4].Owner = "gamma/13/c" // of proc v1
 		say("orphans, one who has ended, one who is silent", "status")
 		say("the same, as differences", "validate")
 		say("a slip in whom one vouches for", "holders", "--dead", "delta/14")
@@ -441,7 +445,7 @@ func TestStartWarnsOfVersions(t *testing.T) {
 func TestLogWithoutProcesses(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
-	d.Processes, d.Instances = nil, nil
+	d.Members, d.Instances = nil, nil
 	if out := d.must(t, "log"); !strings.Contains(out, "start: x") {
 		t.Errorf("log:\n%s", out)
 	}
@@ -649,8 +653,8 @@ func TestDifferences(t *testing.T) {
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	d.must(t, "ship", "auth", "--version", "v2")
 	d.must(t, "commit")
-	d.Processes[0].Applied.N--
-	d.Processes[1].Silent = 42 * time.Second
+	d.Members[0].Applied.N--
+	d.Members[1].Silent, d.Members[1].Heard = "no answer", time.Now().Add(-42*time.Second)
 	d.Instances = d.Instances[2:] // both auth/v1
 	d.Instances = append(d.Instances, discovery.Entry{Service: "auth", Version: "v9", Addr: "10.0.0.9:7000",
 		State: discovery.OK})
@@ -672,15 +676,15 @@ func TestDifferences(t *testing.T) {
 func TestTheLogStaysWithSomebody(t *testing.T) {
 	d := newDrill()
 	d.Spread = true
-	for i := range d.Processes {
-		d.Processes[i].Runs = []string{"auth/v1"}
-	}
+	d.Instances = append(d.Instances, discovery.Entry{Service: "auth", Version: "v1", Addr: "10.0.0.7:7000",
+		State: discovery.OK, Owner: "gamma/13/c"})
+	d.Instances[0].Owner, d.Instances[1].Owner = "alpha/11/a", "beta/12/b"
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	d.must(t, "ship", "auth", "--version", "v2", "--strategy", "blocking")
 	if code, out := d.on(t, "", "commit", "--yes"); code != exitProblem ||
 		!strings.Contains(out, "would be forgotten") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	d.Processes[2].Runs = nil // a caller
+	d.Instances = d.Instances[:len(d.Instances)-1] // gamma is a caller only
 	d.must(t, "commit")
 }

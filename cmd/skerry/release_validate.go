@@ -288,7 +288,7 @@ func differences(s siteState) ([]difference, error) {
 			"generation %v (%s, by %s) was promised and is not committed: its command runs, or was cut off",
 			e.Generation, e.Step, e.By)
 	}
-	for _, p := range s.Processes {
+	for _, p := range s.processes() {
 		switch s.stateOf(p, log) {
 		case "too old":
 			add(false, "upgrade skerry there, and start it again",
