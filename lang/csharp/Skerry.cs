@@ -175,6 +175,7 @@ namespace SkerrySite
 
         private void Give(Entry entry)
         {
+            entry.Link.Release();
             if (entry.Link.Busy)
             {
                 entry.Link.Close(); // something of a call is left on it
@@ -222,6 +223,9 @@ namespace SkerrySite
 
         private readonly long began = Stopwatch.GetTimestamp();
         private readonly TimeSpan? limit;
+        private readonly object gate = new object();
+        private int open; // guarded by gate: one-way calls that the proxy has not passed on yet
+        private TaskCompletionSource<bool> allSent; // guarded by gate: null when it is not awaited
 
         private Context(string word, TimeSpan? limit)
         {
@@ -239,6 +243,45 @@ namespace SkerrySite
             }
             var left = limit.Value - Clock.Since(began);
             return left < TimeSpan.Zero ? TimeSpan.Zero : left;
+        }
+
+        /// <summary>A one-way call of the request begins.</summary>
+        public void Open()
+        {
+            lock (gate)
+            {
+                open++;
+            }
+        }
+
+        /// <summary>A one-way call of the request is passed on, or has failed.</summary>
+        public void Sent()
+        {
+            TaskCompletionSource<bool> done = null;
+            lock (gate)
+            {
+                open--;
+                if (open == 0)
+                {
+                    done = allSent;
+                    allSent = null;
+                }
+            }
+            done?.TrySetResult(true);
+        }
+
+        /// <summary>Waits for the one-way calls of the request: the reply ends the request's word.</summary>
+        public Task AllSent()
+        {
+            lock (gate)
+            {
+                if (open == 0)
+                {
+                    return Task.CompletedTask;
+                }
+                allSent = allSent ?? new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+                return allSent.Task;
+            }
         }
 
         /// <summary>Takes ctx=WORD.MS; off a message name; null when there is none.</summary>
@@ -298,7 +341,9 @@ namespace SkerrySite
                 return true;
             }
             var name = message.Name;
-            Context.Here.Value = Context.Split(ref name); // ends with this method
+            var context = Context.Split(ref name);
+            Context.Here.Value = context; // ends with this method
+            output = context == null ? output : new Reply(output, context);
             var rest = new TMessage(name, message.Type, message.SeqID);
             return await inner.ProcessAsync(new Once(input, rest), output, cancellation).ConfigureAwait(false);
         }
@@ -321,6 +366,23 @@ namespace SkerrySite
             await output.WriteStructEndAsync(cancellation).ConfigureAwait(false);
             await output.WriteMessageEndAsync(cancellation).ConfigureAwait(false);
             await output.Transport.FlushAsync(cancellation).ConfigureAwait(false);
+        }
+
+        /// <summary>Writes a reply behind the one-way calls of its request, which the handler may not have awaited.</summary>
+        private sealed class Reply : TProtocolDecorator
+        {
+            private readonly Context context;
+
+            public Reply(TProtocol inner, Context context) : base(inner)
+            {
+                this.context = context;
+            }
+
+            public override async Task WriteMessageBeginAsync(TMessage message, CancellationToken cancellation)
+            {
+                await context.AllSent().ConfigureAwait(false);
+                await base.WriteMessageBeginAsync(message, cancellation).ConfigureAwait(false);
+            }
         }
 
         /// <summary>Gives back a message head that was read already.</summary>
@@ -363,7 +425,8 @@ namespace SkerrySite
             var context = Context.Here.Value;
             var left = context?.Left() + Grace;
             var limit = left == null || timeout < left ? timeout : left;
-            await link.Begin(limit, message.Type == TMessageType.Oneway, cancellation).ConfigureAwait(false);
+            var oneway = message.Type == TMessageType.Oneway;
+            await link.Begin(limit, oneway, oneway ? context : null, cancellation).ConfigureAwait(false);
             var name = service + ":" + message.Name;
             if (context != null)
             {
@@ -464,6 +527,8 @@ namespace SkerrySite
         private long began;
         private TimeSpan? limit;
         private bool oneway;
+        private byte[] behind; // what is sent behind a one-way call of a request, else null
+        private Context held; // the request of such a call
 
         public Link(ProxyAddress address, string token) : base(Limits())
         {
@@ -484,8 +549,15 @@ namespace SkerrySite
             return new TConfiguration { MaxFrameSize = MaxFrame, MaxMessageSize = MaxFrame };
         }
 
-        public async Task Begin(TimeSpan? callLimit, bool isOneway, CancellationToken cancellation)
+        /// <summary>Readies the connection for a call. The proxy passes a one-way call on before its request ends.</summary>
+        public async Task Begin(TimeSpan? callLimit, bool isOneway, Context request, CancellationToken cancellation)
         {
+            if (request != null && held == null)
+            {
+                request.Open();
+                held = request;
+            }
+            behind = request == null ? null : SentCall(request.Word);
             began = Stopwatch.GetTimestamp();
             limit = callLimit;
             oneway = isOneway;
@@ -506,6 +578,13 @@ namespace SkerrySite
         public void End()
         {
             Busy = false;
+        }
+
+        /// <summary>The one-way calls on this connection are passed on, or have failed.</summary>
+        public void Release()
+        {
+            held?.Sent();
+            held = null;
         }
 
         public override Task WriteAsync(byte[] buffer, int offset, int length, CancellationToken cancellation)
@@ -537,10 +616,59 @@ namespace SkerrySite
                 }
             }
             Sent = true;
+            if (behind != null)
+            {
+                await AwaitSent().ConfigureAwait(false);
+            }
             if (oneway)
             {
                 End();
             }
+        }
+
+        /// <summary>Waits until the proxy has passed the one-way call on.</summary>
+        public async Task AwaitSent()
+        {
+            const string late = "the one-way call was not passed on in time";
+            try
+            {
+                await Bounded(Send(behind), late).ConfigureAwait(false);
+            }
+            catch (Exception err) when (err is SocketException || err is ObjectDisposedException)
+            {
+                // A proxy that hands its place over reads no more. It closes when what it read before is passed on.
+                await Bounded(Ended(), late).ConfigureAwait(false);
+                Close();
+                return;
+            }
+            await ReadFrame().ConfigureAwait(false);
+            at = frame.Length;
+        }
+
+        private async Task<bool> Ended()
+        {
+            var rest = new ArraySegment<byte>(new byte[256]);
+            try
+            {
+                while (await socket.ReceiveAsync(rest, SocketFlags.None).ConfigureAwait(false) > 0)
+                {
+                }
+            }
+            catch (Exception err) when (err is SocketException || err is ObjectDisposedException || err is NullReferenceException)
+            {
+            }
+            return true;
+        }
+
+        /// <summary>Returns the frame of the call that the proxy answers when it has passed on the one-way calls before.</summary>
+        internal static byte[] SentCall(string word)
+        {
+            var name = Encoding.ASCII.GetBytes("ctx=" + word + ";skerry.sent");
+            var body = new MemoryStream();
+            body.Write(new byte[] { 0x80, 1, 0, (byte)TMessageType.Call, 0, 0, 0, (byte)name.Length }, 0, 8);
+            body.Write(name, 0, name.Length);
+            body.Write(new byte[5], 0, 5); // number, no arguments
+            return Framed(body);
         }
 
         public override async ValueTask<int> ReadAsync(byte[] buffer, int offset, int length, CancellationToken cancellation)

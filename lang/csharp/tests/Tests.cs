@@ -1,6 +1,7 @@
 // The helper against the stock library: contexts that cross, connections that break.
 using System;
 using System.Collections.Generic;
+using System.Diagnostics;
 using System.IO;
 using System.Linq;
 using System.Net;
@@ -70,6 +71,8 @@ static class Tests
         readonly Socket listener;
         readonly List<Socket> sockets = new List<Socket>();
         readonly string token;
+        public volatile int PassedOn; // one-way calls
+        public volatile string OnSent; // how skerry.sent is answered: "unknown", "never" or "end", else as by the proxy
 
         public StandIn(string path)
         {
@@ -156,13 +159,20 @@ static class Tests
             if (text == "end") throw new IOException();
             if (text == "never") Thread.Sleep(2000);
             if (text == "slow") Thread.Sleep(200);
-            if (message.Type == TMessageType.Oneway) return null;
+            if (message.Type == TMessageType.Oneway)
+            {
+                PassedOn++;
+                return null;
+            }
+            var sent = message.Name.EndsWith(";skerry.sent"); // answered in the order of the connection
+            if (sent && OnSent == "never") return null;
+            if (sent && OnSent == "end") throw new IOException();
             var end = message.Name.IndexOf(';');
             var word = message.Name.StartsWith("ctx=") ? message.Name.Substring(4, end - 4) : "none";
-            var method = message.Name.Substring(message.Name.LastIndexOf(':') + 1);
+            var method = sent ? "skerry.sent" : message.Name.Substring(message.Name.LastIndexOf(':') + 1);
             var stream = new MemoryStream();
             var output = new TBinaryProtocol(new TFramedTransport(new TStreamTransport(null, stream, new TConfiguration())));
-            var refusal = message.Name == "skerry.login" && text != token ? "the token is another" : text == "overloaded" ? text : null;
+            var refusal = message.Name == "skerry.login" && text != token ? "the token is another" : text == "overloaded" ? text : sent ? OnSent : null;
             var type = refusal == null ? TMessageType.Reply : TMessageType.Exception;
             await output.WriteMessageBeginAsync(new TMessage(method, type, message.SeqID), none);
             if (refusal != null)
@@ -252,6 +262,15 @@ static class Tests
                     ThreadPool.UnsafeQueueUserWorkItem(_ => done.SetResult(Verify(token).Result), null);
                     return await done.Task;
                 }
+                case "note":
+                    await auth.Call(c => c.note(token));
+                    return token;
+                case "forgotten note":
+                    _ = auth.Call(c => c.note(token));
+                    return token;
+                case "note and fail":
+                    _ = auth.Call(c => c.note(token));
+                    throw new Denied { Reason = "behind a one-way call" };
                 case "detached":
                     Skerry.Detach();
                     return await Verify(token);
@@ -432,6 +451,81 @@ static class Tests
         }
     }
 
+    static void Under(string prefix)
+    {
+        Context.Here.Value = Context.Split(ref prefix);
+    }
+
+    /// <summary>A one-way call of a request ends when the proxy has passed it on, and the request's reply behind it.</summary>
+    static async Task OneWayIsPassedOn()
+    {
+        var path = Fresh();
+        using (var proxy = new StandIn(path))
+        using (var provider = new Provider("pool", path))
+        using (var caller = new Caller(provider.Port))
+        {
+            var auth = Pool(path);
+            await auth.Call(c => c.note("slow"));
+            Equal(proxy.PassedOn, 0); // a call of no request waits for nothing
+            await Eventually(() => proxy.PassedOn == 1);
+            var count = 1;
+            foreach (var carrier in new[] { "note", "forgotten note" })
+            {
+                Equal(await caller.Charge("ctx=one.5000;", carrier, "slow"), "slow");
+                Equal(proxy.PassedOn, ++count);
+            }
+            await Throws<Denied>(caller.Charge("ctx=one.5000;", "note and fail", "slow"));
+            Equal(proxy.PassedOn, ++count);
+            proxy.OnSent = "unknown";
+            Equal(await caller.Charge("ctx=one.5000;", "note"), "x");
+            Under("ctx=two.5000;");
+            await auth.Call(c => c.note("x"));
+            Equal(await auth.Call(c => c.verify("x")), "two");
+            lock (proxy.Seen) Equal(string.Join(" ", proxy.Seen.Skip(proxy.Seen.Count - 3)), "ctx=two;auth:note ctx=two;skerry.sent ctx=two;auth:verify");
+        }
+    }
+
+    static async Task OneWayIsNotPassedOn()
+    {
+        var path = Fresh();
+        using (var proxy = new StandIn(path))
+        {
+            var auth = Pool(path);
+            Under("ctx=one.100;");
+            proxy.OnSent = "never";
+            var began = Stopwatch.GetTimestamp();
+            var late = await Throws<SkerryException>(auth.Call(c => c.note("x")));
+            Holds(late.Message.Contains("in time"), late.Message);
+            var took = Clock.Since(began).TotalMilliseconds;
+            Holds(took > 1000 && took < 3000, "took " + took);
+            Under("ctx=one;");
+            proxy.OnSent = "end";
+            Equal((await Throws<SkerryException>(auth.Call(c => c.note("x")))).Executed, null);
+            Equal(await auth.Call(c => c.verify("x")), "one");
+        }
+    }
+
+    /// <summary>A proxy that hands its place over has read the one-way call, not what is behind it.</summary>
+    static async Task OneWayBeforeTheProxyReadsNoMore()
+    {
+        var path = Fresh();
+        using (var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified))
+        {
+            listener.Bind(new UnixEndPoint(path));
+            listener.Listen(1);
+            var name = "ctx=one.5000;";
+            var link = new Link(new ProxyAddress(path), null);
+            await link.Begin(null, true, Context.Split(ref name), CancellationToken.None);
+            var proxy = listener.Accept();
+            proxy.Shutdown(SocketShutdown.Receive);
+            var waiting = link.AwaitSent();
+            await Task.Delay(100);
+            Holds(!waiting.IsCompleted, "the call ended before the proxy");
+            proxy.Dispose();
+            await waiting;
+        }
+    }
+
     static async Task FailuresOfHandlers()
     {
         var path = Fresh();
@@ -517,7 +611,8 @@ static class Tests
     {
         ThreadPool.SetMinThreads(32, 32);
         var failed = 0;
-        foreach (var test in new Func<Task>[] { Servers, ContextsThatCross, DeadlinesAndOneWay, FailuresOfHandlers, Connections, NoProxy, OverTcp })
+        foreach (var test in new Func<Task>[] { Servers, ContextsThatCross, DeadlinesAndOneWay, OneWayIsPassedOn, OneWayIsNotPassedOn,
+            OneWayBeforeTheProxyReadsNoMore, FailuresOfHandlers, Connections, NoProxy, OverTcp })
         {
             Console.WriteLine(test.Method.Name);
             try
