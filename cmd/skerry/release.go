@@ -38,7 +38,7 @@ not by this command: any operator on any host can go on with it.
   ship       wait for the new versions, check them, and let verifiers meet them
   commit     send new requests to the new versions, at once or by a growing share
   rollback   send new requests to the old versions again
-  clean      wait until no request needs the versions that go, retire them, and end
+  clean      wait until no request needs the outgoing versions, retire them, and end
 
 Where the configuration names operators (site.operators), every step is signed by
 the key of one of them; skerry release log --verify tells whose.

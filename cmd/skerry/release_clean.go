@@ -17,8 +17,8 @@ import (
 func (a *app) releaseCleanCommand(f *releaseFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "clean",
-		Short: "Wait until no request needs the versions that go, retire them, and end the release",
-		Long: `Waits until no request that is under way can need the versions that go: the old
+		Short: "Wait until no request needs the outgoing versions, retire them, and end the release",
+		Long: `Waits until no request that is under way can need the outgoing versions: the old
 ones after a commit, the new ones after a rollback. Then these refuse every
 call, leave the lists, and the release is over. Stop their processes then.
 
@@ -153,7 +153,7 @@ func heldText(h holder) string {
 func (a *app) releaseHoldersCommand(f *releaseFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "holders",
-		Short: "Show which processes hold back the versions that go, by what, and for how long",
+		Short: "Show which processes hold back the outgoing versions, by what, and for how long",
 		Args:  cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
 			_, r, err := openSession(ctx, to)

@@ -19,7 +19,7 @@ type Ballot struct {
 	Without []string // processes, host/pid or hosts that the operator vouches are dead
 }
 
-var errNobody = errors.New("no process of the site answers")
+var errNoneAnswers = errors.New("no process of the site answers")
 
 // Since returns the entries of the longest log that processes have applied. It
 // fails with rollout.ErrFork when several logs have parted.
@@ -28,16 +28,16 @@ func (b *Ballot) Since(ctx context.Context, after rollout.Generation) ([]rollout
 	if err != nil {
 		return nil, err
 	}
-	lines, err := branchesOf(ctx, members)
+	branches, err := branchesOf(ctx, members)
 	switch {
 	case err != nil:
 		return nil, err
-	case len(lines) > 1:
-		return nil, fmt.Errorf("%w: %w", parted(lines), rollout.ErrFork)
-	case len(lines) == 0:
+	case len(branches) > 1:
+		return nil, fmt.Errorf("%w: %w", parted(branches), rollout.ErrFork)
+	case len(branches) == 0:
 		return nil, nil
 	}
-	entries := lines[0].Entries
+	entries := branches[0].Entries
 	i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return after.Before(e.Generation) })
 	if i < 0 {
 		return nil, nil
@@ -45,21 +45,22 @@ func (b *Ballot) Since(ctx context.Context, after rollout.Generation) ([]rollout
 	return entries[i:], nil
 }
 
-// Append asks every process to promise, then commits. When a process refuses or
-// is silent, it takes the promises back. The processes receive the entry's
-// proof only after all have promised, so none can commit the entry before.
+// Append asks every process to promise the entry, and then commits it. When a
+// process refuses or is silent, Append takes the promises back. The processes
+// get the entry's proof only after all have promised, so none can commit it
+// before.
 func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 	known, err := b.Since(ctx, rollout.Generation{})
 	if err != nil {
 		return err
 	}
-	return b.append(ctx, known, e, asks{})
+	return b.append(ctx, known, e, signedRequests{})
 }
 
-// Prepare signs the requests that append an entry, for use when the signer may
-// be gone.
+// Prepare signs the requests that Append would make, so that appendTo works even
+// when the signer is gone.
 func (b *Ballot) Prepare(e rollout.Entry) (appendTo func(context.Context, rollout.Entry) error, err error) {
-	var by asks
+	var by signedRequests
 	command := rand.Text()
 	if by.promise, err = b.undertaking(rollout.Entry.PromiseText, e, command); err != nil {
 		return nil, err
@@ -76,19 +77,19 @@ func (b *Ballot) Prepare(e rollout.Entry) (appendTo func(context.Context, rollou
 	}, nil
 }
 
-// asks are signed requests to the processes. An empty one is signed when it is
+// signedRequests are requests to the processes. An empty one is signed when it is
 // needed.
-type asks struct{ promise, abandon rollout.Undertaking }
+type signedRequests struct{ promise, abandon rollout.Undertaking }
 
-// Adopt commits the last entry of a log that replaces other logs.
+// Adopt commits the last entry of whole, a log that replaces other logs.
 func (b *Ballot) Adopt(ctx context.Context, whole []rollout.Entry) error {
 	if len(whole) == 0 {
 		return fmt.Errorf("adopt an empty log: %w", rollout.ErrFork)
 	}
-	return b.append(ctx, whole[:len(whole)-1], whole[len(whole)-1], asks{})
+	return b.append(ctx, whole[:len(whole)-1], whole[len(whole)-1], signedRequests{})
 }
 
-func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.Entry, with asks) error {
+func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.Entry, with signedRequests) error {
 	members, err := b.members(ctx)
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 			learnt := m.Peer.Learn(ctx, known...)
 			if errors.Is(err, rollout.ErrGap) && errors.Is(learnt, rollout.ErrUnproven) &&
 				!errors.Is(learnt, rollout.ErrFork) {
-				return nil // it stopped before entries that only e vouches for, so it can't promise e
+				return nil // only e vouches for entries that it lacks, so it can't promise; it learns them with e
 			}
 			if learnt != nil {
 				return errors.Join(err, learnt)
@@ -115,13 +116,13 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 		}
 		return err
 	})
-	err = first(failed, ErrDatabaseKept, rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrRule,
+	err = anyOf(failed, ErrDatabaseKept, rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrRule,
 		rollout.ErrUnproven)
 	if err == nil {
-		err = silent(ctx, b.Site, failed)
+		err = silentError(ctx, b.Site, failed)
 	}
 	if err == nil && len(failed) == len(members) {
-		err = errNobody
+		err = errNoneAnswers
 	}
 	if err != nil {
 		return fmt.Errorf("generation %v is not committed: %w", e.Generation,
@@ -138,7 +139,7 @@ func (b *Ballot) undertaking(
 	u.Command = command
 	if b.Signer != nil {
 		if u.Proof, err = b.Signer.Sign(rollout.ForPromise, text(e, command)); err != nil {
-			return u, fmt.Errorf("%w: what the processes are asked: %w", errSign, err)
+			return u, fmt.Errorf("%w the request to the processes: %w", errSign, err)
 		}
 	}
 	return u, nil
@@ -150,13 +151,13 @@ func (b *Ballot) abandon(ctx context.Context, members []Member, e rollout.Entry,
 	return b.takeBack(ctx, members, e, command, rollout.Undertaking{})
 }
 
-// takeBack is abandon; by is the request if it was signed before.
+// takeBack is abandon with by, the request, if it was signed before.
 func (b *Ballot) takeBack(ctx context.Context, members []Member, e rollout.Entry, command string,
 	by rollout.Undertaking) error {
 	if by.Command == "" {
 		var err error
 		if by, err = b.undertaking(rollout.Entry.AbandonText, e, command); err != nil {
-			return fmt.Errorf("the promises stand, refresh settles them: %w", err)
+			return fmt.Errorf("the promises could not be taken back; skerry release refresh settles them: %w", err)
 		}
 	}
 	ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error {
@@ -171,13 +172,13 @@ func (b *Ballot) commit(ctx context.Context, members []Member, known []rollout.E
 	failed := ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error {
 		return teach(ctx, m.Peer, append(known[:len(known):len(known)], e))
 	})
-	if fork := first(failed, rollout.ErrFork); fork != nil {
-		return fmt.Errorf("generation %v is committed, and a process has applied another in its place, without the "+
-			"processes that were vouched to be dead: %w", e.Generation, fork)
+	if fork := anyOf(failed, rollout.ErrFork); fork != nil {
+		return fmt.Errorf("generation %v is committed, but a process has applied another entry in its place; one "+
+			"that was vouched to be dead may live: %w", e.Generation, fork)
 	}
 	if len(failed) == len(members) {
-		return fmt.Errorf("generation %v was promised by all, and its commit has reached no process; refresh "+
-			"completes it", e.Generation)
+		return fmt.Errorf("all processes have promised generation %v, but none has received its commit; skerry "+
+			"release refresh completes it", e.Generation)
 	}
 	return nil
 }
@@ -188,7 +189,7 @@ func (b *Ballot) members(ctx context.Context) ([]Member, error) {
 		return nil, fmt.Errorf("%w: find the processes: %w", ErrFrozen, err)
 	}
 	if all = alive(all, b.Without); len(all) == 0 {
-		return nil, fmt.Errorf("%w: %w", ErrFrozen, errNobody)
+		return nil, fmt.Errorf("%w: %w", ErrFrozen, errNoneAnswers)
 	}
 	return all, nil
 }

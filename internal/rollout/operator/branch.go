@@ -17,7 +17,7 @@ import (
 // primaries of the database, or in two halves of a network.
 type Branch struct {
 	Tip     rollout.Position `json:"tip"`
-	Members []string         `json:"members,omitempty"` // processes with this log, or with a part of this one only
+	Members []string         `json:"members,omitempty"` // processes with this log, or a part that no other has
 	Stored  bool             `json:"stored,omitempty"`  // the database holds it or a part of it
 	Entries []rollout.Entry  `json:"-"`
 }
@@ -28,8 +28,8 @@ func (l Branch) names(text string) bool {
 	return len(text) >= 4 && strings.HasPrefix(l.Tip.Hash, strings.ToLower(text)) || l.Tip.Generation.String() == text
 }
 
-// branchesOf returns the logs that the processes have applied, without those
-// that are part of another. The one with most processes comes first.
+// branchesOf returns the logs that the processes have applied, except for those
+// that are part of another one. The log of the most processes comes first.
 func branchesOf(ctx context.Context, members []Member) ([]Branch, error) {
 	var mu sync.Mutex
 	tips := map[rollout.Position][]Member{}
@@ -44,9 +44,9 @@ func branchesOf(ctx context.Context, members []Member) ([]Branch, error) {
 		return err
 	})
 	if len(tips) == 0 {
-		return nil, fmt.Errorf("%w: %w", ErrFrozen, errNobody)
+		return nil, fmt.Errorf("%w: %w", ErrFrozen, errNoneAnswers)
 	}
-	var lines []Branch
+	var branches []Branch
 	for tip, with := range tips {
 		if tip.Hash == "" { // the empty log is part of every other
 			continue
@@ -59,9 +59,9 @@ func branchesOf(ctx context.Context, members []Member) ([]Branch, error) {
 		for _, m := range with {
 			l.Members = append(l.Members, m.Process)
 		}
-		lines = append(lines, l)
+		branches = append(branches, l)
 	}
-	return merged(lines), nil
+	return merged(branches), nil
 }
 
 // read fetches the log up to tip from one of the processes that have applied
@@ -76,7 +76,7 @@ func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.E
 			_, err = rollout.Replay(entries)
 		}
 		if errors.Is(err, rollout.ErrNeeds) {
-			err = nil // the log is valid, but this command can't add to it
+			err = nil // the log is valid, though this command can't obey all of it
 		}
 		if i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Position() == tip }); err == nil &&
 			i >= 0 {
@@ -87,13 +87,13 @@ func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.E
 	return nil, all
 }
 
-// merged removes the branches that another one contains or ends. Their
-// processes go on with that one as soon as they receive it.
-func merged(lines []Branch) (out []Branch) {
-	slices.SortFunc(lines, func(a, b Branch) int {
+// merged removes the branches that another one contains or ends, and counts their
+// processes there: they go on with that branch as soon as they receive it.
+func merged(branches []Branch) (out []Branch) {
+	slices.SortFunc(branches, func(a, b Branch) int {
 		return cmp.Or(b.Tip.Generation.Compare(a.Tip.Generation), strings.Compare(a.Tip.Hash, b.Tip.Hash))
 	})
-	for _, l := range lines {
+	for _, l := range branches {
 		i := slices.IndexFunc(out, func(o Branch) bool { return o.covers(l) })
 		if i < 0 {
 			out = append(out, l)
@@ -119,10 +119,10 @@ func ends(entries []rollout.Entry, tip rollout.Position) bool {
 	return slices.ContainsFunc(entries, func(e rollout.Entry) bool { return slices.Contains(e.Ends, tip) })
 }
 
-// parted returns an error that lists the branches and the operator's remedy.
-func parted(lines []Branch) error {
+// parted returns an error that lists the branches and says what to do.
+func parted(branches []Branch) error {
 	var text []string
-	for _, l := range lines {
+	for _, l := range branches {
 		where := fmt.Sprintf("%d processes", len(l.Members))
 		if len(l.Members) > 0 && len(l.Members) <= 3 {
 			where = strings.Join(l.Members, ", ")
@@ -143,12 +143,12 @@ func (c *Controller) Branches(ctx context.Context) ([]Branch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the processes: %w", err)
 	}
-	lines, err := branchesOf(ctx, alive(members, c.cfg.Without))
-	if err != nil && !errors.Is(err, errNobody) {
+	branches, err := branchesOf(ctx, alive(members, c.cfg.Without))
+	if err != nil && !errors.Is(err, errNoneAnswers) {
 		return nil, err
 	}
 	if _, spread := c.cfg.Store.(*Ballot); spread {
-		return lines, err
+		return branches, err
 	}
 	stored, err := c.cfg.Store.Since(ctx, rollout.Generation{})
 	if err != nil {
@@ -161,39 +161,39 @@ func (c *Controller) Branches(ctx context.Context) ([]Branch, error) {
 	if n := len(stored); n > 0 {
 		l.Tip = stored[n-1].Position()
 	}
-	if len(lines) == 0 && len(stored) == 0 {
+	if len(branches) == 0 && len(stored) == 0 {
 		return nil, nil
 	}
-	return merged(append(lines, l)), nil
+	return merged(append(branches, l)), nil
 }
 
-// Adopt leaves the site with one log. After the store was restored from an
-// older copy, it writes back what the processes have applied. Of logs that have
-// parted, the one that keep names goes on and the others end; keep is the
-// beginning of its tip's hash, or its generation. In both cases a new timeline
-// begins, so no number stands for two sets of rules.
+// Adopt leaves the site with one log. After the store was restored from an older
+// copy, it writes back what the processes have applied. Of logs that have
+// parted, it keeps the one that keep names and ends the others. keep is the
+// beginning of the hash of that log's tip, or its generation. In both cases a
+// new timeline begins, so that no generation stands for two sets of rules.
 func (c *Controller) Adopt(ctx context.Context, keep string) error {
-	lines, err := c.Branches(ctx)
+	branches, err := c.Branches(ctx)
 	if err != nil {
 		return fmt.Errorf("adopt: %w", err)
 	}
-	i := slices.IndexFunc(lines, func(l Branch) bool { return keep != "" && l.names(keep) })
+	i := slices.IndexFunc(branches, func(l Branch) bool { return keep != "" && l.names(keep) })
 	switch {
 	case keep != "" && i < 0:
-		return fmt.Errorf("adopt: no log of the site is named %q; %w", keep, parted(lines))
-	case keep == "" && len(lines) > 1:
-		return fmt.Errorf("adopt: name the log that goes on: %w", parted(lines))
-	case len(lines) == 0:
+		return fmt.Errorf("adopt: no log of the site is named %q; %w", keep, parted(branches))
+	case keep == "" && len(branches) > 1:
+		return fmt.Errorf("adopt: name the log to keep: %w", parted(branches))
+	case len(branches) == 0:
 		return fmt.Errorf("adopt: %w, there are no rules yet", rollout.ErrStep)
 	}
-	kept := lines[max(i, 0)]
-	if len(lines) == 1 && c.wholeStored(ctx, kept) {
+	kept := branches[max(i, 0)]
+	if len(branches) == 1 && c.wholeStored(ctx, kept) {
 		return fmt.Errorf("adopt: %w, the log holds everything that the processes have applied", rollout.ErrStep)
 	}
 	if n, err := rollout.Vouched(c.cfg.Trust, kept.Entries, nil); n < len(kept.Entries) {
 		return fmt.Errorf("adopt: %w", err)
 	}
-	e, err := c.ending(kept, slices.Delete(slices.Clone(lines), max(i, 0), max(i, 0)+1))
+	e, err := c.ending(kept, slices.Delete(slices.Clone(branches), max(i, 0), max(i, 0)+1))
 	if err != nil {
 		return fmt.Errorf("adopt: %w", err)
 	}
@@ -201,7 +201,7 @@ func (c *Controller) Adopt(ctx context.Context, keep string) error {
 	if err := c.cfg.Store.Adopt(ctx, whole); err != nil {
 		return fmt.Errorf("adopt: begin timeline %d: %w", e.Generation.Timeline, err)
 	}
-	c.tell(ctx, whole)
+	c.sendLog(ctx, whole)
 	return nil
 }
 
@@ -211,10 +211,10 @@ func (c *Controller) wholeStored(ctx context.Context, l Branch) bool {
 	return err == nil && slices.ContainsFunc(stored, func(e rollout.Entry) bool { return e.Hash() == l.Tip.Hash })
 }
 
-// ending returns the entry by which the kept log goes on and the others end.
-// Some services may have rules in the ended logs only. They get a rule with the
-// version found first: tokens of their old traces are refused, and new traces
-// must not meet two versions.
+// ending returns the entry that continues the kept log and ends the others. A
+// service may have rules in the ended logs only. It gets a rule with the version
+// that its first rule there names. Without one it would have no rule, and new
+// traces could meet two versions of it.
 func (c *Controller) ending(kept Branch, others []Branch) (rollout.Entry, error) {
 	log, err := rollout.Replay(kept.Entries)
 	if err != nil {
@@ -255,8 +255,8 @@ func (c *Controller) ending(kept Branch, others []Branch) (rollout.Entry, error)
 	return c.sealed(e, text)
 }
 
-// Countersign appends an empty step signed by the present key, so that the key
-// of the step before may be removed.
+// Countersign appends an empty step that the present key signs. The key of the
+// step before may then be removed.
 func (c *Controller) Countersign(ctx context.Context) error {
 	log, entries, err := c.Log(ctx)
 	if err != nil || len(entries) == 0 {
@@ -270,8 +270,8 @@ func (c *Controller) Countersign(ctx context.Context) error {
 	return c.publish(ctx, text, entries, e, c.cfg.Store.Append)
 }
 
-// Acknowledge appends an empty step. It records which earlier steps, signed by
-// the key of the envelope, the operator has reviewed.
+// Acknowledge appends an empty step. It records which earlier steps the operator
+// has reviewed, of those that the key of the envelope has signed.
 func (c *Controller) Acknowledge(ctx context.Context, seen ...rollout.Position) error {
 	log, entries, err := c.Log(ctx)
 	if err == nil {
@@ -283,7 +283,7 @@ func (c *Controller) Acknowledge(ctx context.Context, seen ...rollout.Position) 
 	var names []string
 	for _, p := range seen {
 		if !slices.ContainsFunc(entries, func(e rollout.Entry) bool { return e.Position() == p }) {
-			return fmt.Errorf("acknowledge generation %v: %w, the log does not hold it", p, rollout.ErrStep)
+			return fmt.Errorf("acknowledge %v: %w, the log does not hold it", p, rollout.ErrStep)
 		}
 		names = append(names, p.Generation.String())
 	}
@@ -296,8 +296,9 @@ func (c *Controller) Acknowledge(ctx context.Context, seen ...rollout.Position) 
 	return c.publish(ctx, text, entries, e, c.cfg.Store.Append)
 }
 
-// Vouch appends an entry that vouches, by the hash chain, for earlier entries
-// signed by keys that are no longer trusted. The operator reviews them first.
+// Vouch appends an entry that vouches, by the hash chain, for the entries before
+// it. It is for entries of keys that are no longer trusted. The operator must
+// review them first.
 func (c *Controller) Vouch(ctx context.Context) error {
 	entries, err := c.cfg.Store.Since(ctx, rollout.Generation{})
 	if err != nil {
@@ -318,6 +319,6 @@ func (c *Controller) Vouch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("vouch: %w", err)
 	}
-	c.tell(ctx, append(entries, e))
+	c.sendLog(ctx, append(entries, e))
 	return nil
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// Clean waits until no trace can need the versions that go. Then it makes them
+// Clean waits until no trace can need the outgoing versions. Then it makes them
 // refuse calls, asks their instances to leave, and ends the release. It
-// continues where an earlier command stopped. ctx bounds the wait, and
-// completed steps stay.
+// continues where an earlier command stopped. When ctx ends first, the completed
+// steps stay.
 func (c *Controller) Clean(ctx context.Context) error {
 	for {
 		log, entries, err := c.Log(ctx)
@@ -26,7 +26,7 @@ func (c *Controller) Clean(ctx context.Context) error {
 		switch r.State {
 		case rollout.Draining:
 			if err = c.drain(ctx, drainsOf(r.Modules, r.Since, r.Outgoing)); err == nil {
-				err = c.step(ctx, "retire the versions that go",
+				err = c.step(ctx, "retire the outgoing versions",
 					func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
 						next, retire, err := r.Retire()
 						return change{session: next, retire: retire}, err
@@ -64,13 +64,13 @@ func drainsOf(modules []rollout.Module, since rollout.Generation,
 	return drains
 }
 
-// drain runs rounds until no process can need a version that goes.
+// drain runs rounds until no process can need an outgoing version.
 func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 	if len(drains) == 0 {
 		return nil
 	}
 	begun, round := time.Now(), uint64(0)
-	members := c.look(ctx).Members
+	members := c.poll(ctx).Members
 	round = lastRound(members)
 	for _, m := range members {
 		for _, d := range drains {
@@ -86,8 +86,8 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 		if err != nil || done {
 			return err
 		}
-		if time.Since(asked) > c.cfg.Pause || !slices.ContainsFunc(drains, stuck) {
-			continue // the round waited for a process, or the next one may be the last
+		if time.Since(asked) > c.cfg.Pause || !slices.ContainsFunc(drains, isHeld) {
+			continue // the round itself has taken long, or the next one may be the last
 		}
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
 			return waited("drain", holding(drains), err)
@@ -95,8 +95,8 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 	}
 }
 
-// lastRound returns the number of the newest round of the site. A process that
-// names a number far above the others moves it by a bounded step only.
+// lastRound returns the number of the newest round of the site. A number that is
+// far above the others raises it by a bounded step only.
 func lastRound(members []MemberStatus) (last uint64) {
 	var rounds []uint64
 	for _, m := range members {
@@ -110,25 +110,26 @@ func lastRound(members []MemberStatus) (last uint64) {
 			last = rollout.NearRound(r, r)
 			continue
 		}
-		last = climb(last, r)
+		last = raised(last, r)
 	}
 	return last
 }
 
-// climb moves a round number towards one that a process names, by a bounded
-// step. No process can exhaust the numbers.
-func climb(round, named uint64) uint64 {
+// raised returns a round number, raised towards one that a process names by a
+// bounded step at most. So no process can use up the numbers.
+func raised(round, named uint64) uint64 {
 	return max(round, rollout.NearRound(round, named))
 }
 
-// stuck reports whether a process still holds the drain back.
-func stuck(d *rollout.Drain) bool {
+// isHeld reports whether a process still holds the drain back, so that another
+// round at once would be useless.
+func isHeld(d *rollout.Drain) bool {
 	return slices.ContainsFunc(d.Blockers(), func(h rollout.Blocker) bool {
 		return h.Inflight == nil || h.Inflight.Live > 0
 	})
 }
 
-// round asks all processes until each live one has answered one round.
+// round runs one round: it asks all processes until each live one has answered.
 func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout.Drain,
 	begun time.Time) (done bool, err error) {
 	members, err := c.cfg.Site.Members(ctx)
@@ -175,7 +176,7 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 	done = true
 	for _, d := range drains {
 		if done = d.Close() && done; done {
-			done, err = c.trust(ctx, d)
+			done, err = c.checkReliedOn(ctx, d)
 		}
 		if err != nil {
 			return false, err
@@ -184,9 +185,9 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 	return done, nil
 }
 
-// trust checks the services that a drain relies on to lead nowhere near the old
-// version. Each must be served only by processes that reported so.
-func (c *Controller) trust(ctx context.Context, d *rollout.Drain) (bool, error) {
+// checkReliedOn checks the services on which the result of a drain depends, see
+// Drain.ReliedOn. It reports whether only processes that send reports serve them.
+func (c *Controller) checkReliedOn(ctx context.Context, d *rollout.Drain) (bool, error) {
 	all := true
 	for service, said := range d.ReliedOn() {
 		list, err := c.cfg.Site.Instances(ctx, service)
@@ -203,8 +204,8 @@ func (c *Controller) trust(ctx context.Context, d *rollout.Drain) (bool, error) 
 	return all, nil
 }
 
-// holdFor is how long a process may wait for its own work before it answers a
-// round. So a drain ends soon after its last work does.
+// holdFor is how long a process may wait for the end of its work before it
+// answers a round, so that a drain ends soon after its last work.
 const holdFor = 2 * time.Second
 
 // collect asks each process once, and records answers and death certificates. A
@@ -229,7 +230,7 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 	})
 	close(reports)
 	for r := range reports {
-		*round = climb(*round, r.Round) // the next round must be above those of other controllers
+		*round = raised(*round, r.Round) // the next round must be above those of other controllers
 		if r.Round > *round {
 			continue // the number is out of bounds, or ahead of this round
 		}
@@ -270,17 +271,17 @@ func holding(drains []*rollout.Drain) (text string) {
 func (c *Controller) stop(ctx context.Context, log *rollout.Log, entries []rollout.Entry, r rollout.Release) error {
 	begun := time.Now()
 	for {
-		failed := c.tell(ctx, entries)
-		left, err := c.dismiss(ctx, r)
+		failed := c.sendLog(ctx, entries)
+		left, err := c.askToLeave(ctx, r)
 		if err != nil {
 			return err
 		}
-		if len(left) == 0 && silent(ctx, c.cfg.Site, failed) == nil {
+		if len(left) == 0 && silentError(ctx, c.cfg.Site, failed) == nil {
 			if settled, err := c.settled(ctx); err != nil || settled {
 				return err
 			}
 		}
-		note := staying(left, len(failed))
+		note := stillThere(left, len(failed))
 		c.cfg.Progress(Progress{Step: "stop", Waiting: time.Since(begun), Note: note})
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
 			return fmt.Errorf("stop (log at %v): %s: %w", log.Last(), note, err)
@@ -288,8 +289,8 @@ func (c *Controller) stop(ctx context.Context, log *rollout.Log, entries []rollo
 	}
 }
 
-// staying describes what the last step waits for, and how to continue it.
-func staying(left []Instance, silent int) string {
+// stillThere says what the last step waits for, and how to continue it.
+func stillThere(left []Instance, silent int) string {
 	var parts []string
 	for _, in := range left[:min(3, len(left))] {
 		parts = append(parts,
@@ -302,16 +303,16 @@ func staying(left []Instance, silent int) string {
 		parts = append(parts, fmt.Sprintf("%d processes have not answered", silent))
 	}
 	if len(left) > 0 {
-		parts = append(parts, "it goes on when these processes have ended: end what runs or announces (skerry "+
-			"announce) the version, or say --dead PROCESS where one is dead for certain")
+		parts = append(parts, "end these processes, and what announces the version (skerry announce); for one that is "+
+			"dead for certain say --dead PROCESS")
 	}
 	return strings.Join(parts, "; ")
 }
 
-// dismiss asks the instances of the versions that go to leave, and returns
-// those still listed. It omits instances of processes that are dead for
-// certain, as a list may show them for minutes.
-func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left []Instance, err error) {
+// askToLeave asks the instances of the outgoing versions to leave, and returns
+// those that are still listed. It omits instances of processes that are dead for
+// certain, because a list may show them for minutes.
+func (c *Controller) askToLeave(ctx context.Context, r rollout.Release) (left []Instance, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find the processes: %w", err)

@@ -61,10 +61,10 @@ func (b *Ballot) Pending(ctx context.Context) ([]rollout.Entry, error) {
 }
 
 // settle completes an interrupted change. Of rival entries it completes the one
-// with the most promises and gives the others up. None of those can be
-// committed, since each lacks the promise of a process that promised another.
-// With discard it gives up all, unless every process has promised one: that one
-// may be committed already.
+// with the most promises and gives up the others. These can't be committed,
+// because each of them lacks the promise of a process that has promised another
+// entry. With discard it gives up all, but not an entry that every process has
+// promised, because that one may be committed already.
 func (b *Ballot) settle(ctx context.Context, discard bool) error {
 	list, heard, err := b.promises(ctx)
 	if err != nil || len(list) == 0 {
@@ -76,7 +76,7 @@ func (b *Ballot) settle(ctx context.Context, discard bool) error {
 	}
 	for _, p := range losers {
 		if err := b.giveUp(ctx, p, heard); err != nil {
-			return fmt.Errorf("give %q of %s up: %w", p.Step, p.By, err)
+			return fmt.Errorf("give up %q of %s: %w", p.Step, p.By, err)
 		}
 	}
 	if discard {
@@ -99,8 +99,8 @@ func (b *Ballot) settle(ctx context.Context, discard bool) error {
 var errCertain = errors.New("every process that answers has promised it, so that it may be committed; complete it, " +
 	"and roll back what you don't want")
 
-// giveUp ensures that the entry is never committed. One process bars it for
-// good, then all others drop their promises.
+// giveUp ensures that the entry is never committed: one process bars it for good,
+// and then all others drop their promises of it.
 func (b *Ballot) giveUp(ctx context.Context, p promised, heard []Member) error {
 	known, err := b.Since(ctx, rollout.Generation{})
 	if err != nil {

@@ -18,10 +18,10 @@ type Config struct {
 	Site    Site
 	Store   Store
 	Cluster string        // the cluster of the log
-	Trust   rollout.Trust // decides which entries are obeyed; nil: all that continue the log
+	Trust   rollout.Trust // decides which signatures count; nil: all entries that continue the log are obeyed
 	Signer  Signer        // signs new entries; nil: no signature, for a Trust that accepts all
 	By      string        // the operator, for the audit trail
-	Without []string      // processes, host/pid or hosts that the operator vouches are dead; recorded
+	Without []string      // processes, host/pid or hosts that are dead, as the operator vouches; recorded in the log
 	Pause   time.Duration // between two polls of the site while waiting; 0 means 500 ms
 
 	// Progress receives what a long step waits for; nil: not reported.
@@ -40,14 +40,14 @@ type Progress struct {
 
 	// For "ramp":
 	Share   int           // per ten thousand, on trial
-	Left    time.Duration // until the next share; negative: waits for calls to judge by
+	Left    time.Duration // until the next share; negative: the ramp waits for more calls to judge the version by
 	Watched []Watched     // the guard's counts for each new version
 	Silent  int           // processes that did not report their counts
 	Over    bool          // the last poll of this share
 }
 
-// Controller carries out the steps of a release. It keeps no state of the
-// release between them: see the package. Its methods must not run concurrently.
+// Controller carries out the steps of a release. It keeps no state of the release
+// between them, because the log has it. Its methods must not run concurrently.
 type Controller struct {
 	cfg    Config
 	outage outage
@@ -77,8 +77,8 @@ func (c *Controller) readLog(ctx context.Context) (*rollout.Log, []rollout.Entry
 		return nil, nil, fmt.Errorf("read the rule log: %w", err)
 	}
 	if n, err := rollout.Vouched(c.cfg.Trust, entries, nil); n < len(entries) {
-		return nil, nil, fmt.Errorf("read the rule log: its last %d of %d entries are not obeyed: %w; else look at "+
-			"them (release log --verify), then take them over (release vouch) or end them (release adopt)",
+		return nil, nil, fmt.Errorf("read the rule log: its last %d of %d entries are not obeyed: %w; if the keys "+
+			"are right, review them (release log --verify), then keep them (release vouch) or end them (release adopt)",
 			len(entries)-n, len(entries), err)
 	}
 	return log, entries, nil
@@ -99,8 +99,8 @@ func (c *Controller) step(ctx context.Context, text string, f stepOf) error {
 	return c.stepAfter(ctx, text, f, func([]rollout.Entry) error { return nil })
 }
 
-// stepAfter is step with a hook: ready receives the log with the signed entry
-// before the commit. An error of ready prevents the commit.
+// stepAfter is step that calls ready before the commit, with the log including
+// the signed entry. An error of ready prevents the commit.
 func (c *Controller) stepAfter(ctx context.Context, text string, f stepOf, ready func([]rollout.Entry) error) error {
 	log, entries, err := c.Log(ctx)
 	if err != nil {
@@ -154,7 +154,7 @@ func (c *Controller) publish(ctx context.Context, text string, entries []rollout
 		}
 		return fmt.Errorf("%s: %w", text, err)
 	}
-	c.tell(ctx, append(entries, e))
+	c.sendLog(ctx, append(entries, e))
 	return nil
 }
 
@@ -175,8 +175,8 @@ func (c *Controller) sealed(e rollout.Entry, text string) (rollout.Entry, error)
 	return e, err
 }
 
-// errSign: the operator's key can't sign, for example because its agent is
-// gone.
+// errSign: the operator's key can't sign, for example because ssh-agent has
+// ended.
 var errSign = errors.New("sign")
 
 // signed returns the entry with the signer's proof.
@@ -186,7 +186,7 @@ func signed(s Signer, e rollout.Entry) (rollout.Entry, error) {
 	}
 	proof, err := s.Sign(rollout.ForRelease, e.Body())
 	if err != nil {
-		return e, fmt.Errorf("%w: the step: %w", errSign, err)
+		return e, fmt.Errorf("%w the step: %w", errSign, err)
 	}
 	return e.WithProof(proof), nil
 }
@@ -197,7 +197,7 @@ func (c *Controller) understood(ctx context.Context, e rollout.Entry) error {
 		return nil
 	}
 	var old []string
-	for _, m := range c.look(ctx).Members {
+	for _, m := range c.poll(ctx).Members {
 		for _, need := range e.Needs {
 			if m.Silent == "" && !slices.Contains(m.report.Knows, need) {
 				old = append(old, m.Process+" lacks "+need)
@@ -210,9 +210,10 @@ func (c *Controller) understood(ctx context.Context, e rollout.Entry) error {
 	return nil
 }
 
-// tell sends the log to every reachable process. The others learn it by
-// notifications, announcements and calls.
-func (c *Controller) tell(ctx context.Context, entries []rollout.Entry) map[string]error {
+// sendLog sends the log to every process, and returns the errors by process. A
+// process that is not reached learns it by notifications, announcements and
+// calls.
+func (c *Controller) sendLog(ctx context.Context, entries []rollout.Entry) map[string]error {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil || len(entries) == 0 {
 		return nil
@@ -222,8 +223,8 @@ func (c *Controller) tell(ctx context.Context, entries []rollout.Entry) map[stri
 	})
 }
 
-// teach sends a process the newest entry. It sends the whole log if the process
-// lacks more, or if its log is one that the newest entry ends.
+// teach sends a process the newest entry of whole. It sends all of whole if the
+// process lacks more, or has a log that the newest entry ends.
 func teach(ctx context.Context, p Peer, whole []rollout.Entry) error {
 	err := p.Learn(ctx, whole[len(whole)-1])
 	if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
@@ -234,7 +235,7 @@ func teach(ctx context.Context, p Peer, whole []rollout.Entry) error {
 
 // restored fails when a process has applied entries that the log lacks.
 func (c *Controller) restored(ctx context.Context, log *rollout.Log, entries []rollout.Entry) error {
-	return c.restoredBy(c.look(ctx), log, entries)
+	return c.restoredBy(c.poll(ctx), log, entries)
 }
 
 func (c *Controller) restoredBy(s Status, log *rollout.Log, entries []rollout.Entry) error {
@@ -258,9 +259,9 @@ func (c *Controller) Start(ctx context.Context, name, reason, mark string) error
 	return c.Open(ctx, name, reason, mark, nil)
 }
 
-// Open is Start, and fixes services without rules in the same step. Each
-// service in serving, which runs in one version only, gets a rule for that
-// version. So a second version can start without receiving requests.
+// Open is Start that also gives rules to services without one, in the same step.
+// serving has the only version that runs of each such service. With a rule for
+// it, a second version can start without getting requests.
 func (c *Controller) Open(ctx context.Context, name, reason, mark string, serving map[string]string) error {
 	return c.step(ctx, "start: "+reason,
 		func(log *rollout.Log, old rollout.Release, _ rollout.Generation) (change, error) {
@@ -270,7 +271,7 @@ func (c *Controller) Open(ctx context.Context, name, reason, mark string, servin
 					name, ErrOpen, old.Name, old.By, old.Opened.Format(time.RFC3339), old.Reason, old.State)
 			}
 			if name == "" || name == old.Name {
-				return change{}, fmt.Errorf("start: the name %q is empty or was used by the release before", name)
+				return change{}, fmt.Errorf("start: the name %q is empty or in use; choose another", name)
 			}
 			rules := map[string]rollout.Rule{}
 			for service, version := range serving {
@@ -284,10 +285,10 @@ func (c *Controller) Open(ctx context.Context, name, reason, mark string, servin
 		})
 }
 
-// Ship adds modules to the open release. Only verifiers' requests meet them.
-// The new versions must be registered, started by the site's own supervisor. A
-// version that may not run beside the old one can't start yet, so Ship does not
-// wait for it.
+// Ship adds modules to the open release. Only verifiers' requests meet their new
+// versions. These must be registered: skerry does not start them. Ship does not
+// wait for a version that may not run beside the old one, because it can't start
+// yet.
 func (c *Controller) Ship(ctx context.Context, modules ...rollout.Module) error {
 	names := ""
 	for _, m := range modules {
@@ -316,10 +317,11 @@ func (c *Controller) Ship(ctx context.Context, modules ...rollout.Module) error 
 	})
 }
 
-// awaitUp is up, but waits while the database and its lists are away.
+// awaitUp is checkUp that waits while the database, and with it the lists, is
+// away.
 func (c *Controller) awaitUp(ctx context.Context, service, version string) error {
 	for {
-		missing := c.up(ctx, service, version)
+		missing := c.checkUp(ctx, service, version)
 		if missing == nil {
 			return nil
 		}
@@ -331,8 +333,8 @@ func (c *Controller) awaitUp(ctx context.Context, service, version string) error
 	}
 }
 
-// up fails when no instance of a version is registered.
-func (c *Controller) up(ctx context.Context, service, version string) error {
+// checkUp returns an error when no instance of a version is registered.
+func (c *Controller) checkUp(ctx context.Context, service, version string) error {
 	list, err := c.cfg.Site.Instances(ctx, service)
 	if err != nil {
 		return fmt.Errorf("look for %s %s: %w", service, version, err)
@@ -343,16 +345,16 @@ func (c *Controller) up(ctx context.Context, service, version string) error {
 	return nil
 }
 
-// Commit sends a share of the new traces, per ten thousand, to the new
-// versions. rollout.Whole is the switch. For a module with an exclusive
-// strategy, Commit waits until the old version has stopped and the new one is
-// up. New traces that call it wait meanwhile. When ctx ends first, a second
-// Commit continues, and Rollback turns back.
+// Commit sends a share of the new traces, per ten thousand, to the new versions.
+// rollout.Whole is the switch. For a module with an exclusive strategy, Commit
+// then waits until the old version has stopped and the new one is up. New traces
+// that call the module wait meanwhile. If ctx ends first, a second Commit
+// continues, or Rollback returns to the old versions.
 func (c *Controller) Commit(ctx context.Context, share int) error {
 	return c.commit(ctx, share, func([]rollout.Entry) error { return nil })
 }
 
-// commit is Commit. ready receives the new log before the share starts.
+// commit is Commit that calls ready with the new log before the share starts.
 func (c *Controller) commit(ctx context.Context, share int, ready func([]rollout.Entry) error) error {
 	text := "commit " + percent(float64(share)/rollout.Whole)
 	log, _, err := c.Log(ctx)
@@ -364,7 +366,7 @@ func (c *Controller) commit(ctx context.Context, share int, ready func([]rollout
 	} else if err := c.awaitSeen(ctx, r.Modules); err != nil {
 		return err
 	}
-	if err := c.moment(ctx, log); err != nil {
+	if err := c.awaitMoment(ctx, log); err != nil {
 		return err
 	}
 	err = c.stepAfter(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
@@ -399,15 +401,15 @@ func (c *Controller) rollback(ctx context.Context, text string) error {
 	if r, _ := log.Session(); r.State == rollout.RollingBack && len(r.ChangingOver(log)) > 0 {
 		return c.handover(ctx)
 	}
-	err = c.step(ctx, text, backwards)
+	err = c.step(ctx, text, rollbackStep)
 	if err != nil {
 		return err
 	}
 	return c.handover(ctx)
 }
 
-// backwards is the step that sends all new traces to the old versions.
-func backwards(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
+// rollbackStep is the step that sends all new traces to the old versions.
+func rollbackStep(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
 	next, rules, err := r.Rollback(log, at)
 	return change{session: next, rules: rules}, err
 }

@@ -33,10 +33,10 @@
 // which is recorded.
 //
 // An operator's command may end between any two steps. The next command finds
-// the session in the log, and completes an entry that was promised and not
-// committed ([Controller.Refresh]). Rival entries are settled without their
-// authors: one process bars each entry that is given up, so that entry can
-// never have the promises of all processes.
+// the session in the log. [Controller.Refresh] completes an entry that was
+// promised and not committed. Of rival entries it completes one and gives up the
+// others, even while their commands run: one process bars each of these, so it
+// can never have the promises of all processes.
 //
 // The guard of a ramp ([Controller.Ramp]) runs as long as the call. After an
 // interruption the release stays at its share, unwatched, until another ramp

@@ -77,8 +77,9 @@ func vouched(process string, without []string) bool {
 	})
 }
 
-// silent returns an error that names the failed processes not certified dead.
-func silent(ctx context.Context, s Site, failed map[string]error) error {
+// silentError returns an error that names the processes which have failed and are
+// not certified dead, nil without any.
+func silentError(ctx context.Context, s Site, failed map[string]error) error {
 	var names []string
 	for process, err := range failed {
 		if !s.Ended(ctx, process, "") {
@@ -89,12 +90,13 @@ func silent(ctx context.Context, s Site, failed map[string]error) error {
 		return nil
 	}
 	slices.Sort(names)
-	return fmt.Errorf("%w: %s; wait for them, or go without them by name when they are dead for certain",
+	return fmt.Errorf("%w: %s; wait for them, or name those that are dead for certain (--dead PROCESS)",
 		ErrSilent, strings.Join(names, ", "))
 }
 
-// first returns an error that wraps one of the sentinels, nil if none does.
-func first(failed map[string]error, sentinels ...error) error {
+// anyOf returns the error of a process that wraps one of the sentinels, nil if
+// none does.
+func anyOf(failed map[string]error, sentinels ...error) error {
 	for process, err := range failed {
 		for _, s := range sentinels {
 			if errors.Is(err, s) {

@@ -44,8 +44,8 @@ func (b Bounds) Watches() bool { return !b.Off && (b.Failures > 0 || b.P99 > 0) 
 // slowShare is the share of calls that may take longer than P99.
 const slowShare = 0.01
 
-// Least returns how many calls it takes to judge a version healthy: at least
-// b.Calls, and so many that one bad call is within the bounds.
+// Least returns the fewest calls by which a version can be judged healthy: at
+// least b.Calls, and so many that one bad call does not break a bound.
 func (b Bounds) Least() int64 {
 	least := cmp.Or(b.Calls, 50)
 	if b.Failures > 0 {
@@ -58,9 +58,9 @@ func (b Bounds) Least() int64 {
 }
 
 // Watched holds the guard's counts for one new version since its present share
-// was committed. Callees and callers may count the same calls, so each side
-// must keep the bounds and the sides are never added. Only callers see refused
-// connections, timeouts and missing instances.
+// was committed. Callees and callers may count the same calls, so they are never
+// added up: each side must keep the bounds. Only callers see refused
+// connections, time-outs and missing instances.
 type Watched struct {
 	Service, Version string
 	Bounds           Bounds
@@ -70,7 +70,7 @@ type Watched struct {
 // Tally holds the counts of one side.
 type Tally struct {
 	Count
-	ByPlace map[string]Count // by counting process; for calls made, with the instance
+	ByPlace map[string]Count // by the process that counts; on the callers' side, also by the instance called
 }
 
 // Judged reports whether there were enough calls to judge the version.
@@ -78,24 +78,24 @@ func (w *Watched) Judged() bool {
 	return max(w.Callees.Calls, w.Callers.Calls) >= w.Bounds.Least()
 }
 
-// breach describes the bound that is broken, the counting side and the worst
-// place, "" while none is. With fewer calls than Least, the missing ones count
-// as good, so a breach is final.
+// breach describes the bound that is broken, the side that counts and its worst
+// place; "" while no bound is broken. With fewer calls than Least, the missing
+// ones count as good, so more calls could not undo a breach.
 func (w *Watched) breach() string {
 	for _, side := range []struct {
-		who string
+		name string
 		*Tally
 	}{{"its callers", &w.Callers}, {"the processes that serve it", &w.Callees}} {
 		calls := float64(max(side.Calls, w.Bounds.Least()))
 		if f := w.Bounds.Failures; f > 0 && float64(side.Failures) > f*calls {
 			worst := side.worst(func(c Count) int64 { return c.Failures })
 			return fmt.Sprintf("%s/%s fails: %s counted %s in %d calls, the bound is %s%s",
-				w.Service, w.Version, side.who, side.failures(), side.Calls, percent(f), worst)
+				w.Service, w.Version, side.name, side.failures(), side.Calls, percent(f), worst)
 		}
 		if p := w.Bounds.P99; p > 0 && float64(side.Slow) > slowShare*calls {
 			worst := side.worst(func(c Count) int64 { return c.Slow })
 			return fmt.Sprintf("%s/%s is slow: of %d calls %s counted, %d (%s) took longer than %v, the bound "+
-				"is 1 %%%s", w.Service, w.Version, side.Calls, side.who, side.Slow,
+				"is 1 %%%s", w.Service, w.Version, side.Calls, side.name, side.Slow,
 				shareOf(side.Slow, side.Calls), p, worst)
 		}
 	}

@@ -11,11 +11,11 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// moment waits for an instant in which no work needs the modules of the
-// strategy Waiting, so that a commit then delays new traces least. It returns
-// at such an instant, or when the modules' patience ends; then with ErrNoMoment
-// if one has GiveUp set. Safety does not depend on it.
-func (c *Controller) moment(ctx context.Context, log *rollout.Log) error {
+// awaitMoment waits until no work needs the modules of the strategy Waiting,
+// because a commit at such a moment delays new traces least. When the patience of
+// the modules ends first, it returns ErrNoMoment if one of them has GiveUp set,
+// and else nil. Safety does not depend on it.
+func (c *Controller) awaitMoment(ctx context.Context, log *rollout.Log) error {
 	r, _ := log.Session()
 	var services []string
 	var patience time.Duration
@@ -37,7 +37,7 @@ func (c *Controller) moment(ctx context.Context, log *rollout.Log) error {
 		c.cfg.Progress(Progress{Step: "moment", Service: names, Runs: busy, Waiting: waited})
 		if waited >= patience {
 			if giveUp {
-				return fmt.Errorf("%w for %v: %s may be called by requests at %s; commit again later, or with more "+
+				return fmt.Errorf("%w of %v: %s may be called by requests at %s; commit again later, or with more "+
 					"patience", ErrNoMoment, patience, names, strings.Join(busy, ", "))
 			}
 			return nil
@@ -49,7 +49,7 @@ func (c *Controller) moment(ctx context.Context, log *rollout.Log) error {
 	return nil
 }
 
-// errChanged: the release no longer waits for what this step waited for.
+// errChanged: another operator has taken a step that makes this one useless.
 var errChanged = fmt.Errorf("%w: another operator has committed or rolled back meanwhile", rollout.ErrStep)
 
 // momentEvery is the time between two polls for a moment.
@@ -97,15 +97,15 @@ func (c *Controller) handover(ctx context.Context) error {
 		r, _ := log.Session()
 		modules := r.ChangingOver(log)
 		if len(modules) == 0 {
-			return c.begun(ctx, log, r)
+			return c.awaitTurns(ctx, log, r)
 		}
 		has := func(m rollout.Module) string { rule, _ := log.Rule(m.Service); return rule.Turn }
 		if yield := slices.DeleteFunc(slices.Clone(modules),
 			func(m rollout.Module) bool { return has(m) == "" }); len(yield) > 0 {
 			if err = c.drain(ctx, drainsOf(yield, r.Since, has)); err == nil {
-				err = c.yield(ctx, r.Since, yield, has)
+				err = c.revokeTurn(ctx, r.Since, yield, has)
 			}
-		} else if err = c.free(ctx, log, entries, modules); err == nil {
+		} else if err = c.awaitStopped(ctx, log, entries, modules); err == nil {
 			err = c.step(ctx, "pass the turn to "+names(modules, func(m rollout.Module) string {
 				rule, _ := log.Rule(m.Service)
 				return rule.Version
@@ -124,13 +124,13 @@ func (c *Controller) handover(ctx context.Context) error {
 	}
 }
 
-// yield takes the turn back, and records which processes ran the versions.
-func (c *Controller) yield(ctx context.Context, since rollout.Generation, modules []rollout.Module,
+// revokeTurn takes the turn back, and records which processes ran the versions.
+func (c *Controller) revokeTurn(ctx context.Context, since rollout.Generation, modules []rollout.Module,
 	has func(rollout.Module) string) error {
 	owners := map[string][]rollout.Owner{}
-	look := c.look(ctx)
+	status := c.poll(ctx)
 	for _, m := range modules {
-		for _, p := range look.Members {
+		for _, p := range status.Members {
 			if slices.Contains(p.Runs, m.Service+"/"+has(m)) {
 				owners[m.Service] = append(owners[m.Service], rollout.Owner{Process: p.Process, Place: p.Place})
 			}
@@ -146,23 +146,23 @@ func (c *Controller) yield(ctx context.Context, since rollout.Generation, module
 		})
 }
 
-// free waits until every process has applied the rules without a turn, and
-// every process that ran a yielded version has stopped it.
-func (c *Controller) free(ctx context.Context, log *rollout.Log, entries []rollout.Entry,
+// awaitStopped waits until every process has applied the rules without a turn,
+// and every process that ran a yielded version has stopped it.
+func (c *Controller) awaitStopped(ctx context.Context, log *rollout.Log, entries []rollout.Entry,
 	modules []rollout.Module) error {
 	for begun := time.Now(); ; {
-		mute := silent(ctx, c.cfg.Site, c.tell(ctx, entries))
+		mute := silentError(ctx, c.cfg.Site, c.sendLog(ctx, entries))
 		free := mute == nil
-		look := c.look(ctx)
+		status := c.poll(ctx)
 		for _, m := range modules {
 			rule, _ := log.Rule(m.Service)
 			if m.Yielded == rule.Version {
 				continue // the version gets its own turn back
 			}
-			runs := c.stillRun(ctx, look, m)
+			runs := c.stillRun(ctx, status, m)
 			free = free && len(runs) == 0
 			if len(runs) > 0 {
-				c.dismissFrom(ctx, m, runs)
+				c.askProcessesToLeave(ctx, m, runs)
 				c.cfg.Progress(Progress{Step: "leave", Service: m.Service, Version: m.Yielded, Runs: runs,
 					Waiting: time.Since(begun)})
 			}
@@ -174,7 +174,7 @@ func (c *Controller) free(ctx context.Context, log *rollout.Log, entries []rollo
 			c.cfg.Progress(Progress{Step: "leave", Waiting: time.Since(begun), Note: mute.Error()})
 		}
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
-			return fmt.Errorf("wait for the end of what had the turn: %w", err)
+			return fmt.Errorf("wait until every process has stopped the version that had the turn: %w", err)
 		}
 	}
 }
@@ -182,9 +182,9 @@ func (c *Controller) free(ctx context.Context, log *rollout.Log, entries []rollo
 // stillRun returns the processes that may still run a module's yielded version:
 // those that report it, and earlier owners that neither report nor are known to
 // have ended.
-func (c *Controller) stillRun(ctx context.Context, look Status, m rollout.Module) (out []string) {
+func (c *Controller) stillRun(ctx context.Context, status Status, m rollout.Module) (out []string) {
 	said := map[string]bool{}
-	for _, p := range look.Members {
+	for _, p := range status.Members {
 		if p.Silent != "" {
 			continue
 		}
@@ -201,8 +201,9 @@ func (c *Controller) stillRun(ctx context.Context, look Status, m rollout.Module
 	return out
 }
 
-// dismissFrom asks processes to leave the lists with the yielded version.
-func (c *Controller) dismissFrom(ctx context.Context, m rollout.Module, processes []string) {
+// askProcessesToLeave asks processes to end their instances of the yielded
+// version.
+func (c *Controller) askProcessesToLeave(ctx context.Context, m rollout.Module, processes []string) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
 		return // the next poll reports it
@@ -216,20 +217,20 @@ func (c *Controller) dismissFrom(ctx context.Context, m rollout.Module, processe
 	})
 }
 
-// begun waits until the versions that got their turn are up.
-func (c *Controller) begun(ctx context.Context, log *rollout.Log, r rollout.Release) error {
+// awaitTurns waits until the versions that got their turn are up.
+func (c *Controller) awaitTurns(ctx context.Context, log *rollout.Log, r rollout.Release) error {
 	if r.State != rollout.Switched && r.State != rollout.RollingBack {
 		return nil
 	}
 	for _, m := range r.Modules {
 		rule, _ := log.Rule(m.Service)
 		for begun := time.Now(); m.Strategy.Exclusive(); {
-			missing := c.up(ctx, m.Service, rule.Turn)
+			missing := c.checkUp(ctx, m.Service, rule.Turn)
 			if missing == nil {
 				break
 			}
 			p := Progress{Step: "begin", Service: m.Service, Version: rule.Turn, Waiting: time.Since(begun)}
-			for _, o := range c.look(ctx).Members {
+			for _, o := range c.poll(ctx).Members {
 				if slices.Contains(o.Runs, m.Service+"/"+rule.Turn) ||
 					slices.Contains(o.Waits, m.Service+"/"+rule.Turn) {
 					p.Runs = append(p.Runs, o.Process)
@@ -237,7 +238,8 @@ func (c *Controller) begun(ctx context.Context, log *rollout.Log, r rollout.Rele
 			}
 			c.cfg.Progress(p)
 			if err := run.Sleep(ctx, min(c.cfg.Pause, beginEvery)); err != nil {
-				return fmt.Errorf("%w: %w; requests wait for it: start it, or roll back", missing, err)
+				return fmt.Errorf("requests wait for %s %s: start it, or roll back: %w: %w",
+					m.Service, rule.Turn, missing, err)
 			}
 		}
 	}

@@ -16,17 +16,17 @@ import (
 // command ran. A failover takes about a minute.
 const outageLimit = 2 * time.Minute
 
-// outage is a controller's record of the availability of the log's database.
+// outage records when the database of the log was away, as a controller saw it.
 type outage struct {
 	mu    sync.Mutex
-	met   bool      // the database has answered before
+	met   bool      // the database has answered this controller
 	since time.Time // first failed read since its last answer; zero: it is available
 	over  time.Time // when it answered again; zero: it was never away
 	waits int       // how many times the controller has waited
 }
 
-// Log reads the rule log. It fails when no key that is trusted now has signed
-// the newest entries: a new entry would vouch for them.
+// Log reads the rule log. It fails when no trusted key has signed the newest
+// entries, because a new entry would vouch for them.
 //
 // If the database has answered this controller before and is away now, it may
 // be failing over. Log then waits up to outageLimit. After that, or at once if

@@ -12,24 +12,25 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// patience bounds the wait for calls to judge by, as a multiple of the time per
-// share.
+// patience bounds the time for a share with too few calls, as a multiple of its
+// normal time.
 const patience = 3
 
 // backTime is how long the guard retries a rollback while a process is silent.
 const backTime = 30 * time.Second
 
-// Ramp commits the shares in order, each for the time every, and watches the
+// Ramp commits the shares in order, each for the duration every, and watches the
 // new versions. When one breaks a bound of the guard, Ramp rolls the release
 // back at once and returns ErrGuard.
 //
-// A version with too few calls is not judged healthy. Ramp waits for more
-// calls, up to three times every in all. Then it returns ErrUnjudged and the
-// release stays at its share; on the last share it ends without an error.
+// A version with too few calls can't be judged. Ramp then waits for more calls,
+// up to three times every for the share. If there are still too few, it returns
+// ErrUnjudged, and the release stays at the share. On the last share it returns
+// nil instead.
 //
-// A Ramp that is interrupted leaves the release at its share, unwatched.
-// Another Ramp continues: it watches the present share for the whole time
-// again, and skips smaller ones.
+// A Ramp that is interrupted leaves the release at its share, unwatched. Another
+// Ramp continues: it skips smaller shares, and watches the present one for the
+// whole time again.
 func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration, g Guard) error {
 	for i, share := range shares {
 		s, err := c.begin(ctx, share, every, g, i == len(shares)-1)
@@ -83,11 +84,11 @@ type stage struct {
 	last   bool
 	counts *tallies
 
-	back *turn // the signed rollback; nil if nothing is watched
+	back *signedStep // the rollback; nil if nothing is watched
 }
 
-// turn is a step that is signed and not committed.
-type turn struct {
+// signedStep is a step that is signed and not committed.
+type signedStep struct {
 	entries []rollout.Entry // the log before it
 	entry   rollout.Entry
 	text    string
@@ -99,9 +100,9 @@ type preparer interface {
 	Prepare(e rollout.Entry) (appendTo func(context.Context, rollout.Entry) error, err error)
 }
 
-// prepare signs the rollback of the share that is about to start, on the log
-// that the share makes. The guard can then act without ssh-agent, which ends
-// when its operator logs out.
+// prepare signs the rollback of the share that is about to start, as the next
+// entry after it. The guard can then act without ssh-agent, which ends when its
+// operator logs out.
 func (s *stage) prepare(entries []rollout.Entry) error {
 	if len(s.counts.all) == 0 {
 		return nil // nothing is watched
@@ -110,10 +111,10 @@ func (s *stage) prepare(entries []rollout.Entry) error {
 	if err != nil {
 		return err
 	}
-	t := &turn{entries: entries, append: s.c.cfg.Store.Append,
+	t := &signedStep{entries: entries, append: s.c.cfg.Store.Append,
 		text: fmt.Sprintf("roll back by the guard, signed before the share of %s began",
 			percent(float64(s.share)/rollout.Whole))}
-	if t.entry, err = s.c.draft(log, t.text, backwards); err != nil {
+	if t.entry, err = s.c.draft(log, t.text, rollbackStep); err != nil {
 		return err
 	}
 	if p, ok := s.c.cfg.Store.(preparer); ok {
@@ -125,9 +126,9 @@ func (s *stage) prepare(entries []rollout.Entry) error {
 	return nil
 }
 
-// prepared ensures that the signed rollback fits the log. Modules may have
-// changed over since the commit of the share, or another command may have
-// committed it.
+// prepared ensures that the signed rollback follows the newest entry of the log.
+// It may not: modules may have changed over since the share was committed, or
+// another command may have committed the share.
 func (s *stage) prepared(ctx context.Context) error {
 	if len(s.counts.all) == 0 {
 		return nil
@@ -169,7 +170,7 @@ func (s *stage) watch(ctx context.Context) error {
 			return fmt.Errorf("the release stays at %s, and no command watches it: %w",
 				percent(float64(s.share)/rollout.Whole), err)
 		}
-		silent := s.counts.look(ctx)
+		silent := s.counts.poll(ctx)
 		watched := s.counts.watched(s.r)
 		for i := range watched {
 			if breach := watched[i].breach(); breach != "" {

@@ -131,7 +131,7 @@ func TestTallies(t *testing.T) {
 	tl := c.newTallies(ctx, r, bounds(0.1, 0))
 	look := func(what string, callees, callers Count) {
 		t.Helper()
-		tl.look(ctx)
+		tl.poll(ctx)
 		got := tl.watched(r)[0]
 		for _, x := range [][2]Count{{got.Callees.Count, callees}, {got.Callers.Count, callers}} {
 			if x[0].Calls != x[1].Calls || x[0].Failures != x[1].Failures {
@@ -149,7 +149,7 @@ func TestTallies(t *testing.T) {
 	w.proc(1).counted(served(Count{Calls: 5}))
 	look("a counter that shrank", Count{Calls: 10, Failures: 2}, Count{Calls: 30, Failures: 1})
 	w.proc(0).silent.Store(true)
-	if silent := tl.look(ctx); silent != 1 {
+	if silent := tl.poll(ctx); silent != 1 {
 		t.Errorf("%d processes were silent, want 1", silent)
 	}
 	look("a process that has vanished", Count{Calls: 10, Failures: 2}, Count{Calls: 30, Failures: 1})

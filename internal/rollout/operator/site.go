@@ -48,9 +48,9 @@ type Site interface {
 	// Members returns every process that may be alive, also processes that have
 	// left the lists.
 	Members(ctx context.Context) ([]Member, error)
-	// Ended reports whether a process is dead for certain, by the word of
-	// another process on its host. place is where it ran by its own reports,
-	// and may be empty for members.
+	// Ended reports whether a process is dead for certain, because another
+	// process on its host says so. place is Report.Place of the process. It may
+	// be empty for a member.
 	Ended(ctx context.Context, process, place string) bool
 	// Instances returns the registered instances of a service.
 	Instances(ctx context.Context, service string) ([]Instance, error)
@@ -61,8 +61,8 @@ type Member struct {
 	Process string // registry.Owner.String()
 	Addr    string // its address, for display
 	Peer    Peer
-	Gone    string    // how it left the lists; "" while it is listed
-	Heard   time.Time // when it was listed last
+	Gone    string    // how it has left the lists; "" while it is listed
+	Heard   time.Time // when it was last in a list
 }
 
 // Instance is one registration of a service.
@@ -90,8 +90,8 @@ type Count struct {
 var (
 	// ErrFrozen: the log can't be read or written now. No step is committed.
 	ErrFrozen = errors.New("the rule log is frozen")
-	// ErrRestored: processes have applied entries that the log lacks, as it was
-	// restored from an older copy. See Controller.Adopt.
+	// ErrRestored: processes have applied entries that the log lacks, because it
+	// was restored from an older copy. See Controller.Adopt.
 	ErrRestored = errors.New("processes have applied rules that the log does not hold")
 	// ErrParted: the site has several logs, and none continues the others. See
 	// Controller.Adopt.
@@ -108,9 +108,9 @@ var (
 	ErrDatabaseKept = rollout.ErrDatabaseKept
 	// ErrOpen: another release is open.
 	ErrOpen = errors.New("a release is open")
-	// ErrNoMoment: within the patience, live work always needed the old
-	// version.
-	ErrNoMoment = errors.New("no moment without need")
+	// ErrNoMoment: within the patience of the modules, live work always needed
+	// the old version. The text of an error goes on with that time.
+	ErrNoMoment = errors.New("work always needed the old version within the patience")
 	// ErrGuard: a new version broke a bound.
 	ErrGuard = errors.New("the guard turns back")
 	// ErrUnjudged: a new version had too few calls to be judged. The release

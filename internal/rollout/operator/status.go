@@ -20,12 +20,12 @@ type Status struct {
 	Session    *rollout.Release        `json:"session,omitempty"` // newest release; nil before the first
 	Rules      map[string]rollout.Rule `json:"rules,omitempty"`
 	Members    []MemberStatus          `json:"members"`
-	Frozen     string                  `json:"frozen,omitempty"` // why no step can be committed; text of Err
+	Frozen     string                  `json:"frozen,omitempty"` // why no step can be committed: the text of Err
 	Err        error                   `json:"-"`
-	Pending    []rollout.Entry         `json:"pending,omitempty"` // promised, not committed: see Refresh
-	Trail      []rollout.Entry         `json:"trail,omitempty"`   // all steps, oldest first
-	Spread     bool                    `json:"spread,omitempty"`  // the processes keep the log, without a database
-	Branches   []Branch                `json:"lines,omitempty"`   // the logs if there are several: see Adopt
+	Pending    []rollout.Entry         `json:"pending,omitempty"`  // promised, not committed: see Refresh
+	Trail      []rollout.Entry         `json:"trail,omitempty"`    // all steps, oldest first
+	Spread     bool                    `json:"spread,omitempty"`   // the processes keep the log, without a database
+	Branches   []Branch                `json:"branches,omitempty"` // the logs if there are several: see Adopt
 }
 
 // MemberStatus is the state of one process.
@@ -51,14 +51,14 @@ type MemberStatus struct {
 
 // tooOld describes what the process can't obey.
 func (m MemberStatus) tooOld() string {
-	return fmt.Sprintf("%s goes by generation %v and can't obey the next one, which needs %q: upgrade skerry there",
+	return fmt.Sprintf("%s has applied generation %v and can't obey the next, which needs %q: upgrade skerry there",
 		m.Process, m.Applied, m.Lacks)
 }
 
 // Status polls the log and the processes. Frozen describes what could not be
 // read; the log is then the one that most processes use.
 func (c *Controller) Status(ctx context.Context) Status {
-	s := c.look(ctx)
+	s := c.poll(ctx)
 	c.certify(ctx, s.Members)
 	log, entries, err := c.readLog(ctx)
 	if err == nil {
@@ -66,8 +66,8 @@ func (c *Controller) Status(ctx context.Context) Status {
 	}
 	if err != nil {
 		s.Err, s.Frozen = err, err.Error()
-		if lines, err := c.Branches(ctx); err == nil && len(lines) > 1 {
-			s.Branches, s.Err = lines, parted(lines)
+		if branches, err := c.Branches(ctx); err == nil && len(branches) > 1 {
+			s.Branches, s.Err = branches, parted(branches)
 			s.Frozen = s.Err.Error()
 		}
 		log, entries = c.inUse(ctx, log, entries)
@@ -100,11 +100,11 @@ func (c *Controller) inUse(ctx context.Context, log *rollout.Log,
 	if err != nil {
 		return log, entries
 	}
-	lines, err := branchesOf(ctx, alive(members, c.cfg.Without))
-	if err != nil || len(lines) == 0 {
+	branches, err := branchesOf(ctx, alive(members, c.cfg.Without))
+	if err != nil || len(branches) == 0 {
 		return log, entries
 	}
-	used := lines[0].Entries
+	used := branches[0].Entries
 	whole, err := rollout.Replay(used)
 	if errors.Is(err, rollout.ErrNeeds) { // this command does not understand the rest
 		i, _ := slices.BinarySearchFunc(used, whole.Last(), func(e rollout.Entry, g rollout.Generation) int {
@@ -118,8 +118,8 @@ func (c *Controller) inUse(ctx context.Context, log *rollout.Log,
 	return whole, used
 }
 
-// look polls every process.
-func (c *Controller) look(ctx context.Context) Status {
+// poll asks every process for its report.
+func (c *Controller) poll(ctx context.Context) Status {
 	var s Status
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
@@ -171,8 +171,8 @@ func (c *Controller) certify(ctx context.Context, members []MemberStatus) {
 	}
 }
 
-// Blockers returns what holds back the versions that go, by service, from one
-// round that counts for no drain.
+// Blockers returns what holds back the drains of the outgoing versions, by
+// service. It asks the processes in one round, which no drain counts.
 func (c *Controller) Blockers(ctx context.Context) (map[string][]rollout.Blocker, error) {
 	log, _, err := c.Log(ctx)
 	if err != nil {
@@ -186,7 +186,7 @@ func (c *Controller) Blockers(ctx context.Context) (map[string][]rollout.Blocker
 	if err != nil {
 		return nil, fmt.Errorf("find the processes: %w", err)
 	}
-	round := lastRound(c.look(ctx).Members)
+	round := lastRound(c.poll(ctx).Members)
 	var names []string
 	for _, m := range members {
 		names = append(names, m.Process)
@@ -216,7 +216,7 @@ func (c *Controller) Validate(ctx context.Context) []string {
 	}
 	for service, rule := range s.Rules {
 		for _, v := range rule.Versions() {
-			if err := c.up(ctx, service, v); err != nil {
+			if err := c.checkUp(ctx, service, v); err != nil {
 				out = append(out, err.Error())
 			}
 		}
@@ -240,13 +240,13 @@ func (c *Controller) Validate(ctx context.Context) []string {
 	return out
 }
 
-// Refresh completes an interrupted change, and sends the log to every process.
-// Of rival changes it completes one and gives the others up. That is safe even
-// while their commands still run. With discard it completes none.
+// Refresh completes an interrupted change, and sends the log to every process. Of
+// rival changes it completes one and gives up the others, which is safe even
+// while their commands run. With discard it gives up all.
 func (c *Controller) Refresh(ctx context.Context, discard bool) error {
 	if b, ok := c.cfg.Store.(*Ballot); ok {
 		if _, entries, err := c.Log(ctx); err == nil {
-			c.tell(ctx, entries) // a process that missed a commit drops its promise
+			c.sendLog(ctx, entries) // a process that missed a commit drops its promise
 		}
 		if err := b.settle(ctx, discard); err != nil {
 			return err
@@ -256,5 +256,5 @@ func (c *Controller) Refresh(ctx context.Context, discard bool) error {
 	if err != nil {
 		return err
 	}
-	return silent(ctx, c.cfg.Site, c.tell(ctx, entries))
+	return silentError(ctx, c.cfg.Site, c.sendLog(ctx, entries))
 }

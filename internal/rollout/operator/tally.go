@@ -8,10 +8,10 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// tallies adds up the processes' counts for the new versions from one moment
-// on. Processes restart, vanish and join. Each counts from 0 under a name of
-// its own, and its counters only grow. A process that is first met later counts
-// from that time: its earlier counts have no date.
+// tallies adds up the counts of all processes for the new versions, from the
+// moment when it was made. Each process counts from its start, under a name of
+// its own. Of a process that answers for the first time later, only counts after
+// that answer are added, because earlier calls may be older than the tallies.
 type tallies struct {
 	site  Site
 	fresh map[string]string // versions on trial, by service
@@ -41,13 +41,13 @@ func (c *Controller) newTallies(ctx context.Context, r rollout.Release, g Guard)
 			t.all[m.Service] = &Watched{Service: m.Service, Version: m.New, Bounds: b}
 		}
 	}
-	t.look(ctx)
+	t.poll(ctx)
 	return t
 }
 
-// look polls every process once. It returns how many did not answer; their last
-// counts stand.
-func (t *tallies) look(ctx context.Context) (silent int) {
+// poll asks every process once for its counts. It returns how many did not
+// answer; their last counts stand.
+func (t *tallies) poll(ctx context.Context) (silent int) {
 	members, err := t.site.Members(ctx)
 	if err != nil {
 		return len(t.seen)
@@ -59,15 +59,15 @@ func (t *tallies) look(ctx context.Context) (silent int) {
 	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
 		list, err := m.Peer.Served(ctx, t.guard.P99, slowOf)
 		if err == nil {
-			t.take(m.Process, list)
+			t.addAnswer(m.Process, list)
 		}
 		return err
 	})
 	return len(failed)
 }
 
-// take adds what a process has counted since its last answer.
-func (t *tallies) take(process string, list []Served) {
+// addAnswer adds what a process has counted since its last answer.
+func (t *tallies) addAnswer(process string, list []Served) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before, known := t.seen[process]
@@ -84,22 +84,22 @@ func (t *tallies) take(process string, list []Served) {
 	for src, c := range now {
 		w, grown := t.all[src.service], c.since(before[src])
 		if src.made {
-			w.Callers.add(process+" calling "+orNobody(src.peer), grown)
+			w.Callers.add(process+" calling "+orNone(src.peer), grown)
 		} else {
 			w.Callees.add(process, grown)
 		}
 	}
 }
 
-func orNobody(peer string) string {
+func orNone(peer string) string {
 	if peer == "" {
-		return "nobody: there was no instance"
+		return "no instance: there was none"
 	}
 	return peer
 }
 
 // since returns the difference to an earlier count. A counter that shrank was
-// reset to make room for others. It adds nothing until it grows again.
+// reset, because the process made room for others, and adds nothing now.
 func (c Count) since(o Count) Count {
 	d := Count{
 		Calls: max(0, c.Calls-o.Calls), Failures: max(0, c.Failures-o.Failures), Slow: max(0, c.Slow-o.Slow),

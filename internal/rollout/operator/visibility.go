@@ -13,15 +13,15 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// seeLimit is how long a step waits for processes that do not know their
-// callees yet.
+// seeLimit is how long a step waits for processes that do not know instances of
+// their callees yet.
 const seeLimit = 10 * time.Second
 
 // awaitSeen waits until every process that calls one of the modules knows an
-// instance of its new version. Every process of a new version must also know
-// the callees of the version before it. A process that has lost its registry
-// may receive the rule, or requests, from others, and would have no instance to
-// call.
+// instance of its new version. A process of a new version must also know an
+// instance of each service that the old version calls. A process that has lost
+// its registry can still get rules and requests from others, and would then have
+// no instance to call.
 func (c *Controller) awaitSeen(ctx context.Context, modules []rollout.Module) error {
 	for begun := time.Now(); ; {
 		blind, err := c.unaware(ctx, modules)
@@ -56,13 +56,13 @@ func (c *Controller) unaware(ctx context.Context, modules []rollout.Module) (nam
 	reports := c.reports(ctx, members)
 	calls := callees(reports)
 	var mu sync.Mutex
-	ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, who Member) error {
-		r, answered := reports[who.Process]
+	ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
+		r, answered := reports[m.Process]
 		wants := wanted(r, calls, modules)
 		if !answered || len(wants) == 0 {
 			return nil
 		}
-		sees, err := who.Peer.Sees(ctx, slices.Sorted(maps.Keys(wants)))
+		sees, err := m.Peer.Sees(ctx, slices.Sorted(maps.Keys(wants)))
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (c *Controller) unaware(ctx context.Context, modules []rollout.Module) (nam
 				continue
 			}
 			mu.Lock()
-			names = append(names, fmt.Sprintf("%s knows no instance of %s", who.Process, text))
+			names = append(names, fmt.Sprintf("%s knows no instance of %s", m.Process, text))
 			mu.Unlock()
 		}
 		return nil
