@@ -20,15 +20,15 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// Bounds of the allocations of one call with token, trace, deadline, breaker and statistics.
-// Generated code makes 7 of a caller's (arguments, result, message, map, and the frame of its
-// strings) and 7 of a server's.
+// Bounds of the allocations of one call with token, trace, deadline, breaker and statistics. Generated
+// code makes 7 of those on the caller's side (arguments, result, message, map, and the frame of the
+// strings), and 7 of those on the server's side.
 const (
 	clientAllocs = 8
 	serverAllocs = 8
 )
 
-// TestAllocations checks exact bounds of both sides over real connections. Each has a peer that
+// TestAllocations checks exact bounds of both sides over real connections. The other end of each side
 // allocates nothing.
 func TestAllocations(t *testing.T) {
 	if raceDetector {

@@ -139,7 +139,7 @@ func TestLargeCallsAreBounded(t *testing.T) {
 		s.addr,
 		append(binary.BigEndian.AppendUint32(nil, 8<<20), bytes.Repeat([]byte{0x0f, 0xff, 0, 0}, 50_000)...),
 	)
-	wantClosed(t, begun) // its part would exceed twice the limit
+	wantClosed(t, begun) // the bytes that it has sent would exceed twice the limit
 	for range 2 {
 		<-h.notes
 	}

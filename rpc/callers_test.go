@@ -21,8 +21,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// as returns a frame that calls echo.who, or note with a text, as caller.
-func as(t testing.TB, seq int32, caller, text string) []byte {
+// frameOf returns a frame of a caller that calls echo.who, or echo.note with a text.
+func frameOf(t testing.TB, seq int32, caller, text string) []byte {
 	t.Helper()
 	w := flat.NewWriter(flat.Binary, 1<<24)
 	defer w.Free()
@@ -53,7 +53,7 @@ func callAs(t testing.TB, nc net.Conn, names ...string) {
 	t.Helper()
 	in := transport.NewReader(nc, theader.Limits{}, nil)
 	for i, name := range names {
-		if _, err := nc.Write(as(t, int32(i+1), name, "")); err != nil {
+		if _, err := nc.Write(frameOf(t, int32(i+1), name, "")); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := in.Frame(); err != nil {
@@ -201,7 +201,7 @@ func TestNamesKeepNoFrames(t *testing.T) {
 	in := transport.NewReader(nc, theader.Limits{}, nil)
 	before := memtest.Held()
 	for i := range 40 {
-		frame := as(t, int32(i+1), fmt.Sprint("caller", i), text)
+		frame := frameOf(t, int32(i+1), fmt.Sprint("caller", i), text)
 		if i%2 == 1 {
 			frame = []byte(strings.Replace(string(frame), keyService+"\x04echo", keyService+"\x04bare", 1))
 		}

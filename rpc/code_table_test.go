@@ -131,8 +131,8 @@ func outcomes(r *health.Recorder) map[string][len(health.Row{}.Outcomes)]int64 {
 	return all
 }
 
-// sole fails the test unless all calls of a method ended as o.
-func sole(t *testing.T, what string, r *health.Recorder, method string, o health.Outcome) {
+// wantOnly fails the test unless all calls of a method ended as o.
+func wantOnly(t *testing.T, what string, r *health.Recorder, method string, o health.Outcome) {
 	t.Helper()
 	var want [len(health.Row{}.Outcomes)]int64
 	want[o] = 1
@@ -164,8 +164,8 @@ func TestRefusalsAreCounted(t *testing.T) {
 			); err == nil {
 				t.Error("the call went well")
 			}
-			sole(t, "by the callee", served, "who", c.Outcome())
-			sole(t, "by the caller", called, "who", c.Outcome())
+			wantOnly(t, "by the callee", served, "who", c.Outcome())
+			wantOnly(t, "by the caller", called, "who", c.Outcome())
 			o.Interceptors = []ClientInterceptor{
 				func(context.Context, *Call, func(context.Context) error) error { return refuse },
 			}
@@ -180,7 +180,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 			) != c {
 				t.Errorf("the caller's interceptor: %v", err)
 			}
-			sole(t, "by the caller's interceptor", kept, "who", c.Outcome())
+			wantOnly(t, "by the caller's interceptor", kept, "who", c.Outcome())
 		})
 	}
 }
@@ -217,7 +217,7 @@ func TestOneWayErrorsAreFailures(t *testing.T) {
 			); err != nil {
 				t.Error(err)
 			}
-			sole(t, name, served, "note", test.want)
+			wantOnly(t, name, served, "note", test.want)
 		})
 	}
 	t.Run("arguments that can't be read", func(t *testing.T) {
@@ -231,7 +231,7 @@ func TestOneWayErrorsAreFailures(t *testing.T) {
 					"\x00\x00\x00\x01\x0f\x00\x01\x77\x00\x00\x00\x01\x00",
 			),
 		)
-		sole(t, "it", served, "note", BadMessage.Outcome())
+		wantOnly(t, "it", served, "note", BadMessage.Outcome())
 	})
 }
 
@@ -243,7 +243,7 @@ func TestNoAnswerIsAFailure(t *testing.T) {
 	}}, &handler{})
 	_, err := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{})().Who(t.Context())
 	wantCode(t, err, HandlerFailed, NotExecuted)
-	sole(t, "it", served, "who", health.Internal)
+	wantOnly(t, "it", served, "who", health.Internal)
 }
 
 // A version counts calls of a method that it lacks, because a stock client counts nothing.
@@ -252,7 +252,7 @@ func TestMissingMethodsAreCounted(t *testing.T) {
 	s := serve(t, ServerConfig{Health: served}, &handler{})
 	nc := send(t, s.addr, []byte("\x80\x01\x00\x01\x00\x00\x00\x04gone\x00\x00\x00\x01\x00"))
 	defer nc.Close()
-	sole(t, "it", served, "", health.Refused)
+	wantOnly(t, "it", served, "", health.Refused)
 }
 
 func serveNotes(t *testing.T, cfg ServerConfig, h *failing) *testServer {

@@ -37,7 +37,7 @@ func TestCallsOfADepartedServiceGoOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 * len(p.all) { // a pool takes turns: from every place in it
+	for range 2 * len(p.all) { // the pool takes its endpoints in turn, so that each is the first one once
 		if name, err := echo.NewEchoClient(tc).Who(t.Context()); err != nil || name != "there" {
 			t.Errorf("%q, %v", name, err)
 		}

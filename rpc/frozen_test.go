@@ -42,8 +42,8 @@ func (l *memoryListener) dial(ctx context.Context, _ string) (net.Conn, error) {
 	}
 }
 
-// freezer is a connection whose other end can freeze: no bytes come any more, and sent bytes
-// disappear.
+// freezer is a connection to an end that can freeze: no bytes come from it any more, and bytes that
+// are sent to it disappear.
 type freezer struct {
 	net.Conn
 	frozen *atomic.Bool

@@ -131,8 +131,8 @@ func TestStatisticsOfBothSides(t *testing.T) {
 	}
 }
 
-// Retries of a chain's later callers would multiply: only the first caller retries failures that
-// cost the servers work.
+// If every caller of a chain retried, the attempts would multiply: only the first caller retries
+// failures that cost the servers work.
 func TestNoRetryOfARetry(t *testing.T) {
 	s := serve(t, ServerConfig{Interceptors: []ServerInterceptor{
 		func(context.Context, *CallInfo, func(context.Context) error) error {

@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// A port with another process, or with another version now, executes no call for the listed one.
+// When another process or another version now answers at a listed port, it executes no call.
 func TestAnotherProcessAnswers(t *testing.T) {
 	for _, test := range []struct {
 		name       string

@@ -272,7 +272,7 @@ func TestALoneCallerEndsInTime(t *testing.T) {
 	})
 }
 
-// One caller's reply comes while another reads: a caller that still waits is read for.
+// When the caller that reads has got its reply, the connection is still read for callers that wait.
 func TestReadingIsHandedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()

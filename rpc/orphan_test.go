@@ -60,9 +60,9 @@ func TestPlainClientAtAnEntryOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// TestCallsOfBeforeAreNamed: a token of commit 09c6cb7, as a process of then has sent it
-// (generation 3, seed 77), executes nothing, and is counted.
-func TestCallsOfBeforeAreNamed(t *testing.T) {
+// TestOldTokensAreRefused: a token of skerry before 0.2, as commit 09c6cb7 sent it (generation 3, seed
+// 77), executes nothing, and is counted.
+func TestOldTokensAreRefused(t *testing.T) {
 	log := &quietLog{}
 	agent, _ := participant.New(participant.Config{Process: "h/1/a", Cluster: "site"})
 	h := &handler{name: "b"}

@@ -54,9 +54,9 @@ func (l *memoryListener) narrow(out, back *atomic.Bool) func(context.Context, st
 	}
 }
 
-// TestNarrowPathIsNoPath: where large packets vanish, in either direction, an endpoint whose
-// connection has died of it is not trusted again because small packets pass.
-func TestNarrowPathIsNoPath(t *testing.T) {
+// TestNarrowPathIsNotTrusted: large packets vanish, in either direction, and a connection dies of it.
+// The endpoint is not trusted again when only small packets pass.
+func TestNarrowPathIsNotTrusted(t *testing.T) {
 	for _, way := range []string{"requests", "replies"} {
 		t.Run(way, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { testNarrow(t, way) })

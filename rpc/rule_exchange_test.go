@@ -212,7 +212,7 @@ func TestAStaleCallerCatchesUp(t *testing.T) {
 }
 
 // When the rule log has parted, every process of the other log refuses a call, whichever log is
-// longer. The call is made at a process of its own log.
+// longer. The call then goes to a process of its own log.
 func TestPartedLogs(t *testing.T) {
 	for name, lengths := range map[string][2]int{"theirs is shorter": {3, 1}, "as long": {2, 2}, "longer": {1, 3}} {
 		t.Run(name, func(t *testing.T) {

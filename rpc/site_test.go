@@ -28,7 +28,7 @@ type site struct {
 	rules   *rollout.Log   // the committed ones
 	prepare func(*process) // before a process is listed; nil: nothing
 
-	bringing func(*process) // called when entries are brought to it; nil: nothing
+	bringing func(*process) // called when entries are pushed to a process; nil: nothing
 
 	mu      sync.Mutex
 	listed  map[string][]*Endpoint
@@ -107,7 +107,7 @@ type process struct {
 	ep       *Endpoint
 	stop     func()
 	executed atomic.Int64
-	brought  atomic.Int64 // number of times that rules were brought
+	brought  atomic.Int64 // number of times that rules were pushed here
 	stubs    sync.Map
 
 	mu sync.Mutex // records spans in the order of the applied entries
@@ -174,7 +174,7 @@ func (s *site) entries() []rollout.Entry {
 	return slices.Clone(s.history.Entries)
 }
 
-// commit adds to the rules. The told processes apply them at once.
+// commit adds to the rules. The processes that are given apply them at once.
 func (s *site) commit(rules map[string]rollout.Rule, retire []rollout.Retirement, told ...*process) {
 	s.t.Helper()
 	e := s.rules.Next("r", rules, retire...)

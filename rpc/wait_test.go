@@ -119,8 +119,8 @@ func TestCallsWaitForASuccessor(t *testing.T) {
 	})
 }
 
-// TestSilentInstanceIsLeftInTime: an idempotent call leaves a silent instance after half of its
-// time, and not before. Any other call may have been executed, and fails as such.
+// TestSilentInstanceIsLeftInTime: an idempotent call leaves a silent instance after half of its time,
+// and not before. Any other call is not sent again, and fails as one that may have been executed.
 func TestSilentInstanceIsLeftInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &handler{name: "a", seen: func(context.Context) { time.Sleep(900 * time.Millisecond) }}

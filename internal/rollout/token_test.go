@@ -37,9 +37,9 @@ func TestRawTokenIsShort(t *testing.T) {
 	}
 }
 
-// TestTokenOfBefore: a token made by commit 09c6cb7 (scripts/record-before) is
-// distinguished from a damaged one.
-func TestTokenOfBefore(t *testing.T) {
+// TestOldToken: a token of skerry before 0.2, made by commit 09c6cb7
+// (scripts/record-before), is distinguished from a damaged one.
+func TestOldToken(t *testing.T) {
 	text, err := os.ReadFile("testdata/token-before-0.2")
 	if err != nil {
 		t.Fatal(err)

@@ -17,17 +17,17 @@ import (
 type turnMutant struct {
 	noYield  bool // the old version keeps the turn until the new one gets it
 	hasty    bool // the turn passes while the old version runs
-	deaf     bool // the turn passes before every process has the rules without it
+	deaf     bool // the turn passes before every process has the rules that take it back
 	oldRules bool // a process starts with rules saved by an earlier run
 }
 
-// plant is one state of the model.
-type plant struct {
+// modelState is one state of the model.
+type modelState struct {
 	logs  []*rollout.Log // each prefix of the log
 	r     rollout.Release
 	procs [2]machine
 	step  string
-	from  *plant
+	from  *modelState
 }
 
 type machine struct {
@@ -38,17 +38,17 @@ type machine struct {
 
 var versions = [2]string{"v1", "v2"}
 
-func (p *plant) log() *rollout.Log { return p.logs[len(p.logs)-1] }
+func (p *modelState) log() *rollout.Log { return p.logs[len(p.logs)-1] }
 
-func (p *plant) then(step string) *plant {
+func (p *modelState) then(step string) *modelState {
 	c := *p
 	c.step, c.from, c.logs = step, p, slices.Clip(p.logs)
 	return &c
 }
 
 // write appends an entry.
-func (p *plant) write(step string, r rollout.Release, rules map[string]rollout.Rule,
-	retire ...rollout.Retirement) *plant {
+func (p *modelState) write(step string, r rollout.Release, rules map[string]rollout.Rule,
+	retire ...rollout.Retirement) *modelState {
 	c := p.then(step)
 	next, err := p.log().Apply(p.log().Next(r.Name, rules, retire...))
 	if err != nil {
@@ -58,7 +58,7 @@ func (p *plant) write(step string, r rollout.Release, rules map[string]rollout.R
 	return c
 }
 
-func (p *plant) key() string {
+func (p *modelState) key() string {
 	rule, _ := p.log().Rule("pump")
 	return fmt.Sprint(p.r.State, len(p.logs), rule, p.r.Modules, p.procs)
 }
@@ -68,7 +68,7 @@ func (p *plant) key() string {
 const longest = 7
 
 // operate returns the states after each possible step of the operator.
-func (p *plant) operate(m turnMutant) (out []*plant) {
+func (p *modelState) operate(m turnMutant) (out []*modelState) {
 	if len(p.logs) > longest {
 		return nil
 	}
@@ -100,7 +100,7 @@ func (p *plant) operate(m turnMutant) (out []*plant) {
 }
 
 // free reports the controller's check before it passes the turn.
-func (p *plant) free(m turnMutant) bool {
+func (p *modelState) free(m turnMutant) bool {
 	rule, _ := p.log().Rule("pump")
 	for i, x := range p.procs {
 		if x.state == 'r' && versions[i] != rule.Version && !m.hasty {
@@ -114,7 +114,7 @@ func (p *plant) free(m turnMutant) bool {
 }
 
 // next returns every state that one event leads to.
-func (p *plant) next(m turnMutant) []*plant {
+func (p *modelState) next(m turnMutant) []*modelState {
 	out := p.operate(m)
 	for i, x := range p.procs {
 		on := func(step string, change func(*machine)) {
@@ -148,7 +148,7 @@ func (p *plant) next(m turnMutant) []*plant {
 // twoOwners searches for a state in which both versions run, and returns the
 // events that lead there.
 func twoOwners(m turnMutant) (way []string, states int) {
-	start := &plant{logs: []*rollout.Log{{}}, r: rollout.Release{Name: "r1", Mark: "m", State: rollout.Prepared}}
+	start := &modelState{logs: []*rollout.Log{{}}, r: rollout.Release{Name: "r1", Mark: "m", State: rollout.Prepared}}
 	start.procs = [2]machine{{state: 'r', starts: 1}, {state: 'o'}}
 	r, rules, err := start.r.Ship(start.log(), rollout.Module{
 		Service: "pump", Old: "v1", New: "v2", Strategy: rollout.Blocking,
@@ -157,7 +157,7 @@ func twoOwners(m turnMutant) (way []string, states int) {
 		panic(err)
 	}
 	start = start.write("ship", r, rules)
-	seen, queue := map[string]bool{start.key(): true}, []*plant{start}
+	seen, queue := map[string]bool{start.key(): true}, []*modelState{start}
 	for ; len(queue) > 0; queue = queue[1:] {
 		p := queue[0]
 		if p.procs[0].state == 'r' && p.procs[1].state == 'r' {

@@ -22,10 +22,11 @@ var partedSites = flag.Int("parted", 60, "random sites with a parted log in each
 // traces are alive. Processes and traces are real agents and traces. One seed
 // determines the order of events.
 //
-// Known exclusion: several versions of a service without rules. So a second
-// version exists only for a service with rules, and restarts with a log that
-// has them. A process without any rules calls no stock server that runs in
-// several versions. The last test lifts the exclusion, and finds mixed traces.
+// The guarantees do not cover a service that runs in several versions without
+// rules. So a second version exists only for a service with rules, and restarts
+// with a log that has them. A process without any rules calls no stock server
+// that runs in several versions. The last test drops these limits, and finds
+// mixed traces.
 type parted struct {
 	rng    *rand.Rand
 	may    may

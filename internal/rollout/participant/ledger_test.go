@@ -6,8 +6,8 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// A status page, or a repeated question, must not remove what it has read from
-// the next round's answer.
+// What a status page or a repeated question has read must still be in the answer
+// to the next round.
 func TestAQuestionBetweenRoundsHidesNothing(t *testing.T) {
 	var l ledger
 	old := rollout.Generation{N: 1}

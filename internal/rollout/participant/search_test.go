@@ -244,7 +244,7 @@ func (n *node) reaches(p, depth int) bool {
 		depth < processes && slices.ContainsFunc(n.site.calls[p], func(to int) bool { return n.reaches(to, depth+1) })
 }
 
-// numbered returns a byte for a round by its distance to the present one.
+// numbered returns a byte that stands for a round: its distance to the present one.
 func (n *node) numbered(round uint64) byte {
 	switch round {
 	case 0:

@@ -8,8 +8,9 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// Two logs that have parted exchange rules every 5 s. Each pair is logged once a minute.
-func TestPartingIsSaidOnceAMinute(t *testing.T) {
+// TestForkLog: between two logs that have parted, an exchange of rules is tried every 5 s, and logged
+// once a minute.
+func TestForkLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p forkLog
 		here, there := rollout.Position{Hash: "a"}, rollout.Position{Hash: "b"}
