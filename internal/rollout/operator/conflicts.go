@@ -96,8 +96,8 @@ func (b *Ballot) settle(ctx context.Context, discard bool) error {
 }
 
 // errCertain: an entry may be committed already.
-var errCertain = errors.New("every process that answers has promised it, so it may be committed already; complete it, " +
-	"then roll back what you do not want")
+var errCertain = errors.New("every process that answers has promised it, so it may be committed already; " +
+	"complete it, then roll back what you do not want")
 
 // giveUp ensures that the entry is never committed: one process bars it for good,
 // and then all others drop their promises of it.
