@@ -163,8 +163,8 @@ func (k keys) refuseSecond() error {
 	case err != nil:
 		return problemf("a key file is there, and is no good: %w", err)
 	case len(open.Found()) > 0:
-		return problemf("%s holds the key %s already, and stays; to change it: skerry key "+
-			"rotate", open.Found()[0].Path, open.Found()[0].Key.Fingerprint())
+		return problemf("%s holds the key %s already, and stays; to change it: skerry key rotate",
+			open.Found()[0].Path, open.Found()[0].Key.Fingerprint())
 	}
 	return nil
 }

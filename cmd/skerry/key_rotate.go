@@ -161,8 +161,8 @@ func waitForMembers(ctx context.Context, m keyMembers, s rotationStep, tell func
 			told = names
 		}
 		if err := run.Sleep(ctx, rotationPeriod); err != nil {
-			return fmt.Errorf("nothing was changed: %s still lack the key "+
-				"%s", strings.Join(names, ", "), s.verify.Fingerprint())
+			return fmt.Errorf("nothing was changed: %s still lack the key %s",
+				strings.Join(names, ", "), s.verify.Fingerprint())
 		}
 	}
 }
@@ -211,8 +211,8 @@ func (a *app) keyRotate(ctx context.Context, f *releaseFlags, keep string) error
 	var now []sitekey.Line
 	for _, l := range k.found {
 		if l.Path != path {
-			return problemf("the keys lie in %s and %s; put them into one file, which a rotation can change at "+
-				"once", path, l.Path)
+			return problemf("the keys lie in %s and %s; put them into one file, which a rotation can change at once",
+				path, l.Path)
 		}
 		now = append(now, l.Line)
 	}

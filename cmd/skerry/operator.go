@@ -102,8 +102,8 @@ func (a *app) operatorAddCommand(file *string) *cobra.Command {
 			}
 			op := sshsig.Operator{Name: args[0], Namespaces: namespaces}
 			if op.Name == operatorkey.Breakglass {
-				return usagef("%s is the name of the key in the envelope; make it with: skerry operator "+
-					"envelope", op.Name)
+				return usagef("%s is the name of the key in the envelope; make it with: skerry operator envelope",
+					op.Name)
 			}
 			if op.Key, op.Comment, err = a.readPublicKey(args[1]); err != nil {
 				return err

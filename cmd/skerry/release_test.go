@@ -371,8 +371,8 @@ func TestBoundsOfModules(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	d.must(t, "ship", "--file", manifestOf(t,
-		"  auth: {version: v2, max_failures: 0.5%, max_p99: 80ms, min_calls: 300}\n  proc: {version: v2, guard: "+
-			"off}\n"))
+		"  auth: {version: v2, max_failures: 0.5%, max_p99: 80ms, min_calls: 300}\n"+
+			"  proc: {version: v2, guard: off}\n"))
 	d.must(t, "ship", "--file", manifestOf(t, "  auth: {version: v2, max_failures: 0.5%}\n"))
 	if puts := strings.Count(fmt.Sprint(d.Trail), "config put"); puts != 2 {
 		t.Errorf("%d settings were written, want one for each module, once", puts)

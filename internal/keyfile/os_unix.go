@@ -34,8 +34,8 @@ func safe(path string, _ *os.File, info fs.FileInfo, what kind) error {
 			"are read; mend it: chown root %s",
 			path, owner, os.Geteuid(), quote(path))
 	case mode&0o022 != 0:
-		return fmt.Errorf("%s may be written by other users (mode %04o); mend it: chmod go-w "+
-			"%s", path, mode, quote(path))
+		return fmt.Errorf("%s may be written by other users (mode %04o); mend it: chmod go-w %s",
+			path, mode, quote(path))
 	case what == secret && mode&0o007 != 0:
 		return fmt.Errorf("%s may be read by every user of this host (mode %04o), so the key in it is no secret; "+
 			"mend it: chmod %s %s",

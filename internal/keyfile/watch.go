@@ -192,15 +192,15 @@ func readAll(files []string) ([]Key, error) {
 		}
 		for _, l := range list {
 			if i := slices.IndexFunc(all, func(k Key) bool { return k.Key == l.Key }); i >= 0 {
-				return nil, fmt.Errorf("%s: line %d: the same key stands in %s; take one of them "+
-					"out", path, l.Number, all[i].Path)
+				return nil, fmt.Errorf("%s: line %d: the same key stands in %s; take one of them out",
+					path, l.Number, all[i].Path)
 			}
 			all = append(all, Key{l, path})
 		}
 	}
 	if len(all) > sitekey.Most {
-		return nil, fmt.Errorf("%s hold %d keys, at most %d are "+
-			"taken", strings.Join(files, " and "), len(all), sitekey.Most)
+		return nil, fmt.Errorf("%s hold %d keys, at most %d are taken",
+			strings.Join(files, " and "), len(all), sitekey.Most)
 	}
 	return all, nil
 }

@@ -89,8 +89,8 @@ func (o Options) choose(client agent.Agent, only *sshsig.PublicKey) (found, erro
 	for _, f := range fit {
 		names = append(names, f.name)
 	}
-	return found{}, fmt.Errorf("ssh-agent has the keys of several operators: %s; say as which of them to sign: --by "+
-		"%s", strings.Join(names, ", "), names[0])
+	return found{}, fmt.Errorf("ssh-agent has the keys of several operators: %s; say as which of them to sign: --by %s",
+		strings.Join(names, ", "), names[0])
 }
 
 func (o Options) noneFits(seen []string) error {

@@ -139,8 +139,8 @@ func (o Options) decrypt(text []byte) (any, error) {
 	for range tries {
 		passphrase, err := o.Ask("Passphrase of " + o.File + ": ")
 		if err != nil {
-			return nil, fmt.Errorf("%s has a passphrase: %w; or put the key into ssh-agent: ssh-add "+
-				"%s", o.File, err, o.File)
+			return nil, fmt.Errorf("%s has a passphrase: %w; or put the key into ssh-agent: ssh-add %s",
+				o.File, err, o.File)
 		}
 		if passphrase == "" {
 			continue // the parser reports it as a damaged file

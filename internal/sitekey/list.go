@@ -46,8 +46,8 @@ func ParseList(text string) ([]Line, error) {
 			return nil, fmt.Errorf("line %d: the same key stands in line %d; take one of them out", i+1, out[at].Number)
 		}
 		if len(out) == Most {
-			return nil, fmt.Errorf("line %d: more than %d keys; take out those that no process signs with any "+
-				"more", i+1, Most)
+			return nil, fmt.Errorf("line %d: more than %d keys; take out those that no process signs with any more",
+				i+1, Most)
 		}
 		out = append(out, Line{k, i + 1, strings.TrimSpace(note)})
 	}

@@ -148,8 +148,8 @@ func unlike(list []Operator, op Operator) error {
 				"as %s-2",
 				op.Name, other.Line, op.Name)
 		case other.Key == op.Key:
-			return fmt.Errorf("the key of %s is the one of %s in line %d; each operator has an own "+
-				"key", op.Name, other.Name, other.Line)
+			return fmt.Errorf("the key of %s is the one of %s in line %d; each operator has an own key",
+				op.Name, other.Name, other.Line)
 		}
 	}
 	return nil
@@ -174,8 +174,8 @@ func parseOperator(line string) (op Operator, err error) {
 		return op, err
 	}
 	if len(op.Namespaces) == 0 {
-		return op, fmt.Errorf("the line does not say what %s may sign; write %s namespaces=%q %s "+
-			"…", op.Name, op.Name, strings.Join(Namespaces, ","), keyType)
+		return op, fmt.Errorf("the line does not say what %s may sign; write %s namespaces=%q %s …",
+			op.Name, op.Name, strings.Join(Namespaces, ","), keyType)
 	}
 	return op, nil
 }
@@ -213,8 +213,8 @@ func operatorName(word string) (string, error) {
 	case word == "" || len(word) > 64:
 		return "", fmt.Errorf("an operator's name has 1 to 64 characters, not %d", len(word))
 	case strings.ContainsAny(word, "*?!,"):
-		return "", fmt.Errorf("%q is a pattern or a list, and a line here is for one operator with one plain "+
-			"name", word)
+		return "", fmt.Errorf("%q is a pattern or a list, and a line here is for one operator with one plain name",
+			word)
 	case bad >= 0 || word[0] == '-':
 		return "", fmt.Errorf("%q is no name of an operator: use letters, digits and . - _ @ +, beginning with none "+
 			"of -", word)
@@ -259,8 +259,8 @@ func parseNamespaces(value string) ([]string, error) {
 		if n == "" || len(n) > maxNamespace ||
 			strings.ContainsFunc(n,
 				func(r rune) bool { return r <= ' ' || r > '~' || r == '!' || r == '"' || r == '\\' }) {
-			return nil, fmt.Errorf("%.70q is no namespace; write names such as %s, and patterns with * at "+
-				"most", n, Release)
+			return nil, fmt.Errorf("%.70q is no namespace; write names such as %s, and patterns with * at most",
+				n, Release)
 		}
 	}
 	return list, nil

@@ -47,8 +47,8 @@ func wrongType(word string) error {
 	const remedy = "; make one with: ssh-keygen -t ed25519"
 	switch {
 	case strings.HasPrefix(word, "sk-"):
-		return fmt.Errorf("%.40q is a key in a security token, and operators sign with a plain %s "+
-			"key%s", word, keyType, remedy)
+		return fmt.Errorf("%.40q is a key in a security token, and operators sign with a plain %s key%s",
+			word, keyType, remedy)
 	case strings.HasPrefix(word, "ssh-"), strings.HasPrefix(word, "ecdsa-"):
 		return fmt.Errorf("a key of type %.40q, and operators sign with %s%s", word, keyType, remedy)
 	}

@@ -153,8 +153,8 @@ func Dearmor(text []byte) ([]byte, error) {
 	body, okBegin := strings.CutPrefix(strings.TrimSpace(string(text)), armorBegin)
 	body, okEnd := strings.CutSuffix(body, armorEnd)
 	if !okBegin || !okEnd {
-		return nil, fmt.Errorf("this is no signature of ssh-keygen: one begins with %s and ends with "+
-			"%s", armorBegin, armorEnd)
+		return nil, fmt.Errorf("this is no signature of ssh-keygen: one begins with %s and ends with %s",
+			armorBegin, armorEnd)
 	}
 	blob, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(body), ""))
 	if err != nil {
