@@ -140,9 +140,7 @@ func TestRecordedQueries(t *testing.T) {
 	s.run(time.Minute)
 	var tape [][]byte
 	for _, data := range s.tape {
-		if p, err := provider.open(
-			data,
-		); err == nil && (p.kind == query || p.kind == probe) &&
+		if p, err := provider.open(data); err == nil && (p.kind == query || p.kind == probe) &&
 			p.sender != provider.self {
 			tape = append(tape, data)
 		}

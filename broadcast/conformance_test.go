@@ -118,10 +118,8 @@ func TestRunAgain(t *testing.T) {
 	for range 2 {
 		again := run.NewGroup(t.Context())
 		again.Go(r.Run)
-		if err := r.Register(
-			t.Context(),
-			registry.Instance{Service: "auth", Host: "127.0.0.1", Port: 7000},
-		); err != nil {
+		if err := r.Register(t.Context(),
+			registry.Instance{Service: "auth", Host: "127.0.0.1", Port: 7000}); err != nil {
 			t.Fatal(err)
 		}
 		await(t, seen, 1)

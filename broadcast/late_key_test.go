@@ -43,11 +43,8 @@ func TestLateKeys(t *testing.T) {
 					keys = ring("key")
 				}
 				r.rekey(n)
-				if warned < 0 &&
-					strings.Contains(
-						log.String(),
-						"skerry key new --cluster site here, skerry key set --cluster site there",
-					) {
+				if warned < 0 && strings.Contains(log.String(),
+					"skerry key new --cluster site here, skerry key set --cluster site there") {
 					warned = time.Since(start)
 				}
 			}
@@ -200,11 +197,8 @@ func TestFirstKeyIsToldAround(t *testing.T) {
 		}
 		r.rekey(n)
 		r.links[1] = &link{}
-		if err := r.Apply(
-			t.Context(),
-			[]registry.Instance{{Service: "svc", Host: "10.0.0.1", Port: 1}},
-			nil,
-		); err != nil {
+		if err := r.Apply(t.Context(), []registry.Instance{{Service: "svc", Host: "10.0.0.1", Port: 1}},
+			nil); err != nil {
 			t.Fatal(err)
 		}
 		r.keysChanged()

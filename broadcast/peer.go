@@ -286,10 +286,8 @@ func (c *core) refused(now time.Time, owner registry.Owner, at path) {
 		return
 	}
 	p.probing.refused = append(p.probing.refused, at)
-	if !slices.ContainsFunc(
-		p.paths,
-		func(known peerPath) bool { return !slices.Contains(p.probing.refused, known.path) },
-	) {
+	if !slices.ContainsFunc(p.paths,
+		func(known peerPath) bool { return !slices.Contains(p.probing.refused, known.path) }) {
 		a := p.probing
 		if a.raises {
 			c.raiseSuspicion(p, now)

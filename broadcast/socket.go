@@ -79,10 +79,8 @@ func unicastSocket(network string, addr netip.Addr, port int) (*net.UDPConn, err
 	if port+unicastPorts < 32768 {
 		for i, first := 0, rand.IntN(unicastPorts); i < unicastPorts; i++ {
 			p := port + 1 + (first+i)%unicastPorts
-			if c, err := net.ListenUDP(
-				network,
-				net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(p))),
-			); err == nil {
+			if c, err := net.ListenUDP(network,
+				net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(p)))); err == nil {
 				return c, nil
 			}
 		}

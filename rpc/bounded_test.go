@@ -35,8 +35,7 @@ func TestAnnouncedFramesTakeNoMemory(t *testing.T) {
 			}
 			defer nc.Close()
 			if _, err := nc.Write(
-				append(binary.BigEndian.AppendUint32(nil, 15<<20), 0x0f, 0xff, 0, 0, 0, 0, 0, 1),
-			); err != nil {
+				append(binary.BigEndian.AppendUint32(nil, 15<<20), 0x0f, 0xff, 0, 0, 0, 0, 0, 1)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -233,9 +233,7 @@ func (bare) ProcessorMap() map[string]thrift.TProcessorFunction { return nil }
 func TestLearnedMethodsAreBounded(t *testing.T) {
 	v := &served{anyAdmission: &admission{}}
 	for i := range 1000 {
-		if m := v.method(
-			fmt.Sprint("m", i),
-		); m.admission != v.anyAdmission ||
+		if m := v.method(fmt.Sprint("m", i)); m.admission != v.anyAdmission ||
 			(m.name == health.Overflow) != (i >= maxLearned) {
 			t.Fatalf("method %d is %q", i, m.name)
 		}

@@ -36,9 +36,7 @@ func TestTraits(t *testing.T) {
 			t.Errorf("%v is sent again although it may have been executed", c)
 		}
 	}
-	if later := Code(
-		codes,
-	); later.String() != "unknown" || later.Outcome() != health.Internal ||
+	if later := Code(codes); later.String() != "unknown" || later.Outcome() != health.Internal ||
 		ParseCode("later") != Unknown {
 		t.Errorf("a code of a later version is %v, %v", later, later.Outcome())
 	}
@@ -155,13 +153,8 @@ func TestRefusalsAreCounted(t *testing.T) {
 				func(context.Context, *CallInfo, func(context.Context) error) error { return refuse },
 			}}, &handler{})
 			o := ServiceOptions{Retries: new(int)}
-			if _, err := stub(
-				t,
-				client(t, ClientConfig{Health: called}, s.endpoint()),
-				o,
-			)().Who(
-				t.Context(),
-			); err == nil {
+			counted := stub(t, client(t, ClientConfig{Health: called}, s.endpoint()), o)
+			if _, err := counted().Who(t.Context()); err == nil {
 				t.Error("the call went well")
 			}
 			wantOnly(t, "by the callee", served, "who", c.Outcome())
@@ -169,15 +162,8 @@ func TestRefusalsAreCounted(t *testing.T) {
 			o.Interceptors = []ClientInterceptor{
 				func(context.Context, *Call, func(context.Context) error) error { return refuse },
 			}
-			if _, err := stub(
-				t,
-				client(t, ClientConfig{Health: kept}, s.endpoint()),
-				o,
-			)().Who(
-				t.Context(),
-			); CodeOf(
-				err,
-			) != c {
+			intercepted := stub(t, client(t, ClientConfig{Health: kept}, s.endpoint()), o)
+			if _, err := intercepted().Who(t.Context()); CodeOf(err) != c {
 				t.Errorf("the caller's interceptor: %v", err)
 			}
 			wantOnly(t, "by the caller's interceptor", kept, "who", c.Outcome())
@@ -207,14 +193,8 @@ func TestOneWayErrorsAreFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			served := health.NewRecorder(health.Config{})
 			s := serveNotes(t, ServerConfig{Health: served}, &failing{err: test.err})
-			if err := stub(
-				t,
-				client(t, ClientConfig{}, s.endpoint()),
-				ServiceOptions{},
-			)().Note(
-				t.Context(),
-				"x",
-			); err != nil {
+			notes := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{})
+			if err := notes().Note(t.Context(), "x"); err != nil {
 				t.Error(err)
 			}
 			wantOnly(t, name, served, "note", test.want)

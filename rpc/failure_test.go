@@ -255,26 +255,13 @@ func TestIdempotentIsSentAgain(t *testing.T) {
 		}
 	}))
 	cut.Store(true)
-	if who, err := stub(
-		t,
-		c,
-		ServiceOptions{Timeout: 5 * time.Second, Idempotent: []string{"*"}},
-	)().Who(
-		t.Context(),
-	); err != nil ||
-		who != "b" {
+	idempotent := stub(t, c, ServiceOptions{Timeout: 5 * time.Second, Idempotent: []string{"*"}})
+	if who, err := idempotent().Who(t.Context()); err != nil || who != "b" {
 		t.Errorf("an idempotent call: %q, %v", who, err)
 	}
 	cut.Store(true)
 	retried := context.WithValue(t.Context(), infoKey{}, &CallInfo{Attempt: 2})
-	if who, err := stub(
-		t,
-		c,
-		ServiceOptions{Timeout: 5 * time.Second, Idempotent: []string{"*"}},
-	)().Who(
-		retried,
-	); err != nil ||
-		who != "b" {
+	if who, err := idempotent().Who(retried); err != nil || who != "b" {
 		t.Errorf("an idempotent call that is made for another's retry: %q, %v", who, err)
 	}
 }

@@ -42,21 +42,17 @@ func TestHalfClosedConnections(t *testing.T) {
 			}
 			c := thrift.NewTStandardClient(in, out)
 			large := &echo.Message{Text: string(make([]byte, size))}
-			if err := errors.Join(
-				c.Send(ctx, out, 1, "sleep", &echo.EchoSleepArgs{Millis: 100}),
+			if err := errors.Join(c.Send(ctx, out, 1, "sleep", &echo.EchoSleepArgs{Millis: 100}),
 				c.Send(ctx, out, 2, "sleep", &echo.EchoSleepArgs{}),
 				c.Send(ctx, out, 3, "echo", &echo.EchoEchoArgs{M: large}),
 				c.Send(ctx, out, 4, "sleep", &echo.EchoSleepArgs{Millis: 100}),
-				conn.(*net.TCPConn).CloseWrite(),
-			); err != nil {
+				conn.(*net.TCPConn).CloseWrite()); err != nil {
 				t.Fatal(err)
 			}
 			var first, quick, last echo.EchoSleepResult
 			var echoed echo.EchoEchoResult
-			if err := errors.Join(
-				c.Recv(ctx, in, 1, "sleep", &first), c.Recv(ctx, in, 2, "sleep", &quick),
-				c.Recv(ctx, in, 3, "echo", &echoed), c.Recv(ctx, in, 4, "sleep", &last),
-			); err != nil {
+			if err := errors.Join(c.Recv(ctx, in, 1, "sleep", &first), c.Recv(ctx, in, 2, "sleep", &quick),
+				c.Recv(ctx, in, 3, "echo", &echoed), c.Recv(ctx, in, 4, "sleep", &last)); err != nil {
 				t.Fatal(err)
 			}
 			if first.GetSuccess() != 100 || quick.GetSuccess() != 0 || len(echoed.GetSuccess().GetText()) != size ||
@@ -79,11 +75,8 @@ func unordered(t *testing.T, nc net.Conn, seq int32, millis int64) {
 	w := flat.NewWriter(flat.Binary, 1<<20)
 	defer w.Free()
 	ctx := t.Context()
-	if err := errors.Join(
-		w.WriteMessageBegin(ctx, "sleep", thrift.CALL, seq),
-		(&echo.EchoSleepArgs{Millis: millis}).Write(ctx, w),
-		w.WriteMessageEnd(ctx),
-	); err != nil {
+	if err := errors.Join(w.WriteMessageBegin(ctx, "sleep", thrift.CALL, seq),
+		(&echo.EchoSleepArgs{Millis: millis}).Write(ctx, w), w.WriteMessageEnd(ctx)); err != nil {
 		t.Fatal(err)
 	}
 	limits := Sizes{}.withDefaults().frames()

@@ -289,10 +289,7 @@ func TestReadingIsHandedOn(t *testing.T) {
 			begin := time.Now()
 			for i := range int64(5) {
 				wg.Go(func() {
-					if got, err := call().Sleep(
-						context.Background(),
-						10*(i*round%5),
-					); err != nil ||
+					if got, err := call().Sleep(context.Background(), 10*(i*round%5)); err != nil ||
 						got != 10*(i*round%5) {
 						t.Error(got, err)
 					}

@@ -54,11 +54,7 @@ func TestLoginComesFirst(t *testing.T) {
 	reply, _ = login(nc, "guessed", false)
 	refused(nc, reply, "wrong token")
 	nc = dial()
-	if reply, err := login(
-		nc,
-		"secret",
-		false,
-	); err != nil ||
+	if reply, err := login(nc, "secret", false); err != nil ||
 		!bytes.HasSuffix(reply, []byte("skerry.login\x00\x00\x00\x01\x00")) {
 		t.Errorf("%q, %v", reply, err)
 	}

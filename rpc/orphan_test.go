@@ -81,10 +81,7 @@ func TestOldTokensAreRefused(t *testing.T) {
 			t.Errorf("the caller is told %v", err)
 		}
 	}
-	if n := strings.Count(
-		log.String(),
-		"a process of skerry before 0.2",
-	); n != 1 || s.Stats().Older != 3 ||
+	if n := strings.Count(log.String(), "a process of skerry before 0.2"); n != 1 || s.Stats().Older != 3 ||
 		h.calls.Load() != 0 {
 		t.Errorf("%d calls counted, %d executed; logged %d times:\n%s", s.Stats().Older, h.calls.Load(), n, log)
 	}

@@ -76,15 +76,8 @@ func (p *connPool) pingPlainMethod(ctx context.Context, method string) error {
 	}
 	m := outgoing{body: w.Bytes()}
 	if p.dialect.header {
-		if m.head, err = appendCallHead(
-			nil,
-			0,
-			&Call{Service: p.ep.Service},
-			nil,
-			"",
-			p.c.cfg.ConnectTimeout,
-			l.in.Limits,
-		); err != nil {
+		if m.head, err = appendCallHead(nil, 0, &Call{Service: p.ep.Service}, nil, "", p.c.cfg.ConnectTimeout,
+			l.in.Limits); err != nil {
 			return err
 		}
 	}

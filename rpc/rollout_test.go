@@ -162,10 +162,7 @@ func TestBlockingWaitsForTheNewVersion(t *testing.T) {
 	defer end()
 	hurried, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
-	if err := caller.call(
-		hurried,
-		"auth",
-	); CodeOf(err) != VersionUnavailable ||
+	if err := caller.call(hurried, "auth"); CodeOf(err) != VersionUnavailable ||
 		!errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no instance came: %v", err)
 	}

@@ -143,11 +143,8 @@ func (r *serverCall) exception(code Code, executed Executed, err error) health.O
 	defer w.Free()
 	x := thrift.NewTApplicationException(exceptionType(code), shorten(text))
 	ctx := context.Background()
-	if err := errors.Join(
-		w.WriteMessageBegin(ctx, r.info.Method, thrift.EXCEPTION, r.messageID),
-		x.Write(ctx, w),
-		w.WriteMessageEnd(ctx),
-	); err == nil {
+	if err := errors.Join(w.WriteMessageBegin(ctx, r.info.Method, thrift.EXCEPTION, r.messageID), x.Write(ctx, w),
+		w.WriteMessageEnd(ctx)); err == nil {
 		r.answer(w.Bytes(), code, executed)
 	}
 	return code.Outcome()

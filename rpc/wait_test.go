@@ -102,12 +102,7 @@ func TestCallsWaitForASuccessor(t *testing.T) {
 		wantCode(t, err, Unreachable, NotExecuted)
 		begin := time.Now()
 		_, err = stub(t, c, ServiceOptions{})().Who(t.Context())
-		if e := wantCode(
-			t,
-			err,
-			Unreachable,
-			NotExecuted,
-		); time.Since(begin) != time.Second ||
+		if e := wantCode(t, err, Unreachable, NotExecuted); time.Since(begin) != time.Second ||
 			!strings.Contains(e.Error(), "none came") {
 			t.Errorf("after %v: %v", time.Since(begin), err)
 		}
@@ -156,9 +151,7 @@ func TestSilentInstanceIsLeftInTime(t *testing.T) {
 		frozen.Store(true)
 		begin := time.Now()
 		who, err := again().Who(t.Context())
-		if took := time.Since(
-			begin,
-		); err != nil || who != "b" || took < 500*time.Millisecond ||
+		if took := time.Since(begin); err != nil || who != "b" || took < 500*time.Millisecond ||
 			took > 560*time.Millisecond {
 			t.Errorf("a silent one, after %v: %q, %v", took, who, err)
 		}
@@ -189,9 +182,7 @@ func TestAttemptTimeout(t *testing.T) {
 		o := ServiceOptions{Attempt: 200 * time.Millisecond, Idempotent: []string{"who"}}
 		begin := time.Now()
 		who, err := stub(t, c, o)().Who(t.Context())
-		if took := time.Since(
-			begin,
-		); err != nil || who != "b" || took < 200*time.Millisecond ||
+		if took := time.Since(begin); err != nil || who != "b" || took < 200*time.Millisecond ||
 			took > 250*time.Millisecond {
 			t.Errorf("after %v: %q, %v", took, who, err)
 		}

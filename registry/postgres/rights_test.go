@@ -99,9 +99,7 @@ func TestStartTogether(t *testing.T) {
 		n.sees(15*time.Second, all...)
 	}
 	if n := one[int](t, server.URL(db),
-		"SELECT count(*)::int FROM skerry_service_registry WHERE alive AND age < '1 minute'"); n != len(
-		nodes,
-	) {
+		"SELECT count(*)::int FROM skerry_service_registry WHERE alive AND age < '1 minute'"); n != len(nodes) {
 		t.Errorf("the view shows %d registrations, want %d", n, len(nodes))
 	}
 }

@@ -91,14 +91,8 @@ func visit(ctx context.Context, t *testing.T, s thrift.TClient) {
 	if code := rpc.CodeOf(c.Fail(ctx, "error")); code != rpc.HandlerFailed {
 		t.Errorf("an undeclared error has the code %v", code)
 	}
-	if _, err := s.Call(
-		ctx,
-		"missing",
-		echo.NewBaseWhoArgs(),
-		echo.NewBaseWhoResult(),
-	); rpc.CodeOf(
-		err,
-	) != rpc.UnknownMethod {
+	if _, err := s.Call(ctx, "missing", echo.NewBaseWhoArgs(),
+		echo.NewBaseWhoResult()); rpc.CodeOf(err) != rpc.UnknownMethod {
 		t.Errorf("a method that does not exist gives %v", err)
 	}
 	exercise(ctx, t, c)

@@ -70,9 +70,7 @@ func wantFrames(t *testing.T, in *Reader, all []byte, n int) {
 		if err != nil {
 			t.Fatalf("frame %d: %v", i, err)
 		}
-		if want := string(
-			all[lengthWord : lengthWord+len(frame)],
-		); frame != want ||
+		if want := string(all[lengthWord : lengthWord+len(frame)]); frame != want ||
 			len(frame) != int(binary.BigEndian.Uint32(all)) {
 			t.Fatalf("frame %d has other bytes than were sent", i)
 		}
