@@ -77,9 +77,14 @@ func (c *company) kill(ctx context.Context, v victim) {
 			}
 		}
 	}
+	c.begin(ctx, v.host, begin, waits...)
+}
+
+// begin starts something of a host, and waits until the programs of the services there have calls.
+func (c *company) begin(ctx context.Context, host string, begin func() error, services ...string) {
 	written := map[string]int{}
-	for _, service := range waits {
-		written[service] = len(c.journal(service + "-" + v.host))
+	for _, service := range services {
+		written[service] = len(c.journal(service + "-" + host))
 	}
 	if err := begin(); err != nil {
 		c.t.Error(err)
@@ -87,13 +92,13 @@ func (c *company) kill(ctx context.Context, v victim) {
 	for end := time.Now().Add(30 * time.Second); ctx.Err() == nil; sleep(ctx, 50*time.Millisecond) {
 		served := true
 		for service, before := range written {
-			served = served && journal.Match(c.journal(service + "-" + v.host)[before:])
+			served = served && journal.Match(c.journal(service + "-" + host)[before:])
 		}
 		if served {
 			return
 		}
 		if time.Now().After(end) {
-			c.t.Errorf("30 s after %s was started again, not all of %v there had calls", p.Name, waits)
+			c.t.Errorf("30 s after a start on host %s, not all of %v there had calls", host, services)
 			return
 		}
 	}

@@ -201,18 +201,51 @@ func ramp(dice *rand.Rand) []string {
 	return []string{"commit", "--ramp", shares, "--every", fmt.Sprint(700+dice.IntN(800), "ms")}
 }
 
-// TestReleaseOfTwoLanguages releases Auth, in Java, together with Proc, in Python. No request fails, and none meets
-// two versions.
+// restart is a rolling restart of a host: its proxy leaves, then the programs, and all are started again.
+func (c *company) restart(host string) {
+	c.t.Helper()
+	h := c.hosts[host]
+	must(c.t, h.Stop())
+	c.begin(c.t.Context(), host, h.Start, "portal", "auth", "proc", "db")
+}
+
+// upgrade starts a second proxy on the sockets of a host's first one after a while. The returned function waits for
+// the end of the first one.
+func (c *company) upgrade(host string, after time.Duration) (join func()) {
+	h := c.hosts[host]
+	first := h.Proxy()
+	started := make(chan error, 1)
+	go func() {
+		sleep(c.t.Context(), after)
+		started <- h.StartProxy()
+	}()
+	return func() {
+		c.t.Helper()
+		must(c.t, <-started)
+		c.await(first.Name+" has left", func() bool { when, _ := first.Ended(); return !when.IsZero() })
+		if _, err := first.Ended(); err != nil {
+			c.t.Errorf("the first %s: %v", first.Name, err)
+		}
+	}
+}
+
+// TestReleaseOfTwoLanguages releases Auth, in Java, together with Proc, in Python. A host is restarted before, and
+// proxies are upgraded while the release goes on. No request fails, and none meets two versions.
 func TestReleaseOfTwoLanguages(t *testing.T) {
 	t.Parallel()
 	seeds(t, func(t *testing.T, dice *rand.Rand) {
 		c := newCompany(t, dice, 10*time.Millisecond, hosts.Settings{})
 		c.release("start", "--by", "ann", "--reason", "a test")
-		c.requests(200 + dice.IntN(300))
+		c.restart("a")
 		c.start("c", "v2", "auth", "proc")
 		c.ship(1)
 		c.requests(100 + dice.IntN(300))
+		joins := []func(){c.upgrade("b", time.Duration(dice.IntN(3000))*time.Millisecond),
+			c.upgrade("c", time.Duration(dice.IntN(3000))*time.Millisecond)}
 		c.release(ramp(dice)...)
+		for _, join := range joins {
+			join()
+		}
 		c.requests(dice.IntN(300))
 		c.release("clean")
 		c.until(*requests)
