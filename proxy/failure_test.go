@@ -358,3 +358,25 @@ func TestAnAnswerOfTheProgramBeforeIsNotKept(t *testing.T) {
 		t.Errorf("helper %+v, %v; known: %v", info, err, known)
 	}
 }
+
+// With no connection to the program, the one that answered may have been replaced without a sign.
+func TestWithoutAConnectionTheProgramIsAskedAgain(t *testing.T) {
+	verify := func(word, _ string) (string, error) { return word, nil }
+	f := startProgram(t, "127.0.0.1:0", 8, &foreignProgram{helper: true,
+		methods: map[string]func(string, string) (string, error){"verify": verify}})
+	c := site(t)
+	g := &program{name: "auth", base: c.WithDefaults(), log: quiet(), words: newWords("abc")}
+	p, err := newProvided(g, config.Provide{Service: "auth", Addr: f.addr, Protocol: "framed-binary", Concurrency: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	p.helper.keep(helperInfo{}, p.helper.ends()) // as the program before it said, whose connections were idle and closed
+	if _, err := p.handle(t.Context(), &rpc.CallInfo{Method: "verify"}, &rpc.Raw{}); err != nil {
+		t.Fatal(err)
+	}
+	names := f.seen()
+	if last := names[len(names)-1]; !strings.HasPrefix(last, "ctx=abc") {
+		t.Errorf("the program has a helper, and was sent %q", last)
+	}
+}

@@ -174,6 +174,9 @@ func (p *provided) takesAnother(ctx context.Context) bool {
 
 // handle forwards one call to the program.
 func (p *provided) handle(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
+	if p.calls.Standing(p.endpoint) == 0 { // no end of a connection can tell that the program is another one now
+		p.helper.forget()
+	}
 	helper, err := p.helper.ask(ctx, p.askHelper)
 	if err != nil {
 		return nil, p.explain(ctx, err)

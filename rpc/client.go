@@ -228,4 +228,4 @@ func (c *Client) tidy() {
 }
 
 // Standing returns the number of this client's connections to an endpoint.
-func (c *Client) Standing(e *Endpoint) int { return len(c.pool(e).standing()) }
+func (c *Client) Standing(e *Endpoint) int { return c.pool(e).size() }

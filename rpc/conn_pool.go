@@ -239,6 +239,13 @@ func (p *connPool) standing() []*clientConn {
 	return slices.Clone(p.all)
 }
 
+// size returns how many connections stand.
+func (p *connPool) size() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.all)
+}
+
 // verifySites ends site connections that the present keys do not prove.
 func (p *connPool) verifySites() {
 	for _, l := range p.standing() {
