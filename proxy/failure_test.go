@@ -371,7 +371,7 @@ func TestWithoutAConnectionTheProgramIsAskedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	p.helper.keep(helperInfo{}, p.helper.ends()) // as the program before it said, whose connections were idle and closed
+	p.helper.keep(helperInfo{}, p.helper.ends()) // as the program before said, whose idle connections were closed
 	if _, err := p.handle(t.Context(), &rpc.CallInfo{Method: "verify"}, &rpc.Raw{}); err != nil {
 		t.Fatal(err)
 	}
