@@ -11,7 +11,7 @@
 // the SQL of the tables.
 //
 // A process has one connection for everything. One statement each 30 s renews the lease, reads what
-// has changed and compares the rule log and the secret, and another one compares the policy, whatever
+// has changed and compares the rule log, the policy and the secret, whatever
 // the number of services. Notifications bring changes with their content. The reader reads the tables
 // after a gap in the revisions, or when the content was too long. It reads everything on a new
 // connection, after a restore, and every minute at a small site, every 15 minutes at a thousand processes.

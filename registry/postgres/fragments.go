@@ -77,6 +77,15 @@ var fragments = strings.NewReplacer(
 	`(SELECT ARRAY[timeline, n] FROM skerry_rule WHERE cluster = @cluster AND {placed}
 		ORDER BY timeline DESC, n DESC LIMIT 1)`,
 
+	// Number and hash of the newest entry of the policy log, or NULL.
+	"{policy}",
+	`(SELECT n || ' ' || encode(hash, 'hex') FROM skerry_policy WHERE cluster = @cluster AND {fits}
+		ORDER BY n DESC, hash DESC LIMIT 1)`,
+
+	// The row of skerry_policy can be an entry: see maxRecord, and policylog for the highest number.
+	"{fits}",
+	"n BETWEEN 1 AND 9007199254740991 AND octet_length(record) <= 1048576",
+
 	// The place in the rule log is in range.
 	"{placed}",
 	"timeline BETWEEN 0 AND 4294967295 AND n BETWEEN 1 AND {most}",

@@ -1,11 +1,12 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,29 +25,16 @@ const policyBytes = 4 << 20
 
 var (
 	// The newest entries: as many as a process keeps, and no more bytes than it keeps.
-	policiesSQL = `SELECT n, hash, record FROM (
+	policiesSQL = statement(`SELECT n, hash, record FROM (
 			SELECT n, hash, record, sum(octet_length(record)) OVER newest AS total, row_number() OVER newest AS place
-			FROM (SELECT n, hash, record FROM skerry_policy
-				WHERE cluster = @cluster AND n BETWEEN 1 AND @highest::bigint AND octet_length(record) <= @longest::int
+			FROM (SELECT n, hash, record FROM skerry_policy WHERE cluster = @cluster AND {fits}
 				ORDER BY n DESC, hash DESC LIMIT @most::int) p
 			WINDOW newest AS (ORDER BY n DESC, hash DESC)) q
-		WHERE total <= @bytes::bigint OR place <= 2 ORDER BY n DESC, hash DESC`
-	newestPolicySQL = `SELECT n, hash FROM skerry_policy
-		WHERE cluster = @cluster AND n BETWEEN 1 AND @highest::bigint AND octet_length(record) <= @longest::int
-		ORDER BY n DESC, hash DESC LIMIT 1`
-	writePolicySQL = `INSERT INTO skerry_policy (cluster, n, hash, record) VALUES (@cluster, @n, @hash, @record)
+		WHERE total <= @bytes::bigint OR place <= 2 ORDER BY n DESC, hash DESC`)
+	newestPolicySQL = "SELECT " + newestPolicy
+	writePolicySQL  = `INSERT INTO skerry_policy (cluster, n, hash, record) VALUES (@cluster, @n, @hash, @record)
 		ON CONFLICT DO NOTHING`
 )
-
-// highestPolicy bounds the numbers that are read. Above it no entry is valid.
-const highestPolicy = 1<<53 - 1
-
-func (r *Registry) policyArgs() pgx.NamedArgs {
-	args := r.args()
-	args["highest"], args["longest"] = int64(highestPolicy), maxRecord
-	args["bytes"] = int64(policyBytes)
-	return args
-}
 
 // Entries implements policylog.Store. Rows that are no entries are left out, and are in
 // Registry.Odd.
@@ -66,8 +54,8 @@ func (p *policies) Entries(ctx context.Context) ([]policylog.Entry, error) {
 }
 
 func (r *Registry) readPolicies(ctx context.Context, conn *pgx.Conn, most int) ([]policylog.Entry, error) {
-	args := r.policyArgs()
-	args["most"] = most
+	args := r.args()
+	args["most"], args["bytes"] = most, int64(policyBytes)
 	rows, err := conn.Query(ctx, policiesSQL, args)
 	if err != nil {
 		return nil, err
@@ -164,28 +152,40 @@ func (p *policies) insert(ctx context.Context, tx pgx.Tx, e policylog.Entry) err
 	return err
 }
 
+// comparePolicy follows the policy log when its newest entry wins over the one of the process. newest
+// comes from a beat or a read.
+func (s *session) comparePolicy(ctx context.Context, newest *string) error {
+	if s.policied && !s.winsOver(newest) {
+		return nil
+	}
+	return s.followPolicy(ctx)
+}
+
 // followPolicy passes the policies of the table to Config.Policies when the newest of them wins over
-// the one that the process has. A role without the right to read them hears them from others.
+// the one that the process has. After a success, each beat reads the newest entry. A role without
+// the right to read them hears them from others.
 func (s *session) followPolicy(ctx context.Context) error {
 	if s.r.cfg.Policies == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
-	news, err := s.newPolicy(ctx)
-	if err == nil && news {
+	var newest *string
+	err := s.conn.QueryRow(ctx, newestPolicySQL, s.r.args()).Scan(&newest)
+	if err == nil && s.winsOver(newest) {
 		var entries []policylog.Entry
 		if entries, err = s.r.readPolicies(ctx, s.conn, policylog.MaxEntries); err == nil {
 			s.r.cfg.Policies(entries)
 		}
 	}
+	s.policied = err == nil
 	switch code := sqlState(err); {
 	case err == nil:
 	case code == noRight, code == undefinedTable:
 		if !s.policyless {
 			s.policyless = true
-			s.r.log.Warn("the site's policy is not read from the database: other processes bring it; the "+
-				"tables' owner runs the SQL of `skerry schema`, and of `skerry schema --grant-…` for this user",
+			s.r.log.Warn("the site's policy is not read from the database: other processes bring it; the tables' "+
+				"owner runs the SQL of `skerry schema`, and of `skerry schema --grant-…` for this user",
 				"user", s.r.conn.User, "err", err)
 		}
 	case s.lost(err):
@@ -196,21 +196,13 @@ func (s *session) followPolicy(ctx context.Context) error {
 	return nil
 }
 
-// newPolicy reports whether the newest policy of the table wins over the one of the process.
-func (s *session) newPolicy(ctx context.Context) (bool, error) {
-	var n int64
-	var hash []byte
-	err := s.conn.QueryRow(ctx, newestPolicySQL, s.r.policyArgs()).Scan(&n, &hash)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
+// winsOver reports whether the newest policy of the table wins over the one of the process.
+func (s *session) winsOver(newest *string) bool {
+	if newest == nil {
+		return false
 	}
-	if err != nil {
-		return false, err
-	}
+	n, hash, _ := strings.Cut(*newest, " ")
+	theirs, err := strconv.ParseUint(n, 10, 64)
 	number, own := s.r.cfg.NewestPolicy()
-	bare, err := hex.DecodeString(own)
-	if err != nil {
-		bare = nil
-	}
-	return uint64(n) > number || uint64(n) == number && bytes.Compare(hash, bare) > 0, nil
+	return err == nil && (theirs > number || theirs == number && hash > own)
 }

@@ -3,6 +3,7 @@
 package postgres_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,5 +170,57 @@ func TestPolicyWithoutTheRight(t *testing.T) {
 	follower.until(5*time.Second, "both are listed", func(s registry.Snapshot) bool { return len(s.Instances) == 2 })
 	if took := time.Since(started); took > 10*time.Second {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// TestPolicyIsPolled: without notifications a process has a policy with its next poll, and loses nothing when the right
+// to read policies is taken from it.
+func TestPolicyIsPolled(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	writer := start(t, quick(t, server.URL(db), newOwner()))
+	writer.offer()
+	reader := server.CreateUser(t, db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s")
+	cfg := quick(t, server.UserURL(db, reader), newOwner())
+	cfg.PollOnly = true
+	heard := make(chan policylog.Entry, 10)
+	var newest atomic.Pointer[policylog.Entry]
+	cfg.NewestPolicy = func() (uint64, string) {
+		if e := newest.Load(); e != nil {
+			return e.Number, e.Hash()
+		}
+		return 0, ""
+	}
+	cfg.Policies = func(entries []policylog.Entry) {
+		newest.Store(&entries[0])
+		heard <- entries[0]
+	}
+	follower := start(t, cfg)
+	follower.until(5*time.Second, "auth is listed", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
+	log := policylog.NewLog("test")
+	for range 2 {
+		e := sealed(t, log, "policy: 1\n")
+		if err := writer.Policies().Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-heard:
+			if got.Hash() != e.Hash() {
+				t.Errorf("polled %v, want %v", got, e)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("the policy did not come")
+		}
+		log, _ = log.Merge(nil, nil, e)
+	}
+	server.Exec(t, db, "REVOKE SELECT ON skerry_policy FROM "+reader)
+	second := registry.Instance{Service: "auth", Version: "v9", Host: writer.owner.Host, Port: 9, Owner: writer.owner}
+	if err := writer.Register(t.Context(), writer.instance(), second); err != nil {
+		t.Fatal(err)
+	}
+	follower.until(20*time.Second, "both are listed", func(s registry.Snapshot) bool { return len(s.Instances) == 2 })
+	if len(heard) != 0 {
+		t.Errorf("told once more of %v", <-heard)
 	}
 }

@@ -40,6 +40,7 @@ type session struct {
 	read      map[string]bool // services with a complete list in the model
 	readAll   bool            // all lists in the model are complete
 	ruled     bool            // beats read the end of the rule log
+	policied  bool            // beats read the end of the policy log
 	trusting  bool            // the latest answer showed that a process expires leases
 
 	lacking int  // answers in a row in which the rule log had lost entries

@@ -34,9 +34,10 @@ func readings(s string) reading {
 	}
 }
 
-// pick returns the statement for one way of reading. A role that may not read the rule log or the
-// secret gets neither. It learns of the right to read the secret as soon as it has that right.
-func (r reading) pick(full, all, rules, secret bool) string {
+// pick returns the statement for one way of reading. A role that may not read the rule log, the
+// policy or the secret gets none of it. It learns of the right to read the secret as soon as it has
+// that right.
+func (r reading) pick(full, all bool, of logs) string {
 	s := r.delta
 	switch {
 	case full && all:
@@ -44,17 +45,23 @@ func (r reading) pick(full, all, rules, secret bool) string {
 	case full:
 		s = r.named
 	}
-	if !rules {
+	if !of.rules {
 		s = strings.Replace(s, newest, "NULL::bigint[]", 1)
 	}
-	if !secret {
+	if !of.policy {
+		s = strings.Replace(s, newestPolicy, "NULL::text", 1)
+	}
+	if !of.secret {
 		s = strings.Replace(s, secretState,
 			"CASE WHEN has_table_privilege(to_regclass('skerry_secret'), 'SELECT') THEN '' END", 1)
 	}
 	return s
 }
 
-var newest, secretState = statement("{newest}"), statement("{secret}")
+var newest, newestPolicy, secretState = statement("{newest}"), statement("{policy}"), statement("{secret}")
+
+// logs says what a beat reads beside the registry.
+type logs struct{ rules, policy, secret bool }
 
 var (
 	// helloSQL describes the server of a new connection.
@@ -95,7 +102,7 @@ var (
 				WHERE i.cluster = @cluster AND i.owner = @owner AND i.gone = 0 AND {sane}) AS mine,
 			(SELECT count(*) FROM pulse) > 0 AS pulsed,
 			coalesce((SELECT clean FROM pulse), false) AS clean,
-			{newest} AS newest, {secret} AS secret, {free} AS free,
+			{newest} AS newest, {policy} AS policy, {secret} AS secret, {free} AS free,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
 	)`)
@@ -107,7 +114,7 @@ var (
 			{settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
 			{writable} AS writable, {expiring} AS expiring, {spacing} AS spacing,
 			0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
-			{newest} AS newest, {secret} AS secret, {free} AS free,
+			{newest} AS newest, {policy} AS policy, {secret} AS secret, {free} AS free,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
 	)`)

@@ -30,6 +30,7 @@ type head struct {
 	leased, mine      int
 	pulsed, clean     bool
 	newest            []int64 // of the rule log: timeline and number
+	policy            *string // newest entry of the policy log: number and hash
 	secret            *string // state of the row of the secret; nil: no row, or no right to read it
 	free              *int64  // connections that the server still takes; nil: not asked
 	stale             []string
@@ -81,7 +82,7 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	if err := s.compare(ctx, h.newest); err != nil {
 		return err
 	}
-	if err := s.followPolicy(ctx); err != nil {
+	if err := s.comparePolicy(ctx, h.policy); err != nil {
 		return err
 	}
 	return s.afterBeat(ctx, h)
@@ -205,16 +206,17 @@ func (s *session) refuse(ctx context.Context, why error) error {
 	return nil
 }
 
-// either sends the statement with the state of the rule log and the secret, or without it after the
-// right was revoked.
+// either sends the statement with the state of the rule log, the policy and the secret, or without
+// them after the right was revoked.
 func (s *session) either(ctx context.Context, r reading, full, all bool, args pgx.NamedArgs) (head, error) {
-	h, err := s.query(ctx, r.pick(full, all, s.ruled, s.secretive), args)
-	if (s.ruled || s.secretive) && sqlState(err) == noRight {
-		s.ruled = false
+	of := logs{s.ruled, s.policied, s.secretive}
+	h, err := s.query(ctx, r.pick(full, all, of), args)
+	if of != (logs{}) && sqlState(err) == noRight {
+		s.ruled, s.policied = false, false
 		if err := s.learnSecret(ctx); err != nil { // which finds out whether this process has the right
 			return h, err
 		}
-		h, err = s.query(ctx, r.pick(full, all, false, s.secretive), args)
+		h, err = s.query(ctx, r.pick(full, all, logs{secret: s.secretive}), args)
 	}
 	return h, err
 }
@@ -246,7 +248,7 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 		var text *string
 		var lapsed *bool
 		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.spacing, &h.leased,
-			&h.mine, &h.pulsed, &h.clean, &h.newest, &h.secret, &h.free, &h.stale, &text, &lapsed)
+			&h.mine, &h.pulsed, &h.clean, &h.newest, &h.policy, &h.secret, &h.free, &h.stale, &text, &lapsed)
 		if err != nil {
 			return h, err
 		}
