@@ -312,26 +312,6 @@ func (l *Log) Admit(service, version string, t Token) error {
 	return c.turn(service, version)
 }
 
-// CheckTurn returns nil when the version may run now, and errTurn when the
-// newest rules give the turn to another version or to none.
-func (l *Log) CheckTurn(service, version string) error {
-	return l.chains[service].turn(service, version)
-}
-
-func (c chain) turn(service, version string) error {
-	if len(c) == 0 {
-		return nil
-	}
-	rule := c[len(c)-1].rule
-	switch {
-	case !rule.Strategy.Exclusive() || rule.Turn == version:
-		return nil
-	case rule.Turn == "":
-		return fmt.Errorf("%w: another version of %s is still stopping", errTurn, service)
-	}
-	return fmt.Errorf("%w: %s of %s has it", errTurn, rule.Turn, service)
-}
-
 // Expire returns a log that refuses tokens of generations before g.
 func (l *Log) Expire(g Generation) *Log {
 	if !l.expired.Before(g) {

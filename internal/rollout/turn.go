@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"fmt"
 	"slices"
 )
 
@@ -74,4 +75,24 @@ func (r Release) GrantTurn(log *Log) (Release, map[string]Rule, error) {
 func (r *Release) set(m Module) {
 	i := slices.IndexFunc(r.Modules, func(o Module) bool { return o.Service == m.Service })
 	r.Modules[i] = m
+}
+
+// CheckTurn returns nil when the version may run now, and errTurn when the
+// newest rules give the turn to another version or to none.
+func (l *Log) CheckTurn(service, version string) error {
+	return l.chains[service].turn(service, version)
+}
+
+func (c chain) turn(service, version string) error {
+	if len(c) == 0 {
+		return nil
+	}
+	rule := c[len(c)-1].rule
+	switch {
+	case !rule.Strategy.Exclusive() || rule.Turn == version:
+		return nil
+	case rule.Turn == "":
+		return fmt.Errorf("%w: another version of %s is still stopping", errTurn, service)
+	}
+	return fmt.Errorf("%w: %s of %s has it", errTurn, rule.Turn, service)
 }

@@ -106,3 +106,26 @@ func anyOf(failed map[string]error, sentinels ...error) error {
 	}
 	return nil
 }
+
+// sendLog sends the log to every process, and returns the errors by process. A
+// process that is not reached learns it by notifications, announcements and
+// calls.
+func (c *Controller) sendLog(ctx context.Context, entries []rollout.Entry) map[string]error {
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil || len(entries) == 0 {
+		return nil
+	}
+	return ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
+		return teach(ctx, m.Peer, entries)
+	})
+}
+
+// teach sends a process the newest entry of whole. It sends all of whole if the
+// process lacks more, or has a log that the newest entry ends.
+func teach(ctx context.Context, p Peer, whole []rollout.Entry) error {
+	err := p.Learn(ctx, whole[len(whole)-1])
+	if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
+		err = p.Learn(ctx, whole...)
+	}
+	return err
+}
