@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/policy/form"
 )
 
 // pages are all documents for readers.
@@ -137,13 +138,19 @@ func directModules(t *testing.T, file string) (names []string) {
 	return names
 }
 
-// TestConfigurationsOnPages reads every skerry.yaml on a page.
+// TestConfigurationsOnPages reads every skerry.yaml on a page, and every text of a policy.
 func TestConfigurationsOnPages(t *testing.T) {
 	t.Setenv("DB_PASSWORD", "secret")
 	file := regexp.MustCompile(`/etc/[\w/.-]+`)
 	anything := identity(t)
 	for _, page := range pages(t) {
 		for i, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, page), -1) {
+			if strings.HasPrefix(block[1], "policy:") {
+				if p, problems := form.Read([]byte(block[1])); p == nil || len(problems) > 0 {
+					t.Errorf("%s: yaml block %d: %v", page, i+1, problems)
+				}
+				continue
+			}
 			dir := t.TempDir()
 			text := file.ReplaceAllStringFunc(block[1], func(path string) string { // files of the site: one that exists
 				own := filepath.Join(dir, filepath.Base(path))
