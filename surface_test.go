@@ -24,7 +24,7 @@ var surface = map[string]int{
 	"health/statlog":        5,
 	"policy":                22,
 	"policy/form":           7,
-	"proxy":                 11,
+	"proxy":                 7,
 	"registry":              35,
 	"registry/postgres":     17,
 	"registry/registrytest": 5,

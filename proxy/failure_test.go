@@ -187,7 +187,7 @@ func TestAProxyThatCannotListenTakesNothing(t *testing.T) {
 		t.Fatalf("Run: %v", err)
 	}
 	after, err := Ask(t.Context(), billing)
-	if err != nil || after.Proxy != before.Proxy || after.State != Serving {
+	if err != nil || after.Proxy != before.Proxy || after.State != serving {
 		t.Fatalf("the first proxy: %+v, %v; before: %+v", after, err, before)
 	}
 	if !first.programs[0].sockets[0].current() {

@@ -90,7 +90,7 @@ func startProcess(t *testing.T, c config.Config, path, addr string) *process {
 	})
 	eventually(t, "the proxy serves", func() bool {
 		s, err := Ask(t.Context(), config.Program{Listen: "unix:" + path})
-		return err == nil && s.PID == p.cmd.Process.Pid && s.State == Serving
+		return err == nil && s.PID == p.cmd.Process.Pid && s.State == serving
 	})
 	return p
 }

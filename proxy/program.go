@@ -48,7 +48,7 @@ const handoverLimit = 10 * time.Second
 func newProgram(name, id string, cfg config.Config, log *slog.Logger) *program {
 	g := &program{name: name, cfg: cfg.Proxy.Programs[name], log: log.With("program", name), words: newWords(id),
 		callees: map[string]thrift.TClient{}, drained: make(chan struct{}), yielded: make(chan struct{}),
-		state: Starting}
+		state: starting}
 	g.base = nodeConfig(name, cfg, g.cfg)
 	return g
 }
@@ -183,13 +183,13 @@ func (g *program) run(ctx context.Context) error {
 	replaced := make(chan struct{})
 	keeping.Go(func(ctx context.Context) error { return g.watchSockets(ctx, replaced) })
 	keeping.Go(g.succeed)
-	g.become(Serving)
+	g.become(serving)
 	select {
 	case <-ctx.Done():
 	case <-g.drained:
 	case <-replaced:
 	}
-	g.become(Leaving)
+	g.become(leaving)
 	err := g.node.Leave() // the program may call others meanwhile
 	stopped := keeping.Stop()
 	return errors.Join(err, stopped, g.handOver())
@@ -230,7 +230,7 @@ func (g *program) close() {
 			g.log.Warn("the program's node was not closed politely", "err", err)
 		}
 	}
-	g.become(Left)
+	g.become(left)
 }
 
 // succeeded makes run end once new connections reach another proxy.
@@ -244,10 +244,10 @@ type State string
 
 // The states of a program.
 const (
-	Starting State = "starting"
-	Serving  State = "serving" // calls are accepted
-	Leaving  State = "leaving" // the program is off the lists, and running calls end
-	Left     State = "left"
+	starting State = "starting"
+	serving  State = "serving" // calls are accepted
+	leaving  State = "leaving" // the program is off the lists, and running calls end
+	left     State = "left"
 )
 
 func (g *program) become(s State) {

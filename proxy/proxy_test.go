@@ -79,7 +79,7 @@ func start(t *testing.T, c config.Config, programs map[string]config.Program) *r
 	for _, g := range programs {
 		eventually(t, "the proxy serves "+g.Listen, func() bool {
 			s, err := Ask(t.Context(), g)
-			return err == nil && s.State == Serving
+			return err == nil && s.State == serving
 		})
 	}
 	return r
