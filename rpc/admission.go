@@ -15,7 +15,7 @@ import (
 type admission struct {
 	origin *participant.Origin
 	stray  *participant.Origin       // counts calls at an entry while the rules send this version no new traces
-	entry  func(method string) bool  // a call without a token begins a trace
+	entry  func(method string) bool  // whether a call of the method without a token begins a trace
 	admit  func(rollout.Token) error // rollout.Log.Admit of the service's version
 	turn   func() error              // rollout.Log.CheckTurn of the service's version
 }

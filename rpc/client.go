@@ -74,7 +74,7 @@ type Client struct {
 	group        *run.Group
 	sweeper      sweeper
 	start        time.Time
-	pools        sync.Map             // *Endpoint → *peer
+	pools        sync.Map             // *Endpoint → *connPool
 	replies      transport.ByteBudget // of decoded replies
 	decodeLimits decodeLimits         // of the elements of a reply
 	route        func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
@@ -219,7 +219,7 @@ func (c *Client) tidy() {
 		c.pools.Delete(p.ep)
 		p.ep.pool.CompareAndSwap(p, nil)
 		if !p.dialect.shared {
-			return // what stands now was just taken for a call, which closes it
+			return // a connection that still stands was just taken for a call, and closes after it
 		}
 		for _, l := range p.standing() {
 			l.fail(errUnused)

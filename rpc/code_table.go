@@ -12,7 +12,7 @@ import (
 // the gateway. docs/codes.md shows the table.
 type traits struct {
 	name       string         // on the wire, in logs and in statistics
-	outcome    health.Outcome // as which the call is counted
+	outcome    health.Outcome // how the call is counted
 	unexecuted bool           // a call with the code never ran; false: Error.Executed says whether it did
 	again      again
 	refusal    error // error of rollout or participant that the code stands for; nil: none
@@ -56,7 +56,7 @@ var table = [codes]traits{
 	RulesForked:        {"rules_forked", health.Barred, true, elsewhere, rollout.ErrOtherLog},
 }
 
-// traits of a code; of one that this process does not know, those of Unknown.
+// traits returns the traits of a code. A code that this process does not know has those of Unknown.
 func (c Code) traits() *traits {
 	if int(c) >= len(table) {
 		c = Unknown
@@ -64,13 +64,13 @@ func (c Code) traits() *traits {
 	return &table[c]
 }
 
-// String is the code as it travels in reply headers and stands in logs.
+// String is the code as it is written in reply headers and logs.
 func (c Code) String() string { return c.traits().name }
 
 // Outcome is the code as statistics, breakers and ejection count it.
 func (c Code) Outcome() health.Outcome { return c.traits().outcome }
 
-// ParseCode reads String's spelling; unknown spellings give Unknown.
+// ParseCode reads what String wrote; any other text gives Unknown.
 func ParseCode(s string) Code {
 	for c := range table {
 		if table[c].name == s {
@@ -80,9 +80,9 @@ func ParseCode(s string) Code {
 	return Unknown
 }
 
-// RefusalCode is the code for an error by which the rules refuse a call:
-// of rollout.Log.Admit, Route and CheckTurn and of participant.Trace.Send.
-// Any other error gives WrongVersion.
+// RefusalCode is the code for an error by which the rules refuse a call. Such
+// errors come from rollout.Log.Admit, Route and CheckTurn, and from
+// participant.Trace.Send. Any other error gives WrongVersion.
 func RefusalCode(err error) Code {
 	for c := range table {
 		if of := table[c].refusal; of != nil && errors.Is(err, of) {

@@ -14,7 +14,7 @@ type connCensus struct {
 	most    largest
 }
 
-// source is one address.
+// source is one source address with its connections.
 type source struct {
 	addr  netip.Addr
 	conns *linked.List
@@ -55,7 +55,7 @@ func (c *connCensus) remove(of *serverConn) {
 	delete(c.sources, s.addr)
 }
 
-// worst is the oldest connection of the address that has the most.
+// worst returns the oldest connection of the address that has the most, or nil.
 func (c *connCensus) worst() *serverConn {
 	if len(c.most) == 0 {
 		return nil

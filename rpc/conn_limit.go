@@ -12,9 +12,9 @@ type stage uint8
 const (
 	stageNone      stage = iota
 	stageHandshake       // in its TLS handshake, or before it on a port with TLS only
-	stageFresh           // stands, and has not completed a message
-	stageProven          // has completed one
-	stageMember          // stands, and is a site connection
+	stageFresh           // past its handshake, and has not completed a message
+	stageProven          // has completed a message
+	stageMember          // a site connection past its handshake
 )
 
 // maxReserved bounds the places that are kept for fresh connections when proven
@@ -28,7 +28,7 @@ var errMadeRoom = errors.New(
 // connStages holds a server's connections by stage. Silent connections stay while
 // there is room: pools open connections early and use them late.
 type connStages struct {
-	max        int // connections that stand
+	max        int // largest number of connections past their handshake
 	reserved   int // places for fresh connections when all others are taken
 	proven     connCensus
 	fresh      connCensus

@@ -220,8 +220,9 @@ func (p *connPool) connEnded(l *clientConn, err error) {
 	}
 }
 
-// abandonedTwice reports whether the endpoint is retired and had no call now and a tidying ago. A
-// call that began before the endpoint was retired may only now take a connection.
+// abandonedTwice reports whether the endpoint is retired, and has no call now and had none when it was
+// last tidied. Once is not enough: a call may have picked the endpoint before it was retired, and take
+// a connection only now.
 func (p *connPool) abandonedTwice() bool {
 	rests := p.ep.gone.Load() && p.ep.Pending() == 0
 	p.mu.Lock()

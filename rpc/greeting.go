@@ -159,8 +159,8 @@ func (g *greeting) differs(e *Endpoint, cluster string) error {
 	return nil
 }
 
-// greet learns, before any call, which process answers on a new connection. It proves that this
-// process is of the site when the other one has proved it.
+// greet learns, before any call, which process answers on a new connection. When the other process has
+// proved to be of the site, this one proves it, too.
 func (l *clientConn) greet(ctx context.Context) error {
 	id, e := l.pool.c.cfg.Identity, l.pool.ep
 	mine := greeting{nonce: newNonce(), owner: id.Owner, cluster: id.Cluster, offers: []offered{{e.Service, e.Version}}}

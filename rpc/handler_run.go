@@ -62,7 +62,7 @@ func (h *handlerRun) process(ctx context.Context) error {
 	h.started = true
 	var in thrift.TProtocol = h.in
 	if h.r.name != h.r.info.Method {
-		_, kind, id, err := h.in.ReadMessageBegin(ctx) // its name begins with the service's
+		_, kind, id, err := h.in.ReadMessageBegin(ctx) // the name in it begins with the service's name
 		if err != nil {
 			return err
 		}

@@ -15,13 +15,13 @@ const (
 	maxLearned    = 256     // methods that are counted separately for a processor that lists none
 )
 
-// method is one method of a served service. Its name is the processor's own string, so keeping it
-// keeps no message.
+// method is one method of a served service. Its name is not a part of a message, so keeping it does
+// not keep a message in memory.
 type method struct {
 	name      string
 	admission *admission  // nil: tokens are ignored
 	shape     *flat.Shape // of its arguments; nil = not known
-	silent    atomic.Bool // it was seen to send no answer
+	silent    atomic.Bool // a call of it has sent no answer before
 }
 
 // methodsOf returns the methods that a processor lists.

@@ -51,8 +51,8 @@ func (c *Client) Path(ctx context.Context, e *Endpoint) (Path, error) {
 	return path, nil
 }
 
-// passesIn reports whether full segments of a size pass. A second attempt follows a failure,
-// because a lost packet decides nothing.
+// passesIn reports whether full segments of a size pass. After a failure it tries once more, because
+// any path may lose a packet.
 func (p *connPool) passesIn(ctx context.Context, segment int, path *Path) (passes bool, err error) {
 	for range 2 {
 		l, err := p.attempt(transport.WithSegment(ctx, segment), 0)

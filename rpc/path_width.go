@@ -27,7 +27,7 @@ const (
 	narrowSegment = 536      // that every path takes (RFC 9293, 3.7.1)
 )
 
-// pathWidth is the knowledge of an endpoint's path from its connections.
+// pathWidth is what connections to an endpoint have shown about the path to it.
 type pathWidth struct {
 	doubted atomic.Bool  // a connection has died of silence, and no full packets have passed since
 	segment atomic.Int32 // bytes of the TCP segments of new connections; 0 = as the kernel chooses

@@ -125,7 +125,7 @@ func (p *connPool) releasePlain(l *clientConn) {
 		if l.alive() && p.keep(l) {
 			return
 		}
-		l.fail(errUnused) // before its place is reused
+		l.fail(errUnused) // before another connection takes its place
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

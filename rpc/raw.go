@@ -99,9 +99,9 @@ func (f RawHandler) AddToProcessorMap(string, thrift.TProcessorFunction) {}
 // framework's ("skerry.…"). The name in a message may then be "ctx=CONTEXT;service:method" in any
 // protocol. CallInfo.Service is "" when the caller names no service. Call it before Serve.
 //
-// A one-way call of a skerry client is accepted when h has returned. A plain client learns that by
-// calling skerry.sent behind its one-way calls, which is answered when h has returned from those
-// before it on the connection ("ctx=CONTEXT;skerry.sent": from those with that context).
+// A one-way call of a skerry client is accepted when h has returned. A plain client learns the same by
+// a call of skerry.sent after its one-way calls. That call is answered when h has returned from all of
+// them on the connection, or, as "ctx=CONTEXT;skerry.sent", from those with that context.
 func (s *Server) HandleUnknown(h RawHandler) {
 	s.unknown = &served{processor: h}
 }
@@ -251,7 +251,7 @@ func (c *serverConn) routeUnknown(info *CallInfo, name string) (*served, *method
 	if kind.name == name {
 		return v, kind, kind.name, nil
 	}
-	return v, kind, strings.Clone(name), nil // the table has no room for it
+	return v, kind, strings.Clone(name), nil // kind is shared by methods without a place of their own
 }
 
 // RawOf encodes a struct in the binary protocol.

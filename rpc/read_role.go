@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The values of the role of reading a connection.
+// The values of readRole.role: which goroutine reads a connection.
 const (
 	readByNone int32 = iota
 	readByReader

@@ -18,7 +18,7 @@ const (
 // the zero value is ready.
 type retryBudget struct {
 	calls   atomic.Int64 // in flight
-	retries atomic.Int64 // of them, those in a second or later attempt
+	retries atomic.Int64 // calls in flight that are in their second attempt or a later one
 }
 
 func (b *retryBudget) begin() { b.calls.Add(1) }

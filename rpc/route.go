@@ -24,10 +24,10 @@ type served struct {
 	processor     thrift.TProcessor
 	methods       map[string]*method
 	learned       learned    // when methods is empty
-	missing       method     // for the statistics of unknown methods
+	missing       method     // stands for unknown methods in statistics
 	anyAdmission  *admission // of learned methods; nil: tokens are ignored
-	internal      bool       // for members of the site, except for the methods in open
-	open          []string   // methods
+	internal      bool       // only members of the site may call it, except for the methods in open
+	open          []string   // methods that every peer may call
 }
 
 // A removed service is remembered while callers may still list it here. Their calls are refused
@@ -188,7 +188,7 @@ func (c *serverConn) route(info *CallInfo, name string) (*served, *method, strin
 		return nil, nil, name, err
 	}
 	kind := v.method(name)
-	if kind != nil && len(v.methods) > 0 { // learned methods may get no place of their own
+	if kind != nil && len(v.methods) > 0 { // of learned methods many may share one *method
 		*last = lastRoute{table, v, kind}
 	}
 	return v, kind, name, nil

@@ -74,8 +74,8 @@ func (c *serverConn) oneWayCalls(text string) map[*serverCall]struct{} {
 	return list
 }
 
-// endSentWaits returns the waiting calls of sentMethod whose last one-way call is r. The caller
-// holds mu.
+// endSentWaits ends the waits for r, a one-way call that has ended. It returns the calls of sentMethod
+// that now wait for none. The caller holds mu.
 func (c *serverConn) endSentWaits(r *serverCall) (ended []*serverCall) {
 	rest := c.sentWaits[:0]
 	for _, w := range c.sentWaits {

@@ -276,7 +276,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, p
 		case errors.Is(err, net.ErrClosed), ctx.Err() != nil:
 			return nil
 		case s.handover.Load() && errors.Is(err, os.ErrDeadlineExceeded):
-			// This goroutine may run only after the deadline, while connections wait.
+			// This goroutine may have had no chance to run before the deadline, so connections may wait.
 			if waited && !transport.ConnWaits(l) {
 				return nil
 			}

@@ -206,7 +206,7 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 		}
 		var mended bool
 		if mended, err = a.recover(err); mended {
-			call.Attempt-- // nothing was executed
+			call.Attempt-- // the next one does not count as a retry, because nothing was executed
 			continue
 		}
 		if code := CodeOf(err); last != nil && (code == NoInstance || code == VersionUnavailable) {

@@ -8,8 +8,8 @@ import (
 	"github.com/skerry/skerry/health"
 )
 
-// maxCells is the number of names in one table. The recorder has its own, larger bound, and is
-// asked again for names without a place here.
+// maxCells is the largest number of names in one table. For other names each call asks the recorder,
+// which has a larger bound of its own.
 const maxCells = 1024
 
 // cells finds the statistics of a call by a name, without a lock.
@@ -18,7 +18,7 @@ type cells struct {
 	mu    sync.Mutex // held to add
 }
 
-// get returns the cell of name, by key when it is new.
+// get returns the cell of name. For a new name it asks the recorder for the cell of key.
 func (t *cells) get(r *health.Recorder, name string, key func() health.Key) *health.Cell {
 	if r == nil {
 		return nil
