@@ -24,13 +24,14 @@
 // # Guarantees
 //
 //   - G1: no trace is executed by two versions of one service.
-//   - G2: over a release of several services a trace sees all old or all new.
+//   - G2: of the services of one release, a trace meets all in their old versions
+//     or all in their new ones.
 //
 // Both rest on four rules. The root fixes the token. The rules of a generation
-// never change. The version is a pure function of token and rules. Caller and
-// callee refuse a call that they can't decide. Clocks, leases and the order of
-// messages have no influence. Draining affects availability only: stopping a
-// version too early aborts a trace, and never mixes versions.
+// never change. The version is a pure function of token and rules. A caller or
+// callee that lacks the rules refuses the call. Clocks, leases and the order of
+// messages have no influence. Drains matter for availability only: if a version
+// stops too early, traces fail, but never meet two versions.
 //
 // The guarantees do not cover data that two versions share in a database,
 // services declared best effort, calls without a token (they are counted), and

@@ -94,7 +94,7 @@ func (d *Drain) Open(round uint64, members []string) {
 // Round returns the number of the current round.
 func (d *Drain) Round() uint64 { return d.round }
 
-// Preload stores a report that arrived before the first round.
+// Preload stores a report from before the first round, for Candidates.
 func (d *Drain) Preload(r Report) {
 	if d.members == nil {
 		d.members = map[string]*state{}
@@ -232,7 +232,7 @@ type Blocker struct {
 	// applied the generation of the switch), "holding" (has work that may still
 	// call the old version), "serving" (runs calls of the old version).
 	Why   string     `json:"why"`
-	Least Generation `json:"least"` // oldest generation held (holding), last applied (behind, silent)
+	Least Generation `json:"least"` // holding: of the oldest work; behind and silent: the last applied
 	Calls int        `json:"calls"` // running calls (serving)
 
 	// For holding: the oldest work, and the path by which it may call the

@@ -57,7 +57,7 @@ type Owner struct {
 // entry of the log. A step that is not possible now fails with ErrStep, and the
 // error names a step that is.
 type Release struct {
-	Name    string     `json:"name"` // unique in the site; the hash of a share includes it
+	Name    string     `json:"name"` // unique in the site; shares are drawn by it: see Share
 	By      string     `json:"by"`
 	Reason  string     `json:"reason"`
 	Opened  time.Time  `json:"opened"`

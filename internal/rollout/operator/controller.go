@@ -30,7 +30,7 @@ type Config struct {
 
 // Progress is what a step waits for.
 type Progress struct {
-	Step    string            // "wait", "drain", "retire", "stop", "ramp"; exclusive: "moment", "leave", "begin"
+	Step    string            // "wait", "see", "drain", "stop", "ramp"; exclusive: "moment", "leave", "begin"
 	Service string            // the service that waits
 	Version string            // its version that must leave or start
 	Holders []rollout.Blocker // what holds it back

@@ -133,8 +133,8 @@ func (s *span) drop() {
 
 // report answers a round with the classes of generations before until that were
 // alive at any time since the answer to the round after. A repeated answer to a
-// round includes the first one, which may be lost. A question for an older round
-// is answered like one for the current round, whose number answered then is.
+// round includes the first one, which may be lost. For an older round it answers
+// the current one: answered is the number of the round that it has answered.
 // Round 0 begins no window.
 func (l *ledger) report(round uint64, until rollout.Generation) (held []rollout.Inflight, answered, after uint64) {
 	l.mu.Lock()
