@@ -28,7 +28,7 @@ type Entry struct {
 	Cluster    string          `json:"cluster,omitempty"`
 	Generation Generation      `json:"generation"`
 	Previous   string          `json:"previous"`          // hash of the entry before; "" for the first
-	Needs      []string        `json:"needs,omitempty"`   // features that a reader must know, for this and later entries
+	Needs      []string        `json:"needs,omitempty"`   // features that readers of this and later entries must know
 	Release    string          `json:"release"`           // name of the release
 	By         string          `json:"by,omitempty"`      // the operator, as the writer says; a proof names the signer
 	At         time.Time       `json:"at,omitzero"`       // by the writer's clock; for display only
