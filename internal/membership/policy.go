@@ -108,11 +108,19 @@ func (m *Membership) learnPolicies(from string, ages map[uint64]time.Duration, e
 	return err
 }
 
-// followPolicies fetches policies from processes that announce newer ones.
+// followPolicies fetches policies from processes that announce newer ones. What could not be fetched is asked for
+// again after a while, as an announcement is news only once.
 func (m *Membership) followPolicies(ctx context.Context) error {
 	for {
+		var again <-chan time.Time
+		number, hash := m.policy.Newest()
+		if len(m.list.aheadPolicy(number, hash, nil, 1)) > 0 {
+			again = time.After(run.Jitter(policyAgain, 0.5))
+		}
 		select {
 		case <-m.policies.ahead:
+			m.fetchPolicies(ctx)
+		case <-again:
 			m.fetchPolicies(ctx)
 		case <-ctx.Done():
 			return nil
@@ -120,18 +128,24 @@ func (m *Membership) followPolicies(ctx context.Context) error {
 	}
 }
 
-// fetchPolicies asks a few processes at a time, until no process is ahead that was not asked.
+// policyAgain is the time between two rounds of questions for a policy that others announce and that was not fetched,
+// or is not believed.
+const policyAgain = 30 * time.Second
+
+// fetchPolicies asks one process, then a few at a time, until no process is ahead that was not asked. The first one
+// mostly has all, and a log may have megabytes, so not all processes of a site ask several at once.
 func (m *Membership) fetchPolicies(ctx context.Context) {
 	tried := map[registry.Owner]bool{}
-	for ctx.Err() == nil {
+	for most, limit := 1, firstPolicy; ctx.Err() == nil; most, limit = askedAhead, peerLimit {
 		number, hash := m.policy.Newest()
-		few := m.list.aheadPolicy(number, hash, tried, askedAhead)
+		few := m.list.aheadPolicy(number, hash, tried, most)
 		if len(few) == 0 {
 			return
 		}
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		round := run.NewGroup(ctx)
 		for _, k := range few {
-			tried[k.Owner] = true
+			tried[k.Owner] = limit == peerLimit // the first one may answer within the longer limit
 			round.Go(func(ctx context.Context) error {
 				if err := m.call(ctx, k, m.fetchPolicy); err != nil && ctx.Err() == nil {
 					m.log.Warn("a newer policy was not fetched; other processes and the operator's command bring it",
@@ -141,8 +155,12 @@ func (m *Membership) fetchPolicies(ctx context.Context) {
 			})
 		}
 		_ = round.Wait()
+		cancel()
 	}
 }
+
+// firstPolicy bounds the first question for a newer policy; others are asked then.
+const firstPolicy = time.Second
 
 // fetchPolicy learns what another process has and this one lacks.
 func (m *Membership) fetchPolicy(ctx context.Context, p *Peer) error {
