@@ -35,7 +35,12 @@ func TestAddressComesLateAndChanges(t *testing.T) {
 		}
 		n := &Node{rules: rules, log: slog.New(slog.NewTextHandler(log, nil)),
 			sources: []discovery.Source{{Name: "memory", Registry: memory}}}
-		n.cfg = Config{Service: config.Service{Name: "auth"}}.WithDefaults()
+		n.cfg = Config{Service: config.Service{Name: "auth"}, StateDir: "none"}.WithDefaults()
+		n.opts.sources = func(registry.Owner) []discovery.Source { return n.sources }
+		n.files = n.openState()
+		if n.members, err = n.newMembership(); err != nil {
+			t.Fatal(err)
+		}
 		var host, listed atomic.Value
 		host.Store("")
 		listed.Store("")
