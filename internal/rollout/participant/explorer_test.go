@@ -188,7 +188,7 @@ func (o *operator) retire() {
 	o.w.after(20, o.stop)
 }
 
-// stop ends the versions that go, once their instances have the rules that
+// stop ends the outgoing versions, once their instances have the rules that
 // retire them.
 func (o *operator) stop() {
 	for _, m := range o.release.Modules {
