@@ -5,6 +5,7 @@
 //	go run . call            the call path: skerry, Apache Thrift, gRPC, drpc, net/rpc
 //	go run . call -long      the same with all payloads and concurrencies, TLS, slow calls: 13 minutes
 //	go run . connections     10,000 connections to one server, a flooding one, and callers that never read
+//	go run . hop             a call through skerry proxy, beside a plain TCP forwarder and the direct call
 //	go run . release         one workload, released in seven ways: what breaks, and for how long
 //	go run . fse             the table of FSE 2011, with skerry beside it
 //	go run . token           what the token of a release costs each call

@@ -28,7 +28,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: call, connections, fse, lan, registry, release, token or visible")
+		return fmt.Errorf("say what to measure: call, connections, fse, hop, lan, registry, release, token or visible")
 	}
 	switch args[0] {
 	case "token":
@@ -53,15 +53,21 @@ func run(ctx context.Context, args []string) error {
 		return callpath.Serve(ctx, args[1:])
 	case "call-client":
 		return callpath.Load(ctx, args[1:])
+	case "hop":
+		return callpath.Hop(ctx, args[1:])
+	case "hop-forwarder":
+		return callpath.HopForwarder(ctx, args[1:])
+	case "hop-proxy":
+		return callpath.HopProxy(ctx, args[1:])
 	case "connections":
 		return callpath.Connections(ctx, args[1:])
 	case "connections-client":
 		return callpath.ConnectionsClient(ctx, args[1:])
 	case "-h", "-help", "--help", "help":
-		fmt.Println("bench MEASUREMENT [flags] measures one of: call, connections, fse, lan, registry, release, " +
+		fmt.Println("bench MEASUREMENT [flags] measures one of: call, connections, fse, hop, lan, registry, release, " +
 			"token, visible; bench MEASUREMENT -h lists its flags")
 		return nil
 	}
-	return fmt.Errorf("unknown measurement %q; there are: call, connections, fse, lan, registry, release, token, "+
+	return fmt.Errorf("unknown measurement %q; there are: call, connections, fse, hop, lan, registry, release, token, "+
 		"visible", args[0])
 }

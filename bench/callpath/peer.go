@@ -69,7 +69,7 @@ func peers() []peer {
 
 func peerNamed(name string) (peer, error) {
 	var names []string
-	for _, p := range peers() {
+	for _, p := range append(peers(), stockPeer()) {
 		if p.name == name {
 			return p, nil
 		}

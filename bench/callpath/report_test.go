@@ -20,10 +20,10 @@ func fixed() ([]load, samples) {
 		for range 2 {
 			all[c.of(name)] = append(all[c.of(name)],
 				sample{12_345 / f, 100 * time.Microsecond, time.Duration(f) * time.Millisecond, 4 * time.Microsecond,
-					3 * time.Microsecond, 8, 9.04})
+					3 * time.Microsecond, 8, 9.04, 0})
 			all[slow.of(name)] = append(all[slow.of(name)],
 				sample{12_345 / f, 100 * time.Microsecond, 2 * time.Duration(f) * time.Millisecond,
-					4 * time.Microsecond, 3 * time.Microsecond, 8, 9.04})
+					4 * time.Microsecond, 3 * time.Microsecond, 8, 9.04, 0})
 		}
 	}
 	return []load{{c, names}, {slow, names}}, all

@@ -16,6 +16,7 @@ type sample struct {
 	CPUClient, CPUServer time.Duration // per call
 	AllocsClient         float64       // per call
 	AllocsServer         float64
+	CPUHop               time.Duration // per call, of a process between the two
 }
 
 // longBudget bounds a long run: what is begun within it ends within it, on a

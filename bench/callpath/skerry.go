@@ -29,23 +29,32 @@ func skerryPeers() []peer {
 // node opens a node of the cluster that belongs to the address: client and
 // server meet there, on the loopback interface, and no other run's do.
 func node(ctx context.Context, addr string, services ...config.Service) (*skerry.Node, error) {
-	_, port, err := net.SplitHostPort(addr)
+	c, err := nodeConfig(addr, services...)
 	if err != nil {
 		return nil, err
+	}
+	return skerry.Open(ctx, c)
+}
+
+// nodeConfig is the configuration of node.
+func nodeConfig(addr string, services ...config.Service) (config.Config, error) {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return config.Config{}, err
 	}
 	var files config.TLS
 	if certificates != "" {
 		files.Cert, files.Key = certificateFiles()
 		files.CA, files.Clients = files.Cert, "none"
 	}
-	return skerry.Open(ctx, skerry.Config{
+	return config.Config{
 		TLS:     files,
 		Cluster: "bench-" + port, Mode: config.ModeBroadcast, Services: services,
 		LAN: config.LAN{Interfaces: []string{"127.0.0.1"}, Key: lab.SiteKey}, StateDir: "none",
 		// a busy machine is measured, not failed
 		Consumers: map[string]config.Consumer{"echo": {Timeout: 10 * time.Second}},
 		Stop:      config.Stop{Grace: -1}, Log: config.Log{Level: "error"},
-	})
+	}, nil
 }
 
 // nodeServe frees the port at once, as a node opens its own.

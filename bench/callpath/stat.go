@@ -40,5 +40,6 @@ func p99(s sample) float64          { return float64(s.P99) }
 func cpu(s sample) float64          { return float64(s.CPUClient + s.CPUServer) }
 func cpuClient(s sample) float64    { return float64(s.CPUClient) }
 func cpuServer(s sample) float64    { return float64(s.CPUServer) }
+func cpuHop(s sample) float64       { return float64(s.CPUHop) }
 func allocsClient(s sample) float64 { return s.AllocsClient }
 func allocsServer(s sample) float64 { return s.AllocsServer }
