@@ -199,8 +199,11 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 	l, err := p.acquire(a.ctx, patience)
 	if err != nil {
 		code := Unreachable
-		if errors.Is(err, errPoolFull) {
+		switch {
+		case errors.Is(err, errPoolFull):
 			code = Overloaded
+		case errors.Is(err, errPoolEnded):
+			code = ConnectionLost
 		}
 		err = a.fail(giveUpCode(a.ctx.Err(), code), NotExecuted, err)
 		return codeOutcome(err), err

@@ -19,6 +19,10 @@ const (
 
 var errPoolFull = errors.New("every connection that the server's pool may have is in use")
 
+// errPoolEnded is the error of a call to a server with a pool of its own that has closed a connection
+// between two calls. The server may be another program now, to which the message is not addressed.
+var errPoolEnded = errors.New("the server has closed its connection before the call")
+
 // plainConns holds the connections to a plain Thrift server, each for one call at a time.
 // connPool.mu guards it.
 type plainConns struct {
@@ -55,6 +59,8 @@ func (p *connPool) acquirePlain(ctx context.Context, patience time.Duration) (*c
 			return l, nil
 		}
 		p.releasePlain(l)
+		p.dropEnded()
+		return nil, errPoolEnded
 	}
 	if p.plain.most == 0 || p.plain.used < p.plain.most {
 		p.plain.used++
@@ -100,6 +106,16 @@ func (l *clientConn) endedUnread() bool {
 	}
 	l.fail(io.EOF)
 	return true
+}
+
+// dropEnded drops all connections that the server has closed between calls.
+func (p *connPool) dropEnded() {
+	p.mu.Lock()
+	idle := slices.Clone(p.plain.idle)
+	p.mu.Unlock()
+	for _, l := range idle {
+		l.endedUnread() // which removes it
+	}
 }
 
 // openPlain makes a connection for a place that the caller has taken in used.
