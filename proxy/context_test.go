@@ -29,7 +29,7 @@ type chain struct {
 
 // newChain starts a chain with a program of the given methods.
 func newChain(t *testing.T, strict bool, methods func(c *chain) map[string]func(word, text string) (string,
-	error)) *chain {
+	error), edits ...func(*foreignProgram)) *chain {
 	t.Helper()
 	cfg := site(t)
 	if strict {
@@ -37,7 +37,11 @@ func newChain(t *testing.T, strict bool, methods func(c *chain) map[string]func(
 	}
 	c := &chain{path: socketPath(t), auth: make(chan rpc.CallInfo, 100)}
 	offer(t, cfg, "auth", "v1", echoing("auth ", func(_ context.Context, info *rpc.CallInfo) { c.auth <- *info }))
-	program := startProgram(t, "127.0.0.1:0", 8, &foreignProgram{helper: true, methods: methods(c)})
+	program := &foreignProgram{helper: true, methods: methods(c)}
+	for _, edit := range edits {
+		edit(program)
+	}
+	startProgram(t, "127.0.0.1:0", 8, program)
 	start(t, cfg, map[string]config.Program{
 		"billing": {Listen: "unix:" + c.path,
 			Provides: []config.Provide{{Service: "billing", Version: "v3", Addr: program.addr}}},

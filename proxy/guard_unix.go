@@ -34,6 +34,16 @@ func newGuard(name string) (*guard, error) {
 	return &guard{only: u.Uid}, nil
 }
 
+// own gives the socket to the named user when this process may do so. Otherwise the user needs the
+// socket's group.
+func (g *guard) own(path string) error {
+	id, err := strconv.Atoi(g.only)
+	if g.only == "" || err != nil || os.Geteuid() != 0 {
+		return nil
+	}
+	return os.Chown(path, id, -1)
+}
+
 // admits returns nil if a process of a user may connect, else the reason.
 func (g *guard) admits(uid, gid uint32) error {
 	id := strconv.Itoa(int(uid))

@@ -14,6 +14,8 @@ func newGuard(string) (*guard, error) {
 		"127.0.0.1:7760")
 }
 
+func (g *guard) own(string) error { return nil }
+
 // guarded is a listener with a guard.
 type guarded struct {
 	*net.UnixListener

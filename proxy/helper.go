@@ -17,6 +17,10 @@ type helperInfo struct {
 	closes  bool   // it ends the connection when it is asked
 }
 
+// inOrder reports whether an answer to a later call shows that a one-way call has ended. Stock servers
+// without a helper run a connection's calls in order.
+func (i helperInfo) inOrder() bool { return !i.present || i.ordered }
+
 // helper finds out whether a program has a helper. It asks once for the connections
 // to the program, and again after one has ended.
 type helper struct {
@@ -100,7 +104,7 @@ func (p *provided) askHelper(ctx context.Context) (helperInfo, error) {
 
 func (p *provided) askOnce(ctx context.Context) (helperInfo, error) {
 	reply := &helperReply{}
-	_, err := p.bare.Call(ctx, helperMethod, &rpc.Raw{}, reply)
+	err := callAgain(ctx, p.bare, helperMethod, reply)
 	var e *rpc.Error
 	switch {
 	case err == nil:

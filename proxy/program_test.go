@@ -18,10 +18,11 @@ import (
 // foreignProgram is a program of another language: a stock server with a pool of
 // threads. Each thread serves one connection until it ends.
 type foreignProgram struct {
-	addr    string
-	helper  bool
-	dies    atomic.Int32 // questions for its helper that end the connection, as when it is killed
-	methods map[string]func(context string, text string) (string, error)
+	addr      string
+	helper    bool
+	unordered bool         // what the helper says
+	dies      atomic.Int32 // questions for its helper that end the connection, as when it is killed
+	methods   map[string]func(context string, text string) (string, error)
 
 	mu    sync.Mutex
 	names []string // of the messages received
@@ -116,7 +117,7 @@ func (p *foreignProgram) call(proto thrift.TProtocol) error {
 		return errClose
 	}
 	if name == helperMethod && p.helper {
-		return p.reply(proto, name, thrift.REPLY, seq, &helperResult{"go 1.0", true})
+		return p.reply(proto, name, thrift.REPLY, seq, &helperResult{"go 1.0", !p.unordered})
 	}
 	method := p.methods[name]
 	if method == nil {

@@ -136,11 +136,20 @@ func (p *provided) check(ctx context.Context) error {
 	} else if kind == "tcp" && p.calls.Standing(p.endpoint) > 0 {
 		return nil
 	}
-	client := p.bare
-	if method != helperMethod {
-		client = p.service
+	if p.calls.Standing(p.endpoint) == 0 {
+		p.helper.forget() // another program may listen there now
 	}
-	_, err := client.Call(ctx, method, &rpc.Raw{}, &rpc.Raw{})
+	_, known := p.helper.now()
+	var err error
+	switch {
+	case method != helperMethod:
+		err = callAgain(ctx, p.service, method, &rpc.Raw{})
+	case known:
+		err = callAgain(ctx, p.bare, method, &rpc.Raw{})
+	}
+	if err == nil && !known {
+		_, err = p.helper.ask(ctx, p.askHelper) // operators see the answer before the first call
+	}
 	var e *rpc.Error
 	switch {
 	case err == nil || !errors.As(err, &e):
@@ -174,29 +183,40 @@ func (p *provided) takesAnother(ctx context.Context) bool {
 
 // handle forwards one call to the program.
 func (p *provided) handle(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
-	if p.calls.Standing(p.endpoint) == 0 { // no end of a connection can tell that the program is another one now
-		p.helper.forget()
-	}
-	helper, err := p.helper.ask(ctx, p.askHelper)
-	if err != nil {
-		return nil, p.explain(ctx, err)
-	}
 	if info.OneWay {
-		return nil, p.oneWay(ctx, info, args, helper)
+		return nil, p.oneWay(ctx, info, args)
 	}
 	word, end := p.g.words.begin(ctx)
 	defer end()
-	args.Context, args.Named = contextText(word, info.Deadline), helper.present
+	args.Context = contextText(word, info.Deadline)
 	result := &rpc.Raw{}
-	_, err = p.service.Call(ctx, info.Method, args, result)
-	if neverSent(err) { // the connection had ended before
-		_, err = p.service.Call(ctx, info.Method, args, result)
+	if _, err := p.send(ctx, info.Method, args, result); err != nil {
+		return nil, p.explain(ctx, err)
 	}
-	if err == nil {
-		p.answered.Add(1)
-		return result, nil
+	p.answered.Add(1)
+	return result, nil
+}
+
+// send calls the program in the way of its helper. A connection that has ended before the call may
+// have been another program's, so the helper is asked again.
+func (p *provided) send(ctx context.Context, method string, args *rpc.Raw, result thrift.TStruct) (helperInfo, error) {
+	for again := false; ; again = true {
+		if p.calls.Standing(p.endpoint) == 0 { // no end of a connection can tell that the program is another one now
+			p.helper.forget()
+		}
+		helper, err := p.helper.ask(ctx, p.askHelper)
+		if err != nil {
+			return helper, err
+		}
+		args.Named, args.Behind = helper.present, ""
+		if result == nil && helper.inOrder() {
+			args.Behind = helperMethod
+		}
+		_, err = p.service.Call(ctx, method, args, result)
+		if again || !neverSent(err) {
+			return helper, err
+		}
 	}
-	return nil, p.explain(ctx, err)
 }
 
 // neverSent reports whether no part of a call can have reached the program. The
@@ -204,6 +224,15 @@ func (p *provided) handle(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw
 func neverSent(err error) bool {
 	var e *rpc.Error
 	return errors.As(err, &e) && e.Code == rpc.ConnectionLost && e.Executed == rpc.NotExecuted
+}
+
+// callAgain calls a method without arguments, on another connection when one had ended before.
+func callAgain(ctx context.Context, client thrift.TClient, method string, result thrift.TStruct) error {
+	_, err := client.Call(ctx, method, &rpc.Raw{}, result)
+	if neverSent(err) {
+		_, err = client.Call(ctx, method, &rpc.Raw{}, result)
+	}
+	return err
 }
 
 // contextText returns the text of a call's word for the program.
@@ -216,23 +245,16 @@ func contextText(word string, deadline time.Time) string {
 
 // oneWay forwards a one-way call. It returns when the program has finished the call,
 // as far as the proxy can know. The caller may be gone by then.
-func (p *provided) oneWay(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw, helper helperInfo) error {
+func (p *provided) oneWay(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw) error {
 	deadline := oneWayDeadline(info.Deadline, time.Now())
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
 	word, end := p.g.words.begin(ctx)
 	defer end()
-	args.Context, args.Named = contextText(word, deadline), helper.present
-	inOrder := !helper.present || helper.ordered
-	if inOrder {
-		args.Behind = helperMethod
-	}
-	_, err := p.service.Call(ctx, info.Method, args, nil)
-	if neverSent(err) {
-		_, err = p.service.Call(ctx, info.Method, args, nil)
-	}
+	args.Context = contextText(word, deadline)
+	helper, err := p.send(ctx, info.Method, args, nil)
 	switch {
-	case err == nil && inOrder:
+	case err == nil && helper.inOrder():
 		p.answered.Add(1)
 		return nil
 	case err != nil && rpc.SafeToRetry(err):

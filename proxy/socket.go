@@ -53,7 +53,7 @@ func bindSocket(network, addr, id, service, user string, log *slog.Logger) (*soc
 		return nil, err
 	}
 	l.SetUnlinkOnClose(false)
-	if err := os.Chmod(s.own, socketMode); err != nil {
+	if err := errors.Join(os.Chmod(s.own, socketMode), allowed.own(s.own)); err != nil {
 		return nil, errors.Join(err, l.Close(), os.Remove(s.own))
 	}
 	allowed.file = s.own
