@@ -22,7 +22,8 @@ import (
 // stockPeer is a client of the stock library that names the service, as a program of another
 // language does. Its server is never started.
 func stockPeer() peer {
-	return peer{name: "stock", about: "Apache Thrift with a multiplexed name, over TCP or a Unix socket", dial: stockDial}
+	return peer{name: "stock", about: "Apache Thrift with a multiplexed name, over TCP or a Unix socket",
+		dial: stockDial}
 }
 
 func stockDial(_ context.Context, addr string) (func() (call, error), error) {
