@@ -134,7 +134,7 @@ func HopProxy(ctx context.Context, args []string) error {
 	go func() { done <- x.Run(ctx) }()
 	for {
 		s, err := proxy.Ask(ctx, program)
-		if err == nil && s.State == proxy.Serving {
+		if err == nil && s.State == "serving" {
 			break
 		}
 		select {
