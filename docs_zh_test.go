@@ -70,7 +70,8 @@ var (
 	remark  = regexp.MustCompile(`(^|\s+)# .*$|\s*\p{Han}.*$`)
 	blanks  = regexp.MustCompile(`\s+`)
 	command = regexp.MustCompile(
-		`\bskerry (?:(?:release|key|operator|config) [a-z]+|announce|call|doctor|gateway|ls|schema|stats)`)
+		`\bskerry (?:(?:release|key|operator|config) [a-z]+|announce|call|deregister|doctor|drain|gateway|ls|schema|` +
+			`stats)`)
 )
 
 func folded(text string) string { return blanks.ReplaceAllString(text, " ") }

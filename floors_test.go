@@ -72,11 +72,11 @@ var floors = map[string]struct {
 	"broadcast": {3, []string{"internal/listing", "internal/registrar", "internal/run", "internal/wire",
 		"registry"}},
 	"health/prom": {2, []string{"health"}},
-	"discovery":   {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
+	"discovery":   {3, []string{"registry", "rpc", "health", "internal/drain", "internal/run", "internal/statedir"}},
 	"config": {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey",
 		"internal/statedir", "internal/suggest", "internal/tlsfile", "internal/webpath", "internal/yamlfile",
 		"registry", "registry/postgres"}},
-	"": {5, []string{"broadcast", "config", "discovery", "health", "health/statlog", "internal/heap",
+	"": {5, []string{"broadcast", "config", "discovery", "health", "health/statlog", "internal/drain", "internal/heap",
 		"internal/membership", "internal/policylog", "internal/reach", "internal/refusal", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/sitetls", "internal/state",
 		"internal/suggest", "internal/tracecontext", "internal/trust", "internal/wire", "policy/form",
@@ -88,12 +88,14 @@ var floors = map[string]struct {
 		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "registry",
 		"rpc"}},
 
-	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/listing",
+	"internal/drain": {1, []string{"internal/rollout", "registry"}},
+	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/drain", "internal/listing",
 		"internal/policylog", "internal/reach", "internal/refusal", "internal/rollout", "internal/rollout/participant",
 		"internal/run", "internal/sitetls", "internal/sitepolicy", "internal/state", "internal/trust", "internal/wire",
 		"policy/form", "registry", "registry/postgres", "rpc"}},
 
-	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/membership",
+	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/drain",
+		"internal/membership",
 		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/wire",
 		"registry", "rpc"}},
 
@@ -129,7 +131,8 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 // imports them.
 var top = map[string][]string{
 	"cmd/": {"", "broadcast", "config", "discovery", "gateway", "health", "health/statlog", "internal/control",
-		"internal/dynamic", "internal/foreign", "internal/keyfile", "internal/mask", "internal/membership",
+		"internal/drain", "internal/dynamic", "internal/foreign", "internal/keyfile", "internal/mask",
+		"internal/membership",
 		"internal/number", "internal/operatorkey", "internal/policylog", "internal/quote", "internal/reach",
 		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitekey",
 		"internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/textfile",
@@ -140,7 +143,8 @@ var top = map[string][]string{
 
 	"test/consistency/": {"", "config", "internal/rollout", "internal/rollout/participant", "internal/run",
 		"internal/tracecontext", "rpc"},
-	"test/attack/": {"", "config", "internal/rollout", "internal/rollout/participant", "internal/sitekey",
+	"test/attack/": {"", "config", "internal/drain", "internal/rollout", "internal/rollout/participant",
+		"internal/sitekey",
 		"internal/sitetls", "internal/sshsig", "internal/wire", "registry", "rpc"},
 	"test/soak/": {"", "config", "test/consistency/hop", "internal/lab", "internal/pgtest"},
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/drain"
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/rollout/participant"
@@ -45,7 +46,8 @@ type Node struct {
 	siteTLS   *sitetls.Site
 	rules     *participant.Agent
 	members   *membership.Membership
-	lowerHeap func() // ends memory.floor
+	drains    *drain.Book // what operators have drained here
+	lowerHeap func()      // ends memory.floor
 	lists     *discovery.Discovery
 	calls     *rpc.Client
 	offers    *provider
@@ -58,8 +60,8 @@ type Node struct {
 	closeErr error
 
 	mu      sync.Mutex
-	clients map[string]thrift.TClient // made without options of the caller
-	foreign map[registry.ID]bool      // listed by Register
+	clients map[string]thrift.TClient         // made without options of the caller
+	foreign map[registry.ID]registry.Instance // listed by Register
 }
 
 // OpenFile starts a node by a configuration file; the empty path means the
@@ -93,7 +95,7 @@ func Open(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
 // newNode builds the parts and starts none of them.
 func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	n = &Node{cfg: cfg, owner: registry.NewOwner(), clients: map[string]thrift.TClient{},
-		foreign: map[registry.ID]bool{}}
+		foreign: map[registry.ID]registry.Instance{}}
 	for _, o := range opts {
 		o(&n.opts)
 	}
@@ -125,7 +127,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.members, err = n.newMembership(); err != nil {
 		return nil, err
 	}
-	n.sources, n.rules = n.members.Sources(), n.members.Agent()
+	n.sources, n.rules, n.drains = n.members.Sources(), n.members.Agent(), n.members.Drains()
 	for service := range cfg.Consumers {
 		if service != "*" {
 			n.rules.MayCall(service) // other callees are added with their clients
@@ -245,6 +247,7 @@ func (n *Node) start(ctx context.Context) {
 		n.offers.join()
 	}
 	n.lookout.Go(n.members.Run)
+	n.lookout.Go(n.followDrains)
 	n.lookout.Go(func(ctx context.Context) error { return n.trust.Run(ctx, n.log) })
 	if n.tls.Configured() {
 		n.lookout.Go(func(ctx context.Context) error { return n.tls.Run(ctx, n.log) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -258,6 +259,46 @@ func (p *provider) Announced() []registry.Instance {
 		}
 	}
 	return nil
+}
+
+// Listings implements membership.Offers: as operators let the lists show them.
+func (p *provider) Listings() (list []registry.Instance) {
+	p.n.mu.Lock()
+	for _, in := range p.n.foreign {
+		list = append(list, p.n.shown(in))
+	}
+	p.n.mu.Unlock()
+	p.listings(func(o *registration) { list = append(list, o.current()...) })
+	return list
+}
+
+// Running implements membership.Offers.
+func (p *provider) Running(service string) int { return p.server.Running(service) }
+
+// Depart implements membership.Offers.
+func (p *provider) Depart(instances []registry.Instance) {
+	const why = "an operator has deregistered them"
+	if len(instances) == 0 {
+		p.n.lookout.Go(func(ctx context.Context) error {
+			p.n.dismissThose(ctx, why, func(registry.ID) bool { return true })
+			_ = p.n.Leave() // the log has the error
+			return nil
+		})
+		return
+	}
+	named := map[registry.ID]bool{}
+	for _, in := range instances {
+		named[in.ID()] = true
+		p.mu.Lock()
+		if o := p.offers[in.Service]; o != nil && slices.ContainsFunc(o.current(), in.Equal) {
+			o.depart(p.n.cfg.Stop)
+		}
+		p.mu.Unlock()
+	}
+	p.n.lookout.Go(func(ctx context.Context) error {
+		p.n.dismissThose(ctx, why, func(id registry.ID) bool { return named[id] })
+		return nil
+	})
 }
 
 // Retire implements membership.Offers.

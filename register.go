@@ -31,13 +31,13 @@ func (n *Node) Register(ctx context.Context, instances ...registry.Instance) err
 		}
 	}
 	n.mu.Lock()
-	for _, in := range instances {
-		in.Owner = n.owner
-		n.foreign[in.ID()] = true
+	for i := range instances {
+		instances[i].Owner = n.owner
+		n.foreign[instances[i].ID()] = instances[i]
 	}
 	n.mu.Unlock()
 	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error {
-		return r.Register(ctx, instances...)
+		return n.listForeign(ctx, r, instances)
 	})
 	defer stop() // the others go on by themselves
 	var all error
@@ -71,6 +71,85 @@ func (n *Node) Deregister(ctx context.Context, ids ...registry.ID) error {
 	return all
 }
 
+// shown is an instance of this process as the lists show it: without calls, when an operator has
+// drained it.
+func (n *Node) shown(in registry.Instance) registry.Instance { return n.drains.Of(in).Put(in) }
+
+// listForeign lists instances of Register at a registry as operators' orders show them, also when an
+// order comes meanwhile.
+func (n *Node) listForeign(ctx context.Context, r registry.Registry, plain []registry.Instance) error {
+	now := func() (list []registry.Instance) {
+		for _, in := range plain {
+			list = append(list, n.shown(in))
+		}
+		return list
+	}
+	for {
+		list := now()
+		err := r.Register(ctx, list...)
+		if slices.EqualFunc(list, now(), registry.Instance.Equal) {
+			return err
+		}
+	}
+}
+
+// followDrains lists the instances of Register anew when operators have drained some or put some back.
+func (n *Node) followDrains(ctx context.Context) error {
+	shown := map[registry.ID]registry.Instance{}
+	for {
+		changed := n.drains.Changed()
+		before := shown
+		shown = map[registry.ID]registry.Instance{}
+		var news []registry.Instance
+		n.mu.Lock()
+		for id, in := range n.foreign {
+			was, known := before[id]
+			if !known {
+				was = in
+			}
+			if shown[id] = n.shown(in); !was.Equal(shown[id]) {
+				news = append(news, in)
+			}
+		}
+		n.mu.Unlock()
+		if len(news) > 0 {
+			n.relistForeign(ctx, news)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// relistForeign lists instances anew, except those that Deregister has removed meanwhile.
+func (n *Node) relistForeign(ctx context.Context, list []registry.Instance) {
+	ctx, cancel := context.WithTimeout(ctx, withdrawLimit)
+	defer cancel()
+	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error {
+		if err := n.listForeign(ctx, r, list); err != nil && ctx.Err() == nil {
+			n.log.Warn("an order to drain is not on the list of a registry yet", "err", err)
+		}
+		var gone []registry.ID
+		n.mu.Lock()
+		for _, in := range list {
+			if _, listed := n.foreign[in.ID()]; !listed {
+				gone = append(gone, in.ID())
+			}
+		}
+		n.mu.Unlock()
+		if len(gone) == 0 {
+			return nil
+		}
+		return r.Deregister(ctx, gone...)
+	})
+	defer stop()
+	for range n.sources {
+		<-results
+	}
+}
+
 // registerGrace is how long Close waits after it removes registrations from the lists: callers
 // learn of it within a second.
 const registerGrace = time.Second
@@ -101,7 +180,8 @@ func (n *Node) Registered(id registry.ID) bool {
 	id.Epoch = n.owner.Epoch
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.foreign[id]
+	_, listed := n.foreign[id]
+	return listed
 }
 
 // dismiss removes the registrations of a version that the rules have retired, and reports whether
@@ -110,10 +190,17 @@ func (n *Node) dismiss(service, version string) bool {
 	if n.rules.Log().Floor(service, version) == (rollout.Generation{}) {
 		return false
 	}
+	return n.dismissThose(context.Background(), "a release has retired their version", func(id registry.ID) bool {
+		return id.Service == service && id.Version == version
+	})
+}
+
+// dismissThose removes registrations of Register, and reports whether there were any.
+func (n *Node) dismissThose(ctx context.Context, why string, those func(registry.ID) bool) bool {
 	var ids []registry.ID
 	n.mu.Lock()
 	for id := range n.foreign {
-		if id.Service == service && id.Version == version {
+		if those(id) {
 			ids = append(ids, id)
 		}
 	}
@@ -121,9 +208,8 @@ func (n *Node) dismiss(service, version string) bool {
 	if len(ids) == 0 {
 		return false
 	}
-	n.log.Info("registrations are withdrawn: a release has retired their version", "service", service, "version",
-		version, "instances", len(ids))
-	ctx, cancel := context.WithTimeout(context.Background(), withdrawLimit)
+	n.log.Info("registrations are withdrawn", "why", why, "instances", len(ids), "first", ids[0].String())
+	ctx, cancel := context.WithTimeout(ctx, withdrawLimit)
 	defer cancel()
 	_ = n.Deregister(ctx, ids...) // registries that are away do it later
 	return true

@@ -31,17 +31,19 @@ type registration struct {
 	service  string
 	entries  []config.Service // of the configuration; one entry if it has none
 	started  time.Time
-	remove   func()             // removes the service from the server
-	group    *run.Group         // registers; ends before the group that withdraws
-	first    chan struct{}      // closed when a registry has listed the service
-	asked    chan struct{}      // closed when an operator tells the service to leave
-	ask      sync.Once          // of asked
-	served   bool               // a call of Serve waits; guarded by the provider's mu
-	once     sync.Once          // of first
-	trouble  string             // the last reason for having no address; only keep uses it
-	saidOnly string             // the last logged address that is valid on this host only; only keep uses it
-	stands   []rollout.Standing // of the entries, as last logged; only keep uses it
-	stopped  func()             // gives the version's turn back; set by keep, nil before the turn
+	remove   func()              // removes the service from the server
+	group    *run.Group          // registers; ends before the group that withdraws
+	first    chan struct{}       // closed when a registry has listed the service
+	asked    chan struct{}       // closed when an operator tells the service to leave
+	ask      sync.Once           // of asked
+	grace    time.Duration       // of stop, as the operator's step asks; set before asked is closed
+	served   bool                // a call of Serve waits; guarded by the provider's mu
+	once     sync.Once           // of first
+	trouble  string              // the last reason for having no address; only keep uses it
+	saidOnly string              // the last logged address that is valid on this host only; only keep uses it
+	stands   []rollout.Standing  // of the entries, as last logged; only keep uses it
+	said     []registry.Instance // the last instances, before operators' orders; only keep uses it
+	stopped  func()              // gives the version's turn back; set by keep, nil before the turn
 
 	mu     sync.Mutex
 	listed []registry.Instance // the last list for the registries
@@ -89,9 +91,12 @@ func (o *registration) keep(ctx context.Context) error {
 		o.stopped = stopped
 	}
 	for {
-		changed, policy := o.p.n.rules.Changed(), o.p.n.members.Policy().Changed()
+		changed, drains := o.p.n.rules.Changed(), o.p.n.drains.Changed()
+		var policy <-chan struct{} // only the process's own listing tells of it
 		if o.service != membership.NodeService {
 			o.judge()
+		} else {
+			policy = o.p.n.members.Policy().Changed()
 		}
 		list, err := o.instances()
 		switch {
@@ -103,26 +108,26 @@ func (o *registration) keep(ctx context.Context) error {
 			o.trouble = ""
 			o.list(list)
 		}
-		if o.wait(ctx, changed, policy) != nil {
+		if o.wait(ctx, changed, policy, drains) != nil {
 			return nil
 		}
 	}
 }
 
-// wait ends when the address should be checked again, or when the rules have changed. The
-// processes' own listings follow a change of the rules or of the policy after a short random delay.
-func (o *registration) wait(ctx context.Context, changed, policy <-chan struct{}) error {
+// wait ends when the address should be checked again, or when the rules or the operators' orders to
+// drain have changed. The processes' own listings follow a change of the rules or of the policy after
+// a short random delay.
+func (o *registration) wait(ctx context.Context, changed, policy, drains <-chan struct{}) error {
 	again := time.NewTimer(addressEvery)
 	defer again.Stop()
-	if o.service != membership.NodeService {
-		policy = nil
-	}
 	select {
 	case <-policy:
 		return run.Sleep(ctx, run.Jitter(newsSpread, 1))
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-again.C:
+		return nil
+	case <-drains:
 		return nil
 	case <-changed:
 		if o.service != membership.NodeService {
@@ -134,8 +139,9 @@ func (o *registration) wait(ctx context.Context, changed, policy <-chan struct{}
 
 // instances are the current registrations.
 func (o *registration) instances() ([]registry.Instance, error) {
-	var list []registry.Instance
+	var list, plain []registry.Instance
 	if o.mayRun() != nil {
+		o.said = nil
 		return nil, nil
 	}
 	for _, e := range o.entries {
@@ -154,11 +160,13 @@ func (o *registration) instances() ([]registry.Instance, error) {
 		only := membership.HostOnly(at.host, o.p.named(e))
 		in = o.p.n.host.Mark(in, only)
 		in, fits := at.tagged(in)
-		if !slices.ContainsFunc(o.current(), in.Equal) {
+		if !slices.ContainsFunc(o.said, in.Equal) {
 			o.say(in, only, at, fits)
 		}
-		list = append(list, in)
+		plain = append(plain, in)
+		list = append(list, o.p.n.shown(in))
 	}
+	o.said = plain
 	return list, nil
 }
 

@@ -51,8 +51,8 @@ func (p *provider) serve(ctx context.Context, service string) error {
 	}
 	select {
 	case <-ctx.Done():
-	case <-o.asked: // an operator: the rules have retired its version, and no process calls it
-		stop.Grace = 0
+	case <-o.asked: // by an operator
+		stop.Grace = o.grace
 	case <-p.left:
 		return p.leave(stop)
 	case <-p.group.Context().Done(): // the port failed
@@ -142,16 +142,22 @@ func (p *provider) retire(service, version string) bool {
 		version) == (rollout.Generation{}) {
 		return false
 	}
+	stop := p.n.cfg.Stop
+	stop.Grace = 0
+	o.depart(stop)
+	return true
+}
+
+// depart makes the service leave, like the end of its Serve. The caller holds the provider's mu.
+func (o *registration) depart(stop config.Stop) {
 	o.ask.Do(func() {
+		o.grace = stop.Grace
 		close(o.asked)
 		if !o.served { // no call of Serve waits to do it
-			delete(p.offers, service)
-			stop := p.n.cfg.Stop
-			stop.Grace = 0
-			p.leavers.Go(func(context.Context) error { _ = o.end(stop); return nil }) // the log has the error
+			delete(o.p.offers, o.service)
+			o.p.leavers.Go(func(context.Context) error { _ = o.end(stop); return nil }) // the log has the error
 		}
 	})
-	return true
 }
 
 // leave stops the provider in order, once; later calls wait for the first.

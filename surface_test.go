@@ -17,7 +17,7 @@ var surface = map[string]int{
 	"":                      16,
 	"broadcast":             14,
 	"config":                36,
-	"discovery":             25,
+	"discovery":             26,
 	"gateway":               10,
 	"health":                22,
 	"health/prom":           3,

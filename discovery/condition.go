@@ -19,6 +19,7 @@ const (
 	Leaving  State = "leaving"  // is stopping: called only while there is no other member
 	Gone     State = "gone"     // has left, though a source still lists it; never called
 	Excluded State = "excluded" // the consumer's rules or the member's weight keep calls away
+	Drained  State = "drained"  // an operator has drained it (skerry drain): never called until it is put back
 
 	// Elsewhere: the address (127.0.0.1) is valid on the member's own host only; never called.
 	Elsewhere State = "elsewhere"

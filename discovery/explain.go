@@ -164,6 +164,8 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		}
 	case Elsewhere:
 		e.Why = m.away
+	case Drained:
+		e.Since, e.Why = m.drain.Since, m.drain.String()
 	case Excluded:
 		e.Why = "the rules ask for " + s.opts.String()
 		if m.in.EffectiveWeight() == 0 {
@@ -192,6 +194,10 @@ func (s *service) entry(m *member, now time.Time) Entry {
 func (s *service) whyNone(listed int) string {
 	if listed > 0 {
 		for _, m := range s.u.order {
+			if m.shown == Drained && s.opts.admits(*m.in) {
+				return fmt.Sprintf("%d of %s listed, and of those that the rules admit none is left: %s", listed,
+					s.name, m.drain)
+			}
 			if m.shown == Excluded && s.opts.admits(*m.in) {
 				return fmt.Sprintf("%d of %s listed, but those that the rules admit have the weight none", listed,
 					s.name)

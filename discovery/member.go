@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/skerry/skerry/internal/drain"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -18,6 +19,7 @@ type member struct {
 
 	listed  []listing  // by source
 	leaving bool       // a source says that it is stopping
+	drain   drain.Mark // of the newest order
 	buried  *tombstone // not nil: it has left, though a source still lists it
 	away    string     // reason for which its address is valid on another host only; "" = it is valid here
 	heir    *member    // not nil: a later process that has its address
@@ -119,15 +121,16 @@ func (m *member) sources() (n int) {
 
 // describe applies the description of the first source that has one, and reports whether it brings
 // news. Any source may say that the member is stopping, because another source may have been lost
-// before.
+// before. For the same reason the source with the newest order of an operator precedes.
 func (m *member) describe() (news bool) {
 	was, first := m.leaving, (*registry.Instance)(nil)
-	m.leaving = false
+	m.leaving, m.drain = false, drain.Mark{}
 	for i := range m.listed {
 		if in := m.listed[i].in; in != nil {
 			m.leaving = m.leaving || in.Leaving
-			if first == nil {
-				first = in
+			d := drain.MarkOf(in.Tags)
+			if first == nil || d.Order > m.drain.Order {
+				first, m.drain = in, d
 			}
 		}
 	}
@@ -136,6 +139,7 @@ func (m *member) describe() (news bool) {
 		m.in = first
 		return news
 	}
+	m.drain = drain.MarkOf(m.in.Tags)
 	alone := *m.in // a copy, so that the member does not keep a list in memory
 	m.in = &alone
 	return false

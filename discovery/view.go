@@ -51,6 +51,9 @@ func tierOf(m *member, o Options, zone string, warmUp time.Duration,
 	if m.away != "" {
 		return tierNone, Elsewhere, 0, time.Time{}
 	}
+	if m.drain.On {
+		return tierNone, Drained, 0, time.Time{}
+	}
 	if m.in.EffectiveWeight() == 0 || !o.admits(*m.in) {
 		return tierNone, Excluded, 0, time.Time{}
 	}

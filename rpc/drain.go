@@ -81,6 +81,10 @@ func (s *Server) DrainService(ctx context.Context, service string) error {
 	return nil
 }
 
+// Running counts the calls of a service that run. A call may be missed for a moment, so that only
+// several counts in a row show that none runs.
+func (s *Server) Running(service string) int { return s.callsOf(service) }
+
 // callsOf counts the calls of a service that run.
 func (s *Server) callsOf(service string) (n int) {
 	for _, c := range s.connections(nil) {

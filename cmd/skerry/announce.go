@@ -305,7 +305,7 @@ var announceText = map[foreign.State]string{
 	foreign.Listed:    "answers, and is listed",
 	foreign.Pending:   "answers; the registry is not reached yet, trying on",
 	foreign.Busy:      "answers calls, not the check, and is still listed",
-	foreign.Retired:   "withdrawn, as a release has retired its version; end it",
+	foreign.Retired:   "withdrawn by a release that retired its version, or by skerry deregister; end it",
 	foreign.Failing:   "failed a check, and is still listed",
 	foreign.Withdrawn: "withdrawn, as it does not answer",
 	foreign.Stopped:   "withdrawn, as announcing ends",

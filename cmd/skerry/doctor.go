@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -109,6 +110,7 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []co
 		return f.list, nil
 	}
 	f.standings(entries)
+	f.drained(entries)
 	entries = f.here(entries)
 	results := connectAll(ctx, entries[:min(len(entries), connectMost)])
 	connected := 0
@@ -165,6 +167,25 @@ func (f *findings) standings(entries []discovery.Entry) {
 			}
 		}
 		f.problem(quote.Safe(mend), "%s: %s listed, and %s", name, countAre(n), what)
+	}
+}
+
+// drained names the drained instances, and the versions of which no other one is left.
+func (f *findings) drained(entries []discovery.Entry) {
+	for _, e := range entries {
+		if e.State != discovery.Drained {
+			continue
+		}
+		do := quote.Sprintf("when that is over: skerry drain %s --at %s --undo; or %s", e.Service, e.Addr,
+			quote.Sprintf("skerry drain %s --undo, where its whole process was drained", e.Owner))
+		if slices.ContainsFunc(entries, func(o discovery.Entry) bool {
+			return o.Service == e.Service && o.Version == e.Version && o.State.Well()
+		}) {
+			f.hint(do, "%s at %s (of %s) is %s", title(e.Service, e.Version), e.Addr, e.Owner, e.Why)
+			continue
+		}
+		f.problem(do, "%s at %s (of %s) is %s; no other well instance of this version is left",
+			title(e.Service, e.Version), e.Addr, e.Owner, e.Why)
 	}
 }
 

@@ -110,6 +110,9 @@ func documents() map[string]func(*app) error {
 			return a.printJSON([]policyProblem{filled[policyProblem]()})
 		},
 		"printFindings": func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
+		"printDrain": func(a *app) error {
+			return a.printDrain("x", []drainResult{filled[drainResult]()})
+		},
 		"printRefused": func(a *app) error {
 			return a.printRefused([]control.Refusals{filled[control.Refusals]()}, map[string]error{
 				"x": errors.New("x"),

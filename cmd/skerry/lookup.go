@@ -118,7 +118,7 @@ func (r lookupRequest) called(all []discovery.Entry) []discovery.Entry {
 // callable reports whether a consumer may call an instance now.
 func callable(e discovery.Entry) bool {
 	switch e.State {
-	case discovery.Leaving, discovery.Gone, discovery.Excluded, discovery.Elsewhere:
+	case discovery.Leaving, discovery.Gone, discovery.Excluded, discovery.Drained, discovery.Elsewhere:
 		return false
 	}
 	return e.Weight > 0

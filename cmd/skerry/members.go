@@ -21,7 +21,7 @@ type memberInfo struct {
 	Process string   `json:"process"` // host/pid/epoch
 	Host    string   `json:"host"`
 	Addr    string   `json:"addr"`
-	State   string   `json:"state"`          // "ok", or "silent" when the process does not answer
+	State   string   `json:"state"`          // "ok", or "silent" when the process does not answer; ",drained" behind it
 	Sources []string `json:"sources"`        // the registries that list it
 	Release string   `json:"release"`        // of skerry in this process
 	Up      float64  `json:"up_s,omitempty"` // seconds
@@ -40,7 +40,8 @@ database, "lan" is broadcast, "database" is database.
 
 A process that offers nothing, such as a pure consumer or a gateway, is listed
 too; providers that know nothing of skerry belong to the process that announces
-them. Exit code 1 when a process does not answer, 3 when no process is there.`,
+them. "drained" stands at a process of which an operator has drained an instance.
+Exit code 1 when a process does not answer, 3 when no process is there.`,
 		Example: "  skerry members\n  skerry members --json",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.members(cmd.Context()) },
@@ -111,6 +112,10 @@ func membersOf(
 		if name := title(e.Service, e.Version); !slices.Contains(m.Runs, name) {
 			m.Runs = append(m.Runs, name)
 		}
+		if e.State == discovery.Drained && !strings.Contains(m.State, string(discovery.Drained)) {
+			m.State += "," + string(discovery.Drained)
+			m.Why = strings.TrimPrefix(m.Why+"; "+e.Why, "; ")
+		}
 	}
 	for i := range list {
 		slices.Sort(list[i].Runs)
@@ -122,7 +127,7 @@ func membersOf(
 
 func (a *app) printMembers(cluster string, list []memberInfo) error {
 	var problem error
-	if slices.ContainsFunc(list, func(m memberInfo) bool { return m.State == "silent" }) {
+	if slices.ContainsFunc(list, func(m memberInfo) bool { return strings.HasPrefix(m.State, "silent") }) {
 		problem = &exitError{exitProblem, nil}
 	}
 	if len(list) == 0 {

@@ -47,12 +47,7 @@ Requests that are under way stay with the versions that they have begun with.
 Every step says what it will do and asks; --yes answers for you.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.PersistentFlags().StringVar(&f.by, "by", "",
-		"`NAME` of the operator, for the audit trail (default: this user and host)")
-	c.PersistentFlags().StringVar(&f.key, "key", os.Getenv("SKERRY_OPERATOR_KEY"),
-		"`FILE` of your key, where site.operators names who may release (default: $SKERRY_OPERATOR_KEY, else a key "+
-			"in ssh-agent)")
-	c.PersistentFlags().BoolVar(&f.envelope, "envelope", false, "ask for the line of the envelope, and sign by that")
+	f.registerSigner(c, true)
 	c.PersistentFlags().StringArrayVar(&f.dead, "dead", nil,
 		"`PROCESS` (host/pid/epoch, host/pid or host) that you vouch to be dead; may be repeated")
 	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
@@ -62,6 +57,18 @@ Every step says what it will do and asks; --yes answers for you.`,
 		a.releaseHoldersCommand(&f), a.releaseValidateCommand(&f), a.releaseRefreshCommand(&f),
 		a.releaseAdoptCommand(&f), a.releaseVouchCommand(&f), a.releaseAcknowledgeCommand(&f), a.releaseLogCommand(&f))
 	return c
+}
+
+// registerSigner defines the options that say which operator signs.
+func (f *releaseFlags) registerSigner(c *cobra.Command, subcommands bool) {
+	set := c.Flags()
+	if subcommands {
+		set = c.PersistentFlags()
+	}
+	set.StringVar(&f.by, "by", "", "`NAME` of the operator, for the audit trail (default: this user and host)")
+	set.StringVar(&f.key, "key", os.Getenv("SKERRY_OPERATOR_KEY"), "`FILE` of your key, where site.operators names "+
+		"who may release (default: $SKERRY_OPERATOR_KEY, else a key in ssh-agent)")
+	set.BoolVar(&f.envelope, "envelope", false, "ask for the line of the envelope, and sign by that")
 }
 
 // operator returns the name of the operator that runs the step.

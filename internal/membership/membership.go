@@ -11,6 +11,7 @@ import (
 
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/drain"
 	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
@@ -74,6 +75,7 @@ type Membership struct {
 	introduction introduction
 	networks     networks
 	denials      denials
+	drains       *drain.Book
 	checks       *bucket // of signatures, for callers that are no members
 	identity     string  // processIdentity of this process
 	self         atomic.Pointer[Member]
@@ -92,6 +94,7 @@ func New(cfg Config) (*Membership, error) {
 	m.denials.log = cfg.Log
 	m.sync.ahead = make(chan struct{}, 1)
 	m.policies.ahead = make(chan struct{}, 1)
+	m.loadDrains()
 	m.rules = m.newAgent()
 	m.policy = m.newPolicy()
 	m.list = m.loadList()
@@ -127,6 +130,7 @@ func (m *Membership) Run(ctx context.Context) error {
 	}
 	m.work.Go(m.remember)
 	m.work.Go(m.watchAges)
+	m.work.Go(m.endDrains)
 	for _, s := range m.sources {
 		stop := s.Registry.Watch(NodeService, func(snap registry.Snapshot) { m.Hear(s.Name, snap) })
 		defer stop()

@@ -29,9 +29,16 @@ type Offers interface {
 	Services() []string
 	// Announced are the registrations that the LAN announces for this process.
 	Announced() []registry.Instance
+	// Listings are all registrations of this process, as any registry shows them.
+	Listings() []registry.Instance
 	// Retire takes a version of a service off that the rules have retired, and
 	// reports whether there was any.
 	Retire(service, version string) bool
+	// Running counts the calls of a service that run here.
+	Running(service string) int
+	// Depart takes instances off the lists until the program is started again, or, of
+	// none, the whole process. It does not wait.
+	Depart(instances []registry.Instance)
 }
 
 // ServiceConfig sets a Service up. All of it is required.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/wire"
@@ -201,7 +202,7 @@ func (s *Service) Sees(_ context.Context, services []string) (map[string][]strin
 			continue
 		}
 		for _, e := range s.cfg.Lists.Explain(service) {
-			if e.State.Here() && !slices.Contains(out[service], e.Version) {
+			if e.State.Here() && e.State != discovery.Drained && !slices.Contains(out[service], e.Version) {
 				out[service] = append(out[service], e.Version)
 			}
 		}

@@ -26,6 +26,7 @@ const (
 	Members Kind = ".members.json" // processes of the site
 	Policy  Kind = ".policy.json"  // policies of the site, and since when they apply here
 	Keys    Kind = ".keys.json"    // keys of the site, as read from the database
+	Drains  Kind = ".drains.json"  // orders of operators to drain, those that outlive the process
 )
 
 // Config names the place of the files.

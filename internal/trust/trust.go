@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/skerry/skerry/internal/keyfile"
@@ -16,13 +17,14 @@ import (
 
 // Uses for which keys are derived from the site's key.
 const (
-	LAN        = "lan"     // packets
-	Site       = "site"    // certificates of site connections
-	Hello      = "hello"   // proofs on users' connections
-	useRelease = "release" // entries of the rule log, if no operators are named
-	usePromise = "promise" // promises, if no operators are named
-	usePolicy  = "policy"  // entries of the policy log, if no operators are named
+	LAN   = "lan"   // packets
+	Site  = "site"  // certificates of site connections
+	Hello = "hello" // proofs on users' connections
 )
+
+// purposes begins the name of each rollout.Purpose. The rest of the name is the use of the key that
+// signs for the purpose where no operators are named: release, promise, policy, drain.
+const purposes = "skerry-"
 
 // forPolicy is policylog.Purpose.
 const forPolicy = rollout.Purpose(sshsig.Policy)
@@ -160,6 +162,9 @@ func (t *Trust) Use(name string) func() [][]byte {
 // Keyless reports whether the process has no key of the site, and may need one.
 func (t *Trust) Keyless() bool { return t.cfg.Mode == "" && len(t.ring.Keys()) == 0 }
 
+// NamesOperators reports whether operators' keys decide, and not the site's.
+func (t *Trust) NamesOperators() bool { return t.operators != nil }
+
 // Provable reports whether the process has keys to check entries.
 func (t *Trust) Provable() bool { return t.operators != nil || len(t.ring.Keys()) > 0 }
 
@@ -198,7 +203,7 @@ func (t *Trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (s
 	if err != nil {
 		return "", err
 	}
-	// A key for releases may also ask for promises.
+	// A key for releases may also ask for promises, and drain.
 	namespace, may := string(rollout.ForRelease), "release"
 	if p == forPolicy {
 		namespace, may = sshsig.Policy, "change the policy"
@@ -216,14 +221,7 @@ func (t *Trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (s
 }
 
 func siteMAC(k sitekey.Key, cluster string, p rollout.Purpose, text string) []byte {
-	use := useRelease
-	switch p {
-	case rollout.ForPromise:
-		use = usePromise
-	case forPolicy:
-		use = usePolicy
-	}
-	h := hmac.New(sha256.New, k.Use(use, cluster))
+	h := hmac.New(sha256.New, k.Use(strings.TrimPrefix(string(p), purposes), cluster))
 	h.Write([]byte(text))
 	return h.Sum(nil)
 }

@@ -178,6 +178,36 @@ exception RulesRefused {
   5: optional list<string> also // further codes that hold, too
 }
 
+/** What a process keeps calls away from, as operators have ordered. */
+struct Drains {
+  1: i64 number             // orders obeyed since its start; the next one has the number after it
+  2: list<Drain> drains
+  3: optional i64 running   // calls of its drained services that are under way
+  4: optional i64 retained  // of the drains, those that outlive a restart until their time is over
+}
+
+/** One drain in force. */
+struct Drain {
+  1: string by              // operator
+  2: optional string why
+  3: i64 ageMs              // since it began
+  4: optional i64 leftMs    // until it ends by itself; absent: it ends with the process
+  5: optional list<DrainedInstance> instances // absent: all that the process offers
+}
+
+/** An instance that a drain names. */
+struct DrainedInstance {
+  1: string name            // the service
+  2: optional string version
+  3: string addr            // host:port
+}
+
+/** An operator's order was not obeyed; nothing has changed. */
+exception OrderRefused {
+  1: string code            // unproven, foreign, stale, order, absent, alive
+  2: string message
+}
+
 /**
  * The framework's own service, skerry.internal, on the port of every process.
  * Entries of the rule log travel as rollout.Record.Marshal writes them, reports
@@ -223,6 +253,10 @@ service Internal {
   Policies policies(1: list<string> have)
   /** Takes in entries of the policy log, in any order; returns the number that is in force then. Entries prove themselves. */
   i64 bringPolicies(1: list<binary> records) throws (1: RulesRefused refused)
+  /** The drains in force, and the number of the last order that it has obeyed. */
+  Drains drains()
+  /** Obeys an operator's order: the text of an order, which names this process and the next number, and a rollout.Proof. */
+  Drains obey(1: binary order, 2: binary proof) throws (1: OrderRefused refused)
   /** Leave the lists with a version that the rules have retired; false: not served here, or not retired. */
   bool leave(1: string name, 2: string version)
 }

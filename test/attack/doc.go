@@ -14,7 +14,6 @@
 // with site.keys: certificates; both. All but the first name operators. Without a key file, both
 // processes run on one host, because the LAN is closed to other hosts. There another program of the
 // host, or any holder of a certificate, counts as a member.
-// a certificate, counts as a member.
 //
 //	attack                               no key  key  mTLS  both  test
 //	a stranger calls what steers            x     x     x     x   a stranger asks and steers
@@ -23,6 +22,7 @@
 //	  … replayed, reordered, elsewhere      -     x     x     x   old entries again
 //	  … of a removed operator               -     x     x     x   an entry of a removed operator
 //	promise, bar, leave by a member         -     x     x     x   a member without operator's key steers
+//	orders to drain: forged, replayed …     x     x     x     x   orders to drain
 //	promise turned into a commit            -     x     x     x   a promise becomes no commit
 //	promise taken back by another           -     x     x     x   another command abandons
 //	rounds, ghosts, stolen names            x     x     x     x   rounds out of reach, ghosts

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/skerry/skerry/internal/drain"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/internal/wire"
@@ -153,6 +154,7 @@ var attacks = []attack{
 	{"a promise becomes no commit", withOperators, promiseCommitted, false},
 	{"another command abandons", withOperators, abandonedByAnother, false},
 	{"old entries again, in another order, and elsewhere", withOperators, replayedEntries, false},
+	{"orders to drain", nil, ordersToDrain, false},
 	{"rounds out of reach", nil, hugeRounds, false},
 	{"ghosts", nil, ghosts, false},
 	{"little asks for much", withKeys, amplified, false},
@@ -203,11 +205,15 @@ func strangerSteers(t *testing.T, s *site) {
 			_, errSees := c.Sees(ctx, []string{"auth"})
 			_, errServed := c.Served(ctx, 1, nil)
 			_, errLeave := c.Leave(ctx, "auth", "v1")
+			_, errDrains := c.Drains(ctx)
+			order := drain.Order{Verb: drain.Begin, Cluster: s.cluster, To: strangerOwner, Number: 1}
+			_, errObey := c.Obey(ctx, []byte(order.Text()), mustText(t, s.li.sign(t, drain.Purpose, order.Text())))
 			ghost := &wire.Member{Owner: &wire.Owner{Host: "ghost", Pid: 1, Epoch: 1}, Addr: "10.77.0.3:1"}
 			for what, err := range map[string]error{
 				"describe": errDescribe, "log": errLog, "promised": errPromised, "report": errReport,
 				"members": errMembers,
 				"ended":   errEnded, "sees": errSees, "served": errServed, "leave": errLeave,
+				"drains": errDrains, "obey": errObey,
 				"introduce": c.Introduce(ctx, ghost), "farewell": c.Farewell(ctx, ghost.Owner),
 				"promise": c.Promise(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
 				"abandon": c.Abandon(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
