@@ -176,6 +176,22 @@ func TestDrainAndRestart(t *testing.T) {
 	send := func(n *skerry.Node, order drain.Order) (control.Drained, error) {
 		return orders(t, site).Send(t.Context(), n.Membership().Owner().String(), order)
 	}
+	observer := site
+	observer.StateDir = "none"
+	looker := open(t, observer, skerry.AsObserver())
+	sees := func(want int) { // a release waits for a version that callers see
+		t.Helper()
+		eventually(t, "the versions that the consumer could call", func() bool {
+			k, known := looker.Membership().Find(consumer.Membership().Owner())
+			if !known {
+				return false
+			}
+			p, err := looker.Membership().Peer(k)
+			must(t, "peer", err)
+			versions, err := p.Sees(t.Context(), []string{"greet"})
+			return err == nil && len(versions["greet"]) == want
+		})
+	}
 	shows := func(n *skerry.Node, want discovery.State) {
 		t.Helper()
 		first := discovery.State("")
@@ -199,6 +215,7 @@ func TestDrainAndRestart(t *testing.T) {
 		must(t, "close", n.Close())
 		n = start()
 		shows(n, discovery.Drained)
+		sees(0)
 	}
 	if _, err := send(n, drain.Order{Verb: drain.Undo}); err != nil {
 		t.Fatal(err)
@@ -206,6 +223,7 @@ func TestDrainAndRestart(t *testing.T) {
 	must(t, "close", n.Close())
 	n = start()
 	shows(n, discovery.OK)
+	sees(1)
 
 	if _, err := send(n, drain.Order{Verb: drain.Begin, ForMS: 1500}); err != nil {
 		t.Fatal(err)
