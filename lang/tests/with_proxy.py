@@ -4,6 +4,7 @@ A site on loopback with two proxies. One serves `auth`, in Python, and `billing`
 Java, Node.js and Python, which call auth. It refuses what is no part of a request (rollout.orphans: strict). The other
 serves `front` and `tcp`, which only call. lang/with-proxy builds what this needs and runs it.
 """
+import itertools
 import os
 import shutil
 import signal
@@ -244,18 +245,20 @@ class WithProxy(unittest.TestCase):
 
     def test_z_upgrade_and_kill(self):
         """A second proxy takes over without a lost call; after a kill calls go on through the next one."""
-        failed, ended, count = [], threading.Event(), [0]
+        failed, ended, tokens = [], threading.Event(), []
 
-        def load():
-            while not ended.is_set():
+        def load(number):
+            for i in itertools.count():
+                if ended.is_set():
+                    return
                 try:
                     self.auth.name()
-                    for billing in self.billings.values():
+                    for name, billing in self.billings.items():
                         billing.charge("thread", "t")
-                    count[0] += 1
+                        tokens.append(billing.charge("note", "%s-upgrade-%d-%d" % (name, number, i)))
                 except Exception as e:
                     failed.append(e)
-        threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
+        threads = [threading.Thread(target=load, args=(i,), daemon=True) for i in range(4)]
         for thread in threads:
             thread.start()
         time.sleep(1)
@@ -267,7 +270,8 @@ class WithProxy(unittest.TestCase):
             ended.set()
             self.join(threads, 30)
         self.assertEqual([], failed[:3])
-        self.assertGreater(count[0], 20)
+        self.assertGreater(len(tokens), 60)
+        self.await_notes(tokens)
         second.send_signal(signal.SIGKILL)
         second.wait()
         self.site.start_proxy()
