@@ -284,8 +284,9 @@ func (i *Item) bodyID() uint64 {
 	if i.Match.Percent != nil {
 		percent = *i.Match.Percent
 	}
-	for _, n := range []int{percent, int(i.Expires), i.Weight, i.Pending, i.Rate, i.Burst, int(i.Delay)} {
-		b.WriteString("\x00" + strconv.Itoa(n))
+	for _, n := range []int64{int64(percent), int64(i.Expires), int64(i.Weight), int64(i.Pending), int64(i.Rate),
+		int64(i.Burst), int64(i.Delay)} {
+		b.WriteString("\x00" + strconv.FormatInt(n, 10))
 	}
 	target := i.To.match()
 	for _, s := range []string{i.Match.text(), target.text(), i.To.Mark, i.Else, i.Per, strings.Join(i.On, ","),
