@@ -151,8 +151,11 @@ func callOnce(path string, many bool, stop *atomic.Bool, calls *atomic.Int64) er
 			return fmt.Errorf("write: %w", err)
 		}
 		_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
-		if _, err := readFrame(nc); err != nil {
+		switch reply, err := readFrame(nc); {
+		case err != nil:
 			return fmt.Errorf("read the reply: %w", err)
+		case reply[3] != byte(thrift.REPLY):
+			return fmt.Errorf("the reply is an exception: %q", reply)
 		}
 		calls.Add(1)
 		if !many || stop.Load() {
