@@ -26,7 +26,7 @@ var surface = map[string]int{
 	"policy/form":           7,
 	"proxy":                 7,
 	"registry":              35,
-	"registry/postgres":     18,
+	"registry/postgres":     17,
 	"registry/registrytest": 5,
 	"rpc":                   74,
 }
