@@ -17,19 +17,20 @@ func (a *app) deregisterCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "deregister PROCESS|SERVICE[/VERSION]",
 		Short: "Take a process or an instance off the lists for good",
-		Long: `Of a process that is alive: it is told to leave, as at its end. Its instances go off
-the lists, the calls that run are answered, others are refused unexecuted. Its program
-goes on or ends, as it is written; nothing is listed until it is started again, by its
-supervisor too. To keep calls away for a while, use skerry drain.
+		Long: `Of a process that is alive: it is told to leave, as at its end. Its instances
+go off the lists, the calls that run are answered, others are refused
+unexecuted. Its program goes on or ends, as it is written; nothing is listed
+until it is started again, by its supervisor too. To keep calls away for a
+while, use skerry drain.
 
-Of a process that is dead: its entries are removed from the database, from the lists of
-the LAN and from the members, for which releases wait. That takes proof that it is
-dead: another process of its host says so. Where none can, as the host is gone, say
---dead; you vouch for it. Refused while it is alive and can't be told to leave, as its
-heartbeats would bring it back: stop it there.
+Of a process that is dead: its entries are removed from the database, from the
+lists of the LAN and from the members, for which releases wait. That takes
+proof that it is dead: another process of its host says so. Where none can, as
+the host is gone, say --dead; you vouch for it. Refused while it is alive and
+can't be told to leave, as its heartbeats would bring it back: stop it there.
 
-PROCESS is named as skerry members does, SERVICE with --at means the instance there.
-The order is signed like a step of a release.`,
+PROCESS is named as skerry members does, SERVICE with --at means the instance
+there. The order is signed like a step of a release.`,
 		Example: `  skerry deregister web-3/4711
   skerry deregister legacy --at 10.0.0.9:9090
   skerry deregister burnt-host/812 --dead --reason "host scrapped"`,

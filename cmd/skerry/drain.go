@@ -48,19 +48,21 @@ func (a *app) drainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "drain PROCESS|HOST|SERVICE[/VERSION]",
 		Short: "Keep calls away from instances that stay alive, and let them come again",
-		Long: `Takes instances out of the choice of every caller, and waits until the calls that
-they execute have been answered. Their process lives on and stays listed, as
-"drained", with the operator, the time and the reason. What comes all the same, of
-clients with a fixed address, is executed. --undo brings the calls back.
+		Long: `Takes instances out of the choice of every caller, and waits until the calls
+that they execute have been answered. Their process lives on and stays listed,
+as "drained", with the operator, the time and the reason. What comes all the
+same, of clients with a fixed address, is executed. --undo brings the calls
+back.
 
-PROCESS is named as skerry members does, host/pid/epoch, or host/pid. HOST means all
-its processes. SERVICE with --at means the instance there; without it all, which
-takes --last: calls fail while nothing is left to execute them. --last is asked for
-whenever no other well instance of the same version is left.
+PROCESS is named as skerry members does, host/pid/epoch, or host/pid. HOST
+means all its processes. SERVICE with --at means the instance there; without it
+all, which takes --last: calls fail while nothing is left to execute them.
+--last is asked for whenever no other well instance of the same version is
+left.
 
 The drain ends with --undo, or with the process: one that is started again gets
-calls. With --for it ends after that time, and holds over restarts until then, where
-the process has a state directory.
+calls. With --for it ends after that time, and holds over restarts until then,
+where the process has a state directory.
 
 The order is signed like a step of a release: by an operator's key where the
 configuration names operators, else by the site's key.`,

@@ -40,7 +40,7 @@ database, "lan" is broadcast, "database" is database.
 
 A process that offers nothing, such as a pure consumer or a gateway, is listed
 too; providers that know nothing of skerry belong to the process that announces
-them. "drained" stands at a process of which an operator has drained an instance.
+them. "drained" stands at a process with an instance that an operator drained.
 Exit code 1 when a process does not answer, 3 when no process is there.`,
 		Example: "  skerry members\n  skerry members --json",
 		Args:    cobra.NoArgs,
