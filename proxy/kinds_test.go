@@ -118,7 +118,6 @@ func stockServer(t *testing.T, kind, service string, multiplexed bool) string {
 		t.Fatal(err)
 	}
 	server := thrift.NewTSimpleServer4(processor, socket, transports, protocols)
-	server.SetLogger(func(string) {})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve() }()
 	t.Cleanup(func() {

@@ -48,12 +48,8 @@ func newPlainConns(e *Endpoint) plainConns {
 
 // acquirePlain returns a connection for one call; release must follow.
 func (p *connPool) acquirePlain(ctx context.Context, patience time.Duration) (*clientConn, error) {
-	for {
-		p.mu.Lock()
-		l := p.plain.newest()
-		if l == nil {
-			break
-		}
+	p.mu.Lock()
+	if l := p.plain.newest(); l != nil {
 		p.mu.Unlock()
 		if p.plain.own.Most == 0 || !l.endedUnread() {
 			return l, nil
