@@ -38,6 +38,9 @@
 // proxy. The first proxy leaves the lists, drains, and hands over the content of its connections
 // (rpc.Server.Handover). Words name their proxy: the second proxy passes calls with the first one's words on to it.
 //
+// A service manager may hold the sockets (LISTEN_FDS). Then a proxy that stops leaves the connections that
+// wait to the next one.
+//
 // # Failure
 //
 // For callers, the end of a proxy is the end of its programs. A program that dies is off the lists after

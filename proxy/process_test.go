@@ -56,9 +56,8 @@ type process struct {
 	wait func() error
 }
 
-// startProcess runs a proxy of the program billing. addr is the program's server; "" =
-// the program only makes calls.
-func startProcess(t *testing.T, c config.Config, path, addr string) *process {
+// writeProxyConfig writes the configuration of a proxy of the program billing at path.
+func writeProxyConfig(t *testing.T, c config.Config, path, addr string) string {
 	t.Helper()
 	provides := ""
 	if addr != "" {
@@ -73,6 +72,14 @@ func startProcess(t *testing.T, c config.Config, path, addr string) *process {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+// startProcess runs a proxy of the program billing. addr is the program's server; "" =
+// the program only makes calls.
+func startProcess(t *testing.T, c config.Config, path, addr string) *process {
+	t.Helper()
+	file := writeProxyConfig(t, c, path, addr)
 	p := &process{log: &strings.Builder{}}
 	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), childEnv+"="+file)

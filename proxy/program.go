@@ -82,16 +82,18 @@ func tagged(tags map[string]string, name string) map[string]string {
 }
 
 // open starts the program's node and its sockets.
-func (g *program) open(ctx context.Context) (err error) {
+func (g *program) open(ctx context.Context, held inherited) (err error) {
 	defer func() {
 		if err != nil {
 			g.close()
 		}
 	}()
-	if g.before, err = g.predecessor(ctx); err != nil {
-		return err
+	if !held.has(g.cfg.Listen) { // no proxy but this one accepts from what a service manager holds
+		if g.before, err = g.predecessor(ctx); err != nil {
+			return err
+		}
 	}
-	if g.sockets, err = g.bind(ctx); err != nil {
+	if g.sockets, err = g.bind(ctx, held); err != nil {
 		return err
 	}
 	g.node, err = skerry.Open(ctx, g.base, skerry.WithLogger(g.log), skerry.WithCaller(g.name))
@@ -261,12 +263,15 @@ func (g *program) become(s State) {
 }
 
 // bind makes the program's listeners. They get no connections before publish.
-func (g *program) bind(ctx context.Context) (list []*socket, err error) {
+func (g *program) bind(ctx context.Context, held inherited) (list []*socket, err error) {
 	add := func(service, network, addr string) error {
-		if network == "unix" {
-			sweepStale(addr, "")
+		s := &socket{network: network, addr: addr, service: service}
+		l, err := held.take(network, addr), error(nil)
+		if l != nil {
+			err = s.adopt(l, g.cfg.User, g.log)
+		} else {
+			err = s.bind(g.words.id, g.cfg.User, g.log)
 		}
-		s, err := bindSocket(network, addr, g.words.id, service, g.cfg.User, g.log)
 		if err == nil {
 			list = append(list, s)
 		}

@@ -62,11 +62,20 @@ func (x *Proxy) Run(ctx context.Context) error {
 // open makes every listener of every program before it publishes any. So a proxy that can't
 // serve all of them takes no program from the earlier proxy.
 func (x *Proxy) open(ctx context.Context) error {
+	held, err := inheritedListeners()
+	if err != nil {
+		return err
+	}
+	defer held.close()
 	for i, g := range x.programs {
-		if err := g.open(ctx); err != nil {
+		if err := g.open(ctx, held); err != nil {
 			closeAll(x.programs[:i])
 			return fmt.Errorf("proxy of %s: %w", g.name, err)
 		}
+	}
+	if err := held.rest(); err != nil {
+		closeAll(x.programs)
+		return err
 	}
 	for _, g := range x.programs {
 		g.prepare(ctx)

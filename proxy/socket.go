@@ -35,38 +35,59 @@ func (s *socket) String() string {
 	return s.addr
 }
 
-// bindSocket makes a listener. On a Unix socket it gets no connections before publish.
-func bindSocket(network, addr, id, service, user string, log *slog.Logger) (*socket, error) {
-	s := &socket{network: network, addr: addr, service: service}
-	if network != "unix" {
-		l, err := net.Listen(network, addr)
+// bind makes the listener. On a Unix socket it gets no connections before publish.
+func (s *socket) bind(id, user string, log *slog.Logger) error {
+	if s.network != "unix" {
+		l, err := net.Listen(s.network, s.addr)
 		s.listener = l
-		return s, err
+		return err
 	}
-	s.own = ownPath(addr, id)
+	sweepStale(s.addr, "")
 	allowed, err := newGuard(user)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.own, Net: "unix"})
+	own := ownPath(s.addr, id)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: own, Net: "unix"})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l.SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(s.own, socketMode), allowed.own(s.own)); err != nil {
-		return nil, errors.Join(err, l.Close(), os.Remove(s.own))
+	if err := errors.Join(os.Chmod(own, socketMode), allowed.own(own)); err != nil {
+		return errors.Join(err, l.Close(), os.Remove(own))
 	}
-	allowed.file = s.own
-	s.listener = &guarded{l, allowed, log}
-	return s, nil
+	allowed.file = own
+	s.own, s.listener = own, &guarded{l, allowed, log}
+	return nil
 }
+
+// adopt serves a listener that a service manager holds. Its file is the service manager's.
+func (s *socket) adopt(l net.Listener, user string, log *slog.Logger) error {
+	s.listener = l
+	unix, ok := l.(*net.UnixListener)
+	if !ok {
+		return nil
+	}
+	allowed, err := newGuard(user)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	unix.SetUnlinkOnClose(false)
+	allowed.file = s.addr
+	s.listener = heldListener{&guarded{unix, allowed, log}}
+	return nil
+}
+
+// heldListener is a Unix listener that a service manager holds. Without a deadline to accept what
+// waits, a handover closes it at once: what waits is for the next proxy.
+type heldListener struct{ net.Listener }
 
 // ownPath returns the file of one proxy's listener.
 func ownPath(path, id string) string { return path + "." + id }
 
 // publish directs new connections to the listener.
 func (s *socket) publish() error {
-	if s.network != "unix" {
+	if s.own == "" {
 		return nil
 	}
 	link := s.own + ".new"
@@ -82,7 +103,7 @@ func (s *socket) publish() error {
 
 // current reports whether new connections still reach this listener.
 func (s *socket) current() bool {
-	if s.network != "unix" {
+	if s.own == "" {
 		return true
 	}
 	own, err := os.Lstat(s.own)
@@ -92,7 +113,7 @@ func (s *socket) current() bool {
 
 // withdraw removes the socket's name while it leads to this listener.
 func (s *socket) withdraw() {
-	if s.network == "unix" && s.current() {
+	if s.own != "" && s.current() {
 		_ = os.Remove(s.addr)
 	}
 }
