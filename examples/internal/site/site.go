@@ -60,7 +60,7 @@ func (s *Site) config(name, service, version, addr string) (string, error) {
 	if service != "" {
 		fmt.Fprintf(&b, "service: {name: %s, version: %s, listen: %q}\n", service, version, addr)
 	}
-	b.WriteString("consumers:\n  \"*\": {timeout: 3s}\n") // a call may wait for a restart on a busy machine
+	b.WriteString("consumers:\n  \"*\": {timeout: 5s}\n") // a call may wait for a restart on a busy machine
 	if service == "proc" {
 		b.WriteString("  auth: {idempotent: [verify]}\n  db: {idempotent: [read]}\n")
 	}
