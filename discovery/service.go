@@ -22,7 +22,7 @@ type service struct {
 	name string
 	view atomic.Pointer[view]
 	turn atomic.Uint64
-	size atomic.Int64 // listed members, for error texts of other services
+	size atomic.Int64 // listed members
 
 	waiting atomic.Int64 // calls that wait for an instance; at most maxWaiting
 
@@ -132,7 +132,7 @@ func (s *service) none(call *rpc.Call, v *view) error {
 // Report implements rpc.Picker.
 func (s *service) Report(e *rpc.Endpoint, o health.Outcome, latency time.Duration) {
 	switch o {
-	case health.OK, health.AppError, health.Internal, health.Refused, health.Barred:
+	case health.OK, health.AppError, health.Internal, health.Refused, health.Barred, health.Limited, health.Denied:
 	case health.Timeout:
 		e.Failed()
 		if m := s.member(e); m != nil {

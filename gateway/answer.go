@@ -93,6 +93,10 @@ func textOf(status int, err error) string {
 		return "the request's body did not come to its end"
 	case status == http.StatusRequestEntityTooLarge:
 		return "the request's body is too large"
+	case status == http.StatusForbidden:
+		return "the site's policy does not allow the request; it was not executed"
+	case status == http.StatusTooManyRequests:
+		return "the site's policy limits such requests; it was not executed"
 	case status == http.StatusServiceUnavailable:
 		return "no instance can take the request now; it was not executed"
 	case status == http.StatusGatewayTimeout:
@@ -123,6 +127,10 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	case errors.Is(err, context.Canceled), code == rpc.Canceled:
 		return statusClosed
+	case code == rpc.AccessDenied:
+		return http.StatusForbidden
+	case code == rpc.Limited:
+		return http.StatusTooManyRequests
 	case errors.Is(err, errUnexecuted):
 		return http.StatusServiceUnavailable
 	case code == rpc.DeadlineExceeded:

@@ -33,16 +33,23 @@ type Outcome uint8
 // The outcomes. OK and AppError both mean that the peer did its work: a declared Thrift exception
 // is an answer, not a failure of the instance.
 const (
-	OK        Outcome = iota
-	AppError          // an exception of the service's IDL
-	Timeout           // the deadline passed
-	Canceled          // the caller gave up
-	Refused           // the peer did not execute the call: overload, draining, wrong service or version
-	Connect           // no connection; nothing was sent
-	Broken            // the connection broke after bytes were sent
-	Internal          // the handler failed in a way that its IDL does not declare, or panicked
-	Rejected          // never left the caller: breaker open, limit, no instance
-	Barred            // by the rules of releases or membership, before the handler: a fault of the caller
+	OK       Outcome = iota
+	AppError         // an exception of the service's IDL
+	Timeout          // the deadline passed
+	Canceled         // the caller gave up
+	Refused          // the peer did not execute the call: overload, draining, wrong service or version
+	Connect          // no connection; nothing was sent
+	Broken           // the connection broke after bytes were sent
+	Internal         // the handler failed in a way that its IDL does not declare, or panicked
+	Rejected         // never left the caller: breaker open, limit, no instance
+	Barred           // by the rules of releases or membership, before the handler: a fault of the caller
+
+	// What the site's policy does. It says nothing about how well the callee works.
+	Injected  // a fault of the policy: the caller let the call fail, or the call failed after its delay
+	Limited   // over a limit of the policy: not executed
+	Denied    // the policy lets the caller not make the call: not executed
+	Mirrored  // a copy of a call, of which no caller waits for the reply
+	Fallback  // answered by the policy instead of the callee
 	afterLast = iota
 )
 
@@ -60,6 +67,11 @@ var outcomeNames = [outcomeCount]string{
 	"internal",
 	"rejected",
 	"barred",
+	"injected",
+	"limited",
+	"denied",
+	"mirrored",
+	"fallback",
 }
 
 // String is the outcome as written in tables and metrics.
@@ -70,13 +82,23 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
-// Failed reports whether the outcome counts as a failure in statistics.
-func (o Outcome) Failed() bool { return o > AppError && o != Canceled }
+// Failed reports whether the outcome counts as a failure in statistics: the caller got no answer.
+func (o Outcome) Failed() bool {
+	return o > AppError && o != Canceled && o != Mirrored && o != Fallback
+}
 
 // Judges reports whether a call that one side has counted so shows how well the callee's version
 // works. A callee that bars a call judges the caller alone: any stranger can have calls barred. A
-// barred caller can't do its work.
-func (o Outcome) Judges(by Side) bool { return o != Barred || by == Client }
+// barred caller can't do its work. What the policy does judges neither: operators meant it so.
+func (o Outcome) Judges(by Side) bool {
+	switch o {
+	case Injected, Limited, Denied, Mirrored, Fallback:
+		return false
+	case Barred:
+		return by == Client
+	}
+	return true
+}
 
 // Key identifies the calls that are counted together.
 type Key struct {

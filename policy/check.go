@@ -32,7 +32,7 @@ const (
 // deadline_exceeded.
 var codes = []string{"no_instance", "unreachable", "connection_lost", "timeout", "overloaded", "draining",
 	"breaker_open", "limit_exceeded", "unknown_service", "unknown_method", "bad_message", "handler_failed",
-	"handler_panicked", "version_unavailable"}
+	"handler_panicked", "version_unavailable", "limited"}
 
 // faultCodes are the failures that a fault may cause: those that a caller can meet from a callee. unavailable is a
 // failure of which the caller does not know whether the call was executed.

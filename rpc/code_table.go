@@ -54,6 +54,8 @@ var table = [codes]traits{
 	Expired:            {"expired", health.Barred, true, never, rollout.ErrExpired},
 	CallRestricted:     {"forsworn", health.Barred, true, never, participant.ErrCallRestricted},
 	RulesForked:        {"rules_forked", health.Barred, true, elsewhere, rollout.ErrOtherLog},
+	AccessDenied:       {"access_denied", health.Denied, true, never, nil},
+	Limited:            {"limited", health.Limited, true, budgeted, nil},
 }
 
 // traits returns the traits of a code. A code that this process does not know has those of Unknown.

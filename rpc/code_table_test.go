@@ -83,7 +83,7 @@ func row(c Code) string {
 	switch {
 	case tr.outcome.Failed() && tr.outcome.Judges(health.Server):
 		guard = "yes"
-	case tr.outcome.Failed():
+	case tr.outcome.Failed() && tr.outcome.Judges(health.Client):
 		guard = "callers alone"
 	}
 	retry := map[again]string{never: "no", elsewhere: "at another instance", budgeted: "by the budget"}[tr.again]

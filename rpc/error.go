@@ -40,7 +40,11 @@ const (
 	Expired            // the trace has outlived the longest age that it may have after a release
 	CallRestricted     // the work has declared that it no longer calls the service (participant.Trace.RestrictCalls)
 	RulesForked        // the token reads another rule log than the callee's or the caller's
-	codes              = iota
+
+	// By the site's policy, at the callee. The call was not executed.
+	AccessDenied // the caller may not make the call
+	Limited      // the call is over a limit
+	codes        = iota
 )
 
 // Executed says whether the handler ran. It decides whether a call may be
