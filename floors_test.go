@@ -53,7 +53,7 @@ var floors = map[string]struct {
 	"registry":           {0, nil},
 	"internal/registrar": {1, []string{"internal/run", "registry"}},
 	"rpc": {2, []string{"health", "internal/number", "internal/rollout", "internal/rollout/participant",
-		"internal/run", "internal/sitetls", "internal/tracecontext", "rpc/internal/flat",
+		"internal/run", "internal/sitetls", "internal/tracecontext", "policy", "rpc/internal/flat",
 		"rpc/internal/theader", "rpc/internal/transport"}},
 
 	"rpc/internal/theader":   {0, nil},
@@ -79,7 +79,7 @@ var floors = map[string]struct {
 	"": {5, []string{"broadcast", "config", "discovery", "health", "health/statlog", "internal/drain", "internal/heap",
 		"internal/membership", "internal/policylog", "internal/reach", "internal/refusal", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/sitetls", "internal/state",
-		"internal/suggest", "internal/tracecontext", "internal/trust", "internal/wire", "policy/form",
+		"internal/suggest", "internal/tracecontext", "internal/trust", "internal/wire", "policy", "policy/form",
 		"registry", "registry/postgres", "rpc"}},
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
 		"internal/yamlfile", "registry"}},

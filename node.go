@@ -179,6 +179,7 @@ func (n *Node) callsConfig() rpc.ClientConfig {
 	c.Resolver, c.Watcher = n.lists, n.lists
 	c.Reach = func(e *rpc.Endpoint) string { return n.members.Reach(e.Addr, n.lists.Tags(e)) }
 	c.Caller = n.name()
+	c.Facts = n.facts
 	c.Connections = n.cfg.Calls.Connections
 	c.Sizes = rpc.Sizes{Frame: n.cfg.Limits.Frame}
 	c.Interceptors = n.opts.client
@@ -296,4 +297,15 @@ func (n *Node) name() string {
 		return n.cfg.Services[0].Name
 	}
 	return ""
+}
+
+// facts describes this process to the servers that it calls, for the site's policy.
+func (n *Node) facts() (zone, version string, tags map[string]string) {
+	zone = n.cfg.Zone
+	for _, s := range n.cfg.Services {
+		if s.Name == n.name() {
+			return cmp.Or(s.Zone, zone), s.Version, s.Tags
+		}
+	}
+	return zone, "", nil
 }

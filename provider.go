@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -72,6 +73,9 @@ func newProvider(n *Node) (*provider, error) {
 		Logger:       n.log,
 		Listed:       n.lists.Offers,
 
+		Policy: sitePolicy{n},
+		Host:   n.owner.Host,
+
 		Rollout:       n.rules,
 		Entry:         n.cfg.IsEntry,
 		RefuseOrphans: n.cfg.Rollout.Orphans == config.OrphansStrict,
@@ -83,6 +87,13 @@ func newProvider(n *Node) (*provider, error) {
 		Answered: p.answered})
 	return p, n.internal.HandleAt(p.server)
 }
+
+// sitePolicy implements rpc.SitePolicy.
+type sitePolicy struct{ n *Node }
+
+func (p sitePolicy) Table() *policy.Table { return p.n.members.Policy().Table() }
+
+func (p sitePolicy) Living(service string) int { return p.n.lists.Living(service) }
 
 // Handle offers the service and returns; the service is served until Close. The registries get the
 // service's configuration (version, weight, tags, …). Handle waits up to 3 s until one of them has

@@ -19,7 +19,7 @@ var surface = map[string]int{
 	"config":                36,
 	"discovery":             26,
 	"gateway":               10,
-	"health":                22,
+	"health":                27,
 	"health/prom":           3,
 	"health/statlog":        5,
 	"policy":                22,
@@ -28,7 +28,7 @@ var surface = map[string]int{
 	"registry":              35,
 	"registry/postgres":     17,
 	"registry/registrytest": 5,
-	"rpc":                   74,
+	"rpc":                   78,
 }
 
 // newSurface bounds a package that is not in the table yet.

@@ -293,6 +293,10 @@ func (d *Discovery) Offers(name string) bool {
 	return s != nil && s.size.Load() > 0
 }
 
+// Living is the number of instances of a service that are listed here. From the first call on the service is watched,
+// as if this process called it.
+func (d *Discovery) Living(service string) int { return int(d.service(service).size.Load()) }
+
 // Services lists the services that were resolved or, with WatchAll, that an instance offers or has
 // offered. It leaves out the hidden ones; the list is sorted.
 func (d *Discovery) Services() []string {

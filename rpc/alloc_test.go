@@ -15,6 +15,7 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
@@ -39,7 +40,17 @@ func TestAllocations(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("client", func(t *testing.T) { allocsOfClient(t, agent) })
-	t.Run("server", func(t *testing.T) { allocsOfServer(t, agent) })
+	t.Run("server", func(t *testing.T) { allocsOfServer(t, agent, nil) })
+	t.Run("server with a policy", func(t *testing.T) {
+		s := limits(make([]policy.Item, 5)...)
+		for i := range s.Items {
+			s.Items[i].Pending, s.Items[i].Rate, s.Items[i].Per = 1000+i, 10_000_000, "instance"
+		}
+		s.Access = &policy.Access{Enforce: true, Deny: true}
+		s.Items = append(s.Items, policy.Item{Kind: "allow", Service: "echo",
+			Match: policy.Match{Caller: []string{"portal"}, Method: []string{"echo"}}})
+		allocsOfServer(t, agent, ruled(s))
+	})
 }
 
 var allocMessage = &echo.Message{
@@ -137,7 +148,7 @@ func (*allocHandler) Echo(_ context.Context, m *echo.Message) (*echo.Message, er
 	return &echo.Message{Text: m.Text, Number: m.Number, Tags: m.Tags}, nil
 }
 
-func allocsOfServer(t *testing.T, agent *participant.Agent) {
+func allocsOfServer(t *testing.T, agent *participant.Agent, site SitePolicy) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +157,7 @@ func allocsOfServer(t *testing.T, agent *participant.Agent) {
 		ServerConfig{
 			Instance: "host:1",
 			Rollout:  agent,
+			Policy:   site,
 			Health:   health.NewRecorder(health.Config{}),
 			Logger:   slog.New(slog.DiscardHandler),
 		},

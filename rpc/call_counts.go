@@ -19,6 +19,8 @@ type counted struct {
 	cell   *health.Cell // nil: nothing is counted
 	bad    error        // why calls of this kind are refused; nil: they are not
 	inline inlinePolicy
+
+	policed *policed // by the site's policy; nil: not looked up yet
 }
 
 // count returns what is known about a kind of call; only the reader calls it.

@@ -24,6 +24,10 @@ type ClientConfig struct {
 	Watcher  Watcher // learns the state of connections; nil: none
 	Caller   string  // the service of this process, for servers; "": servers see none
 
+	// Facts describes this process's instance of Caller when it connects, for the policies of servers. They
+	// are claims, like Caller. nil: none.
+	Facts func() (zone, version string, tags map[string]string)
+
 	TLS        *tls.Config        // for endpoints with TLS set; an empty ServerName means the endpoint's host
 	TLSNow     func() *tls.Config // instead of TLS, called for each connection; its result is not changed
 	RequireTLS bool               // with TLS: endpoints without it are not called

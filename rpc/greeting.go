@@ -164,6 +164,7 @@ func (g *greeting) differs(e *Endpoint, cluster string) error {
 func (l *clientConn) greet(ctx context.Context) error {
 	id, e := l.pool.c.cfg.Identity, l.pool.ep
 	mine := greeting{nonce: newNonce(), owner: id.Owner, cluster: id.Cluster, offers: []offered{{e.Service, e.Version}}}
+	mine.offers = append(mine.offers, l.pool.c.cfg.facts()...)
 	frame, err := l.ask(ctx, func(seq int32) []byte { return appendGreeting(nil, controlPing, seq, &mine) })
 	if err != nil {
 		return err
@@ -212,7 +213,7 @@ func (c *serverConn) pong(h *theader.Header) error {
 	if keys := id.keys(); len(keys) > 0 {
 		mine.mac = prove(keys[0], "server", &theirs, &mine)
 	}
-	c.hello, c.answered = &theirs, &mine
+	c.hello, c.answered, c.facts = &theirs, &mine, theirs.readFacts()
 	clear(c.counts) // the client may mean other versions now
 	c.last = nil
 	return c.out.Send(appendGreeting(nil, controlPong, h.Seq, &mine), nil, 0)

@@ -22,8 +22,8 @@ func (r *serverCall) execute() health.Outcome {
 	out := flat.NewWriter(r.encoding, r.conn.s.cfg.Sizes.Frame)
 	defer in.Free()
 	defer out.Free()
-	r.handler = handlerRun{r: r, in: in, out: out}
-	err := r.handler.intercept(&r.ctx, r.conn.s.cfg.Interceptors)
+	r.handler = handlerRun{in: in, out: out}
+	err := r.intercept(&r.ctx, r.conn.s.cfg.Interceptors)
 	outcome := r.conclude(&r.handler, err)
 	r.handler = handlerRun{}
 	return outcome
@@ -31,7 +31,6 @@ func (r *serverCall) execute() health.Outcome {
 
 // handlerRun is one run of a handler.
 type handlerRun struct {
-	r       *serverCall
 	in      flat.Reader
 	out     flat.Writer
 	started bool
@@ -40,35 +39,36 @@ type handlerRun struct {
 
 // intercept runs the interceptors from the first to the last, then the
 // handler. A panic of any of them becomes an error.
-func (h *handlerRun) intercept(ctx context.Context, chain []ServerInterceptor) (err error) {
+func (r *serverCall) intercept(ctx context.Context, chain []ServerInterceptor) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &panicked{p, debug.Stack()}
 		}
 	}()
 	if len(chain) == 0 {
-		return h.process(ctx)
+		return r.process(ctx)
 	}
-	return chain[0](ctx, &h.r.info, func(ctx context.Context) error { return h.intercept(ctx, chain[1:]) })
+	return chain[0](ctx, &r.info, func(ctx context.Context) error { return r.intercept(ctx, chain[1:]) })
 }
 
-func (h *handlerRun) process(ctx context.Context) error {
+func (r *serverCall) process(ctx context.Context) error {
+	h := &r.handler
 	if h.started {
 		return errors.New("an interceptor has called next twice")
 	}
-	if handler, ok := h.r.served.processor.(RawHandler); ok {
-		return h.raw(ctx, handler)
+	if handler, ok := r.served.processor.(RawHandler); ok {
+		return r.raw(ctx, handler)
 	}
 	h.started = true
 	var in thrift.TProtocol = h.in
-	if h.r.name != h.r.info.Method {
+	if r.name != r.info.Method {
 		_, kind, id, err := h.in.ReadMessageBegin(ctx) // the name in it begins with the service's name
 		if err != nil {
 			return err
 		}
-		in = thrift.NewStoredMessageProtocol(h.in, h.r.info.Method, kind, id)
+		in = thrift.NewStoredMessageProtocol(h.in, r.info.Method, kind, id)
 	}
-	ok, err := h.r.served.processor.Process(ctx, in, h.out)
+	ok, err := r.served.processor.Process(ctx, in, h.out)
 	h.ok = ok
 	if err != nil { // avoids a nil pointer in an interface
 		return err

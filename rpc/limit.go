@@ -111,21 +111,22 @@ func (g *callGate) enter(now int64) error {
 		g.pending.Add(-1)
 		return g.errPending
 	}
-	if g.interval > 0 && !g.spend(now) {
+	if g.interval > 0 && !spend(&g.used, now, g.interval, g.ahead) {
 		g.pending.Add(-1)
 		return g.errRate
 	}
 	return nil
 }
 
-func (g *callGate) spend(now int64) bool {
+// spend moves the moment of a rate on by one call, unless it would then lie more than ahead after now.
+func spend(moment *atomic.Int64, now, interval, ahead int64) bool {
 	for {
-		used := g.used.Load()
-		next := max(used, now) + g.interval
-		if next > now+g.ahead {
+		used := moment.Load()
+		next := max(used, now) + interval
+		if next > now+ahead {
 			return false
 		}
-		if g.used.CompareAndSwap(used, next) {
+		if moment.CompareAndSwap(used, next) {
 			return true
 		}
 	}

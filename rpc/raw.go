@@ -107,8 +107,8 @@ func (s *Server) HandleUnknown(h RawHandler) {
 }
 
 // raw runs a RawHandler.
-func (h *handlerRun) raw(ctx context.Context, handler RawHandler) error {
-	r := h.r
+func (r *serverCall) raw(ctx context.Context, handler RawHandler) error {
+	h := &r.handler
 	_, _, id, err := h.in.ReadMessageBegin(ctx)
 	args := &Raw{}
 	if err == nil {

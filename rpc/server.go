@@ -65,6 +65,11 @@ type ServerConfig struct {
 	// own is counted under that name, whatever the number of names. nil: none is listed.
 	Listed func(service string) bool
 
+	// Policy is the site's policy: access and limits are checked before a call runs, except for calls of
+	// internal services. Host is the name of this host for it. nil: there is none.
+	Policy SitePolicy
+	Host   string
+
 	// Rollout is this process's part in releases: every call is checked by the rules of its token
 	// and counted. Callers push rules that this process lacks (RuleExchange), so the server must
 	// then serve a service that accepts them from every caller. nil: tokens are ignored.
@@ -89,6 +94,9 @@ type Server struct {
 	handshakes        *transport.Turns // bounds the handshakes that compute at a time
 	internal          internalLimit
 	callers           callers
+	gates             policyGates
+	denied            deniedCalls
+	begun             time.Time
 	unknown           *served // of HandleUnknown; nil: none
 
 	running atomic.Int64 // calls that were accepted and are not answered
@@ -155,6 +163,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		closeLog:   logLimit{every: time.Second},
 		cfg:        cfg,
 		log:        cfg.Logger,
+		begun:      time.Now(),
 		drained:    make(chan struct{}),
 		conns:      map[*serverConn]struct{}{},
 		listeners:  map[net.Listener]struct{}{},

@@ -35,8 +35,9 @@ type serverCall struct {
 	kind    *method
 	counted *counted
 
-	held   int64   // bytes of the message that Server.requests counts
-	memory account // memory of its decoded elements
+	held   int64       // bytes of the message that Server.requests counts
+	memory account     // memory of its decoded elements
+	limits *limitsHeld // of the site's policy; nil: none
 
 	inline *atomic.Pointer[serverCall] // its place in inlineRuns; nil: a worker runs the call
 	began  time.Duration               // from its arrival to the start of its inline run
@@ -111,6 +112,10 @@ func (r *serverCall) admit() (relieved bool) {
 	}
 	now := c.now()
 	r.began = now.Sub(r.arrived)
+	if code, err := r.obeyPolicy(now); err != nil {
+		r.refuse(code, err)
+		return false
+	}
 	agent := s.cfg.Rollout
 	known := r.kind.admission == nil || agent.Ready()
 	quick := known && !r.info.OneWay && r.counted.inline.allows(now, c.in.Ready())
@@ -383,6 +388,7 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 	}
 	r.releaseOrder()
 	r.releaseMemory()
+	r.releaseLimits()
 	r.releaseInternal()
 	r.conn.s.ended()
 	return end, relieved

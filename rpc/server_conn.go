@@ -58,17 +58,18 @@ type serverConn struct {
 	counts       map[countKey]*counted
 	last         *counted
 	routed       lastRoute
-	clock        time.Time  // end of the last handler that the reader has run
-	taken        int        // messages since the last read of the socket
-	batch        int        // the largest number of messages between two recent reads
-	proven       bool       // a message was completed
-	unordered    bool       // its client takes replies in any order, without a header that says so
-	loggedIn     bool       // skerry.login has been called, or is not needed
-	clear        bool       // it is not encrypted, and CountClear or RefuseClear is set
-	trust        *siteTrust // of a site connection
-	trustChecked time.Time  // when it was last checked
-	hello        *greeting  // the client's; nil: it has sent none
-	answered     *greeting  // the server's answer
+	clock        time.Time    // end of the last handler that the reader has run
+	taken        int          // messages since the last read of the socket
+	batch        int          // the largest number of messages between two recent reads
+	proven       bool         // a message was completed
+	unordered    bool         // its client takes replies in any order, without a header that says so
+	loggedIn     bool         // skerry.login has been called, or is not needed
+	clear        bool         // it is not encrypted, and CountClear or RefuseClear is set
+	trust        *siteTrust   // of a site connection
+	trustChecked time.Time    // when it was last checked
+	hello        *greeting    // the client's; nil: it has sent none
+	answered     *greeting    // the server's answer
+	facts        *callerFacts // of hello; nil: none
 
 	skerry     atomic.Bool   // the peer knows control frames
 	goawaySent atomic.Bool   // it has been sent a goaway

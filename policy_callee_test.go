@@ -1,0 +1,49 @@
+package skerry
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/skerry/skerry/rpc"
+)
+
+// TestCalleesObeyThePolicy: a callee refuses what the site's policy forbids as soon as it holds the policy, by name and
+// zone of the caller, and divides a limit of the site by the instances of its service.
+func TestCalleesObeyThePolicy(t *testing.T) {
+	site := lanSite(t)
+	g := &greeter{name: "anna"}
+	provider := offering(t, site, g)
+	calling := withState(t, site)
+	calling.Zone = "north"
+	consumer := open(t, calling, WithCaller("report"))
+	call := func() error {
+		_, err := greet(t.Context(), consumer)
+		return err
+	}
+	must(t, "call without a policy", call())
+	learnPolicy(t, provider, signedPolicy(t, provider, `policy: 1
+services: {greeter: {access: {mode: enforce, default: allow, deny: [{caller: report, zone: north, method: "who*"}]}}}
+`))
+	before := g.calls.Load()
+	err := call()
+	if rpc.CodeOf(err) != rpc.AccessDenied || !strings.Contains(err.Error(), "services.greeter.access.deny[0]") {
+		t.Errorf("got %v", err)
+	}
+	if g.calls.Load() != before {
+		t.Error("a denied call was executed")
+	}
+	if all, _ := provider.offers.server.DeniedCalls(); len(all) != 1 || all[0].Caller != "report" || !all[0].Enforced {
+		t.Errorf("counted: %+v", all)
+	}
+	limit := "policy: 1\nservices: {greeter: {limits: [{rate: 1, burst: 4, per: site}]}}\n"
+	second := offering(t, withState(t, site), &greeter{name: "berta"})
+	eventually(t, "two instances are seen by both", func() bool {
+		return provider.lists.Living("greeter") == 2 && second.lists.Living("greeter") == 2
+	})
+	before = g.calls.Load()
+	learnPolicy(t, provider, signedPolicy(t, provider, limit))
+	eventually(t, "the limit holds", func() bool { return rpc.CodeOf(call()) == rpc.Limited })
+	if n := g.calls.Load() - before; n > 4 {
+		t.Errorf("%d calls at once were executed by one of two instances", n)
+	}
+}
