@@ -159,6 +159,24 @@ func TestEjection(t *testing.T) {
 	})
 }
 
+// TestPolicyEjectsNone: an instance that refuses calls by the site's policy answers, and what the policy does at the
+// caller says nothing about the instance.
+func TestPolicyEjectsNone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.db.lists(1, 2)
+		w.kill(errCut, 1) // no probe may hide what the reports do
+		s := w.service("auth")
+		for _, o := range []health.Outcome{health.Denied, health.Limited, health.Injected, health.Mirrored,
+			health.Fallback} {
+			for range 100 {
+				s.Report(w.endpoint(1), o, time.Millisecond)
+			}
+			w.after(time.Second).expect(o.String(), 1, 2)
+		}
+	})
+}
+
 func TestConnectionStandsAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
@@ -243,9 +244,10 @@ func TestLimitOfPending(t *testing.T) {
 	s := serve(t, ServerConfig{Policy: site, Health: stats}, &handler{})
 	one := stub(t, client(t, ClientConfig{}, s.endpoint()), once)
 	var calls sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
 	for range 2 {
 		calls.Go(func() {
-			if _, err := one().Sleep(t.Context(), 300); err != nil {
+			if _, err := one().Sleep(ctx, 60_000); CodeOf(err) != Canceled {
 				t.Error(err)
 			}
 		})
@@ -260,7 +262,9 @@ func TestLimitOfPending(t *testing.T) {
 		}
 		site.set(limits(policy.Item{Name: "two", Pending: 2, Per: "instance"}))
 	}
+	cancel()
 	calls.Wait()
+	eventually(t, "the calls have ended", func() bool { return s.Stats().Running == 0 })
 	for range 10 { // the places are free again, and each call gives its place back
 		if _, err := one().Who(t.Context()); err != nil {
 			t.Fatal(err)
@@ -361,8 +365,7 @@ func TestLimitsAreAll(t *testing.T) {
 	}
 }
 
-// TestLimitedGoesElsewhere: a call that is over the limit of one instance is sent to another one, and neither breaker
-// nor ejection learns of it.
+// TestLimitedGoesElsewhere: a call that is over the limit of one instance is sent to another one.
 func TestLimitedGoesElsewhere(t *testing.T) {
 	full := serve(t, ServerConfig{Policy: ruled(limits(policy.Item{Rate: 1, Burst: 1, Per: "instance"}))}, &handler{})
 	free := serve(t, ServerConfig{}, &handler{})
@@ -374,6 +377,92 @@ func TestLimitedGoesElsewhere(t *testing.T) {
 	}
 	if full.handler.calls.Load() > 3 || full.Stats().Refused == 0 {
 		t.Errorf("the limited instance executed %d calls, refused %d", full.handler.calls.Load(), full.Stats().Refused)
+	}
+}
+
+// TestPolicyOpensNoBreaker: calls that the policy refuses do not count for the caller's breaker.
+func TestPolicyOpensNoBreaker(t *testing.T) {
+	site := ruled(guard(policy.Access{Enforce: true}, "deny", policy.Match{Method: []string{"who"}}))
+	s := serve(t, ServerConfig{Policy: site}, &handler{})
+	one := stub(t, client(t, ClientConfig{}, s.endpoint()), once)
+	for range 50 {
+		_, err := one().Who(t.Context())
+		wantCode(t, err, AccessDenied, NotExecuted)
+	}
+	site.set(limits(policy.Item{Rate: 1, Burst: 1, Per: "instance"}))
+	_, _ = one().Who(t.Context())
+	for range 50 {
+		_, err := one().Who(t.Context())
+		wantCode(t, err, Limited, NotExecuted)
+	}
+}
+
+// TestDrainingBeforePolicy: a server that is stopping refuses calls as such, so that they go to another instance at
+// once, and spends nothing of a limit.
+func TestDrainingBeforePolicy(t *testing.T) {
+	s := &Server{cfg: ServerConfig{Policy: ruled(guard(policy.Access{Enforce: true, Deny: true}, "allow"))}}
+	r := &serverCall{conn: &serverConn{s: s}, kind: &method{name: "who"}, served: &served{name: "echo"},
+		counted: &counted{}}
+	r.info.Method, r.info.from = "who", &PeerInfo{}
+	if code, err := r.obeyPolicy(time.Now()); code != AccessDenied {
+		t.Errorf("before: %v, %v", code, err)
+	}
+	s.draining.Store(true)
+	if code, err := r.obeyPolicy(time.Now()); err != nil {
+		t.Errorf("while it drains: %v, %v", code, err)
+	}
+}
+
+// TestAccessByCertificate: with mutual TLS the certificate names the caller, for skerry clients and plain ones.
+func TestAccessByCertificate(t *testing.T) {
+	ca, pool := authority(t)
+	site := ruled(guard(policy.Access{Enforce: true, Deny: true}, "allow", policy.Match{Caller: []string{"web"}}))
+	s := serve(t, ServerConfig{Policy: site, TLS: &tls.Config{
+		Certificates: []tls.Certificate{ca(t, "127.0.0.1")},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    pool,
+	}}, &handler{})
+	e := s.endpoint()
+	e.TLS = true
+	plain := plainEndpoint(s.addr)
+	plain.TLS = true
+	for _, test := range []struct {
+		certificate, caller string
+		to                  *Endpoint
+		allowed             bool
+	}{
+		{"web", "web", e, true},
+		{"web", "", e, true},
+		{"web", "legacy", e, true},
+		{"legacy", "web", e, false},
+		{"web", "", plain, true},
+		{"legacy", "", plain, false},
+	} {
+		conf := &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{ca(t, test.certificate)}}
+		c := client(t, ClientConfig{Caller: test.caller, TLS: conf, ConnectTimeout: 2 * time.Second}, test.to)
+		_, err := stub(t, c, once)().Who(t.Context())
+		denied := err != nil && strings.Contains(err.Error(), "access_denied")
+		if test.allowed && err != nil || !test.allowed && !denied {
+			t.Errorf("%s by the certificate of %s: %v", test.caller, test.certificate, err)
+		}
+	}
+}
+
+// TestPlainClientsObey: limits and access bind plain Thrift clients, as their address.
+func TestPlainClientsObey(t *testing.T) {
+	site := ruled(guard(policy.Access{Enforce: true}, "deny", policy.Match{Caller: []string{"ip:127.0.0.1"}}))
+	s := serve(t, ServerConfig{Policy: site}, &handler{})
+	one := stub(t, client(t, ClientConfig{Caller: "web"}, plainEndpoint(s.addr)), once)
+	_, err := one().Who(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "access_denied") || s.handler.calls.Load() != 0 {
+		t.Errorf("%v, %d calls were executed", err, s.handler.calls.Load())
+	}
+	site.set(limits(policy.Item{Rate: 1, Burst: 1, Per: "instance"}))
+	if _, err := one().Who(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := one().Who(t.Context()); err == nil || !strings.Contains(err.Error(), "limited") {
+		t.Errorf("the second call: %v", err)
 	}
 }
 
