@@ -95,9 +95,9 @@ var floors = map[string]struct {
 		"policy/form", "registry", "registry/postgres", "rpc"}},
 
 	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/drain",
-		"internal/membership",
-		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/wire",
-		"registry", "rpc"}},
+		"internal/membership", "internal/policylog",
+		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitepolicy",
+		"internal/wire", "registry", "rpc"}},
 
 	"internal/testsite": {0, []string{}},
 
@@ -135,9 +135,9 @@ var top = map[string][]string{
 		"internal/membership",
 		"internal/number", "internal/operatorkey", "internal/policylog", "internal/quote", "internal/reach",
 		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitekey",
-		"internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/textfile",
-		"internal/tlsfile", "internal/trust", "internal/wire", "internal/yamlfile", "policy", "policy/form", "proxy",
-		"registry", "registry/postgres", "rpc"},
+		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
+		"internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire", "internal/yamlfile", "policy",
+		"policy/form", "proxy", "registry", "registry/postgres", "rpc"},
 	"examples/":        {"", "config", "internal/rollout", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

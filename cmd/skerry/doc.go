@@ -12,7 +12,7 @@
 //	skerry gateway               accept HTTP requests of users
 //	skerry proxy                 make programs of other languages members of the site
 //	skerry release               release new versions of services together
-//	skerry policy check FILE     mistakes in the text of a site's policy
+//	skerry policy                rules of the whole site for calls
 //	skerry key                   make, copy and change the site's key
 //	skerry operator              operators that may sign releases
 //	skerry doctor                problems of this host and site, with their remedies
@@ -21,8 +21,8 @@
 //	skerry version
 //	skerry completion SHELL      bash, zsh, fish or powershell
 //
-// The commands announce, gateway, proxy, key, operator and release register or write. All others are pure consumers:
-// they register nothing, and send only queries and the operator's calls.
+// The commands announce, gateway, proxy, key, operator, policy and release register or write. All others are pure
+// consumers: they register nothing, and send only queries and the operator's calls.
 //
 // # Configuration
 //

@@ -23,9 +23,12 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
+	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/sshsig"
+	"github.com/skerry/skerry/policy/form"
 )
 
 // keyStyle is the spelling of every key of a JSON document.
@@ -109,7 +112,16 @@ func documents() map[string]func(*app) error {
 		"checkPolicy": func(a *app) error {
 			return a.printJSON([]policyProblem{filled[policyProblem]()})
 		},
-		"printFindings": func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
+		"printPolicy":     func(a *app) error { return a.printPolicy(filled[policyChange](), "x") },
+		"printHistory":    func(a *app) error { return a.printHistory("x", []policyChange{filled[policyChange]()}) },
+		"printPolicyDiff": func(a *app) error { return a.printPolicyDiff(1, 2, []string{"x"}) },
+		"printPolicyProcesses": func(a *app) error {
+			return a.printPolicyProcesses("x", policylog.Entry{Number: 1}, []control.PolicyProcess{
+				{Process: "x", Status: sitepolicy.Status{Lost: []form.Problem{filled[form.Problem]()}}},
+			})
+		},
+		"printPolicyResult": func(a *app) error { return a.printPolicyResult(filled[policyResult](), true) },
+		"printFindings":     func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
 		"printDrain": func(a *app) error {
 			return a.printDrain("x", []drainResult{filled[drainResult]()})
 		},

@@ -16,9 +16,26 @@ func (a *app) policyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "policy",
 		Short: "Rules of the whole site for calls: time-outs, limits, access, routes",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `A policy is one text for the whole site, which processes obey while they run. Each
+change is an entry of a log with a number, an author and a reason; it is signed by
+an operator's key where the configuration names operators, else by the site's key.
+
+  check      report mistakes in a text, without a site
+  apply      make a text the policy of the site
+  confirm    keep what was applied with --confirm
+  undo       bring the policy before it back
+  plan       switch a prepared part of the policy on or off
+  show       print the policy, and what each process obeys
+  history    list the changes
+  diff       compare two of them`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	var f policyFlags
+	f.registerSigner(c, true)
+	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
+	c.AddCommand(a.policyShowCommand(&f), a.policyApplyCommand(&f), a.policyConfirmCommand(&f), a.policyUndoCommand(&f),
+		a.policyHistoryCommand(&f), a.policyDiffCommand(&f), a.policyPlanCommand(&f))
 	c.AddCommand(&cobra.Command{
 		Use:   "check FILE",
 		Short: "Report everything that is wrong with the text of a policy",

@@ -1,0 +1,242 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/sitepolicy"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+// Policies reads and changes the policy of a site.
+type Policies struct {
+	n  *skerry.Node
+	s  *site
+	by Operator
+}
+
+// PolicyState is the policy log of a site, and what each process obeys of it.
+type PolicyState struct {
+	Log       *policylog.Log
+	Processes []PolicyProcess // in the order of their names
+	Away      error           // why the database was not read; nil when it was, and without one
+	Doubt     error           // what of the log is not believed
+}
+
+// PolicyProcess is what one process says of the policy.
+type PolicyProcess struct {
+	Process string
+	Status  sitepolicy.Status
+	Err     error // it does not answer, or ErrNoPolicies
+}
+
+// ErrNoPolicies: the process is of a release that knows no policies.
+var ErrNoPolicies = errors.New("its release of skerry knows no policies: upgrade it")
+
+// NewPolicies returns the policy of the node's site. The operator signs changes.
+func NewPolicies(n *skerry.Node, by Operator) *Policies {
+	if by.Signer == nil {
+		by.Signer = n.Membership().Trust().SiteSigner()
+	}
+	return &Policies{n: n, s: newSite(n), by: by}
+}
+
+// PolicySignerOf returns the name of the operator that signed an entry, by the keys that the node trusts now.
+func PolicySignerOf(n *skerry.Node, e policylog.Entry) (string, error) {
+	return e.SignedBy(n.Membership().Trust())
+}
+
+// Current returns the entry that is in force: the newest, unless it was to be confirmed and was not. Its number is 0
+// when no policy is in force.
+func (s PolicyState) Current() policylog.Entry {
+	newest, _ := s.Log.Newest()
+	if newest.Confirm == 0 {
+		return newest
+	}
+	applied := time.Since(newest.At) // without an answer the clocks of both hosts count
+	for _, p := range s.Processes {
+		if p.Err != nil || p.Status.Newest < newest.Number {
+			continue
+		}
+		if applied = math.MaxInt64; p.Status.Hash == newest.Hash() {
+			return newest
+		}
+	}
+	e, _ := s.Log.Current(applied)
+	return e
+}
+
+// Look reads the policy log from the database and from all processes. The error is one of finding the processes.
+func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
+	holder := p.s.m.Policy()
+	var state PolicyState
+	if db := p.s.m.Database(); db != nil {
+		limited, cancel := context.WithTimeout(ctx, siteLimit)
+		entries, err := db.Policies().Entries(limited)
+		cancel()
+		state.Away = err
+		_, state.Doubt = holder.Learn(nil, nil, entries...)
+	}
+	others, err := p.others(ctx)
+	if err != nil {
+		return state, err
+	}
+	said := map[string]PolicyProcess{}
+	var mu sync.Mutex
+	ask := func(ctx context.Context, peer *membership.Peer) {
+		theirs, err := peer.Policies(ctx, holder.Log())
+		if rpc.CodeOf(err) == rpc.UnknownMethod {
+			err = ErrNoPolicies
+		}
+		_, doubt := holder.Learn(nil, theirs.Ages, theirs.Entries...)
+		mu.Lock()
+		defer mu.Unlock()
+		state.Doubt = errors.Join(state.Doubt, doubt)
+		name := peer.Owner.String()
+		said[name] = PolicyProcess{Process: name, Status: theirs.Status, Err: err}
+	}
+	if len(others) > 0 { // the first one mostly has all of the log
+		p.s.m.Each(ctx, others[:1], ask)
+		p.s.m.Each(ctx, others[1:], ask)
+	}
+	for _, k := range others {
+		name := k.Owner.String()
+		if _, asked := said[name]; !asked {
+			said[name] = PolicyProcess{Process: name, Err: errors.New("no answer")}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		state.Processes = append(state.Processes, said[name])
+	}
+	state.Log = holder.Log()
+	return state, nil
+}
+
+// others are the other processes that may be alive.
+func (p *Policies) others(ctx context.Context) ([]membership.Member, error) {
+	all, err := p.s.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(k membership.Member) bool { return k.Owner == p.s.m.Owner() })
+	slices.SortFunc(all, func(a, b membership.Member) int {
+		return cmp.Or(cmp.Compare(a.Gone, b.Gone), cmp.Compare(a.Owner.String(), b.Owner.String()))
+	})
+	return all, nil
+}
+
+// Put signs an entry, writes it to the database, and brings it to all processes. state is the one that it was made on.
+// kept is nil, or why the database does not have it yet. The error wraps policylog.ErrStale when the entry is not made
+// on the newest one.
+func (p *Policies) Put(ctx context.Context, state PolicyState, e policylog.Entry) (
+	put policylog.Entry, kept, err error) {
+	e.By = p.by.Name
+	e, err = e.Seal()
+	if err != nil {
+		return e, nil, err
+	}
+	proof, err := p.by.Signer.Sign(policylog.Purpose, e.Body())
+	if err != nil {
+		return e, nil, err
+	}
+	e = e.WithProof(proof)
+	if _, err := PolicySignerOf(p.n, e); err != nil {
+		return e, nil, fmt.Errorf("the site would not believe it: %w", err)
+	}
+	newest, _ := p.s.m.Policy().Log().Newest()
+	if err := e.Follows(newest); err != nil {
+		return e, nil, err
+	}
+	if db := p.s.m.Database(); db != nil {
+		kept = p.store(ctx, db.Policies(), state, e)
+		if kept != nil && !errors.Is(kept, registry.ErrUnavailable) && !errors.Is(kept, context.DeadlineExceeded) {
+			return e, nil, kept
+		}
+	}
+	if _, err := p.s.m.Policy().Learn(nil, nil, e); err != nil {
+		return e, kept, err
+	}
+	taken, refused := p.bring(ctx, state, e)
+	if taken == 0 && (kept != nil || p.s.m.Database() == nil) {
+		return e, kept, errors.Join(errors.New("no process has taken it"), refused, kept)
+	}
+	return e, kept, nil
+}
+
+// store writes an entry to the database, with those before it that were written while the database was away.
+func (p *Policies) store(ctx context.Context, store policylog.Store, state PolicyState, e policylog.Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, siteLimit)
+	defer cancel()
+	there, err := store.Entries(ctx)
+	if err != nil {
+		return err
+	}
+	lacks := slices.DeleteFunc(slices.Clone(state.Log.Entries()), func(known policylog.Entry) bool {
+		return slices.ContainsFunc(there, func(o policylog.Entry) bool { return o.Hash() == known.Hash() })
+	})
+	oldest := uint64(0)
+	if len(there) > 0 {
+		oldest = there[len(there)-1].Number
+	}
+	lacks = slices.DeleteFunc(lacks, func(known policylog.Entry) bool { return known.Number < oldest })
+	if len(lacks) > 0 {
+		if err := store.Merge(ctx, lacks...); err != nil {
+			return err
+		}
+	}
+	return store.Append(ctx, e)
+}
+
+// bring gives the entry to all processes. refused is one process's reason.
+func (p *Policies) bring(ctx context.Context, state PolicyState, e policylog.Entry) (taken int, refused error) {
+	others, err := p.others(ctx)
+	if err != nil {
+		return 0, err
+	}
+	entries := []policylog.Entry{e}
+	if before, known := state.Log.Find(e.Previous); known && e.Confirm > 0 {
+		entries = []policylog.Entry{before, e} // a process goes back to it
+	}
+	var mu sync.Mutex
+	p.s.m.Each(ctx, others, func(ctx context.Context, peer *membership.Peer) {
+		_, err := peer.BringPolicies(ctx, entries...)
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			taken++
+		} else {
+			refused = fmt.Errorf("%s: %w", peer.Owner, err)
+		}
+	})
+	return taken, refused
+}
+
+// policyPeriod is the time between two questions whether an entry is obeyed.
+const policyPeriod = 100 * time.Millisecond
+
+// Await waits until all processes obey an entry, and returns what they say then, or at the end of ctx.
+func (p *Policies) Await(ctx context.Context, e policylog.Entry) (PolicyState, error) {
+	for {
+		asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), siteLimit)
+		state, err := p.Look(asked)
+		cancel()
+		waits := slices.ContainsFunc(state.Processes, func(s PolicyProcess) bool {
+			return s.Err == nil && s.Status.Hash != e.Hash()
+		})
+		if err != nil || !waits || run.Sleep(ctx, policyPeriod) != nil {
+			return state, err
+		}
+	}
+}
