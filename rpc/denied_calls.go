@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,35 +35,47 @@ type deniedKey struct {
 	enforced                             bool
 }
 
+// deniedRow counts the calls of one key.
+type deniedRow struct {
+	calls       atomic.Int64
+	first, last atomic.Int64 // Unix time in ns
+}
+
+func (r *deniedRow) add(now time.Time) {
+	r.calls.Add(1)
+	if at := now.UnixNano(); at > r.last.Load() {
+		r.last.Store(at)
+	}
+}
+
 // deniedCalls is a bounded table. It is safe for concurrent use.
 type deniedCalls struct {
 	mu     sync.Mutex
-	rows   map[deniedKey]*DeniedCalls
+	rows   map[deniedKey]*deniedRow
 	others int64     // calls that had no place
 	swept  time.Time // when a place was last looked for
 }
 
-func (d *deniedCalls) count(k deniedKey, now time.Time) {
+// count counts a call and returns its row, nil for one without a place.
+func (d *deniedCalls) count(k deniedKey, now time.Time) *deniedRow {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	row := d.rows[k]
 	if row == nil {
 		if len(d.rows) >= maxDenied && !d.sweep(now) {
 			d.others++
-			return
+			return nil
 		}
 		if d.rows == nil {
-			d.rows = map[deniedKey]*DeniedCalls{}
+			d.rows = map[deniedKey]*deniedRow{}
 		}
 		k.caller = strings.Clone(k.caller)
-		row = &DeniedCalls{Service: k.service, Method: k.method, Caller: k.caller, Proof: k.proof, Item: k.item,
-			Enforced: k.enforced, First: now}
+		row = &deniedRow{}
+		row.first.Store(now.UnixNano())
 		d.rows[k] = row
 	}
-	row.Calls++
-	if now.After(row.Last) {
-		row.Last = now
-	}
+	row.add(now)
+	return row
 }
 
 // sweep makes room by rows that have not grown for long, and reports whether there is some.
@@ -71,8 +84,9 @@ func (d *deniedCalls) sweep(now time.Time) bool {
 		return false
 	}
 	d.swept = now
+	old := now.Add(-keepDenied).UnixNano()
 	for k, row := range d.rows {
-		if now.Sub(row.Last) > keepDenied {
+		if row.last.Load() < old {
 			delete(d.rows, k)
 		}
 	}
@@ -86,8 +100,18 @@ func (s *Server) DeniedCalls() (all []DeniedCalls, others int64) {
 	d := &s.denied
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, row := range d.rows {
-		all = append(all, *row)
+	for k, row := range d.rows {
+		all = append(all, DeniedCalls{
+			Service:  k.service,
+			Method:   k.method,
+			Caller:   k.caller,
+			Proof:    k.proof,
+			Item:     k.item,
+			Enforced: k.enforced,
+			Calls:    row.calls.Load(),
+			First:    time.Unix(0, row.first.Load()),
+			Last:     time.Unix(0, row.last.Load()),
+		})
 	}
 	slices.SortFunc(all, func(a, b DeniedCalls) int {
 		return cmp.Or(cmp.Compare(b.Calls, a.Calls), strings.Compare(a.Service, b.Service),

@@ -44,8 +44,15 @@ type policed struct {
 	living  int       // instances of the service; 0: no limit has asked
 	gates   []gateUse // of the limits that have matched
 
-	denied   error // of the last refusal, by deniedBy
-	deniedBy *policy.Item
+	denied denial // the last one
+}
+
+// denial is what is known about calls that one item of access refuses.
+type denial struct {
+	by       *policy.Item // nil: the default
+	enforced bool
+	row      *deniedRow // counts them; nil: has no place yet
+	err      error      // with enforced
 }
 
 // current reports whether p is still true for a call. Where there is nothing to check, the caller does not matter.
@@ -169,23 +176,32 @@ func (r *serverCall) access(p *policed, now time.Time) (Code, error) {
 	if allowed {
 		return Unknown, nil
 	}
+	d := &p.denied
+	if d.row != nil && d.by == by && d.enforced == enforced {
+		d.row.add(now)
+	} else {
+		*d = denial{by: by, enforced: enforced, row: r.conn.s.denied.count(p.deniedKey(r, by, enforced), now)}
+		if enforced {
+			d.err = p.refusal(r.served.name, by)
+		}
+	}
+	if !enforced {
+		return Unknown, nil
+	}
+	return AccessDenied, d.err
+}
+
+func (p *policed) deniedKey(r *serverCall, by *policy.Item, enforced bool) deniedKey {
 	key := deniedKey{service: r.served.name, method: r.kind.name, caller: p.request.Caller, proof: p.proof,
 		enforced: enforced}
 	if by != nil {
 		key.item = by.Key
 	}
-	r.conn.s.denied.count(key, now)
-	if !enforced {
-		return Unknown, nil
-	}
-	if p.denied == nil || p.deniedBy != by {
-		p.denied, p.deniedBy = p.denial(r.served.name, by), by
-	}
-	return AccessDenied, p.denied
+	return key
 }
 
-// denial says which item refuses the call.
-func (p *policed) denial(service string, by *policy.Item) error {
+// refusal says which item refuses the call.
+func (p *policed) refusal(service string, by *policy.Item) error {
 	caller := p.request.Caller
 	if p.proof == byName {
 		caller += " (a name without proof)"

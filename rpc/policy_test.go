@@ -397,6 +397,33 @@ func TestPolicyOpensNoBreaker(t *testing.T) {
 	}
 }
 
+// TestPolicyOfLearnedMethods: a service that lists no methods, such as one behind a proxy, obeys the policy by the
+// name of each method, also beyond the methods that are counted separately.
+func TestPolicyOfLearnedMethods(t *testing.T) {
+	s := &Server{cfg: ServerConfig{Policy: ruled(guard(policy.Access{Enforce: true}, "deny",
+		policy.Match{Method: []string{"m1", "m299", "m298*"}}))}}
+	v := &served{name: "echo"}
+	known := map[*method]*counted{}
+	for range 2 {
+		for i := range maxLearned + 100 {
+			name := fmt.Sprint("m", i)
+			kind := v.method(name)
+			if known[kind] == nil {
+				known[kind] = &counted{}
+			}
+			r := &serverCall{conn: &serverConn{s: s}, kind: kind, served: v, counted: known[kind]}
+			r.info.Method, r.info.from = name, &PeerInfo{}
+			denied := name == "m1" || name == "m299" || name == "m298"
+			if code, err := r.obeyPolicy(time.Now()); (code == AccessDenied) != denied || (err != nil) != denied {
+				t.Fatalf("%s: %v, %v", name, code, err)
+			}
+		}
+	}
+	if all, _ := s.DeniedCalls(); len(all) != 2 || all[0].Method != health.Overflow || all[0].Calls != 4 {
+		t.Errorf("counted: %+v", all)
+	}
+}
+
 // TestDrainingBeforePolicy: a server that is stopping refuses calls as such, so that they go to another instance at
 // once, and spends nothing of a limit.
 func TestDrainingBeforePolicy(t *testing.T) {
@@ -537,7 +564,11 @@ func BenchmarkPolicyOfCallee(b *testing.B) {
 	for i := range items {
 		items[i] = policy.Item{Pending: 1000 + i, Per: "instance"}
 	}
-	for name, service := range map[string]*policy.Service{"nothing": {}, "five limits": limits(items...)} {
+	for name, service := range map[string]*policy.Service{
+		"nothing":     {},
+		"five limits": limits(items...),
+		"audit":       {Access: &policy.Access{Deny: true}},
+	} {
 		b.Run(name, func(b *testing.B) {
 			site := ruled(service)
 			s := &Server{cfg: ServerConfig{Policy: site}, begun: time.Now()}
