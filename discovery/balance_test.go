@@ -24,7 +24,7 @@ func instance(n int) registry.Instance {
 func candidates(weights ...int) []candidate {
 	cs := make([]candidate, len(weights))
 	for i, w := range weights {
-		cs[i] = candidate{newMember(instance(i), 1, false).ep, w}
+		cs[i] = candidate{ep: newMember(instance(i), 1, false).ep, weight: w}
 	}
 	return cs
 }
@@ -212,7 +212,7 @@ func TestRingSkipsWhoIsNotWell(t *testing.T) {
 	var byTier [tiers][]candidate
 	for _, m := range ms {
 		tier := m.tier.Load()
-		byTier[tier] = append(byTier[tier], candidate{m.ep, 100})
+		byTier[tier] = append(byTier[tier], candidate{ep: m.ep, weight: 100})
 	}
 	v := newView(Options{Balancer: balanceHash}, &byTier, ringOf(ms))
 	var turn atomic.Uint64
@@ -243,7 +243,7 @@ func BenchmarkPick(b *testing.B) {
 				cs := make([]candidate, n)
 				for i, m := range ms {
 					m.tier.Store(tierWell)
-					cs[i] = candidate{m.ep, weights[i]}
+					cs[i] = candidate{ep: m.ep, weight: weights[i]}
 				}
 				v := newView(Options{Balancer: balancer}, &[tiers][]candidate{tierWell: cs}, ringOf(ms))
 				s := &service{}
@@ -271,7 +271,7 @@ func TestPickDoesNotAllocate(t *testing.T) {
 		cs := make([]candidate, len(ms))
 		for i, m := range ms {
 			m.tier.Store(tierWell)
-			cs[i] = candidate{m.ep, 1 + i}
+			cs[i] = candidate{ep: m.ep, weight: 1 + i}
 		}
 		s := &service{}
 		s.view.Store(newView(Options{Balancer: balancer}, &[tiers][]candidate{tierWell: cs}, ringOf(ms)))

@@ -57,12 +57,12 @@ func (c *condition) broke(now time.Time, why string) bool {
 	return true
 }
 
-// dialFailed notes a connection that could not be made. It reports whether the member becomes
-// suspect or ejected by it.
-func (c *condition) dialFailed(now time.Time, eject time.Duration, why string) bool {
+// dialFailed notes a connection that could not be made, of which after in a row eject the member. It
+// reports whether the member becomes suspect or ejected by it.
+func (c *condition) dialFailed(now time.Time, after int, eject time.Duration, why string) bool {
 	news := c.broke(now, why)
 	c.dialFails++
-	if c.dialFails >= dialLimit && !now.Before(c.ejectedUntil) {
+	if c.dialFails >= after && !now.Before(c.ejectedUntil) {
 		c.ejectedUntil = now.Add(eject)
 		c.why = fmt.Sprintf("%d connections in a row failed: %s", c.dialFails, why)
 		return true

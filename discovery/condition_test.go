@@ -31,22 +31,22 @@ func TestCondition(t *testing.T) {
 		}
 	}
 	expect(0, OK)
-	if !c.dialFailed(t0, 10*time.Second, "refused") || c.dialFailed(t0, 10*time.Second, "refused") {
+	if !c.dialFailed(t0, dialLimit, 10*time.Second, "refused") || c.dialFailed(t0, dialLimit, 10*time.Second, "refused") {
 		t.Fatal("the first failed dial is news, the second is not")
 	}
 	expect(0, Suspect)
-	if !c.dialFailed(t0, 10*time.Second, "refused") {
+	if !c.dialFailed(t0, dialLimit, 10*time.Second, "refused") {
 		t.Fatal("the third failed dial is news")
 	}
 	expect(9*time.Second, Ejected)
 	expect(10*time.Second, Suspect)
-	if !c.dialFailed(t0.Add(10*time.Second), 10*time.Second, "refused") {
+	if !c.dialFailed(t0.Add(10*time.Second), dialLimit, 10*time.Second, "refused") {
 		t.Fatal("the failed dial after an ejection is news")
 	}
 	expect(19*time.Second, Ejected)
 	c.answered()
 	expect(19*time.Second, OK)
-	c.dialFailed(t0, 10*time.Second, "refused")
+	c.dialFailed(t0, dialLimit, 10*time.Second, "refused")
 	expect(0, Suspect) // the count starts at zero again
 	if !c.leave(t0) || c.leave(t0) {
 		t.Fatal("a goodbye is news once")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -37,6 +38,15 @@ type Options struct {
 	Tags      map[string]string // only instances with all of these tags
 	Balancer  Balancer          // "" = p2c
 	ZoneFirst bool              // members of Config.Zone first, the others while none of these is well
+
+	// Failures is how many failed dials in a row eject a member, and how many time-outs in a row make
+	// it suspect; 0 means 3.
+	Failures   int
+	Eject      time.Duration // how long a member is ejected; 0 means Config.Eject
+	MaxEjected int           // percent of the members that may be ejected at a time; 0 means all
+
+	// Policy is what the site's policy says about the service: the weights of its instances. nil: nothing.
+	Policy *policy.Rules
 }
 
 // Source is a registry and its name in Explain and in logs.
@@ -55,8 +65,8 @@ type Config struct {
 	Zone    string   // where this process runs, for ZoneFirst
 
 	// Options returns the rules for a service, and is called when the service is first resolved or
-	// shown. It may be called from any goroutine, and must not use the Discovery. An unknown
-	// Balancer is logged, and p2c is used. nil: no service has rules.
+	// shown, and by Reload. It may be called from any goroutine, and must not use the Discovery. An
+	// unknown Balancer is logged, and p2c is used. nil: no service has rules.
 	Options func(service string) Options
 
 	// Probe asks an instance whether it is alive: rpc's Client.Check. Without Probe, members in
@@ -96,8 +106,8 @@ const (
 	saveEvery      = 10 * time.Second       // state file, at most
 	warmSteps      = 10                     // of the rise from warmFloor to the full weight
 	warmFloor      = 0.2                    // share of the weight at the very start
-	dialLimit      = 3                      // failed dials in a row that eject
-	timeoutLimit   = 3                      // time-outs in a row that make a member suspect without a probe
+	dialLimit      = 3                      // failed dials in a row that eject, unless Options.Failures says else
+	timeoutLimit   = 3                      // time-outs in a row that make a member suspect without a probe, likewise
 	askFirst       = 200 * time.Millisecond // first pause between probes of a suspect
 	askLast        = 5 * time.Second        // longest pause
 )
@@ -147,6 +157,11 @@ func (c *Config) optionsOf(service string) Options {
 		o.Balancer = ""
 	}
 	return o
+}
+
+// ejects returns how many failed dials in a row eject a member, and for how long.
+func (o *Options) ejects(c *Config) (after int, lasts time.Duration) {
+	return cmp.Or(o.Failures, dialLimit), cmp.Or(o.Eject, c.Eject)
 }
 
 // admits reports whether the rules let an instance be called.

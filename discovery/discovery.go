@@ -107,6 +107,17 @@ func (d *Discovery) keep(stop func()) {
 	}
 }
 
+// Reload asks Config.Options for the rules of each service again. They hold from the next view on, a
+// moment later; no connection and no state of a member is lost by it.
+func (d *Discovery) Reload() {
+	d.mu.Lock() // a service that is added meanwhile has the new rules
+	for name, s := range *d.services.Load() {
+		s.obey(d.cfg.optionsOf(name))
+	}
+	d.mu.Unlock()
+	d.wake()
+}
+
 // Run keeps the views up to date until ctx ends: it applies the lists of sources, probes members,
 // ends time limits, and saves the last known list. It returns nil; pickers then use the last view.
 func (d *Discovery) Run(ctx context.Context) error {

@@ -19,7 +19,7 @@ type Entry struct {
 	Protocol string            `json:"protocol,omitempty"`
 	TLS      bool              `json:"tls,omitempty"`
 	Zone     string            `json:"zone,omitempty"`
-	Weight   int               `json:"weight"` // as registered; 0: no calls
+	Weight   int               `json:"weight"` // as registered, or by the site's policy; 0: no calls
 	Tags     map[string]string `json:"tags,omitempty"`
 	Owner    string            `json:"owner"` // host/pid/epoch
 	Started  time.Time         `json:"started,omitzero"`
@@ -137,7 +137,7 @@ func (s *service) entry(m *member, now time.Time) Entry {
 	_, state, share, _ := tierOf(m, s.opts, s.d.cfg.Zone, s.d.cfg.WarmUp, now)
 	e := Entry{
 		Service: m.in.Service, Version: m.in.Version, Addr: m.ep.Addr, Protocol: string(m.in.Protocol), TLS: m.in.TLS,
-		Zone: m.in.Zone, Weight: m.in.EffectiveWeight(), Tags: maps.Clone(m.in.Tags), Owner: m.in.Owner.String(),
+		Zone: m.in.Zone, Weight: m.weight(), Tags: maps.Clone(m.in.Tags), Owner: m.in.Owner.String(),
 		Started: m.in.Started, State: state, Share: share, Pending: m.ep.Pending(), Stale: true,
 		Sources: []SourceListing{},
 	}
@@ -168,8 +168,11 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		e.Since, e.Why = m.drain.Since, m.drain.String()
 	case Excluded:
 		e.Why = "the rules ask for " + s.opts.String()
-		if m.in.EffectiveWeight() == 0 {
+		if m.weight() == 0 {
 			e.Why = "its weight is none"
+			if m.ruled {
+				e.Why = "the site's policy gives it the weight 0"
+			}
 		}
 	case Suspect, Ejected, Leaving:
 		_, e.Since, e.Until = m.cond.state(now)

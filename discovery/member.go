@@ -27,6 +27,8 @@ type member struct {
 	cond    condition
 	question
 
+	weighed // what the site's policy says of its weight
+
 	shown     State   // as last published
 	recovered bool    // the last publishing ended a suspicion or an ejection
 	slot      uint32  // in the hash ring, 0 = none

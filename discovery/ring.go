@@ -111,13 +111,13 @@ func (r *ring) place(added []*member) []uint64 {
 
 // pointsOf is the number of points that a member's weight asks for, rounded up.
 func pointsOf(m *member) int {
-	return min((m.in.EffectiveWeight()*ringPoints+registry.DefaultWeight-1)/registry.DefaultWeight, maxRingPoints)
+	return min((m.weight()*ringPoints+registry.DefaultWeight-1)/registry.DefaultWeight, maxRingPoints)
 }
 
 // pullOf corrects the rounding of pointsOf: a weaker member must be nearer to win.
 func pullOf(m *member) float32 {
 	return float32(
-		min(m.in.EffectiveWeight()*ringPoints, maxRingPoints*registry.DefaultWeight),
+		min(m.weight()*ringPoints, maxRingPoints*registry.DefaultWeight),
 	) / float32(pointsOf(m)*registry.DefaultWeight)
 }
 

@@ -1,9 +1,11 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -24,7 +26,8 @@ type service struct {
 	turn atomic.Uint64
 	size atomic.Int64 // listed members
 
-	waiting atomic.Int64 // calls that wait for an instance; at most maxWaiting
+	waiting  atomic.Int64 // calls that wait for an instance; at most maxWaiting
+	timeouts atomic.Int32 // in a row that make a member suspect
 
 	subscribe sync.Once
 	stale     atomic.Bool // the view is out of date
@@ -40,11 +43,21 @@ type service struct {
 var _ rpc.Picker = (*service)(nil)
 
 func newService(d *Discovery, name string) *service {
-	s := &service{d: d, name: name, opts: d.cfg.optionsOf(name), u: newUnion(name, &d.cfg, time.Now()), ring: &ring{}}
+	s := &service{d: d, name: name, u: newUnion(name, &d.cfg, time.Now()), ring: &ring{}}
+	s.obey(d.cfg.optionsOf(name))
 	s.view.Store(&view{replaced: make(chan struct{})})
 	s.stale.Store(true)
 	s.turn.Store(rand.Uint64N(1 << 32)) // random, so that consumers that start together use different turns
 	return s
+}
+
+// obey sets the rules.
+func (s *service) obey(o Options) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opts = o
+	s.timeouts.Store(int32(cmp.Or(o.Failures, timeoutLimit)))
+	s.stale.Store(true)
 }
 
 // Pick implements rpc.Picker.
@@ -106,7 +119,7 @@ func (s *service) awaitNext(ctx context.Context, call *rpc.Call, v *view) (*rpc.
 
 // recovered is an instance that the call has tried and that is well again.
 func (s *service) recovered(call *rpc.Call, v *view) *rpc.Endpoint {
-	v = v.of(call)
+	v = v.choices(call)
 	if v == nil || v.tier > tierWell {
 		return nil
 	}
@@ -122,6 +135,10 @@ func (s *service) recovered(call *rpc.Call, v *view) *rpc.Endpoint {
 func (s *service) none(call *rpc.Call, v *view) error {
 	if n := v.candidates(call); n > 0 {
 		return fmt.Errorf("%w: the call has tried each of the %d of %s", rpc.ErrNoInstance, n, s.name)
+	}
+	if all := v.of(call); all != nil && all.size() > 0 {
+		return fmt.Errorf("%w: none of the %d of %s is where the site's policy sends the call (%s, else: %s)",
+			rpc.ErrNoInstance, all.size(), s.name, call.Route.Key, call.Route.Else)
 	}
 	if err := v.noneOf(s.name, call.Version); err != nil {
 		return err
@@ -192,12 +209,13 @@ func (s *service) touch() {
 // timedOut probes a member after a call without an answer in time, and suspects it after several in
 // a row.
 func (s *service) timedOut(m *member, inARow int) {
-	if inARow != 1 && inARow != timeoutLimit {
+	limit := int(s.timeouts.Load())
+	if inARow != 1 && inARow != limit {
 		return
 	}
 	suspect := false
 	s.change(m, func(now time.Time) bool {
-		if inARow == timeoutLimit {
+		if inARow == limit {
 			suspect = m.cond.silence(now, fmt.Sprintf("%d calls in a row timed out", inARow))
 		}
 		if !m.asking {
@@ -216,7 +234,11 @@ func (s *service) down(m *member, dial bool, cause error) {
 		m.shaky.Store(true)
 		why := fmt.Sprintf("connection broke: %v", cause)
 		if dial {
-			suspect = m.cond.dialFailed(now, s.d.cfg.Eject, fmt.Sprint(cause))
+			after, eject := s.opts.ejects(&s.d.cfg)
+			if !s.mayEject(now) {
+				after = math.MaxInt
+			}
+			suspect = m.cond.dialFailed(now, after, eject, fmt.Sprint(cause))
 		} else if errors.Is(cause, rpc.ErrSilent) {
 			suspect = m.cond.silence(now, why)
 		} else {
@@ -230,6 +252,23 @@ func (s *service) down(m *member, dial bool, cause error) {
 	if suspect {
 		s.d.tellSuspect(m, fmt.Sprint(cause))
 	}
+}
+
+// mayEject reports whether one more member may be ejected by Options.MaxEjected. s.mu is held.
+func (s *service) mayEject(now time.Time) bool {
+	if s.opts.MaxEjected == 0 {
+		return true
+	}
+	ejected, all := 1, 0
+	for _, m := range s.u.order {
+		if m.buried == nil {
+			all++
+		}
+		if now.Before(m.cond.ejectedUntil) {
+			ejected++
+		}
+	}
+	return ejected < all && ejected*100 <= s.opts.MaxEjected*all
 }
 
 func (s *service) up(m *member) {
@@ -303,6 +342,7 @@ func (s *service) publish(now time.Time) {
 	}
 	s.u.inherit()
 	for _, m := range s.u.order {
+		m.weigh(s.opts.Policy)
 		tier, state, share, next := tierOf(m, s.opts, s.d.cfg.Zone, s.d.cfg.WarmUp, now)
 		s.due = run.Earliest(s.due, next)
 		m.tier.Store(uint32(tier))
@@ -319,8 +359,8 @@ func (s *service) publish(now time.Time) {
 		if tier == tierNone {
 			continue
 		}
-		weight := max(1, int(10*share*float64(m.in.EffectiveWeight())+0.5))
-		byTier[tier] = append(byTier[tier], candidate{m.ep, weight})
+		weight := max(1, int(10*share*float64(m.weight())+0.5))
+		byTier[tier] = append(byTier[tier], candidate{m.ep, weight, m.in})
 		if onRing != nil {
 			onRing = append(onRing, m)
 		}

@@ -84,7 +84,7 @@ func TestPickOfAVersionDoesNotAllocate(t *testing.T) {
 		ms := membersOf(0, 100)
 		for i, m := range ms {
 			m.ep.Version = []string{"v1", "v2"}[i%2]
-			byTier[tierWell] = append(byTier[tierWell], candidate{m.ep, 1 + i})
+			byTier[tierWell] = append(byTier[tierWell], candidate{ep: m.ep, weight: 1 + i})
 			m.tier.Store(tierWell)
 		}
 		v := newView(Options{Balancer: balancer}, &byTier, ringOf(ms))

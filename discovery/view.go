@@ -33,6 +33,11 @@ type view struct {
 	ring     *ring
 	whole    bool // best has every member of the ring
 
+	bounds [tiers]int             // ends of the tiers in best and rest together
+	opts   Options                // by which it was made
+	within map[*rpc.Endpoint]bool // its members, when the ring has others; nil: not needed
+	routes *routedViews           // of calls with a route
+
 	only     string              // the version of all candidates, while they have one
 	versions map[string]*subview // by version, when the candidates have several
 
@@ -54,7 +59,7 @@ func tierOf(m *member, o Options, zone string, warmUp time.Duration,
 	if m.drain.On {
 		return tierNone, Drained, 0, time.Time{}
 	}
-	if m.in.EffectiveWeight() == 0 || !o.admits(*m.in) {
+	if m.weight() == 0 || !o.admits(*m.in) {
 		return tierNone, Excluded, 0, time.Time{}
 	}
 	if s, _, _ = m.cond.state(now); m.leaving {
@@ -82,7 +87,7 @@ func tierOf(m *member, o Options, zone string, warmUp time.Duration,
 
 // subview is the part of a view with one version.
 type subview struct {
-	view
+	*view
 	turn *atomic.Uint64 // of round robin
 }
 
@@ -109,7 +114,7 @@ func (v *view) split(o Options, byTier *[tiers][]candidate, hashRing *ring, turn
 	}
 	v.only, v.versions = "", make(map[string]*subview, len(parts))
 	for version, part := range parts {
-		v.versions[version] = &subview{*newView(o, part, hashRing), turns.of(version)}
+		v.versions[version] = &subview{newView(o, part, hashRing), turns.of(version)}
 	}
 }
 
@@ -131,6 +136,9 @@ func (t *turns) of(version string) *atomic.Uint64 {
 
 // pick chooses among the instances of the call's version.
 func (v *view) pick(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
+	if call.Route != nil {
+		return v.pickRouted(call, turn)
+	}
 	if call.Version == "" || v.versions == nil && call.Version == v.only {
 		return v.choose(call, turn)
 	}
@@ -142,16 +150,19 @@ func (v *view) pick(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 
 // candidates is how many instances a call may be sent to.
 func (v *view) candidates(call *rpc.Call) int {
-	if v = v.of(call); v == nil {
+	if v = v.choices(call); v == nil {
 		return 0
 	}
-	return len(v.best) + len(v.rest)
+	return v.size()
 }
 
-// of is the part of the view for a call, nil when there is none.
+// size is how many candidates the view has.
+func (v *view) size() int { return len(v.best) + len(v.rest) }
+
+// of is the part of the view for a call's version, nil when there is none.
 func (v *view) of(call *rpc.Call) *view {
 	if sub := v.versions[call.Version]; sub != nil {
-		return &sub.view
+		return sub.view
 	}
 	if call.Version != "" && call.Version != v.only {
 		return nil
@@ -174,8 +185,12 @@ func (v *view) noneOf(service, version string) error {
 
 // newView sorts candidates into the view's tiers and prepares its balancer.
 func newView(o Options, byTier *[tiers][]candidate, hashRing *ring) *view {
-	v := &view{balancer: o.Balancer, replaced: make(chan struct{})}
+	v := &view{balancer: o.Balancer, opts: o, routes: &routedViews{}, replaced: make(chan struct{})}
 	for tier, cs := range byTier {
+		v.bounds[tier] = len(cs)
+		if tier > 0 {
+			v.bounds[tier] += v.bounds[tier-1]
+		}
 		if v.best == nil && len(cs) > 0 {
 			v.best, v.tier = cs, uint32(tier)
 		} else {
@@ -202,7 +217,7 @@ func (v *view) choose(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 	if len(v.best) == 0 {
 		return nil
 	}
-	call.Others = len(v.best)+len(v.rest) > 1
+	call.Others = v.size() > 1
 	var ep *rpc.Endpoint
 	switch {
 	case v.ring != nil && call.HashKey != "":
@@ -212,7 +227,7 @@ func (v *view) choose(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 			}
 		}
 		m := v.ring.find(call.HashKey, func(m *member) bool {
-			return m.tier.Load() == v.tier && (call.Version == "" || m.ep.Version == call.Version) &&
+			return m.tier.Load() == v.tier && (v.within == nil || v.within[m.ep]) && (call.Version == "" || m.ep.Version == call.Version) &&
 				(call.TryAgain || !call.Tried(m.ep))
 		})
 		if m != nil {

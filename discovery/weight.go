@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -12,7 +13,8 @@ import (
 // reads little memory.
 type candidate struct {
 	ep     *rpc.Endpoint
-	weight int // > 0; in tenths, so that a warming member of weight 1 has a fraction
+	weight int                // > 0; in tenths, so that a warming member of weight 1 has a fraction
+	in     *registry.Instance // where it is, for routes of the site's policy
 }
 
 // alias draws an index by weight in constant time (Vose's method). The zero

@@ -7,6 +7,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/rpc/internal/flat"
 )
 
@@ -22,6 +23,9 @@ type Call struct {
 	// Version is the only one that may be picked, by the rules that the call's
 	// trace reads; "" = any.
 	Version string
+
+	// Route says among which instances of the version the site's policy lets the call choose; nil: all.
+	Route *policy.Item
 
 	// With Wait, a picker that has no instance waits for one until the call's context ends. It may
 	// then pick an instance that was tried before, once that instance has failed and recovered.
