@@ -7,11 +7,13 @@ import (
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
 
-// Client is a thrift.TClient that calls the service by name, by the configuration's rules for it.
+// Client is a thrift.TClient that calls the service by name, by the configuration's rules for it and
+// those of the site's policy, which win.
 // Edits change these rules, and set options that need code:
 //
 //	node.Client("auth", func(o *rpc.ServiceOptions) { o.Fallback = fromCache })
@@ -69,13 +71,49 @@ func (n *Node) listOptions(service string) discovery.Options {
 		return discovery.Options{}
 	}
 	c := n.cfg.ConsumerOf(service)
-	return discovery.Options{
+	o := discovery.Options{
 		Version: c.Version, Zone: c.Zone, Tags: c.Tags,
 		Balancer: discovery.Balancer(c.Balancer), ZoneFirst: c.ZoneFirst,
 	}
+	if o.Policy = n.members.Policy().Table().Rules(service, ""); o.Policy != nil {
+		p := &o.Policy.Settings
+		if p.Balancer != nil {
+			o.Balancer = discovery.Balancer(*p.Balancer)
+		}
+		setFrom(&o.ZoneFirst, p.ZoneFirst)
+		setFrom(&o.Failures, p.OutlierFailures)
+		setFrom(&o.Eject, p.OutlierEject)
+		setFrom(&o.MaxEjected, p.OutlierMaxEjected)
+	}
+	return o
 }
 
-// ServiceOptions are the configuration's rules for calls to a service, as used by [Node.Client].
+func setFrom[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// followPolicy gives the lists the rules of each new policy until ctx ends. Calls read the table in
+// force by themselves.
+func (n *Node) followPolicy(ctx context.Context) error {
+	held := n.members.Policy()
+	for last := (*policy.Table)(nil); ; {
+		changed := held.Changed()
+		if now := held.Table(); now != last {
+			last = now
+			n.lists.Reload()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// ServiceOptions are the configuration's rules for calls to a service, as used by [Node.Client]. The
+// site's policy wins over them, value by value, while calls are made.
 func (n *Node) ServiceOptions(service string) rpc.ServiceOptions {
 	c := n.cfg.ConsumerOf(service)
 	return rpc.ServiceOptions{

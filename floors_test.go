@@ -72,7 +72,7 @@ var floors = map[string]struct {
 	"broadcast": {3, []string{"internal/listing", "internal/registrar", "internal/run", "internal/wire",
 		"registry"}},
 	"health/prom": {2, []string{"health"}},
-	"discovery":   {3, []string{"registry", "rpc", "health", "internal/drain", "internal/run", "internal/statedir",
+	"discovery": {3, []string{"registry", "rpc", "health", "internal/drain", "internal/run", "internal/statedir",
 		"policy"}},
 	"config": {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey",
 		"internal/statedir", "internal/suggest", "internal/tlsfile", "internal/webpath", "internal/yamlfile",

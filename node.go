@@ -21,6 +21,7 @@ import (
 	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/internal/trust"
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -190,8 +191,19 @@ func (n *Node) callsConfig() rpc.ClientConfig {
 			to)
 	})
 	c.Vouch = n.members.Vouch
+	c.Policy, c.Self = n.members.Policy().Table, n.callerFacts()
 	c.RefuseOrphans = n.cfg.Rollout.Orphans == config.OrphansStrict
 	return c
+}
+
+// callerFacts are what the conditions of the site's policy can name of this process as a caller.
+func (n *Node) callerFacts() policy.Request {
+	q := policy.Request{Zone: n.cfg.Zone}
+	if n.opts.caller == "" && len(n.cfg.Services) > 0 {
+		s := n.cfg.Services[0]
+		q.CallerVersion, q.Tags, q.Zone = s.Version, s.Tags, cmp.Or(s.Zone, n.cfg.Zone)
+	}
+	return q
 }
 
 // openState opens this process's files.
@@ -249,6 +261,7 @@ func (n *Node) start(ctx context.Context) {
 	}
 	n.lookout.Go(n.members.Run)
 	n.lookout.Go(n.followDrains)
+	n.lookout.Go(n.followPolicy)
 	n.lookout.Go(func(ctx context.Context) error { return n.trust.Run(ctx, n.log) })
 	if n.tls.Configured() {
 		n.lookout.Go(func(ctx context.Context) error { return n.tls.Run(ctx, n.log) })

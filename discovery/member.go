@@ -138,11 +138,11 @@ func (m *member) describe() (news bool) {
 	}
 	if first != nil {
 		news = !first.Equal(*m.in) || m.leaving != was
-		m.in = first
+		m.in, m.known = first, false
 		return news
 	}
 	m.drain = drain.MarkOf(m.in.Tags)
 	alone := *m.in // a copy, so that the member does not keep a list in memory
-	m.in = &alone
+	m.in, m.known = &alone, false
 	return false
 }

@@ -7,33 +7,33 @@ import (
 	"sync/atomic"
 
 	"github.com/skerry/skerry/policy"
-	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
 
 // weighed is what the site's policy says of a member's weight. It is found again only when the rules
 // or the member's description have changed. The service's mutex guards it.
 type weighed struct {
-	ruled bool // the policy gives the weight
-	given int
-
-	by *policy.Rules
-	of *registry.Instance
+	known bool
+	ruled bool  // the policy gives the weight
+	given int16 // at most registry.MaxWeight
 }
 
-// weigh finds the weight that the policy gives to the member.
-func (m *member) weigh(r *policy.Rules) {
-	if m.by == r && m.of == m.in {
-		return
+// weigh finds the weights that the policy gives to members. s.mu is held.
+func (s *service) weigh() {
+	again := s.weighedBy != s.opts.Policy
+	s.weighedBy = s.opts.Policy
+	for _, m := range s.u.order {
+		if again || !m.known {
+			given, ruled := s.opts.Policy.Weight(m.in.Zone, m.in.Owner.Host, m.in.Tags)
+			m.weighed = weighed{true, ruled, int16(given)}
+		}
 	}
-	given, ruled := r.Weight(m.in.Zone, m.in.Owner.Host, m.in.Tags)
-	m.weighed = weighed{ruled, given, r, m.in}
 }
 
 // weight is the policy's weight of the member, else the registered one.
 func (m *member) weight() int {
 	if m.ruled {
-		return m.given
+		return int(m.given)
 	}
 	return m.in.EffectiveWeight()
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -32,12 +33,13 @@ type service struct {
 	subscribe sync.Once
 	stale     atomic.Bool // the view is out of date
 
-	mu    sync.Mutex
-	opts  Options
-	u     *union
-	ring  *ring
-	turns turns
-	due   time.Time // time of the next tick without an event; zero: none
+	mu        sync.Mutex
+	opts      Options
+	weighedBy *policy.Rules // the rules that members were weighed by
+	u         *union
+	ring      *ring
+	turns     turns
+	due       time.Time // time of the next tick without an event; zero: none
 }
 
 var _ rpc.Picker = (*service)(nil)
@@ -341,8 +343,8 @@ func (s *service) publish(now time.Time) {
 		byTier[v.tier] = make([]candidate, 0, len(v.best)+1)
 	}
 	s.u.inherit()
+	s.weigh()
 	for _, m := range s.u.order {
-		m.weigh(s.opts.Policy)
 		tier, state, share, next := tierOf(m, s.opts, s.d.cfg.Zone, s.d.cfg.WarmUp, now)
 		s.due = run.Earliest(s.due, next)
 		m.tier.Store(uint32(tier))

@@ -57,6 +57,18 @@ func (r *Rules) Fallback(q *Request, code string) *Item {
 	return nil
 }
 
+// ForCallers reports whether a caller has to match calls with items: routes, faults, fallbacks or mirrors.
+func (r *Rules) ForCallers() bool {
+	if r == nil {
+		return false
+	}
+	n := 0
+	for _, l := range [2]*lists{r.own, r.every} {
+		n += len(l.route) + len(l.faults) + len(l.fallback) + len(l.mirror)
+	}
+	return n > 0
+}
+
 // Limits appends the limits that hold for the call to buf. All of them hold.
 func (r *Rules) Limits(q *Request, buf []*Item) []*Item {
 	if r == nil {

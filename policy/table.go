@@ -279,6 +279,22 @@ func (t *Table) Policy() *Policy {
 	return t.policy
 }
 
+// Each calls f with what the policy says about the methods of a service: first, with the name "", about those
+// that it does not name. Without a policy f is not called.
+func (t *Table) Each(service string, f func(method string, r *Rules)) {
+	if t == nil || service == internal {
+		return
+	}
+	s := t.services[service]
+	if s == nil {
+		s = t.every
+	}
+	f("", s.rest)
+	for method, r := range s.methods {
+		f(method, r)
+	}
+}
+
 // Rules returns what the policy says about a method's calls.
 func (t *Table) Rules(service, method string) *Rules {
 	if t == nil || service == internal {

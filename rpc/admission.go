@@ -165,14 +165,22 @@ func (i *CallInfo) rolloutToken() (t rollout.Token, raw string, err error) {
 // seedOf returns the seed that draws the share of a trace that begins here: the sticky key, else
 // the W3C trace id, else a random number.
 func seedOf(info *CallInfo) uint64 {
-	if info == nil {
-		return rand.Uint64()
-	}
-	if key := tracecontext.Member(info.Baggage, tracecontext.KeyMember); key != "" {
-		return rollout.SeedOf(key)
-	}
-	if id := tracecontext.ID(info.Trace); id != "" {
-		return rollout.SeedOf(id)
+	if seed, known := knownSeed(info); known {
+		return seed
 	}
 	return rand.Uint64()
+}
+
+// knownSeed is the seed that every process finds for the trace of a call; known is false without one.
+func knownSeed(info *CallInfo) (seed uint64, known bool) {
+	if info == nil {
+		return 0, false
+	}
+	if key := tracecontext.Member(info.Baggage, tracecontext.KeyMember); key != "" {
+		return rollout.SeedOf(key), true
+	}
+	if id := tracecontext.ID(info.Trace); id != "" {
+		return rollout.SeedOf(id), true
+	}
+	return 0, false
 }

@@ -37,6 +37,7 @@ func (a *attempt) run() (health.Outcome, error) {
 	var outcome health.Outcome
 	err := a.route()
 	if err == nil {
+		a.place()
 		outcome, err = a.try()
 	} else {
 		outcome = codeOutcome(err)
@@ -51,12 +52,15 @@ func (a *attempt) try() (health.Outcome, error) {
 		return codeOutcome(err), err
 	}
 	a.began = a.call.began // the first attempt begins with its call; reading the clock again costs time
-	if !a.call.unshared() {
+	if a.call.delayed || !a.call.unshared() {
 		a.began = time.Now()
 	}
 	a.ep.pending.Add(1)
 	peer := a.s.c.pool(a.ep)
 	outcome, err := a.send(peer)
+	if a.call.delayed && outcome.Failed() { // the callee has had less time than it should have
+		outcome = health.Injected
+	}
 	a.ep.pending.Add(-1)
 	a.call.ended = time.Now()
 	took := a.call.ended.Sub(a.began)
@@ -97,7 +101,8 @@ func (a *attempt) pick(p Picker) error {
 		a.call.TryAgain = true
 		ep, err = p.Pick(a.ctx, a.call)
 	}
-	if errors.Is(err, ErrNoInstance) && a.call.Version == "" && a.mayWait() {
+	kept := errors.Is(err, ErrNoInstance) && a.keptAway(p)
+	if errors.Is(err, ErrNoInstance) && (a.call.Version == "" || kept) && a.mayWait() {
 		ep, err = a.wait(p)
 	}
 	switch {
@@ -107,7 +112,7 @@ func (a *attempt) pick(p Picker) error {
 		return nil
 	case errors.Is(err, context.Canceled) && !a.left():
 		return a.fail(Canceled, NotExecuted, err)
-	case errors.Is(err, ErrNoInstance) && a.call.Version != "":
+	case errors.Is(err, ErrNoInstance) && a.call.Version != "" && !kept:
 		return a.fail(VersionUnavailable, NotExecuted, err)
 	case errors.Is(err, ErrNoInstance):
 		return a.fail(NoInstance, NotExecuted, err)
@@ -118,7 +123,7 @@ func (a *attempt) pick(p Picker) error {
 // mayWait reports whether the call may wait for an instance, because there is none or the tried
 // ones have gone.
 func (a *attempt) mayWait() bool {
-	return a.s.o.wait() > 0 && (len(a.call.tried) == 0 || a.call.gone)
+	return a.call.rules.o.wait() > 0 && (len(a.call.tried) == 0 || a.call.gone)
 }
 
 // wait picks an instance, and waits for one as long as ServiceOptions.Wait allows.
@@ -132,7 +137,7 @@ func (a *attempt) wait(p Picker) (*Endpoint, error) {
 
 // waiting returns the context for that wait.
 func (a *attempt) waiting() (context.Context, context.CancelFunc) {
-	return a.tied(context.WithDeadline(a.ctx, a.call.began.Add(a.s.o.wait())))
+	return a.tied(context.WithDeadline(a.ctx, a.call.began.Add(a.call.rules.o.wait())))
 }
 
 type whileKey struct{}
@@ -210,7 +215,7 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 	}
 	defer p.release(l)
 	deadline := a.ctx.deadline
-	if patience > 0 && a.s.o.idempotent(a.call.Method) {
+	if patience > 0 && a.call.rules.o.idempotent(a.call.Method) {
 		m.patience = patience
 		deadline = a.cutoff()
 	}
@@ -229,7 +234,7 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 // writeBody gives m the Thrift message of the call. An error is an *Error.
 func (a *attempt) writeBody(p *connPool, m *outgoing) error {
 	if !p.dialect.shared { // other peers learn the service by a header
-		m.name = a.call.calledAs(cmp.Or(p.ep.Prefix, a.s.o.Prefix))
+		m.name = a.call.calledAs(cmp.Or(p.ep.Prefix, a.call.rules.o.Prefix))
 	}
 	args := a.call.argsFor(p.dialect.encoding, m.name)
 	if err := a.encode(p.dialect.encoding, m.name, args); err != nil {
@@ -264,7 +269,7 @@ func (a *attempt) writeHead(l *clientConn, deadline time.Time, m *outgoing) erro
 // 0 = until the call's deadline.
 func (a *attempt) patience() time.Duration {
 	c := a.call
-	if !c.Others || c.Attempt > a.s.o.retries() || c.chain > 1 {
+	if !c.Others || c.Attempt > a.call.rules.o.retries() || c.chain > 1 {
 		return 0
 	}
 	if half := a.ctx.deadline.Sub(a.began) / 2; half >= leastPatience {
@@ -276,8 +281,8 @@ func (a *attempt) patience() time.Duration {
 // cutoff returns when the attempt must end so that another can follow, even if the instance gives
 // signs of life.
 func (a *attempt) cutoff() time.Time {
-	if a.s.o.Attempt > 0 {
-		if at := time.Now().Add(a.s.o.Attempt); at.Before(a.ctx.deadline) {
+	if a.call.rules.o.Attempt > 0 {
+		if at := time.Now().Add(a.call.rules.o.Attempt); at.Before(a.ctx.deadline) {
 			return at
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
@@ -57,6 +58,13 @@ type ClientConfig struct {
 	Rollout       *participant.Agent
 	Rules         RuleExchange // with Rollout; nil: a call fails when one side lacks rules of the other
 	RefuseOrphans bool         // with Rollout: refuse calls outside any trace; false only counts them
+
+	// Policy returns the site's policy in force. It is asked once for each call, and must not block.
+	// Calls of the framework's own services do not obey it. nil: there is none.
+	Policy func() *policy.Table
+	// Self holds what conditions of the policy can name of this process: version, zone and tags of the
+	// caller.
+	Self policy.Request
 
 	// Reach is the address, host:port, by which this host connects to an endpoint.
 	// It is called for each connection. nil: Endpoint.Addr.

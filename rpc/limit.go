@@ -50,7 +50,15 @@ func (l *limiter) acquire(method string, now int64) (permit, error) {
 	if l == nil {
 		return permit{}, nil
 	}
-	p := permit{l.methods[method], l.service}
+	return l.through(l.service, method, now)
+}
+
+// through is acquire with another gate in the place of the service's.
+func (l *limiter) through(service *callGate, method string, now int64) (permit, error) {
+	p := permit{service: service}
+	if l != nil {
+		p.method = l.methods[method]
+	}
 	if err := p.method.enter(now); err != nil {
 		return permit{}, err
 	}
@@ -72,22 +80,37 @@ func (p permit) done() {
 // callGate is one limit. A nil gate is open.
 type callGate struct {
 	pending atomic.Int64
-	most    int64 // largest number of pending calls; 0 = any
+	used    atomic.Int64 // see gateBounds.interval
+	bounds  atomic.Pointer[gateBounds]
+}
+
+// gateBounds are the bounds of a gate. They are immutable, and replaced when the site's policy changes.
+type gateBounds struct {
+	most int64 // largest number of pending calls; 0 = any
 
 	// A rate is kept as one moment, used. Each call moves it on by interval, and is refused if it
 	// would then lie more than ahead after now.
-	used            atomic.Int64
 	interval, ahead int64
 
 	// Made once, so that refusing is cheap.
 	errPending, errRate error
 }
 
+// newCallGate returns nil for a limit without a bound.
 func newCallGate(what string, l Limit) *callGate {
-	if l.Pending <= 0 && l.Rate <= 0 {
+	if !l.bounds() {
 		return nil
 	}
-	g := &callGate{
+	g := &callGate{}
+	g.set(what, l)
+	return g
+}
+
+func (l Limit) bounds() bool { return l.Pending > 0 || l.Rate > 0 }
+
+// set gives the gate another limit. Calls that are pending count under it.
+func (g *callGate) set(what string, l Limit) {
+	b := &gateBounds{
 		most:       int64(max(0, l.Pending)),
 		errPending: fmt.Errorf("%s: %d calls are pending, the limit", what, l.Pending),
 		errRate:    fmt.Errorf("%s: over the limit of %s calls a second", what, number.Exact(l.Rate)),
@@ -97,23 +120,24 @@ func newCallGate(what string, l Limit) *callGate {
 		if burst <= 0 {
 			burst = max(1, int(l.Rate/10))
 		}
-		g.interval = max(1, int64(float64(time.Second)/l.Rate))
-		g.ahead = int64(burst) * g.interval
+		b.interval = max(1, int64(float64(time.Second)/l.Rate))
+		b.ahead = int64(burst) * b.interval
 	}
-	return g
+	g.bounds.Store(b)
 }
 
 func (g *callGate) enter(now int64) error {
 	if g == nil {
 		return nil
 	}
-	if n := g.pending.Add(1); g.most > 0 && n > g.most {
+	b := g.bounds.Load()
+	if n := g.pending.Add(1); b.most > 0 && n > b.most {
 		g.pending.Add(-1)
-		return g.errPending
+		return b.errPending
 	}
-	if g.interval > 0 && !spend(&g.used, now, g.interval, g.ahead) {
+	if b.interval > 0 && !spend(&g.used, now, b.interval, b.ahead) {
 		g.pending.Add(-1)
-		return g.errRate
+		return b.errRate
 	}
 	return nil
 }
@@ -142,6 +166,6 @@ func (g *callGate) leave() {
 func (g *callGate) undo() {
 	if g != nil {
 		g.pending.Add(-1)
-		g.used.Add(-g.interval)
+		g.used.Add(-g.bounds.Load().interval)
 	}
 }

@@ -27,9 +27,9 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 	s := &serviceClient{
 		c: c, name: name, o: o, framework: strings.HasPrefix(name, internalPrefix),
 		chain:   slices.Concat(c.cfg.Interceptors, o.Interceptors),
-		breaker: newBreaker(o.Breaker),
 		limiter: newLimiter(name, o.Limits),
 	}
+	s.obeyOwn(newBreaker(o.Breaker))
 	if c.cfg.Rollout != nil && !s.framework {
 		s.origin = c.cfg.Rollout.Origin(c.cfg.Caller, "")
 		c.cfg.Rollout.MayCall(name)
@@ -38,17 +38,17 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 }
 
 // At returns the thrift.TClient of a service at one endpoint, on the client's connections to it. It
-// is for calls to that process alone: without retries, breaker, interceptors and rollout token.
+// is for calls to that process alone: without retries, breaker, interceptors, rollout token and policy.
 func (c *Client) At(service string, e *Endpoint) thrift.TClient {
-	return &serviceClient{
+	s := &serviceClient{
 		c:         c,
 		name:      service,
 		at:        static{e},
-		o:         ServiceOptions{Retries: new(int)},
+		o:         ServiceOptions{Retries: new(int), Breaker: Breaker{Off: true}},
 		framework: strings.HasPrefix(service, internalPrefix),
-		breaker:   newBreaker(Breaker{Off: true}),
-		limiter:   newLimiter(service, Limits{}),
 	}
+	s.obeyOwn(nil)
+	return s
 }
 
 func (s *serviceClient) picker() Picker {
@@ -64,13 +64,13 @@ type serviceClient struct {
 	name    string
 	o       ServiceOptions
 	chain   []ClientInterceptor
-	breaker *breaker
-	limiter *limiter
+	limiter *limiter // of methods; see callRules.gate for the service's
 	budget  retryBudget
 	origin  *participant.Origin // of calls outside any trace; nil: no tokens
 	at      Picker              // replaces the resolver's
 	cells   cells               // statistics of calls that were refused before an instance was chosen
 
+	rules     serviceRules
 	framework bool                       // one of the framework's own services
 	shape     atomic.Pointer[flat.Shape] // of the latest reply
 }
@@ -84,6 +84,7 @@ func (s *serviceClient) Call(
 	call := calls.Get().(*Call)
 	call.Service, call.Method, call.HashKey = s.name, method, hashKeyFrom(ctx)
 	call.OneWay, call.Args, call.Result, call.chain = result == nil, args, result, 1
+	call.rules = s.rulesOf(method)
 	if len(s.chain) > 0 {
 		err := s.intercept(ctx, call, s.chain)
 		if err != nil && call.began.IsZero() { // an interceptor has refused the call
@@ -93,7 +94,7 @@ func (s *serviceClient) Call(
 	}
 	err := s.govern(ctx, call)
 	meta := call.meta
-	if err == nil && s.o.Fallback == nil && call.unshared() {
+	if err == nil && s.o.Fallback == nil && !call.replaced && call.unshared() {
 		call.recycle()
 	}
 	return meta, err
@@ -119,13 +120,30 @@ func refusedOutcome(err error) health.Outcome {
 // govern applies limits, breaker and fallback to the attempts.
 func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 	call.began, call.ended = time.Now(), time.Time{}
+	call.delayed, call.injected, call.replaced = false, false, false
+	if call.rules.matched && s.o.Fallback == nil && s.standIn(ctx, call, alwaysCode) == nil {
+		return nil
+	}
 	err := s.admit(ctx, call, call.began.Sub(s.c.start))
 	if err == nil {
 		return nil
 	}
+	if s.o.Fallback == nil && call.rules.matched {
+		switch because := s.standIn(ctx, call, fallbackCode(CodeOf(err))); because {
+		case nil:
+			return nil
+		case errNoFallback:
+		default:
+			err = fmt.Errorf("%w; the site's policy has a reply for it, which does not fit: %w", err, because)
+		}
+	}
 	var e *Error
 	if errors.As(err, &e) && (e.Instance == "" || e.Code == RulesNeeded) { // no attempt has counted it
-		s.cell(call).Record(e.Code.Outcome(), time.Since(call.began))
+		outcome := e.Code.Outcome()
+		if call.injected {
+			outcome = health.Injected
+		}
+		s.cell(call).Record(outcome, time.Since(call.began))
 	}
 	if s.o.Fallback == nil || CodeOf(err) == Canceled {
 		return err
@@ -142,12 +160,12 @@ func (s *serviceClient) cell(call *Call) *health.Cell {
 }
 
 func (s *serviceClient) admit(ctx context.Context, call *Call, now time.Duration) error {
-	permit, err := s.limiter.acquire(call.Method, int64(now))
+	permit, err := s.limiter.through(call.rules.gate, call.Method, int64(now))
 	if err != nil {
 		return s.refused(call, LimitExceeded, err)
 	}
 	defer permit.done()
-	ok, trial := s.breaker.allow(int64(now))
+	ok, trial := call.rules.breaker.allow(int64(now))
 	if !ok {
 		return s.refused(call, BreakerOpen, errBreakerOpen)
 	}
@@ -157,7 +175,7 @@ func (s *serviceClient) admit(ctx context.Context, call *Call, now time.Duration
 	if call.ended.IsZero() {
 		call.ended = time.Now()
 	}
-	switch s.breaker.record(int64(call.ended.Sub(s.c.start)), outcome, trial) {
+	switch call.rules.breaker.record(int64(call.ended.Sub(s.c.start)), outcome, trial) {
 	case opened:
 		s.c.cfg.Logger.Warn(
 			"rpc: breaker opened: "+errBreakerOpen.Error(),
@@ -182,7 +200,7 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 		call.chain = max(1, info.Attempt)
 	}
 	ctx := &call.ctx
-	ctx.base, ctx.deadline = parent, call.began.Add(s.o.timeout())
+	ctx.base, ctx.deadline = parent, call.began.Add(call.rules.o.timeout())
 	ctx.deadline, _ = ctx.Deadline()
 	defer ctx.end()
 	if err := s.joinTrace(ctx, call, info); err != nil {
@@ -190,6 +208,12 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	}
 	defer call.routing.endTrace()
 	defer call.free()
+	if err := s.disturb(ctx, call); err != nil {
+		if call.injected {
+			return health.Injected, err
+		}
+		return codeOutcome(err), err
+	}
 	retried := false
 	defer func() {
 		if retried {
@@ -235,7 +259,7 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 	}
 	call.gone = e.Instance != "" && (e.Code == Unreachable || e.Code == Draining || e.Code == ConnectionLost)
 	free := call.gone && e.Executed == NotExecuted && call.Attempt < goneMost
-	if n := s.o.retries(); call.Attempt > n && (!free || n == 0) {
+	if n := call.rules.o.retries(); call.Attempt > n && (!free || n == 0) {
 		return false
 	}
 	if *retried {
@@ -251,7 +275,7 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 		return true
 	case may != budgeted && !call.cut:
 		return false
-	case e.Executed != NotExecuted && !s.o.idempotent(call.Method):
+	case e.Executed != NotExecuted && !call.rules.o.idempotent(call.Method):
 		return false
 	case call.chain > 1 && e.Code != ConnectionLost:
 		return false
