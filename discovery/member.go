@@ -27,12 +27,11 @@ type member struct {
 	cond    condition
 	question
 
-	weighed // what the site's policy says of its weight
-
 	shown     State   // as last published
 	recovered bool    // the last publishing ended a suspicion or an ejection
+	weighed           // by the policy of the site
 	slot      uint32  // in the hash ring, 0 = none
-	points    int     // on the hash ring
+	points    int32   // on the hash ring
 	pull      float32 // of each of them
 
 	timeouts atomic.Int32  // in a row, counted by Report
@@ -66,7 +65,7 @@ type guard struct {
 type question struct {
 	askAt  time.Time // time of the next probe; zero: none
 	asking bool      // a probe is running
-	tries  int       // unanswered in a row
+	tries  int32     // unanswered in a row
 	pause  run.Backoff
 }
 

@@ -37,7 +37,7 @@ func (r *ring) with(members []*member) *ring {
 	var added []*member
 	kept := 0
 	for _, m := range members {
-		if m.slot != 0 && int(m.slot) < len(r.slots) && r.slots[m.slot] == m && m.points == pointsOf(m) &&
+		if m.slot != 0 && int(m.slot) < len(r.slots) && r.slots[m.slot] == m && int(m.points) == pointsOf(m) &&
 			m.pull == pullOf(m) {
 			keep[m.slot] = true
 			kept++
@@ -98,7 +98,7 @@ func (r *ring) place(added []*member) []uint64 {
 			m.slot = uint32(len(r.slots))
 			r.slots = append(r.slots, m)
 		}
-		m.points, m.pull = pointsOf(m), pullOf(m)
+		m.points, m.pull = int32(pointsOf(m)), pullOf(m)
 		h := hash(m.ep.Addr + "/" + m.ep.Version)
 		for range m.points {
 			h = scramble(h)
