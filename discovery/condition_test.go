@@ -31,7 +31,8 @@ func TestCondition(t *testing.T) {
 		}
 	}
 	expect(0, OK)
-	if !c.dialFailed(t0, dialLimit, 10*time.Second, "refused") || c.dialFailed(t0, dialLimit, 10*time.Second, "refused") {
+	if !c.dialFailed(t0, dialLimit, 10*time.Second, "refused") ||
+		c.dialFailed(t0, dialLimit, 10*time.Second, "refused") {
 		t.Fatal("the first failed dial is news, the second is not")
 	}
 	expect(0, Suspect)

@@ -167,7 +167,8 @@ func TestPolicyRoute(t *testing.T) {
 			want("one version", picks("v1", zone("hall-2", "none")), 1, 5)
 			want("any version", picks("", zone("hall-2", "none")), 1, 3, 5, 7)
 			want("nowhere, else all", picks("v2", zone("hall-9", "all")), 2, 3, 6, 7)
-			_, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{Attempt: 1, Version: "v2", Route: zone("hall-9", "none")})
+			_, err := w.Resolve("auth").Pick(t.Context(),
+				&rpc.Call{Attempt: 1, Version: "v2", Route: zone("hall-9", "none")})
 			if !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), "route[0]") {
 				t.Errorf("%s: nowhere, else none: %v", balancer, err)
 			}

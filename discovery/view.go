@@ -227,7 +227,8 @@ func (v *view) choose(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 			}
 		}
 		m := v.ring.find(call.HashKey, func(m *member) bool {
-			return m.tier.Load() == v.tier && (v.within == nil || v.within[m.ep]) && (call.Version == "" || m.ep.Version == call.Version) &&
+			return m.tier.Load() == v.tier && (v.within == nil || v.within[m.ep]) &&
+				(call.Version == "" || m.ep.Version == call.Version) &&
 				(call.TryAgain || !call.Tried(m.ep))
 		})
 		if m != nil {

@@ -343,10 +343,12 @@ func BenchmarkPolicyLookup(b *testing.B) {
 	}
 }
 
-// TestPolicyRoutes: a call whose policy's route leads nowhere fails as no_instance, also when its version has instances.
+// TestPolicyRoutes: a call that the policy's route leads nowhere fails as no_instance, also when its version has
+// instances.
 func TestPolicyRoutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := &attempt{call: &Call{Version: "v2", Route: &policy.Item{Else: "none"}}, ctx: &callContext{base: t.Context()}}
+		call := &Call{Version: "v2", Route: &policy.Item{Else: "none"}}
+		a := &attempt{call: call, ctx: &callContext{base: t.Context()}}
 		p := routing{}
 		if !a.keptAway(p) || a.call.Route == nil || a.call.TryAgain {
 			t.Error("the route keeps the call from the instances of v2")
