@@ -112,8 +112,11 @@ func documents() map[string]func(*app) error {
 		"checkPolicy": func(a *app) error {
 			return a.printJSON([]policyProblem{filled[policyProblem]()})
 		},
-		"printPolicy":     func(a *app) error { return a.printPolicy(filled[policyChange](), "x") },
-		"printHistory":    func(a *app) error { return a.printHistory("x", []policyChange{filled[policyChange]()}) },
+		"printPolicy":  func(a *app) error { return a.printPolicy(filled[policyChange](), "x") },
+		"printHistory": func(a *app) error { return a.printHistory("x", []policyChange{filled[policyChange]()}) },
+		"printPolicyExplained": func(a *app) error {
+			return a.printPolicyExplained(filled[policyExplained](), "x")
+		},
 		"printPolicyDiff": func(a *app) error { return a.printPolicyDiff(1, 2, []string{"x"}) },
 		"printPolicyProcesses": func(a *app) error {
 			return a.printPolicyProcesses("x", policylog.Entry{Number: 1}, []control.PolicyProcess{

@@ -26,6 +26,7 @@ an operator's key where the configuration names operators, else by the site's ke
   undo       bring the policy before it back
   plan       switch a prepared part of the policy on or off
   show       print the policy, and what each process obeys
+  explain    say what the policy means for one call
   history    list the changes
   diff       compare two of them`,
 		Args: cobra.NoArgs,
@@ -35,7 +36,7 @@ an operator's key where the configuration names operators, else by the site's ke
 	f.registerSigner(c, true)
 	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	c.AddCommand(a.policyShowCommand(&f), a.policyApplyCommand(&f), a.policyConfirmCommand(&f), a.policyUndoCommand(&f),
-		a.policyHistoryCommand(&f), a.policyDiffCommand(&f), a.policyPlanCommand(&f))
+		a.policyExplainCommand(&f), a.policyHistoryCommand(&f), a.policyDiffCommand(&f), a.policyPlanCommand(&f))
 	c.AddCommand(&cobra.Command{
 		Use:   "check FILE",
 		Short: "Report everything that is wrong with the text of a policy",

@@ -30,9 +30,10 @@ type Policies struct {
 // PolicyState is the policy log of a site, and what each process obeys of it.
 type PolicyState struct {
 	Log       *policylog.Log
-	Processes []PolicyProcess // in the order of their names
-	Away      error           // why the database was not read; nil when it was, and without one
-	Doubt     error           // what of the log is not believed
+	Processes []PolicyProcess          // in the order of their names
+	Ages      map[uint64]time.Duration // how long each item that expires has applied at most
+	Away      error                    // why the database was not read; nil when it was, and without one
+	Doubt     error                    // what of the log is not believed
 }
 
 // PolicyProcess is what one process says of the policy.
@@ -94,6 +95,7 @@ func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
 		return state, err
 	}
 	said := map[string]PolicyProcess{}
+	state.Ages = map[uint64]time.Duration{}
 	var mu sync.Mutex
 	ask := func(ctx context.Context, peer *membership.Peer) {
 		theirs, err := peer.Policies(ctx, holder.Log())
@@ -104,6 +106,9 @@ func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		state.Doubt = errors.Join(state.Doubt, doubt)
+		for id, age := range theirs.Ages {
+			state.Ages[id] = max(state.Ages[id], age)
+		}
 		name := peer.Owner.String()
 		said[name] = PolicyProcess{Process: name, Status: theirs.Status, Err: err}
 	}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/policy"
+	"github.com/skerry/skerry/policy/form"
+)
+
+// policyCall is the call that explain is asked for.
+type policyCall struct {
+	service string
+	policy.Request
+	tenant, trace, code string
+	baggage             map[string]string
+}
+
+// policyExplained is what the policy means for one call, in the output of explain.
+type policyExplained struct {
+	Service string           `json:"service"`
+	Method  string           `json:"method"`
+	Policy  uint64           `json:"policy"` // number; 0: none
+	Access  policyAccess     `json:"access"`
+	Items   []policy.Verdict `json:"items"`
+
+	Settings []policy.Setting `json:"settings"`
+}
+
+// policyAccess is whether the callee executes a call.
+type policyAccess struct {
+	Allowed  bool   `json:"allowed"`
+	Enforced bool   `json:"enforced"`     // false: a refusal is only counted
+	By       string `json:"by,omitempty"` // key of the item that decides; "" for the default
+}
+
+func (a *app) policyExplainCommand(f *policyFlags) *cobra.Command {
+	var q policyCall
+	c := &cobra.Command{
+		Use:   "explain SERVICE METHOD",
+		Short: "Say what the policy means for one call, and why",
+		Long: `Prints each setting of the call with its source: the line of the policy, the file, or
+the default. Then each item that may concern it, whether it applies, and why not.
+What the options do not say the call does not have.
+
+The file is the one of this command: give the caller's by --config. --trace is the
+trace that a percent is drawn by; without it no item with a percent applies.`,
+		Example: "  skerry policy explain auth verify --from report --tenant t7",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q.service, q.Method = args[0], args[1]
+			return a.explainPolicy(cmd.Context(), q, f)
+		},
+		ValidArgsFunction: a.completeService,
+	}
+	set := c.Flags()
+	set.StringVar(&q.Caller, "from", "", "`SERVICE` of the caller, or ip:ADDRESS")
+	set.StringVar(&q.CallerVersion, "from-version", "", "`VERSION` of the caller")
+	set.StringVar(&q.Zone, "zone", "", "`ZONE` of the caller")
+	set.StringToStringVar(&q.Tags, "tag", nil, "a tag of the caller's instance, as `KEY=VALUE`; may be repeated")
+	set.StringVar(&q.Host, "host", "", "`HOST` of the callee")
+	set.StringVar(&q.Version, "version", "", "`VERSION` of the callee")
+	set.StringVar(&q.Mark, "mark", "", "`MARK` of the trace")
+	set.StringVar(&q.tenant, "tenant", "", "`TENANT` in the baggage")
+	set.StringToStringVar(&q.baggage, "baggage", nil, "baggage, as `KEY=VALUE`; may be repeated")
+	set.StringVar(&q.trace, "trace", "", "`ID` of the trace")
+	set.StringVar(&q.code, "code", "", "`CODE` with which the call has failed, for fallback")
+	return c
+}
+
+// request returns the facts of the call.
+func (q policyCall) request() *policy.Request {
+	r := q.Request
+	if q.trace != "" {
+		r.Seed, r.Seeded = rollout.SeedOf(q.trace), true
+	}
+	baggage := maps.Clone(q.baggage)
+	if q.tenant != "" {
+		if baggage == nil {
+			baggage = map[string]string{}
+		}
+		baggage["tenant"] = q.tenant
+	}
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(baggage)) {
+		parts = append(parts, key+"="+url.PathEscape(baggage[key]))
+	}
+	r.Baggage = strings.Join(parts, ",")
+	return &r
+}
+
+func (a *app) explainPolicy(ctx context.Context, q policyCall, f *policyFlags) error {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	s, leave, err := a.openPolicy(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	table, err := s.table()
+	if err != nil {
+		return err
+	}
+	r := q.request()
+	e := table.Explain(q.service, r, q.code, settingsOfFile(c, q.service),
+		settingsOf(config.Config{}.ConsumerOf(q.service)))
+	x := policyExplained{Service: q.service, Method: q.Method, Policy: s.now.Number, Settings: e.Settings,
+		Items: e.Items}
+	var by *policy.Item
+	if x.Access.Allowed, x.Access.Enforced, by = table.Rules(q.service, q.Method).Access(r); by != nil {
+		x.Access.By = by.Key
+	}
+	return a.printPolicyExplained(x, policyTitle(s.now))
+}
+
+// table compiles the policy in force, without what has expired in a process.
+func (s *policySite) table() (*policy.Table, error) {
+	if s.now.Number == 0 {
+		return nil, nil
+	}
+	p, lost, err := form.Understand([]byte(s.now.Text))
+	if err != nil || len(lost) > 0 {
+		return nil, problemf("policy %d has what this command does not know; take a later version of skerry",
+			s.now.Number)
+	}
+	for _, on := range s.now.On {
+		p.On = append(p.On, policy.On(on))
+	}
+	const now = 10_000 * time.Hour // on a clock that began before any item applied
+	ages := policy.Ages{}.At(p, now)
+	for id, age := range s.state.Ages {
+		if since, timed := ages[id]; timed {
+			ages[id] = min(since, now-age)
+		}
+	}
+	return policy.Compile(p, ages, now), nil
+}
+
+// settingsOfFile are the settings that a configuration has for the calls of a service.
+func settingsOfFile(c skerry.Config, service string) policy.Settings {
+	own, every := settingsOf(c.Consumers[service]), settingsOf(c.Consumers[policy.Every])
+	into, from := reflect.ValueOf(&own).Elem(), reflect.ValueOf(every)
+	for i := range into.NumField() {
+		if into.Field(i).IsZero() {
+			into.Field(i).Set(from.Field(i))
+		}
+	}
+	return own
+}
+
+// settingsOf are the settings that rules for the calls of a service have: those that are not zero.
+func settingsOf(c config.Consumer) policy.Settings {
+	return policy.Settings{
+		Timeout: unlessZero(c.Timeout), Wait: unlessZero(c.Wait), AttemptTimeout: unlessZero(c.AttemptTimeout),
+		Retries: c.Retries, Idempotent: c.Idempotent, Balancer: unlessZero(c.Balancer),
+		ZoneFirst: unlessZero(c.ZoneFirst), MaxPending: unlessZero(c.MaxPending), MaxRate: unlessZero(c.MaxRate),
+		BreakerOff: unlessZero(c.Breaker.Off), BreakerRatio: unlessZero(c.Breaker.Ratio),
+		BreakerCalls: unlessZero(c.Breaker.Calls), BreakerWindow: unlessZero(c.Breaker.Window),
+	}
+}
+
+func unlessZero[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func (a *app) printPolicyExplained(x policyExplained, title string) error {
+	if a.flags.json {
+		return a.printJSON(x)
+	}
+	if x.Policy == 0 {
+		a.note("the site has no policy; these are the settings of the file, and the defaults")
+	} else {
+		a.note("by policy %s", title)
+	}
+	var rows [][]string
+	for _, s := range x.Settings {
+		rows = append(rows, []string{s.Key, s.Value, s.From + atLine(s.Line)})
+	}
+	a.printTable([]string{"SETTING", "VALUE", "FROM"}, rows)
+	if len(x.Items) > 0 {
+		a.printf("\n")
+		rows = nil
+		for _, i := range x.Items {
+			applies := "no"
+			if i.Applies {
+				applies = "yes"
+			}
+			name := i.Key + atLine(i.Line)
+			if i.Name != "" {
+				name += " " + strconv.Quote(i.Name)
+			}
+			rows = append(rows, []string{name, applies, i.Because})
+		}
+		a.printTable([]string{"ITEM", "APPLIES", "BECAUSE"}, rows)
+	}
+	a.printf("\n")
+	a.item("", "%s", x.Access.text(x.Service, x.Method))
+	return nil
+}
+
+// atLine is a line number behind a place in a text.
+func atLine(line int) string {
+	if line == 0 {
+		return ""
+	}
+	return fmt.Sprintf(":%d", line)
+}
+
+// text says whether the callee executes the call.
+func (x policyAccess) text(service, method string) string {
+	by := "by the default"
+	if x.By != "" {
+		by = "by " + x.By
+	}
+	switch name := service + "." + method; {
+	case x.Allowed && x.By == "" && !x.Enforced:
+		return name + " may be called."
+	case x.Allowed:
+		return name + " may be called, " + by + "."
+	case x.Enforced:
+		return name + " is refused, " + by + "."
+	default:
+		return name + " would be refused, " + by + "; access is in the mode audit, which counts it."
+	}
+}

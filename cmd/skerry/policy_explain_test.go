@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// TestPolicyExplain: each setting has its source, and each item its reason.
+func TestPolicyExplain(t *testing.T) {
+	t.Parallel()
+	cfg := site(t, "state_dir: none\nconsumers: {clock: {retries: 3}, \"*\": {max_rate: 70}}\n")
+	offerClock(t, cfg)
+	text := `policy: 1
+services:
+  "*": {timeout: 2s}
+  clock:
+    methods: {now: {timeout: 300ms}}
+    limits:
+      - {match: {caller: report, tenant: t7}, rate: 5, per: site}
+      - {match: {caller: portal}, rate: 9, per: site}
+    access:
+      mode: enforce
+      default: deny
+      allow:
+        - {caller: report}
+    faults:
+      - {name: drill, percent: 50, delay: 1ms, expires: 1h}
+plans:
+  storm: {services: {clock: {max_pending: 4}}}
+`
+	if code, out, errs := policyCommand(t, cfg, text, "apply", "-", "--yes"); code != exitOK {
+		t.Fatalf("apply: exit code %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := policyCommand(t, cfg, "", "plan", "on", "storm", "--for", "1h", "--yes"); code != exitOK {
+		t.Fatalf("plan on: exit code %d\n%s%s", code, out, errs)
+	}
+	args := []string{"explain", "clock", "now", "--from", "report", "--tenant", "t7"}
+	code, out, errs := policyCommand(t, cfg, "", append(args, "--json")...)
+	var x policyExplained
+	if err := json.Unmarshal([]byte(out), &x); err != nil || code != exitOK {
+		t.Fatalf("%v, exit code %d\n%s%s", err, code, out, errs)
+	}
+	from := map[string]string{}
+	for _, s := range x.Settings {
+		from[s.Key] = s.Value + " of " + s.From + atLine(s.Line)
+	}
+	for key, want := range map[string]string{
+		"timeout":       "300ms of services.clock.methods.now.timeout:5",
+		"max_pending":   "4 of plans.storm.services.clock.max_pending:17",
+		"retries":       "3 of file",
+		"max_rate":      "70 of file",
+		"breaker.calls": "20 of default",
+	} {
+		if from[key] != want {
+			t.Errorf("%s is %s, want %s", key, from[key], want)
+		}
+	}
+	verdicts := map[string]string{}
+	for _, v := range x.Items {
+		verdicts[v.Key] = map[bool]string{true: "yes: ", false: "no: "}[v.Applies] + v.Because
+	}
+	for key, want := range map[string]string{
+		"services.clock.limits[0]":       "yes: all its conditions hold",
+		"services.clock.limits[1]":       "no: caller is report, the item wants portal",
+		"services.clock.access.allow[0]": "yes: ",
+		"services.clock.faults[0]":       "no: the call has no trace",
+	} {
+		if !strings.HasPrefix(verdicts[key], want) {
+			t.Errorf("%s: %q, want %q", key, verdicts[key], want)
+		}
+	}
+	if want := (policyAccess{true, true, "services.clock.access.allow[0]"}); x.Access != want || x.Policy != 2 {
+		t.Errorf("%+v", x)
+	}
+	code, out, errs = policyCommand(t, cfg, "", args...)
+	if code != exitOK || !strings.Contains(errs, "by policy 2 of ") ||
+		!strings.Contains(out, "services.clock.methods.now.timeout:5") ||
+		!strings.Contains(out, "clock.now may be called, by services.clock.access.allow[0].") {
+		t.Errorf("explain: exit code %d\n%s%s", code, out, errs)
+	}
+	code, out, errs = policyCommand(t, cfg, "", "explain", "clock", "now", "--from", "legacy", "--trace", "1f")
+	if code != exitOK || !strings.Contains(out, "clock.now is refused, by the default.") ||
+		strings.Contains(out, "the call has no trace") {
+		t.Errorf("explain a refusal: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestPolicyExplainWithoutAPolicy: file and defaults alone.
+func TestPolicyExplainWithoutAPolicy(t *testing.T) {
+	t.Parallel()
+	cfg := site(t, "state_dir: none\n")
+	offerClock(t, cfg)
+	code, out, errs := policyCommand(t, cfg, "", "explain", "clock", "now")
+	if code != exitOK || !strings.Contains(errs, "the site has no policy") || !strings.Contains(out, "default") ||
+		!strings.Contains(out, "clock.now may be called.") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
