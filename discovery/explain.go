@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/internal/drain"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -165,7 +166,8 @@ func (s *service) entry(m *member, now time.Time) Entry {
 	case Elsewhere:
 		e.Why = m.away
 	case Drained:
-		e.Since, e.Why = m.drain.Since, m.drain.String()
+		d := drain.MarkOf(m.in.Tags)
+		e.Since, e.Why = d.Since, d.String()
 	case Excluded:
 		e.Why = "the rules ask for " + s.opts.String()
 		if m.weight() == 0 {
@@ -199,7 +201,7 @@ func (s *service) whyNone(listed int) string {
 		for _, m := range s.u.order {
 			if m.shown == Drained && s.opts.admits(*m.in) {
 				return fmt.Sprintf("%d of %s listed, and of those that the rules admit none is left: %s", listed,
-					s.name, m.drain)
+					s.name, drain.MarkOf(m.in.Tags))
 			}
 			if m.shown == Excluded && s.opts.admits(*m.in) {
 				return fmt.Sprintf("%d of %s listed, but those that the rules admit have the weight none", listed,

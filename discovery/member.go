@@ -19,7 +19,7 @@ type member struct {
 
 	listed  []listing  // by source
 	leaving bool       // a source says that it is stopping
-	drain   drain.Mark // of the newest order
+	drained bool       // the newest order of an operator; drain.MarkOf(in.Tags) has the rest
 	buried  *tombstone // not nil: it has left, though a source still lists it
 	away    string     // reason for which its address is valid on another host only; "" = it is valid here
 	heir    *member    // not nil: a later process that has its address
@@ -125,13 +125,14 @@ func (m *member) sources() (n int) {
 // before. For the same reason the source with the newest order of an operator precedes.
 func (m *member) describe() (news bool) {
 	was, first := m.leaving, (*registry.Instance)(nil)
-	m.leaving, m.drain = false, drain.Mark{}
+	m.leaving, m.drained = false, false
+	order := int64(0)
 	for i := range m.listed {
 		if in := m.listed[i].in; in != nil {
 			m.leaving = m.leaving || in.Leaving
 			d := drain.MarkOf(in.Tags)
-			if first == nil || d.Order > m.drain.Order {
-				first, m.drain = in, d
+			if first == nil || d.Order > order {
+				first, order, m.drained = in, d.Order, d.On
 			}
 		}
 	}
@@ -140,7 +141,7 @@ func (m *member) describe() (news bool) {
 		m.in, m.known = first, false
 		return news
 	}
-	m.drain = drain.MarkOf(m.in.Tags)
+	m.drained = drain.MarkOf(m.in.Tags).On
 	alone := *m.in // a copy, so that the member does not keep a list in memory
 	m.in, m.known = &alone, false
 	return false

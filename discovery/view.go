@@ -56,7 +56,7 @@ func tierOf(m *member, o Options, zone string, warmUp time.Duration,
 	if m.away != "" {
 		return tierNone, Elsewhere, 0, time.Time{}
 	}
-	if m.drain.On {
+	if m.drained {
 		return tierNone, Drained, 0, time.Time{}
 	}
 	if m.weight() == 0 || !o.admits(*m.in) {
