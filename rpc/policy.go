@@ -235,16 +235,21 @@ func (r *serverCall) limit(p *policed, now time.Time) (Code, error) {
 	for _, item := range items {
 		u := p.gate(s, r.served.name, item)
 		if err := u.enter(at); err != nil {
-			for i := range held.gates {
-				held.gates[i].undo()
-			}
-			held.free()
+			held.undo()
 			return Limited, err
 		}
 		held.gates = append(held.gates, heldGate{u.gate, u.interval})
 	}
 	r.limits = held
 	return Unknown, nil
+}
+
+// undoLimits gives back all that a call took of the policy's limits, because it does not run.
+func (r *serverCall) undoLimits() {
+	if r.limits != nil {
+		r.limits.undo()
+		r.limits = nil
+	}
 }
 
 // releaseLimits gives back the call's places within the policy's limits.

@@ -79,9 +79,12 @@ type heldGate struct {
 }
 
 // undo takes a call back that did not happen.
-func (h heldGate) undo() {
-	h.gate.pending.Add(-1)
-	h.gate.used.Add(-h.interval)
+func (h *limitsHeld) undo() {
+	for _, g := range h.gates {
+		g.gate.pending.Add(-1)
+		g.gate.used.Add(-g.interval)
+	}
+	h.free()
 }
 
 var heldLimits = sync.Pool{New: func() any { return &limitsHeld{} }}

@@ -119,7 +119,7 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 func (r *serverCall) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
 	r.releaseMemory()
-	r.releaseLimits()
+	r.undoLimits()
 	if code != RulesNeeded && r.counted != nil { // after RulesNeeded the caller pushes the rules and calls again
 		r.counted.cell.Record(code.Outcome(), 0)
 	}
