@@ -86,8 +86,8 @@ var floors = map[string]struct {
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
-		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "registry",
-		"rpc"}},
+		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "policy",
+		"registry", "rpc"}},
 
 	"internal/drain": {1, []string{"internal/rollout", "registry"}},
 	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/drain", "internal/listing",

@@ -6,12 +6,16 @@ import (
 
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/tracecontext"
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/rpc"
 )
 
 // Rollout is the process's part in releases: the rules that it has applied, its promises, and the
 // work that runs by each generation of the rules.
 func (n *Node) Rollout() *participant.Agent { return n.rules }
+
+// PolicyTable is the site's policy in force, for package gateway; nil without one.
+func (n *Node) PolicyTable() *policy.Table { return n.members.Policy().Table() }
 
 // Begin starts a trace for work without a causing call: a job, a timer, a message from another
 // system. All calls made with the returned context, and all further calls of their callees, meet

@@ -7,6 +7,7 @@ import (
 
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -32,11 +33,15 @@ type arrival struct {
 	mark                        string
 }
 
-// read takes the data of the trace from a request that comes from outside.
-func (e *Entry) read(r *http.Request, log *rollout.Log) arrival {
+// read takes the data of the trace from a request that comes from outside. A verifier's cookie goes
+// before the lanes of the site's policy; client is the address that they know.
+func (e *Entry) read(r *http.Request, log *rollout.Log, lanes *policy.Table, client string) arrival {
 	a := arrival{baggage: foreign(r.Header[headerBaggage], ours), mark: markOf(r, log)}
 	a.traceparent, a.state = traceOf(r.Header)
 	a.seed = rollout.SeedOf(e.stickyKey(r, traceID(a.traceparent)))
+	if a.mark == "" {
+		a.mark = a.laneOf(r, lanes, log, client)
+	}
 	return a
 }
 
@@ -61,12 +66,17 @@ func markOf(r *http.Request, log *rollout.Log) string {
 	if err != nil || c.Value == "" {
 		return ""
 	}
-	release, ok := log.Session()
-	open := ok && (release.State == rollout.Prepared || release.State == rollout.Ramping)
+	release, open := openRelease(log)
 	if !open || subtle.ConstantTimeCompare([]byte(c.Value), []byte(release.Mark)) == 0 {
 		return ""
 	}
 	return release.Mark
+}
+
+// openRelease is the release that is not public yet.
+func openRelease(log *rollout.Log) (rollout.Release, bool) {
+	release, ok := log.Session()
+	return release, ok && (release.State == rollout.Prepared || release.State == rollout.Ramping)
 }
 
 // context gives the calls made for the request its trace, baggage and token.

@@ -80,7 +80,7 @@ func (g *Gateway) handler(r config.Route) (http.HandlerFunc, error) {
 			return
 		}
 		agent.Await(req.Context())
-		v.arrival = entry.read(req, agent.Log())
+		v.arrival = entry.read(req, agent.Log(), tableOf(g.node), v.from.client)
 		origin.Begin(&v.trace, v.seed, v.mark)
 		defer v.end(r.Timeout)
 		ctx, cancel := context.WithCancel(v.arrival.context(req.Context(), &v.trace))

@@ -37,7 +37,7 @@ func Trace(node interface{ Rollout() *participant.Agent }, next http.Handler, ed
 			r.Body = io.NopCloser(bytes.NewReader(body.text))
 		}
 		agent.Await(r.Context())
-		a := e.read(r, agent.Log())
+		a := e.read(r, agent.Log(), tableOf(node), provenanceOf(r, nil).client)
 		var t participant.Trace
 		origin.Begin(&t, a.seed, a.mark)
 		defer t.End()

@@ -252,7 +252,12 @@ func findBaggage(header, key string) (raw string, encoded bool) {
 	return "", false
 }
 
-func trim(s string) string { return strings.Trim(s, " \t") }
+func trim(s string) string {
+	if s == "" || s[0] > ' ' && s[len(s)-1] > ' ' {
+		return s
+	}
+	return strings.Trim(s, " \t")
+}
 
 // rule is an item in the form in which calls are matched with it.
 type rule struct {

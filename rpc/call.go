@@ -49,10 +49,11 @@ type Call struct {
 	chain     int  // attempt number of the incoming call that led to this one; 1 without one
 	meta      thrift.ResponseMeta
 	routing   versionRouting
-	rules     *callRules // read once for the call
-	delayed   bool       // by a fault of the site's policy
-	injected  bool       // its error is a fault of the site's policy
-	replaced  bool       // the site's policy has answered it
+	rules     *callRules     // read once for the call
+	facts     policy.Request // for the conditions of the site's policy, when it has items for the call
+	delayed   bool           // by a fault of the site's policy
+	injected  bool           // its error is a fault of the site's policy
+	replaced  bool           // the site's policy has answered it
 
 	// State of the attempts.
 	began           time.Time // when the call began

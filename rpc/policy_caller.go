@@ -207,8 +207,8 @@ func (a *attempt) place() {
 	if !a.call.rules.matched {
 		return
 	}
-	q := a.s.request(a.ctx.base, a.call)
-	a.call.Route = a.call.rules.rules.Route(&q)
+	a.call.facts.Version = a.call.Version
+	a.call.Route = a.call.rules.rules.Route(&a.call.facts)
 }
 
 // keptAway reports whether the call's version has instances, and the policy's route keeps the call from
@@ -243,16 +243,18 @@ var faults = map[string]struct {
 	"handler_failed":  {HandlerFailed, WasExecuted},
 }
 
-// disturb delays the call, or has it fail, by a fault of the site's policy.
+// disturb finds the facts of the call for the site's policy, and delays the call, or has it fail, by a
+// fault of it.
 func (s *serviceClient) disturb(ctx *callContext, call *Call) error {
 	if !call.rules.matched {
 		return nil
 	}
-	q := s.request(ctx.base, call)
+	call.facts = s.request(ctx.base, call)
+	q := &call.facts
 	if p := &call.routing; p.trace != nil { // the first attempt will ask the same
 		q.Version, _, _, _ = s.c.route(s.name, p.trace.Token())
 	}
-	item := call.rules.rules.Fault(&q)
+	item := call.rules.rules.Fault(q)
 	if item == nil {
 		return nil
 	}

@@ -301,10 +301,10 @@ func TestPolicyOnTheCallPath(t *testing.T) {
 		a := &attempt{s: sc, ctx: &callContext{base: WithBaggage(context.Background(), "tenant=t1")}, call: call}
 		n := testing.AllocsPerRun(1000, func() {
 			call.rules = sc.rulesOf("who")
-			a.place()
 			if err := sc.disturb(a.ctx, call); err != nil {
 				t.Fatal(err)
 			}
+			a.place()
 		})
 		if n > 0 && !raceDetector {
 			t.Errorf("%s: %v allocations", what, n)
@@ -322,24 +322,56 @@ func TestPolicyOnTheCallPath(t *testing.T) {
 	check("with items")
 }
 
-// BenchmarkPolicyLookup measures what a policy adds to a call that it says nothing about.
-func BenchmarkPolicyLookup(b *testing.B) {
-	site := &sitePolicy{}
-	c, err := NewClient(ClientConfig{Resolver: Static(), Policy: site.table.Load})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	tc, err := c.Service("echo", ServiceOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	site.says(map[string]*policy.Service{"other": {Settings: policy.Settings{Retries: new(0)}}})
-	s := tc.(*serviceClient)
-	for b.Loop() {
-		if s.rulesOf("who").matched {
-			b.Fatal("matched")
+// BenchmarkPolicyOfCaller measures what a policy adds to a call: one that says nothing about it, one with settings, and
+// one with five items of which none, or each, matches.
+func BenchmarkPolicyOfCaller(b *testing.B) {
+	items := func(tenant string) policy.Service {
+		all := policy.Service{}
+		for i, kind := range []policy.Kind{"faults", "faults", "route", "route", "fallback"} {
+			match := policy.Match{Method: []string{"who"}, Baggage: map[string][]string{"tenant": {tenant}}}
+			if i%2 == 0 { // the first of its kind fails by its last condition
+				match.Mark = []string{"drill"}
+			}
+			all.Items = append(all.Items, policy.Item{Kind: kind, Match: match, On: []string{"timeout"}})
 		}
+		return all
+	}
+	settings := policy.Service{Settings: policy.Settings{Retries: new(0)}}
+	for _, bc := range []struct {
+		name     string
+		services map[string]*policy.Service
+	}{
+		{"none", nil},
+		{"other service", map[string]*policy.Service{"other": &settings}},
+		{"settings", map[string]*policy.Service{"echo": &settings}},
+		{"five items, no match", map[string]*policy.Service{"echo": new(items("t7"))}},
+		{"five items, match", map[string]*policy.Service{"echo": new(items("t1"))}},
+	} {
+		b.Run(bc.name, func(b *testing.B) {
+			site := &sitePolicy{}
+			if bc.services != nil {
+				site.says(bc.services)
+			}
+			c, err := NewClient(ClientConfig{Resolver: Static(), Policy: site.table.Load})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			tc, err := c.Service("echo", ServiceOptions{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			s, call := tc.(*serviceClient), &Call{Service: "echo", Method: "who"}
+			a := &attempt{s: s, call: call, ctx: &callContext{base: WithBaggage(b.Context(), "tenant=t1")}}
+			b.ReportAllocs()
+			for b.Loop() {
+				call.rules = s.rulesOf("who")
+				if err := s.disturb(a.ctx, call); err != nil {
+					b.Fatal(err)
+				}
+				a.place()
+			}
+		})
 	}
 }
 
