@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,6 +58,7 @@ type policyProcess struct {
 
 func (a *app) policyApplyCommand(f *policyFlags) *cobra.Command {
 	confirm, on := time.Duration(0), uint64(0)
+	var replies policyReplies
 	c := &cobra.Command{
 		Use:   "apply FILE",
 		Short: "Make a text the policy of the site",
@@ -75,6 +78,10 @@ an instance of a weight above 0, and limits and access of services at a process
 that knows no policies. --although takes the key of such an item, or HOST/PID, and
 is kept in the log.
 
+The reply of a fallback is JSON. --idl SERVICE=FILE checks it by the service's .thrift
+file, and lets programs without generated code give it, too, such as a gateway or a
+proxy. The site keeps what was made of it as long as the reply stays the same.
+
 Exit code 1 when the text is refused, or when it has limits or access lists and not
 every process obeys it.`,
 		Example: `  skerry policy show > site-policy.yaml
@@ -90,13 +97,17 @@ every process obeys it.`,
 			if cmd.Flags().Changed("on") {
 				made = &on
 			}
-			return a.applyPolicy(cmd.Context(), args[0], made, confirm, f)
+			return a.applyPolicy(cmd.Context(), args[0], made, confirm, replies, f)
 		},
 	}
 	c.Flags().DurationVar(&confirm, "confirm", 0, "go back after this `TIME` unless skerry policy confirm comes first")
 	c.Flags().Uint64Var(&on, "on", 0, "`NUMBER` of the policy on which the text was made")
 	c.Flags().StringArrayVar(&f.although, "although", nil,
 		"apply although this `PROCESS|KEY` does not fit; may be repeated")
+	c.Flags().StringToStringVar(&replies.files, "idl", nil,
+		"make Thrift of the replies of fallbacks, by `SERVICE=FILE`; may be repeated")
+	c.Flags().StringArrayVarP(&replies.includes, "include", "I", nil,
+		"`DIR` to look for included .thrift files in; may be repeated")
 	f.registerWhy(c)
 	return c
 }
@@ -136,7 +147,7 @@ func (a *app) readPolicy(path string) (text string, made *uint64, err error) {
 const madeOn = "# made on policy "
 
 func (a *app) applyPolicy(
-	ctx context.Context, path string, on *uint64, confirm time.Duration, f *policyFlags,
+	ctx context.Context, path string, on *uint64, confirm time.Duration, replies policyReplies, f *policyFlags,
 ) error {
 	text, made, err := a.readPolicy(path)
 	if err != nil {
@@ -154,6 +165,10 @@ func (a *app) applyPolicy(
 		a.printPolicyProblems(path, problems)
 		return problemf("%s has mistakes; nothing was done", path)
 	}
+	thrifts, err := replies.make(ctx, p)
+	if err != nil {
+		return err
+	}
 	s, leave, err := a.openPolicy(ctx, f)
 	if err != nil {
 		return err
@@ -165,7 +180,9 @@ func (a *app) applyPolicy(
 	}
 	e := s.next(text, "cli", f)
 	e.Confirm = confirm
-	if s.now.Number > 0 && s.now.Number == newest.Number && s.now.Confirm == 0 && text == s.now.Text {
+	maps.Copy(e.Replies, thrifts)
+	same := maps.EqualFunc(e.Replies, s.now.Replies, bytes.Equal)
+	if same && s.now.Number > 0 && s.now.Number == newest.Number && s.now.Confirm == 0 && text == s.now.Text {
 		a.note("policy %d is this text already; nothing is to be done", s.now.Number)
 		return a.awaitPolicy(ctx, s, s.now, nil, time.Now())
 	}

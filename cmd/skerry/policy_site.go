@@ -10,6 +10,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
@@ -118,8 +119,23 @@ func (s *policySite) next(text, origin string, f *policyFlags) policylog.Entry {
 	e.On = nil
 	if p, _, err := form.Understand([]byte(text)); err == nil {
 		e.On = slices.DeleteFunc(slices.Clone(s.now.On), func(on policylog.On) bool { return p.Plans[on.Name] == nil })
+		e.Replies = s.replies(p)
 	}
 	return e
+}
+
+// replies are the Thrift bytes of the policy's fallbacks that a policy of the log has.
+func (s *policySite) replies(p *policy.Policy) map[string][]byte {
+	out := map[string][]byte{}
+	sitepolicy.EachFallback(p, func(i *policy.Item) {
+		for _, e := range s.state.Log.Entries() {
+			if b, known := e.Replies[sitepolicy.ReplyID(i)]; known {
+				out[sitepolicy.ReplyID(i)] = b
+				return
+			}
+		}
+	})
+	return out
 }
 
 // protectiveServices are the services for which a policy has limits or access lists, plans included.

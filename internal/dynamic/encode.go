@@ -41,6 +41,26 @@ func (m *Method) Args(data []byte) (*Struct, error) {
 	return args, nil
 }
 
+// Reply reads a JSON value as what the method returns. A method that returns nothing takes null and {}.
+func (m *Method) Reply(data []byte) (*Struct, error) {
+	root, err := parseJSON(bytes.TrimPrefix(data, []byte("\ufeff")))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrValue, err)
+	}
+	e := &encoder{}
+	reply := &m.Result().Struct
+	switch members, isObject := root.value.([]member); {
+	case m.returns != nil:
+		reply.values[0] = e.convert("$", root, m.returns)
+	case root.value != nil && (!isObject || len(members) > 0):
+		e.wrong("$", "%s returns nothing: write {}", m.Name)
+	}
+	if len(e.problems) > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrValue, strings.Join(e.problems, "; "))
+	}
+	return reply, nil
+}
+
 // soleStruct is the only argument, of a struct type, when the object names the struct's fields
 // instead of the argument.
 func (m *Method) soleStruct(root node) *compile.FieldSpec {

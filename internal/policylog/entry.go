@@ -35,6 +35,9 @@ type Entry struct {
 	Undoes   uint64        `json:"undoes,omitempty"`   // number of the entry whose text came back
 	Although []string      `json:"although,omitempty"` // processes that can't obey it, which the operator accepted
 
+	// Replies are the replies of fallbacks as Thrift, made by .thrift files; see sitepolicy.ReplyID.
+	Replies map[string][]byte `json:"replies,omitempty"`
+
 	Text string `json:"-"` // of the policy, as it was written
 
 	body   string // "" until it is sealed or was read

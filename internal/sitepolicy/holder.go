@@ -322,5 +322,6 @@ func (h *Holder) read(e policylog.Entry) (*policy.Policy, []form.Problem, error)
 	for _, on := range e.On {
 		p.On = append(p.On, policy.On(on))
 	}
+	EachFallback(p, func(i *policy.Item) { i.Thrift = e.Replies[ReplyID(i)] })
 	return p, lost, nil
 }
