@@ -322,13 +322,10 @@ func fill(ctx context.Context, call *Call, item *policy.Item) error {
 		defer in.Free()
 		return call.Result.Read(ctx, in)
 	}
-	if _, raw := call.Result.(*Raw); raw {
-		return errors.New("the policy was applied without the service's .thrift file, which programs without " +
-			"generated code need")
-	}
 	result := reflect.ValueOf(call.Result)
-	if result.Kind() != reflect.Pointer || result.Elem().Kind() != reflect.Struct {
-		return fmt.Errorf("a %T has no fields", call.Result)
+	if !generated(result) {
+		return errors.New("the policy was applied without the service's .thrift file (--idl), which programs " +
+			"without generated code need")
 	}
 	success := result.Elem().FieldByName("Success")
 	if !success.IsValid() {
@@ -342,4 +339,17 @@ func fill(ctx context.Context, call *Call, item *policy.Item) error {
 	}
 	success.Set(value.Elem())
 	return nil
+}
+
+// generated reports whether a result is a struct of the stock compiler, of which every field is exported.
+func generated(result reflect.Value) bool {
+	if result.Kind() != reflect.Pointer || result.Elem().Kind() != reflect.Struct {
+		return false
+	}
+	for i := range result.Elem().NumField() {
+		if !result.Elem().Type().Field(i).IsExported() {
+			return false
+		}
+	}
+	return true
 }

@@ -261,6 +261,9 @@ func TestPolicyFallback(t *testing.T) {
 	if err.Error() == e.Error() {
 		t.Errorf("a reply that does not fit is not told: %v", err)
 	}
+	if _, err := sc.Call(t.Context(), "echo", &Raw{}, &Raw{}); CodeOf(err) != Unreachable {
+		t.Errorf("a program without generated code: %v", err)
+	}
 	site.of(policy.Service{Items: []policy.Item{{Kind: "fallback", On: []string{"unreachable"},
 		Thrift: encoded(t, &echo.BaseWhoResult{Success: new("by thrift")})}}})
 	if who, err := call().Who(t.Context()); err != nil || who != "by thrift" {
