@@ -122,7 +122,7 @@ func loris(t *testing.T, s *site) {
 	if made < connections {
 		t.Errorf("only %d connections were made: the attack proves nothing", made)
 	}
-	s.provider.says(t, 60, "connection closed", "made room", s.lan.Host(laptopHost).IP(0))
+	s.provider.says(t, 60, "connection closed", "closed to make room", s.lan.Host(laptopHost).IP(0))
 }
 
 // tlsStall begins handshakes and does not continue them.
