@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,15 +15,20 @@ import (
 
 // Clean waits until no trace can need the outgoing versions. Then it makes them
 // refuse calls, asks their instances to leave, and ends the release. It
-// continues where an earlier command stopped. When ctx ends first, the completed
-// steps stay.
+// continues where an earlier command stopped, and beside a command of another
+// operator that does the same. When ctx ends first, the completed steps stay.
 func (c *Controller) Clean(ctx context.Context) error {
+	release := ""
 	for {
 		log, entries, err := c.Log(ctx)
 		if err != nil {
 			return err
 		}
 		r, _ := log.Session()
+		if release != "" && (r.Name != release || r.Finished()) {
+			return nil // the other operator's command has ended it
+		}
+		release = r.Name
 		switch r.State {
 		case rollout.Draining:
 			if err = c.drain(ctx, drainsOf(r.Modules, r.Since, r.Outgoing)); err == nil {
@@ -34,11 +40,14 @@ func (c *Controller) Clean(ctx context.Context) error {
 			}
 		case rollout.Drained:
 			if err = c.stop(ctx, log, entries, r); err == nil {
-				return c.step(ctx, "stop",
+				err = c.step(ctx, "stop",
 					func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
 						next, err := r.Stop()
 						return change{session: next}, err
 					})
+				if err == nil {
+					return nil
+				}
 			}
 		default:
 			if err = c.handover(ctx); err != nil {
@@ -49,10 +58,24 @@ func (c *Controller) Clean(ctx context.Context) error {
 				return change{session: next}, err
 			})
 		}
-		if err != nil {
+		if err != nil && !c.overtaken(ctx, r, err) {
 			return err
 		}
 	}
+}
+
+// overtaken reports whether a step of a release failed because another operator's
+// command has done it.
+func (c *Controller) overtaken(ctx context.Context, r rollout.Release, why error) bool {
+	if !errors.Is(why, rollout.ErrStep) && !errors.Is(why, rollout.ErrFork) && !errors.Is(why, rollout.ErrGap) {
+		return false
+	}
+	log, _, err := c.Log(ctx)
+	if err != nil {
+		return false
+	}
+	now, _ := log.Session()
+	return now.Name != r.Name || now.State != r.State
 }
 
 // drainsOf returns a drain of one version of each module.

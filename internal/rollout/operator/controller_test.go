@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +67,30 @@ func TestAnOldTraceHoldsTheDrainBack(t *testing.T) {
 			t.Errorf("%+v, listed: %v", s, w.instances)
 		}
 	})
+}
+
+// Two operators clean a release at once. The one whose steps the other has taken
+// succeeds as well.
+func TestTwoCleanAtOnce(t *testing.T) {
+	for _, at := range []string{"drain", "stop"} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx := t.Context()
+			w, c := shipped(t, ballot)
+			must(t, "commit", c.Commit(ctx, rollout.Whole))
+			other := New(Config{Site: w, Store: c.cfg.Store, By: "bob"})
+			overtake := sync.OnceFunc(func() { must(t, "bob's clean", other.Clean(ctx)) })
+			c.cfg.Progress = func(p Progress) {
+				if p.Step == at {
+					overtake()
+				}
+			}
+			must(t, "ann's clean", c.Clean(ctx))
+			s := c.Status(ctx)
+			if s.Session.State != rollout.Stopped || s.Trail[len(s.Trail)-1].By != "bob" {
+				t.Errorf("%s: %+v", at, s)
+			}
+		})
+	}
 }
 
 // Silence is not death. A silent process blocks and is named, until it answers,
