@@ -142,6 +142,11 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []co
 			"the log of releases has parted: %v", status.Err)
 	}
 	list = append(list, f.list...)
+	f = &findings{area: "Policy"}
+	if state, err := control.NewPolicies(n, control.Operator{}).Look(ctx); err == nil {
+		f.policy(state)
+	}
+	list = append(list, f.list...)
 	f = &findings{area: "Refused"}
 	refused, _, err := control.AllRefusals(ctx, n)
 	if err == nil { // examineSite has already named the silent processes

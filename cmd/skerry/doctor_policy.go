@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/skerry/skerry/internal/control"
+)
+
+// policy reports which processes do not obey the policy of the site, and changes that were made at once.
+func (f *findings) policy(state control.PolicyState) {
+	newest, some := state.Log.Newest()
+	if !some {
+		return
+	}
+	now := state.Current()
+	obeyed, answered := 0, 0
+	for _, p := range state.Processes {
+		if p.Err != nil && !errors.Is(p.Err, control.ErrNoPolicies) {
+			continue // silent processes are named elsewhere
+		}
+		answered++
+		said := obeys(p, now)
+		if said.Obeys {
+			obeyed++
+			continue
+		}
+		f.problem("skerry policy show --processes looks again; a process that knows too little needs a later version "+
+			"of skerry", "%s does not obey policy %d: %s", p.Process, now.Number, said.Why)
+	}
+	if obeyed > 0 {
+		f.fine("policy %s is obeyed by %d of %s that answered", policyTitle(now), obeyed,
+			count(answered, "process", "es"))
+	}
+	switch {
+	case newest.Confirm > 0 && now.Hash() == newest.Hash():
+		f.hint("skerry policy confirm keeps it, skerry policy undo ends it at once",
+			"policy %s goes back by itself, as it is not confirmed", policyTitle(newest))
+	case newest.Confirm > 0:
+		f.hint("apply it again when it was meant to stay", "policy %s was not confirmed, so policy %d is in force",
+			policyTitle(newest), now.Number)
+	}
+	for _, l := range state.Log.Lost() {
+		if l.To.Hash() == newest.Hash() { // older ones are history
+			f.hint("skerry policy history shows both; make what is lacking once more",
+				"two operators changed the policy at once: %s lost to %s", policyTitle(l.Entry), policyTitle(l.To))
+		}
+	}
+	if state.Doubt != nil {
+		f.problem("compare the site's keys and the file of operators of this host with those of the others",
+			"entries of the policy's log are not believed here: %v", state.Doubt)
+	}
+}
