@@ -117,7 +117,8 @@ func documents() map[string]func(*app) error {
 		"printPolicyExplained": func(a *app) error {
 			return a.printPolicyExplained(filled[policyExplained](), "x")
 		},
-		"printPolicyDiff": func(a *app) error { return a.printPolicyDiff(1, 2, []string{"x"}) },
+		"printPolicyTried": func(a *app) error { return a.printPolicyTried(filled[policyTried]()) },
+		"printPolicyDiff":  func(a *app) error { return a.printPolicyDiff(1, 2, []string{"x"}) },
 		"printPolicyProcesses": func(a *app) error {
 			return a.printPolicyProcesses("x", policylog.Entry{Number: 1}, []control.PolicyProcess{
 				{Process: "x", Status: sitepolicy.Status{Lost: []form.Problem{filled[form.Problem]()}}},

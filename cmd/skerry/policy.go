@@ -21,6 +21,7 @@ change is an entry of a log with a number, an author and a reason; it is signed 
 an operator's key where the configuration names operators, else by the site's key.
 
   check      report mistakes in a text, without a site
+  try        compare a text with the site, and change nothing
   apply      make a text the policy of the site
   confirm    keep what was applied with --confirm
   undo       bring the policy before it back
@@ -35,7 +36,8 @@ an operator's key where the configuration names operators, else by the site's ke
 	var f policyFlags
 	f.registerSigner(c, true)
 	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
-	c.AddCommand(a.policyShowCommand(&f), a.policyApplyCommand(&f), a.policyConfirmCommand(&f), a.policyUndoCommand(&f),
+	c.AddCommand(a.policyShowCommand(&f), a.policyTryCommand(&f), a.policyApplyCommand(&f),
+		a.policyConfirmCommand(&f), a.policyUndoCommand(&f),
 		a.policyExplainCommand(&f), a.policyHistoryCommand(&f), a.policyDiffCommand(&f), a.policyPlanCommand(&f))
 	c.AddCommand(&cobra.Command{
 		Use:   "check FILE",

@@ -143,27 +143,38 @@ func (a *app) readPolicy(path string) (text string, made *uint64, err error) {
 	return text, nil, nil
 }
 
+// checkedPolicy reads a text that must have no mistake. remarks are what may be meant so.
+func (a *app) checkedPolicy(path string) (
+	text string, made *uint64, p *policy.Policy, remarks []string, err error) {
+	if text, made, err = a.readPolicy(path); err != nil {
+		return "", nil, nil, nil, err
+	}
+	p, problems := form.Read([]byte(text))
+	switch first := slices.IndexFunc(problems, func(p form.Problem) bool { return !p.Note }); {
+	case p == nil && a.flags.json:
+		return "", nil, nil, nil, problemf("%s: %s; skerry policy check reports all mistakes", path, problems[first])
+	case p == nil:
+		a.printPolicyProblems(path, problems)
+		return "", nil, nil, nil, problemf("%s has mistakes; nothing was done", path)
+	}
+	for _, note := range problems {
+		remarks = append(remarks, "note: "+note.String())
+	}
+	return text, made, p, remarks, nil
+}
+
 // madeOn begins the line by which a text says on which policy it was made.
 const madeOn = "# made on policy "
 
 func (a *app) applyPolicy(
 	ctx context.Context, path string, on *uint64, confirm time.Duration, replies policyReplies, f *policyFlags,
 ) error {
-	text, made, err := a.readPolicy(path)
+	text, made, p, remarks, err := a.checkedPolicy(path)
 	if err != nil {
 		return err
 	}
 	if on != nil {
 		made = on
-	}
-	p, problems := form.Read([]byte(text))
-	if p == nil {
-		if a.flags.json {
-			first := problems[slices.IndexFunc(problems, func(p form.Problem) bool { return !p.Note })]
-			return problemf("%s: %s; skerry policy check reports all mistakes", path, first)
-		}
-		a.printPolicyProblems(path, problems)
-		return problemf("%s has mistakes; nothing was done", path)
 	}
 	thrifts, err := replies.make(ctx, p)
 	if err != nil {
@@ -190,12 +201,33 @@ func (a *app) applyPolicy(
 	if err != nil {
 		return err
 	}
+	if confirm == 0 {
+		notes = append(notes, s.newlyEnforced(p)...)
+	}
 	e.Although = f.although
 	plan := fmt.Sprintf("make this policy %d of %s", e.Number, s.cluster)
 	if confirm > 0 {
 		plan += ", and go back after " + durationText(confirm) + " without skerry policy confirm"
 	}
-	return a.changePolicy(ctx, s, e, f, append([]string{plan}, notes...)...)
+	return a.changePolicy(ctx, s, e, f, append(append([]string{plan}, remarks...), notes...)...)
+}
+
+// newlyEnforced names the access lists that begin to refuse calls.
+func (s *policySite) newlyEnforced(p *policy.Policy) (notes []string) {
+	now, _, err := form.Understand([]byte(textOf(s.now)))
+	if err != nil {
+		now = &policy.Policy{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
+		was := now.Services[name]
+		if access := p.Services[name].Access; access == nil || !access.Enforce ||
+			was != nil && was.Access != nil && was.Access.Enforce {
+			continue
+		}
+		notes = append(notes, "note: services."+name+".access begins to refuse calls; with --confirm 10m the site "+
+			"goes back by itself when that cuts off too much")
+	}
+	return notes
 }
 
 // refuseStale shows what has changed since a text was made, and what the text changes.
@@ -231,7 +263,7 @@ func policyTitle(e policylog.Entry) string {
 
 func (a *app) printDifference(from, to string) {
 	for _, line := range textdiff.Unified(from, to) {
-		a.printf("%s\n", line)
+		fmt.Fprintln(a.out, line) // which quotes all but tabs
 	}
 }
 
@@ -240,36 +272,43 @@ func (a *app) printDifference(from, to string) {
 func (a *app) fits(
 	ctx context.Context, s *policySite, p *policy.Policy, f *policyFlags,
 ) (notes []string, err error) {
-	var faults []string
-	entries := a.look(ctx, s.node, "").Instances
-	for _, found := range policy.CheckSite(p, instancesOf(entries)) {
-		switch text := found.Key + ": " + found.Text; {
-		case found.Note || f.accepted(found.Key):
-			notes = append(notes, "note: "+text)
-		default:
-			faults = append(faults, text)
-		}
-	}
-	guarded := protectiveServices(p)
-	for _, process := range s.state.Processes {
-		if !errors.Is(process.Err, control.ErrNoPolicies) {
-			continue
-		}
-		weak := slices.ContainsFunc(entries, func(e discovery.Entry) bool {
-			return e.Owner == process.Process && (guarded[e.Service] || guarded[policy.Every])
-		})
-		text := process.Process + ": " + process.Err.Error()
-		if weak && !f.accepted(process.Process) {
-			faults = append(faults, text+"; it offers a service with limits or access, which it would not enforce")
-		} else {
-			notes = append(notes, "note: "+text)
-		}
-	}
+	faults, notes := judgePolicy(p, a.look(ctx, s.node, "").Instances, s.state.Processes, f.accepted)
 	if len(faults) > 0 {
 		return nil, problemf("%w\nNothing was done. --although KEY or --although HOST/PID accepts one, and is kept in "+
 			"the log", joined(faults))
 	}
 	return notes, nil
+}
+
+// judgePolicy compares a policy with what is listed, and with what the processes understand. accepted says of a key or
+// a process that the operator has accepted it.
+func judgePolicy(
+	p *policy.Policy, listed []discovery.Entry, processes []control.PolicyProcess, accepted func(string) bool,
+) (faults, notes []string) {
+	for _, found := range policy.CheckSite(p, instancesOf(listed)) {
+		switch text := found.Key + ": " + found.Text; {
+		case found.Note || accepted(found.Key):
+			notes = append(notes, "note: "+text)
+		default:
+			faults = append(faults, text)
+		}
+	}
+	guarded := protectiveServices(p, nil)
+	for _, process := range processes {
+		if !errors.Is(process.Err, control.ErrNoPolicies) {
+			continue
+		}
+		weak := slices.ContainsFunc(listed, func(e discovery.Entry) bool {
+			return e.Owner == process.Process && (guarded[e.Service] || guarded[policy.Every])
+		})
+		text := process.Process + ": " + process.Err.Error()
+		if weak && !accepted(process.Process) {
+			faults = append(faults, text+"; it offers a service with limits or access, which it would not enforce")
+		} else {
+			notes = append(notes, "note: "+text)
+		}
+	}
+	return faults, notes
 }
 
 // joined is an error with a line for each text.
@@ -304,6 +343,10 @@ func (a *app) changePolicy(
 ) error {
 	if !a.flags.json && e.Text != textOf(s.now) {
 		a.printDifference(textOf(s.now), e.Text)
+	}
+	if !s.node.Membership().Trust().Provable() {
+		plan = append(plan, "note: the site has no key, so any program that reaches a process can change the policy; "+
+			"skerry key new makes one")
 	}
 	if err := a.confirm(&f.releaseFlags, plan...); err != nil {
 		return err
@@ -347,7 +390,10 @@ func (a *app) awaitPolicy(ctx context.Context, s *policySite, e policylog.Entry,
 		}
 	}
 	p, _, err := form.Understand([]byte(e.Text))
-	return a.printPolicyResult(r, err == nil && len(protectiveServices(p)) > 0)
+	on := func(plan string) bool {
+		return slices.ContainsFunc(e.On, func(on policylog.On) bool { return on.Name == plan })
+	}
+	return a.printPolicyResult(r, err == nil && len(protectiveServices(p, on)) > 0)
 }
 
 // obeys says whether a process obeys an entry.

@@ -71,8 +71,12 @@ func (a *app) undoPolicy(ctx context.Context, args []string, f *policyFlags) err
 		return err
 	}
 	defer leave()
-	if s.now.Number == 0 {
+	if len(s.state.Log.Entries()) == 0 {
 		return problemf("the site has no policy, so there is nothing to undo")
+	}
+	if newest, _ := s.state.Log.Newest(); number == 0 && newest.Hash() != s.now.Hash() {
+		return problemf("policy %d was not confirmed, and the site went back to %d by itself; skerry policy undo "+
+			"NUMBER names another one", newest.Number, s.now.Number)
 	}
 	old, known := s.state.Log.Find(s.now.Previous)
 	switch {

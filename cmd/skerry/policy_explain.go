@@ -15,6 +15,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
@@ -137,7 +138,12 @@ func (s *policySite) table() (*policy.Table, error) {
 		return nil, problemf("policy %d has what this command does not know; take a later version of skerry",
 			s.now.Number)
 	}
-	for _, on := range s.now.On {
+	return s.compile(p, s.now.On), nil
+}
+
+// compile makes the table of a policy with plans that are on.
+func (s *policySite) compile(p *policy.Policy, plans []policylog.On) *policy.Table {
+	for _, on := range plans {
 		p.On = append(p.On, policy.On(on))
 	}
 	const now = 10_000 * time.Hour // on a clock that began before any item applied
@@ -147,7 +153,7 @@ func (s *policySite) table() (*policy.Table, error) {
 			ages[id] = min(since, now-age)
 		}
 	}
-	return policy.Compile(p, ages, now), nil
+	return policy.Compile(p, ages, now)
 }
 
 // settingsOfFile are the settings that a configuration has for the calls of a service.

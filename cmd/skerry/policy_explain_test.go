@@ -29,8 +29,14 @@ services:
 plans:
   storm: {services: {clock: {max_pending: 4}}}
 `
-	if code, out, errs := policyCommand(t, cfg, text, "apply", "-", "--yes"); code != exitOK {
+	const warns = "services.clock.access begins to refuse calls"
+	if code, out, errs := policyCommand(t, cfg, text, "apply", "-", "--yes"); code != exitOK ||
+		!strings.Contains(strings.Join(strings.Fields(out), " "), warns) {
 		t.Fatalf("apply: exit code %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := policyCommand(t, cfg, text+"# more\n", "apply", "-", "--yes"); code != exitOK ||
+		strings.Contains(out, warns) {
+		t.Fatalf("apply once more: exit code %d\n%s%s", code, out, errs)
 	}
 	if code, out, errs := policyCommand(t, cfg, "", "plan", "on", "storm", "--for", "1h", "--yes"); code != exitOK {
 		t.Fatalf("plan on: exit code %d\n%s%s", code, out, errs)
@@ -70,11 +76,11 @@ plans:
 			t.Errorf("%s: %q, want %q", key, verdicts[key], want)
 		}
 	}
-	if want := (policyAccess{true, true, "services.clock.access.allow[0]"}); x.Access != want || x.Policy != 2 {
+	if want := (policyAccess{true, true, "services.clock.access.allow[0]"}); x.Access != want || x.Policy != 3 {
 		t.Errorf("%+v", x)
 	}
 	code, out, errs = policyCommand(t, cfg, "", args...)
-	if code != exitOK || !strings.Contains(errs, "by policy 2 of ") ||
+	if code != exitOK || !strings.Contains(errs, "by policy 3 of ") ||
 		!strings.Contains(out, "services.clock.methods.now.timeout:5") ||
 		!strings.Contains(out, "clock.now may be called, by services.clock.access.allow[0].") {
 		t.Errorf("explain: exit code %d\n%s%s", code, out, errs)

@@ -110,8 +110,11 @@ func (a *app) printPolicy(c policyChange, text string) error {
 		return a.printJSON(map[string]any{"policy": c, "text": text})
 	}
 	a.printf("%s%d (%.8s) of %s\n", madeOn, c.Number, c.Hash, orDash(c.By))
-	for line := range strings.Lines(text) {
-		a.printf("%s\n", strings.TrimRight(line, "\r\n"))
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	if err := a.out.Value(text); err != nil {
+		return err
 	}
 	for _, on := range c.Plans {
 		a.note("plan %s is on since policy %d", on.Name, on.Since)
@@ -265,7 +268,7 @@ func (a *app) printPolicyDiff(from, to uint64, lines []string) error {
 		return a.printJSON(map[string]any{"from": from, "to": to, "lines": append([]string{}, lines...)})
 	}
 	for _, line := range lines {
-		a.printf("%s\n", line)
+		fmt.Fprintln(a.out, line) // which quotes all but tabs
 	}
 	if len(lines) == 0 {
 		a.note("policies %d and %d have the same text", from, to)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/operatorkey"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/sshsig"
@@ -47,6 +48,12 @@ func (a *app) openPolicy(ctx context.Context, f *policyFlags) (*policySite, func
 	by := control.Operator{Name: f.author()}
 	if signer != nil {
 		signer.options.Namespace = sshsig.Policy
+		signer.used = func(key *operatorkey.Signer) {
+			if key.Name() == operatorkey.Breakglass {
+				a.note("signed by the key of the envelope; skerry policy history shows that. When this is over: take " +
+					"its line out of the file of operators, and make another one (skerry operator envelope)")
+			}
+		}
 		by.Signer = signer
 		leave = func() { signer.Close(); n.Close() }
 	}
@@ -138,8 +145,9 @@ func (s *policySite) replies(p *policy.Policy) map[string][]byte {
 	return out
 }
 
-// protectiveServices are the services for which a policy has limits or access lists, plans included.
-func protectiveServices(p *policy.Policy) map[string]bool {
+// protectiveServices are the services for which a policy has limits or access lists, itself or in the plans that
+// counts says; nil: in all.
+func protectiveServices(p *policy.Policy, counts func(plan string) bool) map[string]bool {
 	out := map[string]bool{}
 	see := func(services map[string]*policy.Service) {
 		for name, s := range services {
@@ -150,8 +158,10 @@ func protectiveServices(p *policy.Policy) map[string]bool {
 		}
 	}
 	see(p.Services)
-	for _, plan := range p.Plans {
-		see(plan.Services)
+	for name, plan := range p.Plans {
+		if counts == nil || counts(name) {
+			see(plan.Services)
+		}
 	}
 	return out
 }

@@ -30,6 +30,10 @@ func TestPolicyGoesBack(t *testing.T) {
 		!strings.Contains(errs, "policy 2 was not confirmed in time, and the site went back to 1") {
 		t.Errorf("confirm: exit code %d, %s", code, errs)
 	}
+	if code, _, errs := policyCommand(t, cfg, "", "undo", "--yes"); code != exitProblem ||
+		!strings.Contains(errs, "went back to 1 by itself") {
+		t.Errorf("undo of what went back: exit code %d, %s", code, errs)
+	}
 	if code, out, _ := policyCommand(t, cfg, "", "history"); code != exitOK || !strings.Contains(out, "*1") ||
 		strings.Contains(out, "*2") {
 		t.Errorf("history says\n%s", out)

@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/refusal"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
@@ -124,6 +125,26 @@ func TestEveryTableIn80Columns(t *testing.T) {
 		"a plan": func(a *app) error {
 			plan := append(shipPlan("m4rk", filled[module](), r), commitPlan(r, ramp{}, operator.Guard{})...)
 			return a.confirm(&releaseFlags{yes: true}, plan...)
+		},
+		"policy history": func(a *app) error {
+			return a.printHistory("x", []policyChange{longChange()})
+		},
+		"policy show --processes": func(a *app) error {
+			return a.printPolicyProcesses("x", policylog.Entry{Number: 18},
+				[]control.PolicyProcess{{Process: "launch-control-7/31245/9f8e7d6c5b4a", Err: errors.New(longText)}})
+		},
+		"policy apply": func(a *app) error { return a.printPolicyResult(longResult(), true) },
+		"policy explain": func(a *app) error {
+			x := filled[policyExplained]()
+			x.Settings[0].Key = "outlier.max_ejected"
+			x.Settings[0].From = "services.launch-site-inventory.outlier.max_ejected"
+			x.Items[0].Key, x.Items[0].Because = "plans.storm.services.launch-site-inventory.limits[12]", longText
+			return a.printPolicyExplained(x, "18 of zhang.wei@launch-control-7")
+		},
+		"policy try": func(a *app) error {
+			t := filled[policyTried]()
+			t.Faults, t.Notes = []string{longText}, []string{longText}
+			return a.printPolicyTried(t)
 		},
 		"a step": func(a *app) error { return a.stepped(r, longText, backup(r), howToPreview(r)) },
 		"doctor": func(a *app) error {

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/cmd/skerry/internal/textdiff"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/sitepolicy"
+	"github.com/skerry/skerry/policy"
+	"github.com/skerry/skerry/policy/form"
+)
+
+// longChange is an entry of the log with long names.
+func longChange() policyChange {
+	c := filled[policyChange]()
+	c.By, c.Why, c.Signer = "zhang.wei@launch-control-7", longText, "the site's key SHA256:2bf1a0c37d5e"
+	return c
+}
+
+func longResult() policyResult {
+	r := filled[policyResult]()
+	r.Processes[0] = policyProcess{Process: "launch-control-7/31245/9f8e7d6c5b4a", Why: longText}
+	r.Kept = longText
+	return r
+}
+
+// TestPolicyOutput compares what the commands print with a file.
+func TestPolicyOutput(t *testing.T) {
+	var out bytes.Buffer
+	a := newApp(nil, &out, &out)
+	a.width = func() int { return 80 }
+	at := time.Date(2026, 11, 30, 2, 31, 0, 0, time.UTC)
+	head := func(name string) { a.printf("\n--- %s\n", name) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil && a.report(err) != exitProblem {
+			t.Error(err)
+		}
+	}
+
+	head("history")
+	must(a.printHistory("launch-site-2", []policyChange{
+		{Number: 19, Hash: "2b", At: at, By: "li", Signer: "li", Origin: "plan", Why: "queue grows since 02:10",
+			Plans: []policyPlan{{Name: "storm", For: 7200, Since: 19}}, InForce: true},
+		{Number: 18, Hash: "1b", At: at, By: "wang", Signer: "wang", Origin: "undo", Undoes: 16},
+		{Number: 18, Hash: "0c", At: at, By: "li", Signer: "li", Origin: "cli", Lost: true},
+		{Number: 17, Hash: "0b", At: at, By: "li", Unsigned: "no key", Origin: "cli", Confirm: 600,
+			Although: []string{"h3/412"}},
+	}))
+	must(a.printHistory("launch-site-2", nil))
+	head("show")
+	must(a.printPolicy(policyChange{Number: 19, Hash: "2bf1a0c37d5e", By: "li",
+		Plans: []policyPlan{{Name: "storm", Since: 19}}}, "policy: 1 # for\tthe hall\nservices: {}"))
+	head("show --processes")
+	e := policylog.Entry{Number: 19}
+	has := sitepolicy.Status{Number: 19, Hash: e.Hash(), Newest: 19}
+	lacks := has
+	lacks.Lost = []form.Problem{{Key: "services.auth.limits[1].queue", Text: "no such key"}}
+	processes := []control.PolicyProcess{
+		{Process: "h1/98/a", Status: has},
+		{Process: "h2/99/b", Status: lacks},
+		{Process: "h3/412/c", Err: errors.New("no answer")},
+		{Process: "h4/7/d", Status: sitepolicy.Status{Number: 18, Newest: 18}},
+		{Process: "h5/8/e", Status: sitepolicy.Status{Number: 18, Newest: 19, Because: "it was not confirmed"}},
+		{Process: "h6/9/f", Status: sitepolicy.Status{Number: 20, Newest: 20}},
+		{Process: "h7/9/g", Err: control.ErrNoPolicies},
+	}
+	must(a.printPolicyProcesses("launch-site-2", e, processes))
+	head("apply")
+	r := policyResult{Cluster: "launch-site-2", Number: 19, Confirm: 600, Obeyed: 1, took: 400 * time.Millisecond,
+		Kept: "the database can't be reached"}
+	for _, p := range processes[:3] {
+		r.Processes = append(r.Processes, obeys(p, e))
+	}
+	must(a.printPolicyResult(r, true))
+	head("diff")
+	must(a.printPolicyDiff(18, 19, textdiff.Unified("policy: 1\nservices:\n  auth:\n    timeout: 1s\n",
+		"policy: 1\nservices:\n  auth:\n    timeout: 500ms\n")))
+	must(a.printPolicyDiff(18, 19, nil))
+	head("explain")
+	must(a.printPolicyExplained(policyExplained{Service: "auth", Method: "verify", Policy: 19,
+		Settings: []policy.Setting{
+			{Key: "timeout", Value: "100ms", From: "services.auth.methods.verify.timeout", Line: 12},
+			{Key: "retries", Value: "1", From: "default"}},
+		Items: []policy.Verdict{
+			{Kind: "limits", Key: "services.auth.limits[0]", Line: 20, Applies: true,
+				Because: "all its conditions hold"},
+			{Kind: "route", Name: "hall 3", Key: "services.auth.route[0]", Line: 14,
+				Because: "baggage.tenant is t1, the item wants t7, t9"}},
+		Access: policyAccess{Allowed: false, Enforced: false}}, "19 of li"))
+	for _, access := range []policyAccess{{true, false, ""}, {true, true, "services.auth.access.allow[0]"},
+		{false, true, "services.auth.access.deny[0]"}} {
+		a.item("", "%s", access.text("auth", "verify"))
+	}
+	head("try")
+	must(a.printPolicyTried(policyTried{Cluster: "launch-site-2", On: 19,
+		Faults: []string{"services.auth.route[0]: no instance is at to now"}, Notes: []string{"note: services.x: y"},
+		Lines:    []string{"@@ -1,1 +1,1 @@", "-a", "+b"},
+		Timeouts: []policyTimeout{{"auth", 100, 41212, 12}, {"proc", 2000, 0, 0}}, Answered: 23, Silent: 1}))
+	must(a.printPolicyTried(policyTried{}))
+	a.out.Flush()
+	a.err.Flush()
+	golden(t, "policy", out.Bytes())
+}
+
+// TestPolicyIsShownAsItWasWritten: what show prints is the text, byte by byte, when no person reads it.
+func TestPolicyIsShownAsItWasWritten(t *testing.T) {
+	text := "policy: 1\r\n# a tab\there, \u200b invisible, 中文\r\nservices: {}\n"
+	var out, errs bytes.Buffer
+	a := newApp(nil, &out, &errs)
+	if err := a.printPolicy(policyChange{Number: 3, Hash: "2bf1a0c37d5e", By: "li"}, text); err != nil {
+		t.Fatal(err)
+	}
+	a.in = &out
+	read, made, err := a.readPolicy("-")
+	if err != nil || read != text || made == nil || *made != 3 {
+		t.Errorf("%q, %v, %v", read, made, err)
+	}
+}
+
+// TestOldProcesses: a process that knows no policies may not offer what a policy protects, unless the operator accepts
+// it. Elsewhere it is named.
+func TestOldProcesses(t *testing.T) {
+	limits := "policy: 1\nservices:\n  auth:\n    limits:\n      - {rate: 5, per: site}\n"
+	access := "policy: 1\nservices:\n  \"*\":\n    access: {default: allow}\n"
+	settings := "policy: 1\nservices:\n  auth: {retries: 2}\n"
+	inPlan := "policy: 1\nplans:\n  storm:\n    services:\n      auth:\n" +
+		"        limits:\n          - {rate: 5, per: site}\n"
+	listed := []discovery.Entry{{Service: "auth", Owner: "h3/412/aaaaaaaaaa", State: discovery.OK, Weight: 100}}
+	old := []control.PolicyProcess{{Process: "h3/412/aaaaaaaaaa", Err: control.ErrNoPolicies},
+		{Process: "h4/1/aaaaaaaaaa", Err: errors.New("no answer")}}
+	elsewhere := []control.PolicyProcess{{Process: "h5/1/aaaaaaaaaa", Err: control.ErrNoPolicies}}
+	for _, c := range []struct {
+		name, text    string
+		processes     []control.PolicyProcess
+		although      []string
+		faults, notes int
+	}{
+		{"limits", limits, old, nil, 1, 0},
+		{"limits of a plan", inPlan, old, nil, 1, 0},
+		{"access of all services", access, old, nil, 1, 0},
+		{"accepted", limits, old, []string{"h3/412"}, 0, 1},
+		{"another one is accepted", limits, old, []string{"h3/41"}, 1, 0},
+		{"settings", settings, old, nil, 0, 1},
+		{"a process that offers nothing", limits, elsewhere, nil, 0, 1},
+	} {
+		p, problems := form.Read([]byte(c.text))
+		if p == nil {
+			t.Fatalf("%s: %v", c.name, problems)
+		}
+		f := policyFlags{although: c.although}
+		faults, notes := judgePolicy(p, listed, c.processes, f.accepted)
+		if len(faults) != c.faults || len(notes) != c.notes {
+			t.Errorf("%s: faults %q, notes %q", c.name, faults, notes)
+		}
+	}
+}
+
+// TestProtectivePlans: a plan that is off protects nothing.
+func TestProtectivePlans(t *testing.T) {
+	p, problems := form.Read([]byte("policy: 1\nplans:\n  storm:\n    services:\n      auth:\n" +
+		"        limits:\n          - {rate: 5, per: site}\n"))
+	if p == nil {
+		t.Fatal(problems)
+	}
+	for on, want := range map[string]int{"storm": 1, "other": 0} {
+		if got := protectiveServices(p, func(plan string) bool { return plan == on }); len(got) != want {
+			t.Errorf("with %s on: %v", on, got)
+		}
+	}
+	if got := protectiveServices(p, nil); len(got) != 1 {
+		t.Errorf("of all plans: %v", got)
+	}
+}
