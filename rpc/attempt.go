@@ -58,9 +58,7 @@ func (a *attempt) try() (health.Outcome, error) {
 	a.ep.pending.Add(1)
 	peer := a.s.c.pool(a.ep)
 	outcome, err := a.send(peer)
-	if a.call.delayed && outcome.Failed() { // the callee has had less time than it should have
-		outcome = health.Injected
-	}
+	outcome = a.call.counted(outcome)
 	a.ep.pending.Add(-1)
 	a.call.ended = time.Now()
 	took := a.call.ended.Sub(a.began)

@@ -53,6 +53,7 @@ type Call struct {
 	facts     policy.Request // for the conditions of the site's policy, when it has items for the call
 	delayed   bool           // by a fault of the site's policy
 	injected  bool           // its error is a fault of the site's policy
+	copied    bool           // it is a copy of another call, by the site's policy
 	replaced  bool           // the site's policy has answered it
 
 	// State of the attempts.

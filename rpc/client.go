@@ -92,6 +92,7 @@ type Client struct {
 	route        func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
 	sweeps       sync.Once
 	forks        forkLog
+	copies       copying
 
 	exchanges exchanges
 }

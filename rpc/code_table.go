@@ -56,6 +56,7 @@ var table = [codes]traits{
 	RulesForked:        {"rules_forked", health.Barred, true, elsewhere, rollout.ErrOtherLog},
 	AccessDenied:       {"access_denied", health.Denied, true, never, nil},
 	Limited:            {"limited", health.Limited, true, budgeted, nil},
+	Shadow:             {"shadow", health.Denied, true, never, nil},
 }
 
 // traits returns the traits of a code. A code that this process does not know has those of Unknown.

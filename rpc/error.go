@@ -44,7 +44,10 @@ const (
 	// By the site's policy, at the callee. The call was not executed.
 	AccessDenied // the caller may not make the call
 	Limited      // the call is over a limit
-	codes        = iota
+
+	// By the site's policy, at the caller. Nothing was sent.
+	Shadow // the call belongs to a mirrored trace, and the method is not declared idempotent
+	codes  = iota
 )
 
 // Executed says whether the handler ran. It decides whether a call may be

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/flat"
@@ -375,6 +376,83 @@ func BenchmarkPolicyOfCaller(b *testing.B) {
 				a.place()
 			}
 		})
+	}
+}
+
+// TestPolicyMirror: a copy of an idempotent call is sent in a trace of its own, once, without the members of the call's
+// trace. In a mirrored trace, calls of other methods are refused, and are not copied again.
+func TestPolicyMirror(t *testing.T) {
+	agent, err := participant.New(participant.Config{Process: "host/1/a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan string, 10)
+	s := serve(t, ServerConfig{}, &handler{name: "a", seen: func(ctx context.Context) {
+		seen <- CallInfoFrom(ctx).Baggage
+	}})
+	site := &sitePolicy{}
+	c := client(t, ClientConfig{Policy: site.table.Load, Rollout: agent, Health: health.NewRecorder(health.Config{})},
+		s.endpoint())
+	tc, err := c.Service("echo", ServiceOptions{Idempotent: []string{"who"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := echo.NewEchoClient(tc)
+	mirror := func(mark string) {
+		site.of(policy.Service{Items: []policy.Item{{Kind: "mirror", To: policy.Target{Mark: mark}}}})
+	}
+	who := func(baggage string, want ...string) {
+		t.Helper()
+		if name, err := call.Who(WithBaggage(t.Context(), baggage)); err != nil || name != "a" {
+			t.Errorf("the call itself: %q, %v", name, err)
+		}
+		got := map[string]bool{}
+		for range want {
+			got[<-seen] = true
+		}
+		for _, w := range want {
+			if !got[w] {
+				t.Errorf("calls with the baggage %v, want %q", got, want)
+			}
+		}
+	}
+	mirror("shadow")
+	who("tenant=t1,skerry-key=alice", "tenant=t1,skerry-key=alice", "skerry-mirror=1,tenant=t1")
+	eventually(t, "the copy is counted", func() bool { return countedCalls(tc.(*serviceClient))[health.Mirrored] == 1 })
+	if _, err := call.Echo(t.Context(), message(1)); err != nil {
+		t.Errorf("a method that is not idempotent: %v", err)
+	}
+	_, err = call.Echo(WithBaggage(t.Context(), "skerry-mirror=1"), message(1))
+	wantCode(t, err, Shadow, NotExecuted)
+	who("skerry-mirror=1", "skerry-mirror=1")
+	mirror("preview") // sleeps without a release
+	who("", "")
+	if got := countedCalls(tc.(*serviceClient)); got[health.Mirrored] != 1 || got[health.OK] != 4 ||
+		got[health.Denied] != 1 || len(seen) != 0 {
+		t.Errorf("counted as %v, %d more calls", got, len(seen))
+	}
+}
+
+// TestCopiesAreBounded: copies have bounds of number and of bytes, and give back what they took.
+func TestCopiesAreBounded(t *testing.T) {
+	var c copying
+	if c.begin(copyBytes+1) || !c.begin(copyBytes) || c.begin(1) {
+		t.Error("the bound of bytes does not hold")
+	}
+	c.end(copyBytes)
+	for i := range mostCopies {
+		if !c.begin(1) {
+			t.Fatalf("copy %d is over the bound", i)
+		}
+	}
+	if c.begin(1) {
+		t.Error("the bound of calls does not hold")
+	}
+	for range mostCopies {
+		c.end(1)
+	}
+	if c.calls.Load() != 0 || c.bytes.Load() != 0 {
+		t.Errorf("%d copies with %d bytes are left", c.calls.Load(), c.bytes.Load())
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
@@ -379,6 +380,9 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 	}
 	r.endSpan()
 	end = time.Now()
+	if outcome.Failed() && mirrored(&r.info) { // what the copy called may have been refused, by the policy
+		outcome = health.Mirrored
+	}
 	r.counted.cell.Record(outcome, end.Sub(r.arrived))
 	if r.inline == nil || !r.inline.CompareAndSwap(r, nil) {
 		r.unregister()

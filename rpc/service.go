@@ -33,6 +33,9 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 	if c.cfg.Rollout != nil && !s.framework {
 		s.origin = c.cfg.Rollout.Origin(c.cfg.Caller, "")
 		c.cfg.Rollout.MayCall(name)
+		if c.cfg.Policy != nil {
+			s.mirrors = c.cfg.Rollout.Origin("copies of calls of "+name, "")
+		}
 	}
 	return s, nil
 }
@@ -67,6 +70,7 @@ type serviceClient struct {
 	limiter *limiter // of methods; see callRules.gate for the service's
 	budget  retryBudget
 	origin  *participant.Origin // of calls outside any trace; nil: no tokens
+	mirrors *participant.Origin // of copies of calls; nil: there are none
 	at      Picker              // replaces the resolver's
 	cells   cells               // statistics of calls that were refused before an instance was chosen
 
@@ -160,6 +164,9 @@ func (s *serviceClient) cell(call *Call) *health.Cell {
 }
 
 func (s *serviceClient) admit(ctx context.Context, call *Call, now time.Duration) error {
+	if err := s.shadow(ctx, call); err != nil {
+		return err
+	}
 	permit, err := s.limiter.through(call.rules.gate, call.Method, int64(now))
 	if err != nil {
 		return s.refused(call, LimitExceeded, err)
