@@ -127,3 +127,30 @@ func TestPolicyKeepsConnections(t *testing.T) {
 		t.Errorf("calls came by %d connections, want 1", len(peers))
 	}
 }
+
+// TestPolicyRoutesOtherProtocols: a picker for callers of other protocols follows the policy's routes and weights.
+func TestPolicyRoutesOtherProtocols(t *testing.T) {
+	caller, say, _ := governedSite(t)
+	picks := func() map[string]int {
+		zones := map[string]int{}
+		for range 60 {
+			e, err := caller.Picker("greeter").Pick(t.Context(), &rpc.Call{Service: "greeter", Method: "GET", Attempt: 1})
+			must(t, "pick", err)
+			for _, entry := range caller.Explain("greeter") {
+				if entry.Addr == e.Addr {
+					zones[entry.Zone]++
+				}
+			}
+		}
+		return zones
+	}
+	eventually(t, "both are picked", func() bool { return len(picks()) == 2 })
+	say(`{route: [{match: {method: GET}, to: {zone: hall-2}, else: none}]}`)
+	if got := picks(); got["hall-2"] != 60 {
+		t.Errorf("by the route: %v", got)
+	}
+	say(`{route: [{match: {method: PUT}, to: {zone: hall-2}, else: none}]}`)
+	if got := picks(); len(got) != 2 {
+		t.Errorf("by the route of another method: %v", got)
+	}
+}

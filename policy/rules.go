@@ -115,6 +115,9 @@ func (r *Rules) Weight(zone, host string, tags map[string]string) (weight int, o
 	return 0, false
 }
 
+// HasLanes reports whether traces may get marks by the policy.
+func (t *Table) HasLanes() bool { return t != nil && len(t.lanes) > 0 }
+
 // Lane returns the item that gives a mark to the trace of a user's request, nil without one.
 func (t *Table) Lane(q *Request) *Item {
 	if t == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/tracecontext"
+	"github.com/skerry/skerry/policy"
 )
 
 // admission is how the calls of one method join their traces.
@@ -111,7 +112,7 @@ func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, e
 	seed, orphan := seedOf(&r.info), d.origin
 	if d.entry(r.info.Method) {
 		orphan = d.stray
-		d.origin.Begin(&r.trace, seed, tracecontext.Member(r.info.Baggage, tracecontext.MarkMember))
+		d.origin.Begin(&r.trace, seed, r.lane(agent, seed))
 		token := r.trace.Token()
 		err := d.admit(token)
 		if err == nil {
@@ -129,6 +130,43 @@ func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, e
 	}
 	orphan.Orphan(&r.trace, seed)
 	return Unknown, nil
+}
+
+// lane is the mark of a trace that begins with the call: that of its baggage, else the one that a lane
+// of the site's policy gives.
+func (r *serverCall) lane(agent *participant.Agent, seed uint64) string {
+	mark := tracecontext.Member(r.info.Baggage, tracecontext.MarkMember)
+	if r.conn.s.cfg.Policy == nil || mark != "" {
+		return mark
+	}
+	table := r.conn.s.cfg.Policy.Table()
+	if !table.HasLanes() {
+		return ""
+	}
+	lane := table.Lane(&policy.Request{
+		Method:  r.info.Method,
+		IP:      r.info.from.Addr.Addr().String(),
+		Baggage: r.info.Baggage,
+		Seed:    seed,
+		Seeded:  true,
+	})
+	if lane != nil {
+		mark, _ = laneMark(lane.Gets, agent)
+	}
+	return mark
+}
+
+// laneMark is the mark that a policy names. ok is false for preview, the mark of the open release, while
+// there is no release to look at.
+func laneMark(name string, agent *participant.Agent) (mark string, ok bool) {
+	if name != previewMark {
+		return name, true
+	}
+	release, open := agent.Log().Session()
+	if !open || release.State != rollout.Prepared && release.State != rollout.Ramping {
+		return "", false
+	}
+	return release.Mark, true
 }
 
 // endSpan ends the call's span.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
-	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rpc/internal/flat"
@@ -65,13 +64,9 @@ func (s *serviceClient) mirror(ctx context.Context, call *Call) {
 		!call.rules.o.idempotent(call.Method) {
 		return
 	}
-	mark := item.To.Mark
-	if mark == previewMark {
-		release, open := s.c.cfg.Rollout.Log().Session()
-		if !open || release.State != rollout.Prepared && release.State != rollout.Ramping {
-			return // the item sleeps until there is a release to look at
-		}
-		mark = release.Mark
+	mark, awake := laneMark(item.To.Mark, s.c.cfg.Rollout)
+	if !awake {
+		return
 	}
 	args, err := s.rawArgs(ctx, call)
 	if err != nil {

@@ -179,9 +179,9 @@ func set[T any](to, from *T) {
 }
 
 // request returns the facts of a call for the conditions of the policy.
-func (s *serviceClient) request(ctx context.Context, call *Call) policy.Request {
-	q := s.c.cfg.Self
-	q.Method, q.Caller, q.Version = call.Method, s.c.cfg.Caller, call.Version
+func (c *Client) request(ctx context.Context, call *Call) policy.Request {
+	q := c.cfg.Self
+	q.Method, q.Caller, q.Version = call.Method, c.cfg.Caller, call.Version
 	info := CallInfoFrom(ctx)
 	if info != nil {
 		q.Baggage = info.Baggage
@@ -200,6 +200,20 @@ func (s *serviceClient) request(ctx context.Context, call *Call) policy.Request 
 	}
 	q.Seed, q.Seeded = knownSeed(info)
 	return q
+}
+
+// Route finds where the site's policy sends the call, among the instances of its version, before it is
+// given to a Picker. The client's own calls do this themselves. Route is for callers that use another
+// protocol with the endpoints of a Picker; ctx is that of the call, with its trace.
+func (c *Client) Route(ctx context.Context, call *Call) {
+	call.Route = nil
+	if c.cfg.Policy == nil {
+		return
+	}
+	if rules := c.cfg.Policy().Rules(call.Service, call.Method); rules.ForCallers() {
+		q := c.request(ctx, call)
+		call.Route = rules.Route(&q)
+	}
 }
 
 // place finds where the site's policy sends the attempt, among the instances of its version.
@@ -249,7 +263,7 @@ func (s *serviceClient) disturb(ctx *callContext, call *Call) error {
 	if !call.rules.matched {
 		return nil
 	}
-	call.facts = s.request(ctx.base, call)
+	call.facts = s.c.request(ctx.base, call)
 	q := &call.facts
 	if p := &call.routing; p.trace != nil { // the first attempt will ask the same
 		q.Version, _, _, _ = s.c.route(s.name, p.trace.Token())
@@ -302,7 +316,7 @@ func (s *serviceClient) standIn(ctx context.Context, call *Call, code string) er
 	if call.Result == nil || code == Canceled.String() {
 		return errNoFallback
 	}
-	q := s.request(ctx, call)
+	q := s.c.request(ctx, call)
 	if e := call.Endpoint(); e != nil {
 		q.Host, _, _ = strings.Cut(cmp.Or(e.Owner, e.Announcer), "/") // host/pid/epoch
 	}

@@ -456,6 +456,34 @@ func TestCopiesAreBounded(t *testing.T) {
 	}
 }
 
+// TestLanesOfEntries: a call at an entry method gets the mark of the first lane that matches, unless it brings one.
+func TestLanesOfEntries(t *testing.T) {
+	agent, err := participant.New(participant.Config{Process: "host/1/a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lanes := &rules{}
+	lanes.table.Store(policy.Compile(&policy.Policy{Lanes: []policy.Item{
+		{Kind: "lanes", Gets: "drill", Match: policy.Match{Method: []string{"who"}, IP: []string{"127.*"},
+			Baggage: map[string][]string{"tenant": {"t7"}}}},
+		{Kind: "lanes", Gets: "preview", Match: policy.Match{Baggage: map[string][]string{"tenant": {"t8"}}}},
+	}}, nil, 0))
+	marks := make(chan string, 1)
+	s := serve(t, ServerConfig{Rollout: agent, Policy: lanes, Entry: func(string, string) bool { return true }},
+		&handler{seen: func(ctx context.Context) { marks <- participant.TraceFrom(ctx).Token().Mark }})
+	call := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{})
+	for baggage, want := range map[string]string{
+		"tenant=t7": "drill", "tenant=t1": "", "tenant=t8": "", "tenant=t7,skerry-mark=own": "own",
+	} {
+		if _, err := call().Who(WithBaggage(t.Context(), baggage)); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-marks; got != want {
+			t.Errorf("%s: the mark is %q, want %q", baggage, got, want)
+		}
+	}
+}
+
 // TestPolicyRoutes: a call that the policy's route leads nowhere fails as no_instance, also when its version has
 // instances.
 func TestPolicyRoutes(t *testing.T) {
