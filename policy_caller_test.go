@@ -134,7 +134,8 @@ func TestPolicyRoutesOtherProtocols(t *testing.T) {
 	picks := func() map[string]int {
 		zones := map[string]int{}
 		for range 60 {
-			e, err := caller.Picker("greeter").Pick(t.Context(), &rpc.Call{Service: "greeter", Method: "GET", Attempt: 1})
+			call := &rpc.Call{Service: "greeter", Method: "GET", Attempt: 1}
+			e, err := caller.Picker("greeter").Pick(t.Context(), call)
 			must(t, "pick", err)
 			for _, entry := range caller.Explain("greeter") {
 				if entry.Addr == e.Addr {
