@@ -124,12 +124,18 @@ func (c *company) start(name, version string, services ...string) {
 	must(c.t, h.Start())
 }
 
-// release does one step.
+// release does one step. It is repeated, as the command says, when a process that is restarted does not answer it.
 func (c *company) release(args ...string) {
 	c.t.Helper()
-	out, err := hosts.Release(c.t.Context(), c.site, append(args, "--yes")...)
-	if err != nil {
-		c.t.Fatalf("%v\n%s", err, out)
+	for tries := 5; ; tries-- {
+		out, err := hosts.Release(c.t.Context(), c.site, append(args, "--yes")...)
+		switch {
+		case err == nil:
+			return
+		case tries == 1 || !strings.Contains(string(out), "repeat the step"):
+			c.t.Fatalf("%v\n%s", err, out)
+		}
+		c.t.Logf("%s", out)
 	}
 }
 
