@@ -140,8 +140,8 @@ func TestPolicyWithoutItsDatabase(t *testing.T) {
 		strings.Contains(out, "The database does not have it yet") {
 		t.Errorf("with the database: exit code %d\n%s%s", code, out, errs)
 	}
-	entries, err := n.Membership().Database().Policies().Entries(t.Context())
-	if err != nil || len(entries) != 3 {
-		t.Errorf("the database has %d entries, %v", len(entries), err)
-	}
+	eventually(t, "the node's own session stands again, and the database has 3 entries", func() bool {
+		entries, err := n.Membership().Database().Policies().Entries(t.Context())
+		return err == nil && len(entries) == 3
+	})
 }
