@@ -26,7 +26,7 @@ func (d drained) only(t *testing.T) drainResult {
 }
 
 // TestDrainAndUndo drains one of two providers, by its instance and by its process. The other one gets
-// all calls; the drained one stays alive and listed, and ls, members and doctor say who, when and why.
+// all calls; the drained one stays alive and listed, and ls, members and doctor show the operator, the time and the reason.
 func TestDrainAndUndo(t *testing.T) {
 	cfg := site(t, "state_dir: none\n")
 	one, two := offerClock(t, cfg), offerClock(t, cfg)
@@ -182,7 +182,7 @@ func TestDrainByOperators(t *testing.T) {
 	if code, out, errs := cli(t, "", "drain", process, "--key", stranger, "-c", cfg); code != exitProblem {
 		t.Errorf("with a stranger's key: exit code %d\n%s%s", code, out, errs)
 	}
-	if code, out, errs := cli(t, "", "drain", process, "--key", key, "--by", "somebody", "-c",
+	if code, out, errs := cli(t, "", "drain", process, "--key", key, "--by", "li", "-c",
 		cfg); code != exitOK {
 		t.Errorf("with an operator's key: exit code %d\n%s%s", code, out, errs)
 	}

@@ -186,7 +186,7 @@ func printers() map[string]func(*app) error {
 			fmt.Fprint(a.out, strings.NewReplacer("\n", "", "\t", "").Replace(hostile))
 			fmt.Fprintln(a.err)
 		}),
-		"the statistics of nobody": plain(func(a *app) {
+		"the statistics of no process": plain(func(a *app) {
 			a.printf("No calls of %s in %s.\n", orAll(hostile), hostile)
 		}),
 		"a table": plain(func(a *app) {

@@ -112,7 +112,7 @@ every process obeys it.`,
 	return c
 }
 
-// registerWhy defines the option whose text goes into the log.
+// registerWhy defines the option for the text that goes into the log.
 func (f *policyFlags) registerWhy(c *cobra.Command) {
 	c.Flags().StringVar(&f.why, "why", "", "`REASON`; the history shows it")
 }

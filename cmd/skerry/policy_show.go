@@ -24,7 +24,7 @@ type policyChange struct {
 	Unsigned string       `json:"not_signed,omitempty"` // why
 	Why      string       `json:"why,omitempty"`
 	Origin   string       `json:"origin,omitempty"`
-	Undoes   uint64       `json:"text_of,omitempty"` // number whose text came back
+	Undoes   uint64       `json:"text_of,omitempty"` // number of the policy that came back
 	Confirm  float64      `json:"confirm_s,omitempty"`
 	Although []string     `json:"although,omitempty"`
 	Plans    []policyPlan `json:"plans_on,omitempty"`
@@ -157,7 +157,7 @@ func (a *app) policyHistoryCommand(f *policyFlags) *cobra.Command {
 		Use:   "history",
 		Short: "List the changes of the policy, the newest first",
 		Long: `Lists the changes that the site keeps, the newest first: number, time, author,
-reason, where it came from, and whose key has signed it. The time is that of the
+reason, where it came from, and the key that has signed it. The time is that of the
 author's clock. "lost" stands at a change that was made at once with another one and
 did not win.`,
 		Args: cobra.NoArgs,
