@@ -26,7 +26,7 @@ func (d drained) only(t *testing.T) drainResult {
 }
 
 // TestDrainAndUndo drains one of two providers, by its instance and by its process. The other one gets
-// all calls; the drained one stays alive and listed, and ls, members and doctor show the operator, the time and the reason.
+// all calls; the drained one stays alive and listed. ls, members and doctor show operator, time and reason.
 func TestDrainAndUndo(t *testing.T) {
 	cfg := site(t, "state_dir: none\n")
 	one, two := offerClock(t, cfg), offerClock(t, cfg)
