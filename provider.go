@@ -84,7 +84,7 @@ func newProvider(n *Node) (*provider, error) {
 		return nil, err
 	}
 	n.internal = n.members.Service(membership.ServiceConfig{Lists: n.lists, Offers: p, Stats: n.stats,
-		Answered: p.answered})
+		Answered: p.answered, Denied: p.server.DeniedCalls})
 	return p, n.internal.HandleAt(p.server)
 }
 

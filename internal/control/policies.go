@@ -46,6 +46,8 @@ type PolicyProcess struct {
 // ErrNoPolicies: the process is of a release that knows no policies.
 var ErrNoPolicies = errors.New("its release of skerry knows no policies: upgrade it")
 
+var errNoAnswer = errors.New("no answer")
+
 // NewPolicies returns the policy of the node's site. The operator signs changes.
 func NewPolicies(n *skerry.Node, by Operator) *Policies {
 	if by.Signer == nil {
@@ -119,7 +121,7 @@ func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
 	for _, k := range others {
 		name := k.Owner.String()
 		if _, asked := said[name]; !asked {
-			said[name] = PolicyProcess{Process: name, Err: errors.New("no answer")}
+			said[name] = PolicyProcess{Process: name, Err: errNoAnswer}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(said)) {

@@ -47,6 +47,9 @@ type ServiceConfig struct {
 	Offers   Offers
 	Stats    *health.Recorder
 	Answered func() rpc.ServerStats // what the port has refused
+
+	// Denied returns what the policy's access refuses, as rpc.Server.DeniedCalls.
+	Denied func() (all []rpc.DeniedCalls, others int64)
 }
 
 // Service tells other skerry processes about this one: the framework's own

@@ -6507,6 +6507,701 @@ func (RulesRefused) TExceptionType() thrift.TExceptionType {
 
 var _ thrift.TException = (*RulesRefused)(nil)
 
+// Calls of one caller to one method that the policy's access has refused, or would refuse if it were enforced.
+//
+// Attributes:
+//   - Name
+//   - Method
+//   - Caller
+//   - Proof
+//   - Item
+//   - Enforced
+//   - Calls
+//   - FirstMs
+//   - LastMs
+type DeniedCall struct {
+	Name     string  `thrift:"name,1" db:"name" json:"name"`
+	Method   string  `thrift:"method,2" db:"method" json:"method"`
+	Caller   string  `thrift:"caller,3" db:"caller" json:"caller"`
+	Proof    string  `thrift:"proof,4" db:"proof" json:"proof"`
+	Item     *string `thrift:"item,5" db:"item" json:"item,omitempty"`
+	Enforced *bool   `thrift:"enforced,6" db:"enforced" json:"enforced,omitempty"`
+	Calls    int64   `thrift:"calls,7" db:"calls" json:"calls"`
+	FirstMs  int64   `thrift:"firstMs,8" db:"firstMs" json:"firstMs"`
+	LastMs   int64   `thrift:"lastMs,9" db:"lastMs" json:"lastMs"`
+}
+
+func NewDeniedCall() *DeniedCall {
+	return &DeniedCall{}
+}
+
+func (p *DeniedCall) GetName() string {
+	return p.Name
+}
+
+func (p *DeniedCall) GetMethod() string {
+	return p.Method
+}
+
+func (p *DeniedCall) GetCaller() string {
+	return p.Caller
+}
+
+func (p *DeniedCall) GetProof() string {
+	return p.Proof
+}
+
+var DeniedCall_Item_DEFAULT string
+
+func (p *DeniedCall) GetItem() string {
+	if !p.IsSetItem() {
+		return DeniedCall_Item_DEFAULT
+	}
+	return *p.Item
+}
+
+var DeniedCall_Enforced_DEFAULT bool
+
+func (p *DeniedCall) GetEnforced() bool {
+	if !p.IsSetEnforced() {
+		return DeniedCall_Enforced_DEFAULT
+	}
+	return *p.Enforced
+}
+
+func (p *DeniedCall) GetCalls() int64 {
+	return p.Calls
+}
+
+func (p *DeniedCall) GetFirstMs() int64 {
+	return p.FirstMs
+}
+
+func (p *DeniedCall) GetLastMs() int64 {
+	return p.LastMs
+}
+func (p *DeniedCall) IsSetItem() bool {
+	return p.Item != nil
+}
+
+func (p *DeniedCall) IsSetEnforced() bool {
+	return p.Enforced != nil
+}
+
+func (p *DeniedCall) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 5:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 6:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField7(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 8:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 9:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField9(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *DeniedCall) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Name = v
+	}
+	return nil
+}
+
+func (p *DeniedCall) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Method = v
+	}
+	return nil
+}
+
+func (p *DeniedCall) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Caller = v
+	}
+	return nil
+}
+
+func (p *DeniedCall) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.Proof = v
+	}
+	return nil
+}
+
+func (p *DeniedCall) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 5: ", err)
+	} else {
+		p.Item = &v
+	}
+	return nil
+}
+
+func (p *DeniedCall) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 6: ", err)
+	} else {
+		p.Enforced = &v
+	}
+	return nil
+}
+
+func (p *DeniedCall) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 7: ", err)
+	} else {
+		p.Calls = v
+	}
+	return nil
+}
+
+func (p *DeniedCall) ReadField8(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 8: ", err)
+	} else {
+		p.FirstMs = v
+	}
+	return nil
+}
+
+func (p *DeniedCall) ReadField9(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 9: ", err)
+	} else {
+		p.LastMs = v
+	}
+	return nil
+}
+
+func (p *DeniedCall) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "DeniedCall"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField8(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField9(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *DeniedCall) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:name: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Name)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.name (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:name: ", p), err)
+	}
+	return err
+}
+
+func (p *DeniedCall) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "method", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:method: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Method)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.method (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:method: ", p), err)
+	}
+	return err
+}
+
+func (p *DeniedCall) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "caller", thrift.STRING, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:caller: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Caller)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.caller (3) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:caller: ", p), err)
+	}
+	return err
+}
+
+func (p *DeniedCall) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "proof", thrift.STRING, 4); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:proof: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Proof)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.proof (4) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:proof: ", p), err)
+	}
+	return err
+}
+
+func (p *DeniedCall) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetItem() {
+		if err := oprot.WriteFieldBegin(ctx, "item", thrift.STRING, 5); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:item: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Item)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.item (5) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 5:item: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *DeniedCall) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetEnforced() {
+		if err := oprot.WriteFieldBegin(ctx, "enforced", thrift.BOOL, 6); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:enforced: ", p), err)
+		}
+		if err := oprot.WriteBool(ctx, bool(*p.Enforced)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.enforced (6) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 6:enforced: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *DeniedCall) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "calls", thrift.I64, 7); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:calls: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Calls)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.calls (7) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 7:calls: ", p), err)
+	}
+	return err
+}
+
+func (p *DeniedCall) writeField8(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "firstMs", thrift.I64, 8); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 8:firstMs: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.FirstMs)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.firstMs (8) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 8:firstMs: ", p), err)
+	}
+	return err
+}
+
+func (p *DeniedCall) writeField9(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "lastMs", thrift.I64, 9); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 9:lastMs: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.LastMs)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.lastMs (9) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 9:lastMs: ", p), err)
+	}
+	return err
+}
+
+func (p *DeniedCall) Equals(other *DeniedCall) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if p.Name != other.Name {
+		return false
+	}
+	if p.Method != other.Method {
+		return false
+	}
+	if p.Caller != other.Caller {
+		return false
+	}
+	if p.Proof != other.Proof {
+		return false
+	}
+	if p.Item != other.Item {
+		if p.Item == nil || other.Item == nil {
+			return false
+		}
+		if (*p.Item) != (*other.Item) {
+			return false
+		}
+	}
+	if p.Enforced != other.Enforced {
+		if p.Enforced == nil || other.Enforced == nil {
+			return false
+		}
+		if (*p.Enforced) != (*other.Enforced) {
+			return false
+		}
+	}
+	if p.Calls != other.Calls {
+		return false
+	}
+	if p.FirstMs != other.FirstMs {
+		return false
+	}
+	if p.LastMs != other.LastMs {
+		return false
+	}
+	return true
+}
+
+func (p *DeniedCall) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("DeniedCall(%+v)", *p)
+}
+
+// What the policy's access has refused, or would refuse, since the start of a process; those with most calls first.
+//
+// Attributes:
+//   - Calls
+//   - Others
+type DeniedCalls struct {
+	Calls  []*DeniedCall `thrift:"calls,1" db:"calls" json:"calls"`
+	Others *int64        `thrift:"others,2" db:"others" json:"others,omitempty"`
+}
+
+func NewDeniedCalls() *DeniedCalls {
+	return &DeniedCalls{}
+}
+
+func (p *DeniedCalls) GetCalls() []*DeniedCall {
+	return p.Calls
+}
+
+var DeniedCalls_Others_DEFAULT int64
+
+func (p *DeniedCalls) GetOthers() int64 {
+	if !p.IsSetOthers() {
+		return DeniedCalls_Others_DEFAULT
+	}
+	return *p.Others
+}
+func (p *DeniedCalls) IsSetOthers() bool {
+	return p.Others != nil
+}
+
+func (p *DeniedCalls) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *DeniedCalls) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*DeniedCall, 0, size)
+	p.Calls = tSlice
+	for i := 0; i < size; i++ {
+		_elem42 := &DeniedCall{}
+		if err := _elem42.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem42), err)
+		}
+		p.Calls = append(p.Calls, _elem42)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *DeniedCalls) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Others = &v
+	}
+	return nil
+}
+
+func (p *DeniedCalls) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "DeniedCalls"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *DeniedCalls) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "calls", thrift.LIST, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:calls: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Calls)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Calls {
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:calls: ", p), err)
+	}
+	return err
+}
+
+func (p *DeniedCalls) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetOthers() {
+		if err := oprot.WriteFieldBegin(ctx, "others", thrift.I64, 2); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:others: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.Others)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.others (2) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:others: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *DeniedCalls) Equals(other *DeniedCalls) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if len(p.Calls) != len(other.Calls) {
+		return false
+	}
+	for i, _tgt := range p.Calls {
+		_src43 := other.Calls[i]
+		if !_tgt.Equals(_src43) {
+			return false
+		}
+	}
+	if p.Others != other.Others {
+		if p.Others == nil || other.Others == nil {
+			return false
+		}
+		if (*p.Others) != (*other.Others) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *DeniedCalls) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("DeniedCalls(%+v)", *p)
+}
+
 // What a process keeps calls away from, as operators have ordered.
 //
 // Attributes:
@@ -6644,11 +7339,11 @@ func (p *Drains) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*Drain, 0, size)
 	p.Drains = tSlice
 	for i := 0; i < size; i++ {
-		_elem42 := &Drain{}
-		if err := _elem42.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem42), err)
+		_elem44 := &Drain{}
+		if err := _elem44.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem44), err)
 		}
-		p.Drains = append(p.Drains, _elem42)
+		p.Drains = append(p.Drains, _elem44)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -6778,8 +7473,8 @@ func (p *Drains) Equals(other *Drains) bool {
 		return false
 	}
 	for i, _tgt := range p.Drains {
-		_src43 := other.Drains[i]
-		if !_tgt.Equals(_src43) {
+		_src45 := other.Drains[i]
+		if !_tgt.Equals(_src45) {
 			return false
 		}
 	}
@@ -6995,11 +7690,11 @@ func (p *Drain) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*DrainedInstance, 0, size)
 	p.Instances = tSlice
 	for i := 0; i < size; i++ {
-		_elem44 := &DrainedInstance{}
-		if err := _elem44.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem44), err)
+		_elem46 := &DrainedInstance{}
+		if err := _elem46.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem46), err)
 		}
-		p.Instances = append(p.Instances, _elem44)
+		p.Instances = append(p.Instances, _elem46)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -7148,8 +7843,8 @@ func (p *Drain) Equals(other *Drain) bool {
 		return false
 	}
 	for i, _tgt := range p.Instances {
-		_src45 := other.Instances[i]
-		if !_tgt.Equals(_src45) {
+		_src47 := other.Instances[i]
+		if !_tgt.Equals(_src47) {
 			return false
 		}
 	}
@@ -7635,6 +8330,8 @@ type Internal interface { //The framework's own service, skerry.internal, on the
 	// Parameters:
 	//  - Records
 	BringPolicies(ctx context.Context, records [][]byte) (_r int64, _err error)
+	// The calls that the policy's access has refused, or would refuse.
+	Denied(ctx context.Context) (_r *DeniedCalls, _err error)
 	// The drains in force, and the number of the last order that it has obeyed.
 	Drains(ctx context.Context) (_r *Drains, _err error)
 	// Obeys an operator's order: the text of an order, which names this process and the next number, and a rollout.Proof.
@@ -7693,41 +8390,41 @@ func (p *InternalClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 }
 
 func (p *InternalClient) WhoAmI(ctx context.Context) (_r *Identity, _err error) {
-	var _args46 InternalWhoAmIArgs
-	var _result48 InternalWhoAmIResult
-	var _meta47 thrift.ResponseMeta
-	_meta47, _err = p.Client_().Call(ctx, "whoAmI", &_args46, &_result48)
-	p.SetLastResponseMeta_(_meta47)
+	var _args48 InternalWhoAmIArgs
+	var _result50 InternalWhoAmIResult
+	var _meta49 thrift.ResponseMeta
+	_meta49, _err = p.Client_().Call(ctx, "whoAmI", &_args48, &_result50)
+	p.SetLastResponseMeta_(_meta49)
 	if _err != nil {
 		return
 	}
-	if _ret49 := _result48.GetSuccess(); _ret49 != nil {
-		return _ret49, nil
+	if _ret51 := _result50.GetSuccess(); _ret51 != nil {
+		return _ret51, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "whoAmI failed: unknown result")
 }
 
 func (p *InternalClient) Describe(ctx context.Context) (_r *Description, _err error) {
-	var _args50 InternalDescribeArgs
-	var _result52 InternalDescribeResult
-	var _meta51 thrift.ResponseMeta
-	_meta51, _err = p.Client_().Call(ctx, "describe", &_args50, &_result52)
-	p.SetLastResponseMeta_(_meta51)
+	var _args52 InternalDescribeArgs
+	var _result54 InternalDescribeResult
+	var _meta53 thrift.ResponseMeta
+	_meta53, _err = p.Client_().Call(ctx, "describe", &_args52, &_result54)
+	p.SetLastResponseMeta_(_meta53)
 	if _err != nil {
 		return
 	}
-	if _ret53 := _result52.GetSuccess(); _ret53 != nil {
-		return _ret53, nil
+	if _ret55 := _result54.GetSuccess(); _ret55 != nil {
+		return _ret55, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "describe failed: unknown result")
 }
 
 func (p *InternalClient) Ping(ctx context.Context) (_err error) {
-	var _args54 InternalPingArgs
-	var _result56 InternalPingResult
-	var _meta55 thrift.ResponseMeta
-	_meta55, _err = p.Client_().Call(ctx, "ping", &_args54, &_result56)
-	p.SetLastResponseMeta_(_meta55)
+	var _args56 InternalPingArgs
+	var _result58 InternalPingResult
+	var _meta57 thrift.ResponseMeta
+	_meta57, _err = p.Client_().Call(ctx, "ping", &_args56, &_result58)
+	p.SetLastResponseMeta_(_meta57)
 	if _err != nil {
 		return
 	}
@@ -7739,17 +8436,17 @@ func (p *InternalClient) Ping(ctx context.Context) (_err error) {
 // Parameters:
 //   - After
 func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _err error) {
-	var _args57 InternalLogArgs
-	_args57.After = after
-	var _result59 InternalLogResult
-	var _meta58 thrift.ResponseMeta
-	_meta58, _err = p.Client_().Call(ctx, "log", &_args57, &_result59)
-	p.SetLastResponseMeta_(_meta58)
+	var _args59 InternalLogArgs
+	_args59.After = after
+	var _result61 InternalLogResult
+	var _meta60 thrift.ResponseMeta
+	_meta60, _err = p.Client_().Call(ctx, "log", &_args59, &_result61)
+	p.SetLastResponseMeta_(_meta60)
 	if _err != nil {
 		return
 	}
-	if _ret60 := _result59.GetSuccess(); _ret60 != nil {
-		return _ret60, nil
+	if _ret62 := _result61.GetSuccess(); _ret62 != nil {
+		return _ret62, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "log failed: unknown result")
 }
@@ -7759,21 +8456,21 @@ func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _e
 // Parameters:
 //   - Records
 func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string, _err error) {
-	var _args61 InternalBringArgs
-	_args61.Records = records
-	var _result63 InternalBringResult
-	var _meta62 thrift.ResponseMeta
-	_meta62, _err = p.Client_().Call(ctx, "bring", &_args61, &_result63)
-	p.SetLastResponseMeta_(_meta62)
+	var _args63 InternalBringArgs
+	_args63.Records = records
+	var _result65 InternalBringResult
+	var _meta64 thrift.ResponseMeta
+	_meta64, _err = p.Client_().Call(ctx, "bring", &_args63, &_result65)
+	p.SetLastResponseMeta_(_meta64)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result63.Refused != nil:
-		return _r, _result63.Refused
+	case _result65.Refused != nil:
+		return _r, _result65.Refused
 	}
 
-	return _result63.GetSuccess(), nil
+	return _result65.GetSuccess(), nil
 }
 
 // Accepts an entry that is to be committed where no database orders the log. undertaking is a rollout.Undertaking: which command asks, and its proof.
@@ -7782,19 +8479,19 @@ func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args64 InternalPromiseArgs
-	_args64.Record = record
-	_args64.Undertaking = undertaking
-	var _result66 InternalPromiseResult
-	var _meta65 thrift.ResponseMeta
-	_meta65, _err = p.Client_().Call(ctx, "promise", &_args64, &_result66)
-	p.SetLastResponseMeta_(_meta65)
+	var _args66 InternalPromiseArgs
+	_args66.Record = record
+	_args66.Undertaking = undertaking
+	var _result68 InternalPromiseResult
+	var _meta67 thrift.ResponseMeta
+	_meta67, _err = p.Client_().Call(ctx, "promise", &_args66, &_result68)
+	p.SetLastResponseMeta_(_meta67)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result66.Refused != nil:
-		return _result66.Refused
+	case _result68.Refused != nil:
+		return _result68.Refused
 	}
 
 	return nil
@@ -7806,19 +8503,19 @@ func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args67 InternalAbandonArgs
-	_args67.Record = record
-	_args67.Undertaking = undertaking
-	var _result69 InternalAbandonResult
-	var _meta68 thrift.ResponseMeta
-	_meta68, _err = p.Client_().Call(ctx, "abandon", &_args67, &_result69)
-	p.SetLastResponseMeta_(_meta68)
+	var _args69 InternalAbandonArgs
+	_args69.Record = record
+	_args69.Undertaking = undertaking
+	var _result71 InternalAbandonResult
+	var _meta70 thrift.ResponseMeta
+	_meta70, _err = p.Client_().Call(ctx, "abandon", &_args69, &_result71)
+	p.SetLastResponseMeta_(_meta70)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result69.Refused != nil:
-		return _result69.Refused
+	case _result71.Refused != nil:
+		return _result71.Refused
 	}
 
 	return nil
@@ -7830,19 +8527,19 @@ func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args70 InternalBarArgs
-	_args70.Record = record
-	_args70.Undertaking = undertaking
-	var _result72 InternalBarResult
-	var _meta71 thrift.ResponseMeta
-	_meta71, _err = p.Client_().Call(ctx, "bar", &_args70, &_result72)
-	p.SetLastResponseMeta_(_meta71)
+	var _args72 InternalBarArgs
+	_args72.Record = record
+	_args72.Undertaking = undertaking
+	var _result74 InternalBarResult
+	var _meta73 thrift.ResponseMeta
+	_meta73, _err = p.Client_().Call(ctx, "bar", &_args72, &_result74)
+	p.SetLastResponseMeta_(_meta73)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result72.Refused != nil:
-		return _result72.Refused
+	case _result74.Refused != nil:
+		return _result74.Refused
 	}
 
 	return nil
@@ -7850,15 +8547,15 @@ func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []b
 
 // The entry that was promised and is not committed; empty: none.
 func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
-	var _args73 InternalPromisedArgs
-	var _result75 InternalPromisedResult
-	var _meta74 thrift.ResponseMeta
-	_meta74, _err = p.Client_().Call(ctx, "promised", &_args73, &_result75)
-	p.SetLastResponseMeta_(_meta74)
+	var _args75 InternalPromisedArgs
+	var _result77 InternalPromisedResult
+	var _meta76 thrift.ResponseMeta
+	_meta76, _err = p.Client_().Call(ctx, "promised", &_args75, &_result77)
+	p.SetLastResponseMeta_(_meta76)
 	if _err != nil {
 		return
 	}
-	return _result75.GetSuccess(), nil
+	return _result77.GetSuccess(), nil
 }
 
 // Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way.
@@ -7868,31 +8565,31 @@ func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
 //   - Before
 //   - WaitMs
 func (p *InternalClient) Report(ctx context.Context, round int64, before string, waitMs int64) (_r []byte, _err error) {
-	var _args76 InternalReportArgs
-	_args76.Round = round
-	_args76.Before = before
-	_args76.WaitMs = waitMs
-	var _result78 InternalReportResult
-	var _meta77 thrift.ResponseMeta
-	_meta77, _err = p.Client_().Call(ctx, "report", &_args76, &_result78)
-	p.SetLastResponseMeta_(_meta77)
+	var _args78 InternalReportArgs
+	_args78.Round = round
+	_args78.Before = before
+	_args78.WaitMs = waitMs
+	var _result80 InternalReportResult
+	var _meta79 thrift.ResponseMeta
+	_meta79, _err = p.Client_().Call(ctx, "report", &_args78, &_result80)
+	p.SetLastResponseMeta_(_meta79)
 	if _err != nil {
 		return
 	}
-	return _result78.GetSuccess(), nil
+	return _result80.GetSuccess(), nil
 }
 
 // Every process that this one has heard of and that has not withdrawn.
 func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error) {
-	var _args79 InternalMembersArgs
-	var _result81 InternalMembersResult
-	var _meta80 thrift.ResponseMeta
-	_meta80, _err = p.Client_().Call(ctx, "members", &_args79, &_result81)
-	p.SetLastResponseMeta_(_meta80)
+	var _args81 InternalMembersArgs
+	var _result83 InternalMembersResult
+	var _meta82 thrift.ResponseMeta
+	_meta82, _err = p.Client_().Call(ctx, "members", &_args81, &_result83)
+	p.SetLastResponseMeta_(_meta82)
 	if _err != nil {
 		return
 	}
-	return _result81.GetSuccess(), nil
+	return _result83.GetSuccess(), nil
 }
 
 // The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so.
@@ -7900,12 +8597,12 @@ func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error) {
-	var _args82 InternalIntroduceArgs
-	_args82.Me = me
-	var _result84 InternalIntroduceResult
-	var _meta83 thrift.ResponseMeta
-	_meta83, _err = p.Client_().Call(ctx, "introduce", &_args82, &_result84)
-	p.SetLastResponseMeta_(_meta83)
+	var _args84 InternalIntroduceArgs
+	_args84.Me = me
+	var _result86 InternalIntroduceResult
+	var _meta85 thrift.ResponseMeta
+	_meta85, _err = p.Client_().Call(ctx, "introduce", &_args84, &_result86)
+	p.SetLastResponseMeta_(_meta85)
 	if _err != nil {
 		return
 	}
@@ -7917,12 +8614,12 @@ func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
-	var _args85 InternalFarewellArgs
-	_args85.Me = me
-	var _result87 InternalFarewellResult
-	var _meta86 thrift.ResponseMeta
-	_meta86, _err = p.Client_().Call(ctx, "farewell", &_args85, &_result87)
-	p.SetLastResponseMeta_(_meta86)
+	var _args87 InternalFarewellArgs
+	_args87.Me = me
+	var _result89 InternalFarewellResult
+	var _meta88 thrift.ResponseMeta
+	_meta88, _err = p.Client_().Call(ctx, "farewell", &_args87, &_result89)
+	p.SetLastResponseMeta_(_meta88)
 	if _err != nil {
 		return
 	}
@@ -7935,17 +8632,17 @@ func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
 //   - Owner
 //   - Place
 func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) (_r bool, _err error) {
-	var _args88 InternalEndedArgs
-	_args88.Owner = owner
-	_args88.Place = place
-	var _result90 InternalEndedResult
-	var _meta89 thrift.ResponseMeta
-	_meta89, _err = p.Client_().Call(ctx, "ended", &_args88, &_result90)
-	p.SetLastResponseMeta_(_meta89)
+	var _args90 InternalEndedArgs
+	_args90.Owner = owner
+	_args90.Place = place
+	var _result92 InternalEndedResult
+	var _meta91 thrift.ResponseMeta
+	_meta91, _err = p.Client_().Call(ctx, "ended", &_args90, &_result92)
+	p.SetLastResponseMeta_(_meta91)
 	if _err != nil {
 		return
 	}
-	return _result90.GetSuccess(), nil
+	return _result92.GetSuccess(), nil
 }
 
 // The versions of services of which this process could call an instance now; it begins to look for services that it does not know.
@@ -7953,16 +8650,16 @@ func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) 
 // Parameters:
 //   - Names
 func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[string][]string, _err error) {
-	var _args91 InternalSeesArgs
-	_args91.Names = names
-	var _result93 InternalSeesResult
-	var _meta92 thrift.ResponseMeta
-	_meta92, _err = p.Client_().Call(ctx, "sees", &_args91, &_result93)
-	p.SetLastResponseMeta_(_meta92)
+	var _args93 InternalSeesArgs
+	_args93.Names = names
+	var _result95 InternalSeesResult
+	var _meta94 thrift.ResponseMeta
+	_meta94, _err = p.Client_().Call(ctx, "sees", &_args93, &_result95)
+	p.SetLastResponseMeta_(_meta94)
 	if _err != nil {
 		return
 	}
-	return _result93.GetSuccess(), nil
+	return _result95.GetSuccess(), nil
 }
 
 // Counts of the calls served and made; slow counts those that took longer than slowMs, or than what slowMsOf says of the service.
@@ -7971,31 +8668,31 @@ func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[strin
 //   - SlowMs
 //   - SlowMsOf
 func (p *InternalClient) Served(ctx context.Context, slowMs int64, slowMsOf map[string]int64) (_r []*Served, _err error) {
-	var _args94 InternalServedArgs
-	_args94.SlowMs = slowMs
-	_args94.SlowMsOf = slowMsOf
-	var _result96 InternalServedResult
-	var _meta95 thrift.ResponseMeta
-	_meta95, _err = p.Client_().Call(ctx, "served", &_args94, &_result96)
-	p.SetLastResponseMeta_(_meta95)
+	var _args96 InternalServedArgs
+	_args96.SlowMs = slowMs
+	_args96.SlowMsOf = slowMsOf
+	var _result98 InternalServedResult
+	var _meta97 thrift.ResponseMeta
+	_meta97, _err = p.Client_().Call(ctx, "served", &_args96, &_result98)
+	p.SetLastResponseMeta_(_meta97)
 	if _err != nil {
 		return
 	}
-	return _result96.GetSuccess(), nil
+	return _result98.GetSuccess(), nil
 }
 
 // What it has refused.
 func (p *InternalClient) Refusals(ctx context.Context) (_r *Refusals, _err error) {
-	var _args97 InternalRefusalsArgs
-	var _result99 InternalRefusalsResult
-	var _meta98 thrift.ResponseMeta
-	_meta98, _err = p.Client_().Call(ctx, "refusals", &_args97, &_result99)
-	p.SetLastResponseMeta_(_meta98)
+	var _args99 InternalRefusalsArgs
+	var _result101 InternalRefusalsResult
+	var _meta100 thrift.ResponseMeta
+	_meta100, _err = p.Client_().Call(ctx, "refusals", &_args99, &_result101)
+	p.SetLastResponseMeta_(_meta100)
 	if _err != nil {
 		return
 	}
-	if _ret100 := _result99.GetSuccess(); _ret100 != nil {
-		return _ret100, nil
+	if _ret102 := _result101.GetSuccess(); _ret102 != nil {
+		return _ret102, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "refusals failed: unknown result")
 }
@@ -8005,17 +8702,17 @@ func (p *InternalClient) Refusals(ctx context.Context) (_r *Refusals, _err error
 // Parameters:
 //   - Have
 func (p *InternalClient) Policies(ctx context.Context, have []string) (_r *Policies, _err error) {
-	var _args101 InternalPoliciesArgs
-	_args101.Have = have
-	var _result103 InternalPoliciesResult
-	var _meta102 thrift.ResponseMeta
-	_meta102, _err = p.Client_().Call(ctx, "policies", &_args101, &_result103)
-	p.SetLastResponseMeta_(_meta102)
+	var _args103 InternalPoliciesArgs
+	_args103.Have = have
+	var _result105 InternalPoliciesResult
+	var _meta104 thrift.ResponseMeta
+	_meta104, _err = p.Client_().Call(ctx, "policies", &_args103, &_result105)
+	p.SetLastResponseMeta_(_meta104)
 	if _err != nil {
 		return
 	}
-	if _ret104 := _result103.GetSuccess(); _ret104 != nil {
-		return _ret104, nil
+	if _ret106 := _result105.GetSuccess(); _ret106 != nil {
+		return _ret106, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "policies failed: unknown result")
 }
@@ -8025,35 +8722,51 @@ func (p *InternalClient) Policies(ctx context.Context, have []string) (_r *Polic
 // Parameters:
 //   - Records
 func (p *InternalClient) BringPolicies(ctx context.Context, records [][]byte) (_r int64, _err error) {
-	var _args105 InternalBringPoliciesArgs
-	_args105.Records = records
-	var _result107 InternalBringPoliciesResult
-	var _meta106 thrift.ResponseMeta
-	_meta106, _err = p.Client_().Call(ctx, "bringPolicies", &_args105, &_result107)
-	p.SetLastResponseMeta_(_meta106)
+	var _args107 InternalBringPoliciesArgs
+	_args107.Records = records
+	var _result109 InternalBringPoliciesResult
+	var _meta108 thrift.ResponseMeta
+	_meta108, _err = p.Client_().Call(ctx, "bringPolicies", &_args107, &_result109)
+	p.SetLastResponseMeta_(_meta108)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result107.Refused != nil:
-		return _r, _result107.Refused
+	case _result109.Refused != nil:
+		return _r, _result109.Refused
 	}
 
-	return _result107.GetSuccess(), nil
+	return _result109.GetSuccess(), nil
+}
+
+// The calls that the policy's access has refused, or would refuse.
+func (p *InternalClient) Denied(ctx context.Context) (_r *DeniedCalls, _err error) {
+	var _args110 InternalDeniedArgs
+	var _result112 InternalDeniedResult
+	var _meta111 thrift.ResponseMeta
+	_meta111, _err = p.Client_().Call(ctx, "denied", &_args110, &_result112)
+	p.SetLastResponseMeta_(_meta111)
+	if _err != nil {
+		return
+	}
+	if _ret113 := _result112.GetSuccess(); _ret113 != nil {
+		return _ret113, nil
+	}
+	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "denied failed: unknown result")
 }
 
 // The drains in force, and the number of the last order that it has obeyed.
 func (p *InternalClient) Drains(ctx context.Context) (_r *Drains, _err error) {
-	var _args108 InternalDrainsArgs
-	var _result110 InternalDrainsResult
-	var _meta109 thrift.ResponseMeta
-	_meta109, _err = p.Client_().Call(ctx, "drains", &_args108, &_result110)
-	p.SetLastResponseMeta_(_meta109)
+	var _args114 InternalDrainsArgs
+	var _result116 InternalDrainsResult
+	var _meta115 thrift.ResponseMeta
+	_meta115, _err = p.Client_().Call(ctx, "drains", &_args114, &_result116)
+	p.SetLastResponseMeta_(_meta115)
 	if _err != nil {
 		return
 	}
-	if _ret111 := _result110.GetSuccess(); _ret111 != nil {
-		return _ret111, nil
+	if _ret117 := _result116.GetSuccess(); _ret117 != nil {
+		return _ret117, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "drains failed: unknown result")
 }
@@ -8064,23 +8777,23 @@ func (p *InternalClient) Drains(ctx context.Context) (_r *Drains, _err error) {
 //   - Order
 //   - Proof
 func (p *InternalClient) Obey(ctx context.Context, order []byte, proof []byte) (_r *Drains, _err error) {
-	var _args112 InternalObeyArgs
-	_args112.Order = order
-	_args112.Proof = proof
-	var _result114 InternalObeyResult
-	var _meta113 thrift.ResponseMeta
-	_meta113, _err = p.Client_().Call(ctx, "obey", &_args112, &_result114)
-	p.SetLastResponseMeta_(_meta113)
+	var _args118 InternalObeyArgs
+	_args118.Order = order
+	_args118.Proof = proof
+	var _result120 InternalObeyResult
+	var _meta119 thrift.ResponseMeta
+	_meta119, _err = p.Client_().Call(ctx, "obey", &_args118, &_result120)
+	p.SetLastResponseMeta_(_meta119)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result114.Refused != nil:
-		return _r, _result114.Refused
+	case _result120.Refused != nil:
+		return _r, _result120.Refused
 	}
 
-	if _ret115 := _result114.GetSuccess(); _ret115 != nil {
-		return _ret115, nil
+	if _ret121 := _result120.GetSuccess(); _ret121 != nil {
+		return _ret121, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "obey failed: unknown result")
 }
@@ -8091,17 +8804,17 @@ func (p *InternalClient) Obey(ctx context.Context, order []byte, proof []byte) (
 //   - Name
 //   - Version
 func (p *InternalClient) Leave(ctx context.Context, name string, version string) (_r bool, _err error) {
-	var _args116 InternalLeaveArgs
-	_args116.Name = name
-	_args116.Version = version
-	var _result118 InternalLeaveResult
-	var _meta117 thrift.ResponseMeta
-	_meta117, _err = p.Client_().Call(ctx, "leave", &_args116, &_result118)
-	p.SetLastResponseMeta_(_meta117)
+	var _args122 InternalLeaveArgs
+	_args122.Name = name
+	_args122.Version = version
+	var _result124 InternalLeaveResult
+	var _meta123 thrift.ResponseMeta
+	_meta123, _err = p.Client_().Call(ctx, "leave", &_args122, &_result124)
+	p.SetLastResponseMeta_(_meta123)
 	if _err != nil {
 		return
 	}
-	return _result118.GetSuccess(), nil
+	return _result124.GetSuccess(), nil
 }
 
 type InternalProcessor struct {
@@ -8124,30 +8837,31 @@ func (p *InternalProcessor) ProcessorMap() map[string]thrift.TProcessorFunction 
 
 func NewInternalProcessor(handler Internal) *InternalProcessor {
 
-	self119 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self119.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
-	self119.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
-	self119.processorMap["ping"] = &internalProcessorPing{handler: handler}
-	self119.processorMap["log"] = &internalProcessorLog{handler: handler}
-	self119.processorMap["bring"] = &internalProcessorBring{handler: handler}
-	self119.processorMap["promise"] = &internalProcessorPromise{handler: handler}
-	self119.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
-	self119.processorMap["bar"] = &internalProcessorBar{handler: handler}
-	self119.processorMap["promised"] = &internalProcessorPromised{handler: handler}
-	self119.processorMap["report"] = &internalProcessorReport{handler: handler}
-	self119.processorMap["members"] = &internalProcessorMembers{handler: handler}
-	self119.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
-	self119.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
-	self119.processorMap["ended"] = &internalProcessorEnded{handler: handler}
-	self119.processorMap["sees"] = &internalProcessorSees{handler: handler}
-	self119.processorMap["served"] = &internalProcessorServed{handler: handler}
-	self119.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
-	self119.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
-	self119.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
-	self119.processorMap["drains"] = &internalProcessorDrains{handler: handler}
-	self119.processorMap["obey"] = &internalProcessorObey{handler: handler}
-	self119.processorMap["leave"] = &internalProcessorLeave{handler: handler}
-	return self119
+	self125 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self125.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
+	self125.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
+	self125.processorMap["ping"] = &internalProcessorPing{handler: handler}
+	self125.processorMap["log"] = &internalProcessorLog{handler: handler}
+	self125.processorMap["bring"] = &internalProcessorBring{handler: handler}
+	self125.processorMap["promise"] = &internalProcessorPromise{handler: handler}
+	self125.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
+	self125.processorMap["bar"] = &internalProcessorBar{handler: handler}
+	self125.processorMap["promised"] = &internalProcessorPromised{handler: handler}
+	self125.processorMap["report"] = &internalProcessorReport{handler: handler}
+	self125.processorMap["members"] = &internalProcessorMembers{handler: handler}
+	self125.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
+	self125.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
+	self125.processorMap["ended"] = &internalProcessorEnded{handler: handler}
+	self125.processorMap["sees"] = &internalProcessorSees{handler: handler}
+	self125.processorMap["served"] = &internalProcessorServed{handler: handler}
+	self125.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
+	self125.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
+	self125.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
+	self125.processorMap["denied"] = &internalProcessorDenied{handler: handler}
+	self125.processorMap["drains"] = &internalProcessorDrains{handler: handler}
+	self125.processorMap["obey"] = &internalProcessorObey{handler: handler}
+	self125.processorMap["leave"] = &internalProcessorLeave{handler: handler}
+	return self125
 }
 
 func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -8160,12 +8874,12 @@ func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TPr
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x120 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x126 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x120.Write(ctx, oprot)
+	x126.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x120
+	return false, x126
 
 }
 
@@ -8174,7 +8888,7 @@ type internalProcessorWhoAmI struct {
 }
 
 func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err121 error
+	var _write_err127 error
 	args := InternalWhoAmIArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8220,21 +8934,21 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc122 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
+		_exc128 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err121 = thrift.WrapTException(err2)
+			_write_err127 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc122.Write(ctx, oprot); _write_err121 == nil && err2 != nil {
-			_write_err121 = thrift.WrapTException(err2)
+		if err2 := _exc128.Write(ctx, oprot); _write_err127 == nil && err2 != nil {
+			_write_err127 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err121 == nil && err2 != nil {
-			_write_err121 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err127 == nil && err2 != nil {
+			_write_err127 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err121 == nil && err2 != nil {
-			_write_err121 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err127 == nil && err2 != nil {
+			_write_err127 = thrift.WrapTException(err2)
 		}
-		if _write_err121 != nil {
-			return false, thrift.WrapTException(_write_err121)
+		if _write_err127 != nil {
+			return false, thrift.WrapTException(_write_err127)
 		}
 		return true, err
 	} else {
@@ -8242,19 +8956,19 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.REPLY, seqId); err2 != nil {
-		_write_err121 = thrift.WrapTException(err2)
+		_write_err127 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err121 == nil && err2 != nil {
-		_write_err121 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err127 == nil && err2 != nil {
+		_write_err127 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err121 == nil && err2 != nil {
-		_write_err121 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err127 == nil && err2 != nil {
+		_write_err127 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err121 == nil && err2 != nil {
-		_write_err121 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err127 == nil && err2 != nil {
+		_write_err127 = thrift.WrapTException(err2)
 	}
-	if _write_err121 != nil {
-		return false, thrift.WrapTException(_write_err121)
+	if _write_err127 != nil {
+		return false, thrift.WrapTException(_write_err127)
 	}
 	return true, err
 }
@@ -8264,7 +8978,7 @@ type internalProcessorDescribe struct {
 }
 
 func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err123 error
+	var _write_err129 error
 	args := InternalDescribeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8310,21 +9024,21 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc124 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
+		_exc130 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err123 = thrift.WrapTException(err2)
+			_write_err129 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc124.Write(ctx, oprot); _write_err123 == nil && err2 != nil {
-			_write_err123 = thrift.WrapTException(err2)
+		if err2 := _exc130.Write(ctx, oprot); _write_err129 == nil && err2 != nil {
+			_write_err129 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err123 == nil && err2 != nil {
-			_write_err123 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err129 == nil && err2 != nil {
+			_write_err129 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err123 == nil && err2 != nil {
-			_write_err123 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err129 == nil && err2 != nil {
+			_write_err129 = thrift.WrapTException(err2)
 		}
-		if _write_err123 != nil {
-			return false, thrift.WrapTException(_write_err123)
+		if _write_err129 != nil {
+			return false, thrift.WrapTException(_write_err129)
 		}
 		return true, err
 	} else {
@@ -8332,19 +9046,19 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.REPLY, seqId); err2 != nil {
-		_write_err123 = thrift.WrapTException(err2)
+		_write_err129 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err123 == nil && err2 != nil {
-		_write_err123 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err129 == nil && err2 != nil {
+		_write_err129 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err123 == nil && err2 != nil {
-		_write_err123 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err129 == nil && err2 != nil {
+		_write_err129 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err123 == nil && err2 != nil {
-		_write_err123 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err129 == nil && err2 != nil {
+		_write_err129 = thrift.WrapTException(err2)
 	}
-	if _write_err123 != nil {
-		return false, thrift.WrapTException(_write_err123)
+	if _write_err129 != nil {
+		return false, thrift.WrapTException(_write_err129)
 	}
 	return true, err
 }
@@ -8354,7 +9068,7 @@ type internalProcessorPing struct {
 }
 
 func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err125 error
+	var _write_err131 error
 	args := InternalPingArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8400,39 +9114,39 @@ func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc126 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
+		_exc132 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err125 = thrift.WrapTException(err2)
+			_write_err131 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc126.Write(ctx, oprot); _write_err125 == nil && err2 != nil {
-			_write_err125 = thrift.WrapTException(err2)
+		if err2 := _exc132.Write(ctx, oprot); _write_err131 == nil && err2 != nil {
+			_write_err131 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err125 == nil && err2 != nil {
-			_write_err125 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err131 == nil && err2 != nil {
+			_write_err131 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err125 == nil && err2 != nil {
-			_write_err125 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err131 == nil && err2 != nil {
+			_write_err131 = thrift.WrapTException(err2)
 		}
-		if _write_err125 != nil {
-			return false, thrift.WrapTException(_write_err125)
+		if _write_err131 != nil {
+			return false, thrift.WrapTException(_write_err131)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.REPLY, seqId); err2 != nil {
-		_write_err125 = thrift.WrapTException(err2)
+		_write_err131 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err125 == nil && err2 != nil {
-		_write_err125 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err131 == nil && err2 != nil {
+		_write_err131 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err125 == nil && err2 != nil {
-		_write_err125 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err131 == nil && err2 != nil {
+		_write_err131 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err125 == nil && err2 != nil {
-		_write_err125 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err131 == nil && err2 != nil {
+		_write_err131 = thrift.WrapTException(err2)
 	}
-	if _write_err125 != nil {
-		return false, thrift.WrapTException(_write_err125)
+	if _write_err131 != nil {
+		return false, thrift.WrapTException(_write_err131)
 	}
 	return true, err
 }
@@ -8442,7 +9156,7 @@ type internalProcessorLog struct {
 }
 
 func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err127 error
+	var _write_err133 error
 	args := InternalLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8488,21 +9202,21 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc128 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
+		_exc134 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err127 = thrift.WrapTException(err2)
+			_write_err133 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc128.Write(ctx, oprot); _write_err127 == nil && err2 != nil {
-			_write_err127 = thrift.WrapTException(err2)
+		if err2 := _exc134.Write(ctx, oprot); _write_err133 == nil && err2 != nil {
+			_write_err133 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err127 == nil && err2 != nil {
-			_write_err127 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err133 == nil && err2 != nil {
+			_write_err133 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err127 == nil && err2 != nil {
-			_write_err127 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err133 == nil && err2 != nil {
+			_write_err133 = thrift.WrapTException(err2)
 		}
-		if _write_err127 != nil {
-			return false, thrift.WrapTException(_write_err127)
+		if _write_err133 != nil {
+			return false, thrift.WrapTException(_write_err133)
 		}
 		return true, err
 	} else {
@@ -8510,19 +9224,19 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.REPLY, seqId); err2 != nil {
-		_write_err127 = thrift.WrapTException(err2)
+		_write_err133 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err127 == nil && err2 != nil {
-		_write_err127 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err133 == nil && err2 != nil {
+		_write_err133 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err127 == nil && err2 != nil {
-		_write_err127 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err133 == nil && err2 != nil {
+		_write_err133 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err127 == nil && err2 != nil {
-		_write_err127 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err133 == nil && err2 != nil {
+		_write_err133 = thrift.WrapTException(err2)
 	}
-	if _write_err127 != nil {
-		return false, thrift.WrapTException(_write_err127)
+	if _write_err133 != nil {
+		return false, thrift.WrapTException(_write_err133)
 	}
 	return true, err
 }
@@ -8532,7 +9246,7 @@ type internalProcessorBring struct {
 }
 
 func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err129 error
+	var _write_err135 error
 	args := InternalBringArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8582,21 +9296,21 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc130 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
+			_exc136 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err129 = thrift.WrapTException(err2)
+				_write_err135 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc130.Write(ctx, oprot); _write_err129 == nil && err2 != nil {
-				_write_err129 = thrift.WrapTException(err2)
+			if err2 := _exc136.Write(ctx, oprot); _write_err135 == nil && err2 != nil {
+				_write_err135 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err129 == nil && err2 != nil {
-				_write_err129 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err135 == nil && err2 != nil {
+				_write_err135 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err129 == nil && err2 != nil {
-				_write_err129 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err135 == nil && err2 != nil {
+				_write_err135 = thrift.WrapTException(err2)
 			}
-			if _write_err129 != nil {
-				return false, thrift.WrapTException(_write_err129)
+			if _write_err135 != nil {
+				return false, thrift.WrapTException(_write_err135)
 			}
 			return true, err
 		}
@@ -8605,19 +9319,19 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.REPLY, seqId); err2 != nil {
-		_write_err129 = thrift.WrapTException(err2)
+		_write_err135 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err129 == nil && err2 != nil {
-		_write_err129 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err135 == nil && err2 != nil {
+		_write_err135 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err129 == nil && err2 != nil {
-		_write_err129 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err135 == nil && err2 != nil {
+		_write_err135 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err129 == nil && err2 != nil {
-		_write_err129 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err135 == nil && err2 != nil {
+		_write_err135 = thrift.WrapTException(err2)
 	}
-	if _write_err129 != nil {
-		return false, thrift.WrapTException(_write_err129)
+	if _write_err135 != nil {
+		return false, thrift.WrapTException(_write_err135)
 	}
 	return true, err
 }
@@ -8627,7 +9341,7 @@ type internalProcessorPromise struct {
 }
 
 func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err131 error
+	var _write_err137 error
 	args := InternalPromiseArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8677,40 +9391,40 @@ func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc132 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
+			_exc138 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err131 = thrift.WrapTException(err2)
+				_write_err137 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc132.Write(ctx, oprot); _write_err131 == nil && err2 != nil {
-				_write_err131 = thrift.WrapTException(err2)
+			if err2 := _exc138.Write(ctx, oprot); _write_err137 == nil && err2 != nil {
+				_write_err137 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err131 == nil && err2 != nil {
-				_write_err131 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err137 == nil && err2 != nil {
+				_write_err137 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err131 == nil && err2 != nil {
-				_write_err131 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err137 == nil && err2 != nil {
+				_write_err137 = thrift.WrapTException(err2)
 			}
-			if _write_err131 != nil {
-				return false, thrift.WrapTException(_write_err131)
+			if _write_err137 != nil {
+				return false, thrift.WrapTException(_write_err137)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.REPLY, seqId); err2 != nil {
-		_write_err131 = thrift.WrapTException(err2)
+		_write_err137 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err131 == nil && err2 != nil {
-		_write_err131 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err137 == nil && err2 != nil {
+		_write_err137 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err131 == nil && err2 != nil {
-		_write_err131 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err137 == nil && err2 != nil {
+		_write_err137 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err131 == nil && err2 != nil {
-		_write_err131 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err137 == nil && err2 != nil {
+		_write_err137 = thrift.WrapTException(err2)
 	}
-	if _write_err131 != nil {
-		return false, thrift.WrapTException(_write_err131)
+	if _write_err137 != nil {
+		return false, thrift.WrapTException(_write_err137)
 	}
 	return true, err
 }
@@ -8720,7 +9434,7 @@ type internalProcessorAbandon struct {
 }
 
 func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err133 error
+	var _write_err139 error
 	args := InternalAbandonArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8770,40 +9484,40 @@ func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc134 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
+			_exc140 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err133 = thrift.WrapTException(err2)
+				_write_err139 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc134.Write(ctx, oprot); _write_err133 == nil && err2 != nil {
-				_write_err133 = thrift.WrapTException(err2)
+			if err2 := _exc140.Write(ctx, oprot); _write_err139 == nil && err2 != nil {
+				_write_err139 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err133 == nil && err2 != nil {
-				_write_err133 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err139 == nil && err2 != nil {
+				_write_err139 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err133 == nil && err2 != nil {
-				_write_err133 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err139 == nil && err2 != nil {
+				_write_err139 = thrift.WrapTException(err2)
 			}
-			if _write_err133 != nil {
-				return false, thrift.WrapTException(_write_err133)
+			if _write_err139 != nil {
+				return false, thrift.WrapTException(_write_err139)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.REPLY, seqId); err2 != nil {
-		_write_err133 = thrift.WrapTException(err2)
+		_write_err139 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err133 == nil && err2 != nil {
-		_write_err133 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err139 == nil && err2 != nil {
+		_write_err139 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err133 == nil && err2 != nil {
-		_write_err133 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err139 == nil && err2 != nil {
+		_write_err139 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err133 == nil && err2 != nil {
-		_write_err133 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err139 == nil && err2 != nil {
+		_write_err139 = thrift.WrapTException(err2)
 	}
-	if _write_err133 != nil {
-		return false, thrift.WrapTException(_write_err133)
+	if _write_err139 != nil {
+		return false, thrift.WrapTException(_write_err139)
 	}
 	return true, err
 }
@@ -8813,7 +9527,7 @@ type internalProcessorBar struct {
 }
 
 func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err135 error
+	var _write_err141 error
 	args := InternalBarArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8863,40 +9577,40 @@ func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc136 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
+			_exc142 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err135 = thrift.WrapTException(err2)
+				_write_err141 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc136.Write(ctx, oprot); _write_err135 == nil && err2 != nil {
-				_write_err135 = thrift.WrapTException(err2)
+			if err2 := _exc142.Write(ctx, oprot); _write_err141 == nil && err2 != nil {
+				_write_err141 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err135 == nil && err2 != nil {
-				_write_err135 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err141 == nil && err2 != nil {
+				_write_err141 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err135 == nil && err2 != nil {
-				_write_err135 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err141 == nil && err2 != nil {
+				_write_err141 = thrift.WrapTException(err2)
 			}
-			if _write_err135 != nil {
-				return false, thrift.WrapTException(_write_err135)
+			if _write_err141 != nil {
+				return false, thrift.WrapTException(_write_err141)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.REPLY, seqId); err2 != nil {
-		_write_err135 = thrift.WrapTException(err2)
+		_write_err141 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err135 == nil && err2 != nil {
-		_write_err135 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err141 == nil && err2 != nil {
+		_write_err141 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err135 == nil && err2 != nil {
-		_write_err135 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err141 == nil && err2 != nil {
+		_write_err141 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err135 == nil && err2 != nil {
-		_write_err135 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err141 == nil && err2 != nil {
+		_write_err141 = thrift.WrapTException(err2)
 	}
-	if _write_err135 != nil {
-		return false, thrift.WrapTException(_write_err135)
+	if _write_err141 != nil {
+		return false, thrift.WrapTException(_write_err141)
 	}
 	return true, err
 }
@@ -8906,7 +9620,7 @@ type internalProcessorPromised struct {
 }
 
 func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err137 error
+	var _write_err143 error
 	args := InternalPromisedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -8952,21 +9666,21 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc138 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
+		_exc144 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err137 = thrift.WrapTException(err2)
+			_write_err143 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc138.Write(ctx, oprot); _write_err137 == nil && err2 != nil {
-			_write_err137 = thrift.WrapTException(err2)
+		if err2 := _exc144.Write(ctx, oprot); _write_err143 == nil && err2 != nil {
+			_write_err143 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err137 == nil && err2 != nil {
-			_write_err137 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err143 == nil && err2 != nil {
+			_write_err143 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err137 == nil && err2 != nil {
-			_write_err137 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err143 == nil && err2 != nil {
+			_write_err143 = thrift.WrapTException(err2)
 		}
-		if _write_err137 != nil {
-			return false, thrift.WrapTException(_write_err137)
+		if _write_err143 != nil {
+			return false, thrift.WrapTException(_write_err143)
 		}
 		return true, err
 	} else {
@@ -8974,19 +9688,19 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.REPLY, seqId); err2 != nil {
-		_write_err137 = thrift.WrapTException(err2)
+		_write_err143 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err137 == nil && err2 != nil {
-		_write_err137 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err143 == nil && err2 != nil {
+		_write_err143 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err137 == nil && err2 != nil {
-		_write_err137 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err143 == nil && err2 != nil {
+		_write_err143 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err137 == nil && err2 != nil {
-		_write_err137 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err143 == nil && err2 != nil {
+		_write_err143 = thrift.WrapTException(err2)
 	}
-	if _write_err137 != nil {
-		return false, thrift.WrapTException(_write_err137)
+	if _write_err143 != nil {
+		return false, thrift.WrapTException(_write_err143)
 	}
 	return true, err
 }
@@ -8996,7 +9710,7 @@ type internalProcessorReport struct {
 }
 
 func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err139 error
+	var _write_err145 error
 	args := InternalReportArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9042,21 +9756,21 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc140 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
+		_exc146 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err139 = thrift.WrapTException(err2)
+			_write_err145 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc140.Write(ctx, oprot); _write_err139 == nil && err2 != nil {
-			_write_err139 = thrift.WrapTException(err2)
+		if err2 := _exc146.Write(ctx, oprot); _write_err145 == nil && err2 != nil {
+			_write_err145 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err139 == nil && err2 != nil {
-			_write_err139 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err145 == nil && err2 != nil {
+			_write_err145 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err139 == nil && err2 != nil {
-			_write_err139 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err145 == nil && err2 != nil {
+			_write_err145 = thrift.WrapTException(err2)
 		}
-		if _write_err139 != nil {
-			return false, thrift.WrapTException(_write_err139)
+		if _write_err145 != nil {
+			return false, thrift.WrapTException(_write_err145)
 		}
 		return true, err
 	} else {
@@ -9064,19 +9778,19 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.REPLY, seqId); err2 != nil {
-		_write_err139 = thrift.WrapTException(err2)
+		_write_err145 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err139 == nil && err2 != nil {
-		_write_err139 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err145 == nil && err2 != nil {
+		_write_err145 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err139 == nil && err2 != nil {
-		_write_err139 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err145 == nil && err2 != nil {
+		_write_err145 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err139 == nil && err2 != nil {
-		_write_err139 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err145 == nil && err2 != nil {
+		_write_err145 = thrift.WrapTException(err2)
 	}
-	if _write_err139 != nil {
-		return false, thrift.WrapTException(_write_err139)
+	if _write_err145 != nil {
+		return false, thrift.WrapTException(_write_err145)
 	}
 	return true, err
 }
@@ -9086,7 +9800,7 @@ type internalProcessorMembers struct {
 }
 
 func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err141 error
+	var _write_err147 error
 	args := InternalMembersArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9132,21 +9846,21 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc142 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
+		_exc148 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err141 = thrift.WrapTException(err2)
+			_write_err147 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc142.Write(ctx, oprot); _write_err141 == nil && err2 != nil {
-			_write_err141 = thrift.WrapTException(err2)
+		if err2 := _exc148.Write(ctx, oprot); _write_err147 == nil && err2 != nil {
+			_write_err147 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err141 == nil && err2 != nil {
-			_write_err141 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err147 == nil && err2 != nil {
+			_write_err147 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err141 == nil && err2 != nil {
-			_write_err141 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err147 == nil && err2 != nil {
+			_write_err147 = thrift.WrapTException(err2)
 		}
-		if _write_err141 != nil {
-			return false, thrift.WrapTException(_write_err141)
+		if _write_err147 != nil {
+			return false, thrift.WrapTException(_write_err147)
 		}
 		return true, err
 	} else {
@@ -9154,19 +9868,19 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.REPLY, seqId); err2 != nil {
-		_write_err141 = thrift.WrapTException(err2)
+		_write_err147 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err141 == nil && err2 != nil {
-		_write_err141 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err147 == nil && err2 != nil {
+		_write_err147 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err141 == nil && err2 != nil {
-		_write_err141 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err147 == nil && err2 != nil {
+		_write_err147 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err141 == nil && err2 != nil {
-		_write_err141 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err147 == nil && err2 != nil {
+		_write_err147 = thrift.WrapTException(err2)
 	}
-	if _write_err141 != nil {
-		return false, thrift.WrapTException(_write_err141)
+	if _write_err147 != nil {
+		return false, thrift.WrapTException(_write_err147)
 	}
 	return true, err
 }
@@ -9176,7 +9890,7 @@ type internalProcessorIntroduce struct {
 }
 
 func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err143 error
+	var _write_err149 error
 	args := InternalIntroduceArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9222,39 +9936,39 @@ func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc144 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
+		_exc150 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err143 = thrift.WrapTException(err2)
+			_write_err149 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc144.Write(ctx, oprot); _write_err143 == nil && err2 != nil {
-			_write_err143 = thrift.WrapTException(err2)
+		if err2 := _exc150.Write(ctx, oprot); _write_err149 == nil && err2 != nil {
+			_write_err149 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err143 == nil && err2 != nil {
-			_write_err143 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err149 == nil && err2 != nil {
+			_write_err149 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err143 == nil && err2 != nil {
-			_write_err143 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err149 == nil && err2 != nil {
+			_write_err149 = thrift.WrapTException(err2)
 		}
-		if _write_err143 != nil {
-			return false, thrift.WrapTException(_write_err143)
+		if _write_err149 != nil {
+			return false, thrift.WrapTException(_write_err149)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.REPLY, seqId); err2 != nil {
-		_write_err143 = thrift.WrapTException(err2)
+		_write_err149 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err143 == nil && err2 != nil {
-		_write_err143 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err149 == nil && err2 != nil {
+		_write_err149 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err143 == nil && err2 != nil {
-		_write_err143 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err149 == nil && err2 != nil {
+		_write_err149 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err143 == nil && err2 != nil {
-		_write_err143 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err149 == nil && err2 != nil {
+		_write_err149 = thrift.WrapTException(err2)
 	}
-	if _write_err143 != nil {
-		return false, thrift.WrapTException(_write_err143)
+	if _write_err149 != nil {
+		return false, thrift.WrapTException(_write_err149)
 	}
 	return true, err
 }
@@ -9264,7 +9978,7 @@ type internalProcessorFarewell struct {
 }
 
 func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err145 error
+	var _write_err151 error
 	args := InternalFarewellArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9310,39 +10024,39 @@ func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc146 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
+		_exc152 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err145 = thrift.WrapTException(err2)
+			_write_err151 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc146.Write(ctx, oprot); _write_err145 == nil && err2 != nil {
-			_write_err145 = thrift.WrapTException(err2)
+		if err2 := _exc152.Write(ctx, oprot); _write_err151 == nil && err2 != nil {
+			_write_err151 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err145 == nil && err2 != nil {
-			_write_err145 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err151 == nil && err2 != nil {
+			_write_err151 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err145 == nil && err2 != nil {
-			_write_err145 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err151 == nil && err2 != nil {
+			_write_err151 = thrift.WrapTException(err2)
 		}
-		if _write_err145 != nil {
-			return false, thrift.WrapTException(_write_err145)
+		if _write_err151 != nil {
+			return false, thrift.WrapTException(_write_err151)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.REPLY, seqId); err2 != nil {
-		_write_err145 = thrift.WrapTException(err2)
+		_write_err151 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err145 == nil && err2 != nil {
-		_write_err145 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err151 == nil && err2 != nil {
+		_write_err151 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err145 == nil && err2 != nil {
-		_write_err145 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err151 == nil && err2 != nil {
+		_write_err151 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err145 == nil && err2 != nil {
-		_write_err145 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err151 == nil && err2 != nil {
+		_write_err151 = thrift.WrapTException(err2)
 	}
-	if _write_err145 != nil {
-		return false, thrift.WrapTException(_write_err145)
+	if _write_err151 != nil {
+		return false, thrift.WrapTException(_write_err151)
 	}
 	return true, err
 }
@@ -9352,7 +10066,7 @@ type internalProcessorEnded struct {
 }
 
 func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err147 error
+	var _write_err153 error
 	args := InternalEndedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9398,21 +10112,21 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc148 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
+		_exc154 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err147 = thrift.WrapTException(err2)
+			_write_err153 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc148.Write(ctx, oprot); _write_err147 == nil && err2 != nil {
-			_write_err147 = thrift.WrapTException(err2)
+		if err2 := _exc154.Write(ctx, oprot); _write_err153 == nil && err2 != nil {
+			_write_err153 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err147 == nil && err2 != nil {
-			_write_err147 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err153 == nil && err2 != nil {
+			_write_err153 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err147 == nil && err2 != nil {
-			_write_err147 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err153 == nil && err2 != nil {
+			_write_err153 = thrift.WrapTException(err2)
 		}
-		if _write_err147 != nil {
-			return false, thrift.WrapTException(_write_err147)
+		if _write_err153 != nil {
+			return false, thrift.WrapTException(_write_err153)
 		}
 		return true, err
 	} else {
@@ -9420,19 +10134,19 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.REPLY, seqId); err2 != nil {
-		_write_err147 = thrift.WrapTException(err2)
+		_write_err153 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err147 == nil && err2 != nil {
-		_write_err147 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err153 == nil && err2 != nil {
+		_write_err153 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err147 == nil && err2 != nil {
-		_write_err147 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err153 == nil && err2 != nil {
+		_write_err153 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err147 == nil && err2 != nil {
-		_write_err147 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err153 == nil && err2 != nil {
+		_write_err153 = thrift.WrapTException(err2)
 	}
-	if _write_err147 != nil {
-		return false, thrift.WrapTException(_write_err147)
+	if _write_err153 != nil {
+		return false, thrift.WrapTException(_write_err153)
 	}
 	return true, err
 }
@@ -9442,7 +10156,7 @@ type internalProcessorSees struct {
 }
 
 func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err149 error
+	var _write_err155 error
 	args := InternalSeesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9488,21 +10202,21 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc150 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
+		_exc156 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err149 = thrift.WrapTException(err2)
+			_write_err155 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc150.Write(ctx, oprot); _write_err149 == nil && err2 != nil {
-			_write_err149 = thrift.WrapTException(err2)
+		if err2 := _exc156.Write(ctx, oprot); _write_err155 == nil && err2 != nil {
+			_write_err155 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err149 == nil && err2 != nil {
-			_write_err149 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err155 == nil && err2 != nil {
+			_write_err155 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err149 == nil && err2 != nil {
-			_write_err149 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err155 == nil && err2 != nil {
+			_write_err155 = thrift.WrapTException(err2)
 		}
-		if _write_err149 != nil {
-			return false, thrift.WrapTException(_write_err149)
+		if _write_err155 != nil {
+			return false, thrift.WrapTException(_write_err155)
 		}
 		return true, err
 	} else {
@@ -9510,19 +10224,19 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.REPLY, seqId); err2 != nil {
-		_write_err149 = thrift.WrapTException(err2)
+		_write_err155 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err149 == nil && err2 != nil {
-		_write_err149 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err155 == nil && err2 != nil {
+		_write_err155 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err149 == nil && err2 != nil {
-		_write_err149 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err155 == nil && err2 != nil {
+		_write_err155 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err149 == nil && err2 != nil {
-		_write_err149 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err155 == nil && err2 != nil {
+		_write_err155 = thrift.WrapTException(err2)
 	}
-	if _write_err149 != nil {
-		return false, thrift.WrapTException(_write_err149)
+	if _write_err155 != nil {
+		return false, thrift.WrapTException(_write_err155)
 	}
 	return true, err
 }
@@ -9532,7 +10246,7 @@ type internalProcessorServed struct {
 }
 
 func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err151 error
+	var _write_err157 error
 	args := InternalServedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9578,21 +10292,21 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc152 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
+		_exc158 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err151 = thrift.WrapTException(err2)
+			_write_err157 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc152.Write(ctx, oprot); _write_err151 == nil && err2 != nil {
-			_write_err151 = thrift.WrapTException(err2)
+		if err2 := _exc158.Write(ctx, oprot); _write_err157 == nil && err2 != nil {
+			_write_err157 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err151 == nil && err2 != nil {
-			_write_err151 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err157 == nil && err2 != nil {
+			_write_err157 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err151 == nil && err2 != nil {
-			_write_err151 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err157 == nil && err2 != nil {
+			_write_err157 = thrift.WrapTException(err2)
 		}
-		if _write_err151 != nil {
-			return false, thrift.WrapTException(_write_err151)
+		if _write_err157 != nil {
+			return false, thrift.WrapTException(_write_err157)
 		}
 		return true, err
 	} else {
@@ -9600,19 +10314,19 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.REPLY, seqId); err2 != nil {
-		_write_err151 = thrift.WrapTException(err2)
+		_write_err157 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err151 == nil && err2 != nil {
-		_write_err151 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err157 == nil && err2 != nil {
+		_write_err157 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err151 == nil && err2 != nil {
-		_write_err151 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err157 == nil && err2 != nil {
+		_write_err157 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err151 == nil && err2 != nil {
-		_write_err151 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err157 == nil && err2 != nil {
+		_write_err157 = thrift.WrapTException(err2)
 	}
-	if _write_err151 != nil {
-		return false, thrift.WrapTException(_write_err151)
+	if _write_err157 != nil {
+		return false, thrift.WrapTException(_write_err157)
 	}
 	return true, err
 }
@@ -9622,7 +10336,7 @@ type internalProcessorRefusals struct {
 }
 
 func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err153 error
+	var _write_err159 error
 	args := InternalRefusalsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9668,21 +10382,21 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc154 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
+		_exc160 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err153 = thrift.WrapTException(err2)
+			_write_err159 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc154.Write(ctx, oprot); _write_err153 == nil && err2 != nil {
-			_write_err153 = thrift.WrapTException(err2)
+		if err2 := _exc160.Write(ctx, oprot); _write_err159 == nil && err2 != nil {
+			_write_err159 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err153 == nil && err2 != nil {
-			_write_err153 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err159 == nil && err2 != nil {
+			_write_err159 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err153 == nil && err2 != nil {
-			_write_err153 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err159 == nil && err2 != nil {
+			_write_err159 = thrift.WrapTException(err2)
 		}
-		if _write_err153 != nil {
-			return false, thrift.WrapTException(_write_err153)
+		if _write_err159 != nil {
+			return false, thrift.WrapTException(_write_err159)
 		}
 		return true, err
 	} else {
@@ -9690,19 +10404,19 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.REPLY, seqId); err2 != nil {
-		_write_err153 = thrift.WrapTException(err2)
+		_write_err159 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err153 == nil && err2 != nil {
-		_write_err153 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err159 == nil && err2 != nil {
+		_write_err159 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err153 == nil && err2 != nil {
-		_write_err153 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err159 == nil && err2 != nil {
+		_write_err159 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err153 == nil && err2 != nil {
-		_write_err153 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err159 == nil && err2 != nil {
+		_write_err159 = thrift.WrapTException(err2)
 	}
-	if _write_err153 != nil {
-		return false, thrift.WrapTException(_write_err153)
+	if _write_err159 != nil {
+		return false, thrift.WrapTException(_write_err159)
 	}
 	return true, err
 }
@@ -9712,7 +10426,7 @@ type internalProcessorPolicies struct {
 }
 
 func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err155 error
+	var _write_err161 error
 	args := InternalPoliciesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9758,21 +10472,21 @@ func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc156 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
+		_exc162 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err155 = thrift.WrapTException(err2)
+			_write_err161 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc156.Write(ctx, oprot); _write_err155 == nil && err2 != nil {
-			_write_err155 = thrift.WrapTException(err2)
+		if err2 := _exc162.Write(ctx, oprot); _write_err161 == nil && err2 != nil {
+			_write_err161 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err155 == nil && err2 != nil {
-			_write_err155 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err161 == nil && err2 != nil {
+			_write_err161 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err155 == nil && err2 != nil {
-			_write_err155 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err161 == nil && err2 != nil {
+			_write_err161 = thrift.WrapTException(err2)
 		}
-		if _write_err155 != nil {
-			return false, thrift.WrapTException(_write_err155)
+		if _write_err161 != nil {
+			return false, thrift.WrapTException(_write_err161)
 		}
 		return true, err
 	} else {
@@ -9780,19 +10494,19 @@ func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.REPLY, seqId); err2 != nil {
-		_write_err155 = thrift.WrapTException(err2)
+		_write_err161 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err155 == nil && err2 != nil {
-		_write_err155 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err161 == nil && err2 != nil {
+		_write_err161 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err155 == nil && err2 != nil {
-		_write_err155 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err161 == nil && err2 != nil {
+		_write_err161 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err155 == nil && err2 != nil {
-		_write_err155 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err161 == nil && err2 != nil {
+		_write_err161 = thrift.WrapTException(err2)
 	}
-	if _write_err155 != nil {
-		return false, thrift.WrapTException(_write_err155)
+	if _write_err161 != nil {
+		return false, thrift.WrapTException(_write_err161)
 	}
 	return true, err
 }
@@ -9802,7 +10516,7 @@ type internalProcessorBringPolicies struct {
 }
 
 func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err157 error
+	var _write_err163 error
 	args := InternalBringPoliciesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9852,21 +10566,21 @@ func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc158 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
+			_exc164 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err157 = thrift.WrapTException(err2)
+				_write_err163 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc158.Write(ctx, oprot); _write_err157 == nil && err2 != nil {
-				_write_err157 = thrift.WrapTException(err2)
+			if err2 := _exc164.Write(ctx, oprot); _write_err163 == nil && err2 != nil {
+				_write_err163 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err157 == nil && err2 != nil {
-				_write_err157 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err163 == nil && err2 != nil {
+				_write_err163 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err157 == nil && err2 != nil {
-				_write_err157 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err163 == nil && err2 != nil {
+				_write_err163 = thrift.WrapTException(err2)
 			}
-			if _write_err157 != nil {
-				return false, thrift.WrapTException(_write_err157)
+			if _write_err163 != nil {
+				return false, thrift.WrapTException(_write_err163)
 			}
 			return true, err
 		}
@@ -9875,19 +10589,109 @@ func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.REPLY, seqId); err2 != nil {
-		_write_err157 = thrift.WrapTException(err2)
+		_write_err163 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err157 == nil && err2 != nil {
-		_write_err157 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err163 == nil && err2 != nil {
+		_write_err163 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err157 == nil && err2 != nil {
-		_write_err157 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err163 == nil && err2 != nil {
+		_write_err163 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err157 == nil && err2 != nil {
-		_write_err157 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err163 == nil && err2 != nil {
+		_write_err163 = thrift.WrapTException(err2)
 	}
-	if _write_err157 != nil {
-		return false, thrift.WrapTException(_write_err157)
+	if _write_err163 != nil {
+		return false, thrift.WrapTException(_write_err163)
+	}
+	return true, err
+}
+
+type internalProcessorDenied struct {
+	handler Internal
+}
+
+func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err165 error
+	args := InternalDeniedArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "denied", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := InternalDeniedResult{}
+	if retval, err2 := p.handler.Denied(ctx); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc166 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing denied: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "denied", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err165 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc166.Write(ctx, oprot); _write_err165 == nil && err2 != nil {
+			_write_err165 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err165 == nil && err2 != nil {
+			_write_err165 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err165 == nil && err2 != nil {
+			_write_err165 = thrift.WrapTException(err2)
+		}
+		if _write_err165 != nil {
+			return false, thrift.WrapTException(_write_err165)
+		}
+		return true, err
+	} else {
+		result.Success = retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "denied", thrift.REPLY, seqId); err2 != nil {
+		_write_err165 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err165 == nil && err2 != nil {
+		_write_err165 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err165 == nil && err2 != nil {
+		_write_err165 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err165 == nil && err2 != nil {
+		_write_err165 = thrift.WrapTException(err2)
+	}
+	if _write_err165 != nil {
+		return false, thrift.WrapTException(_write_err165)
 	}
 	return true, err
 }
@@ -9897,7 +10701,7 @@ type internalProcessorDrains struct {
 }
 
 func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err159 error
+	var _write_err167 error
 	args := InternalDrainsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9943,21 +10747,21 @@ func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc160 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing drains: "+err2.Error())
+		_exc168 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing drains: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "drains", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err159 = thrift.WrapTException(err2)
+			_write_err167 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc160.Write(ctx, oprot); _write_err159 == nil && err2 != nil {
-			_write_err159 = thrift.WrapTException(err2)
+		if err2 := _exc168.Write(ctx, oprot); _write_err167 == nil && err2 != nil {
+			_write_err167 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err159 == nil && err2 != nil {
-			_write_err159 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err167 == nil && err2 != nil {
+			_write_err167 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err159 == nil && err2 != nil {
-			_write_err159 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err167 == nil && err2 != nil {
+			_write_err167 = thrift.WrapTException(err2)
 		}
-		if _write_err159 != nil {
-			return false, thrift.WrapTException(_write_err159)
+		if _write_err167 != nil {
+			return false, thrift.WrapTException(_write_err167)
 		}
 		return true, err
 	} else {
@@ -9965,19 +10769,19 @@ func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "drains", thrift.REPLY, seqId); err2 != nil {
-		_write_err159 = thrift.WrapTException(err2)
+		_write_err167 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err159 == nil && err2 != nil {
-		_write_err159 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err167 == nil && err2 != nil {
+		_write_err167 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err159 == nil && err2 != nil {
-		_write_err159 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err167 == nil && err2 != nil {
+		_write_err167 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err159 == nil && err2 != nil {
-		_write_err159 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err167 == nil && err2 != nil {
+		_write_err167 = thrift.WrapTException(err2)
 	}
-	if _write_err159 != nil {
-		return false, thrift.WrapTException(_write_err159)
+	if _write_err167 != nil {
+		return false, thrift.WrapTException(_write_err167)
 	}
 	return true, err
 }
@@ -9987,7 +10791,7 @@ type internalProcessorObey struct {
 }
 
 func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err161 error
+	var _write_err169 error
 	args := InternalObeyArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10037,21 +10841,21 @@ func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot,
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc162 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing obey: "+err2.Error())
+			_exc170 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing obey: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "obey", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err161 = thrift.WrapTException(err2)
+				_write_err169 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc162.Write(ctx, oprot); _write_err161 == nil && err2 != nil {
-				_write_err161 = thrift.WrapTException(err2)
+			if err2 := _exc170.Write(ctx, oprot); _write_err169 == nil && err2 != nil {
+				_write_err169 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err161 == nil && err2 != nil {
-				_write_err161 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err169 == nil && err2 != nil {
+				_write_err169 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err161 == nil && err2 != nil {
-				_write_err161 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err169 == nil && err2 != nil {
+				_write_err169 = thrift.WrapTException(err2)
 			}
-			if _write_err161 != nil {
-				return false, thrift.WrapTException(_write_err161)
+			if _write_err169 != nil {
+				return false, thrift.WrapTException(_write_err169)
 			}
 			return true, err
 		}
@@ -10060,19 +10864,19 @@ func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "obey", thrift.REPLY, seqId); err2 != nil {
-		_write_err161 = thrift.WrapTException(err2)
+		_write_err169 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err161 == nil && err2 != nil {
-		_write_err161 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err169 == nil && err2 != nil {
+		_write_err169 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err161 == nil && err2 != nil {
-		_write_err161 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err169 == nil && err2 != nil {
+		_write_err169 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err161 == nil && err2 != nil {
-		_write_err161 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err169 == nil && err2 != nil {
+		_write_err169 = thrift.WrapTException(err2)
 	}
-	if _write_err161 != nil {
-		return false, thrift.WrapTException(_write_err161)
+	if _write_err169 != nil {
+		return false, thrift.WrapTException(_write_err169)
 	}
 	return true, err
 }
@@ -10082,7 +10886,7 @@ type internalProcessorLeave struct {
 }
 
 func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err163 error
+	var _write_err171 error
 	args := InternalLeaveArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10128,21 +10932,21 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc164 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
+		_exc172 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err163 = thrift.WrapTException(err2)
+			_write_err171 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc164.Write(ctx, oprot); _write_err163 == nil && err2 != nil {
-			_write_err163 = thrift.WrapTException(err2)
+		if err2 := _exc172.Write(ctx, oprot); _write_err171 == nil && err2 != nil {
+			_write_err171 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err163 == nil && err2 != nil {
-			_write_err163 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err171 == nil && err2 != nil {
+			_write_err171 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err163 == nil && err2 != nil {
-			_write_err163 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err171 == nil && err2 != nil {
+			_write_err171 = thrift.WrapTException(err2)
 		}
-		if _write_err163 != nil {
-			return false, thrift.WrapTException(_write_err163)
+		if _write_err171 != nil {
+			return false, thrift.WrapTException(_write_err171)
 		}
 		return true, err
 	} else {
@@ -10150,19 +10954,19 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.REPLY, seqId); err2 != nil {
-		_write_err163 = thrift.WrapTException(err2)
+		_write_err171 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err163 == nil && err2 != nil {
-		_write_err163 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err171 == nil && err2 != nil {
+		_write_err171 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err163 == nil && err2 != nil {
-		_write_err163 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err171 == nil && err2 != nil {
+		_write_err171 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err163 == nil && err2 != nil {
-		_write_err163 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err171 == nil && err2 != nil {
+		_write_err171 = thrift.WrapTException(err2)
 	}
-	if _write_err163 != nil {
-		return false, thrift.WrapTException(_write_err163)
+	if _write_err171 != nil {
+		return false, thrift.WrapTException(_write_err171)
 	}
 	return true, err
 }
@@ -10875,13 +11679,13 @@ func (p *InternalBringArgs) ReadField1(ctx context.Context, iprot thrift.TProtoc
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem165 []byte
+		var _elem173 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem165 = v
+			_elem173 = v
 		}
-		p.Records = append(p.Records, _elem165)
+		p.Records = append(p.Records, _elem173)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -12415,11 +13219,11 @@ func (p *InternalMembersResult) ReadField0(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]*Member, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem166 := &Member{}
-		if err := _elem166.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem166), err)
+		_elem174 := &Member{}
+		if err := _elem174.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem174), err)
 		}
-		p.Success = append(p.Success, _elem166)
+		p.Success = append(p.Success, _elem174)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -13117,13 +13921,13 @@ func (p *InternalSeesArgs) ReadField1(ctx context.Context, iprot thrift.TProtoco
 	tSlice := make([]string, 0, size)
 	p.Names = tSlice
 	for i := 0; i < size; i++ {
-		var _elem167 string
+		var _elem175 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem167 = v
+			_elem175 = v
 		}
-		p.Names = append(p.Names, _elem167)
+		p.Names = append(p.Names, _elem175)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -13243,31 +14047,31 @@ func (p *InternalSeesResult) ReadField0(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string][]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key168 string
+		var _key176 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key168 = v
+			_key176 = v
 		}
 		_, size, err := iprot.ReadListBegin(ctx)
 		if err != nil {
 			return thrift.PrependError("error reading list begin: ", err)
 		}
 		tSlice := make([]string, 0, size)
-		_val169 := tSlice
+		_val177 := tSlice
 		for i := 0; i < size; i++ {
-			var _elem170 string
+			var _elem178 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_elem170 = v
+				_elem178 = v
 			}
-			_val169 = append(_val169, _elem170)
+			_val177 = append(_val177, _elem178)
 		}
 		if err := iprot.ReadListEnd(ctx); err != nil {
 			return thrift.PrependError("error reading list end: ", err)
 		}
-		p.Success[_key168] = _val169
+		p.Success[_key176] = _val177
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -13419,19 +14223,19 @@ func (p *InternalServedArgs) ReadField2(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string]int64, size)
 	p.SlowMsOf = tMap
 	for i := 0; i < size; i++ {
-		var _key171 string
+		var _key179 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key171 = v
+			_key179 = v
 		}
-		var _val172 int64
+		var _val180 int64
 		if v, err := iprot.ReadI64(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val172 = v
+			_val180 = v
 		}
-		p.SlowMsOf[_key171] = _val172
+		p.SlowMsOf[_key179] = _val180
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -13570,11 +14374,11 @@ func (p *InternalServedResult) ReadField0(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]*Served, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem173 := &Served{}
-		if err := _elem173.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem173), err)
+		_elem181 := &Served{}
+		if err := _elem181.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem181), err)
 		}
-		p.Success = append(p.Success, _elem173)
+		p.Success = append(p.Success, _elem181)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -13854,13 +14658,13 @@ func (p *InternalPoliciesArgs) ReadField1(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]string, 0, size)
 	p.Have = tSlice
 	for i := 0; i < size; i++ {
-		var _elem174 string
+		var _elem182 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem174 = v
+			_elem182 = v
 		}
-		p.Have = append(p.Have, _elem174)
+		p.Have = append(p.Have, _elem182)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -14083,13 +14887,13 @@ func (p *InternalBringPoliciesArgs) ReadField1(ctx context.Context, iprot thrift
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem175 []byte
+		var _elem183 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem175 = v
+			_elem183 = v
 		}
-		p.Records = append(p.Records, _elem175)
+		p.Records = append(p.Records, _elem183)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -14302,6 +15106,170 @@ func (p *InternalBringPoliciesResult) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("InternalBringPoliciesResult(%+v)", *p)
+}
+
+type InternalDeniedArgs struct {
+}
+
+func NewInternalDeniedArgs() *InternalDeniedArgs {
+	return &InternalDeniedArgs{}
+}
+
+func (p *InternalDeniedArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+			return err
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalDeniedArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "denied_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalDeniedArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalDeniedArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type InternalDeniedResult struct {
+	Success *DeniedCalls `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalDeniedResult() *InternalDeniedResult {
+	return &InternalDeniedResult{}
+}
+
+var InternalDeniedResult_Success_DEFAULT *DeniedCalls
+
+func (p *InternalDeniedResult) GetSuccess() *DeniedCalls {
+	if !p.IsSetSuccess() {
+		return InternalDeniedResult_Success_DEFAULT
+	}
+	return p.Success
+}
+func (p *InternalDeniedResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *InternalDeniedResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalDeniedResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Success = &DeniedCalls{}
+	if err := p.Success.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Success), err)
+	}
+	return nil
+}
+
+func (p *InternalDeniedResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "denied_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalDeniedResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRUCT, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := p.Success.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Success), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *InternalDeniedResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalDeniedResult(%+v)", *p)
 }
 
 type InternalDrainsArgs struct {

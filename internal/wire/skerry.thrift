@@ -178,6 +178,25 @@ exception RulesRefused {
   5: optional list<string> also // further codes that hold, too
 }
 
+/** Calls of one caller to one method that the policy's access has refused, or would refuse if it were enforced. */
+struct DeniedCall {
+  1: string name            // the service
+  2: string method
+  3: string caller          // ip:ADDRESS for a client without a name
+  4: string proof           // of its name: certificate, name (none, it says so) or address
+  5: optional string item   // key of the item that refuses; absent: the default
+  6: optional bool enforced // absent: the calls were executed
+  7: i64 calls
+  8: i64 firstMs            // age of the first one
+  9: i64 lastMs             // age of the last one
+}
+
+/** What the policy's access has refused, or would refuse, since the start of a process; those with most calls first. */
+struct DeniedCalls {
+  1: list<DeniedCall> calls
+  2: optional i64 others    // calls of further kinds
+}
+
 /** What a process keeps calls away from, as operators have ordered. */
 struct Drains {
   1: i64 number             // orders obeyed since its start; the next one has the number after it
@@ -253,6 +272,8 @@ service Internal {
   Policies policies(1: list<string> have)
   /** Takes in entries of the policy log, in any order; returns the number that is in force then. Entries prove themselves. */
   i64 bringPolicies(1: list<binary> records) throws (1: RulesRefused refused)
+  /** The calls that the policy's access has refused, or would refuse. */
+  DeniedCalls denied()
   /** The drains in force, and the number of the last order that it has obeyed. */
   Drains drains()
   /** Obeys an operator's order: the text of an order, which names this process and the next number, and a rollout.Proof. */
