@@ -117,6 +117,9 @@ func documents() map[string]func(*app) error {
 		"printPolicyExplained": func(a *app) error {
 			return a.printPolicyExplained(filled[policyExplained](), "x")
 		},
+		"printPolicyAccess": func(a *app) error {
+			return a.printPolicyAccess(filled[policyAccessed](), "", false)
+		},
 		"printPolicyTried": func(a *app) error { return a.printPolicyTried(filled[policyTried]()) },
 		"printPolicyDiff":  func(a *app) error { return a.printPolicyDiff(1, 2, []string{"x"}) },
 		"printPolicyProcesses": func(a *app) error {

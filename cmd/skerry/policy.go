@@ -28,6 +28,7 @@ an operator's key where the configuration names operators, else by the site's ke
   plan       switch a prepared part of the policy on or off
   show       print the policy, and what each process obeys
   explain    say what the policy means for one call
+  access     list the calls that access lists refuse, or would refuse
   history    list the changes
   diff       compare two of them`,
 		Args: cobra.NoArgs,
@@ -38,7 +39,8 @@ an operator's key where the configuration names operators, else by the site's ke
 	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	c.AddCommand(a.policyShowCommand(&f), a.policyTryCommand(&f), a.policyApplyCommand(&f),
 		a.policyConfirmCommand(&f), a.policyUndoCommand(&f),
-		a.policyExplainCommand(&f), a.policyHistoryCommand(&f), a.policyDiffCommand(&f), a.policyPlanCommand(&f))
+		a.policyExplainCommand(&f), a.policyAccessCommand(&f),
+		a.policyHistoryCommand(&f), a.policyDiffCommand(&f), a.policyPlanCommand(&f))
 	c.AddCommand(&cobra.Command{
 		Use:   "check FILE",
 		Short: "Report everything that is wrong with the text of a policy",

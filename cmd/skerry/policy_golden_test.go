@@ -13,6 +13,7 @@ import (
 	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
+	"github.com/skerry/skerry/rpc"
 )
 
 // longChange is an entry of the log with long names.
@@ -103,6 +104,18 @@ func TestPolicyOutput(t *testing.T) {
 		Lines:    []string{"@@ -1,1 +1,1 @@", "-a", "+b"},
 		Timeouts: []policyTimeout{{"auth", 100, 41212, 12}, {"proc", 2000, 0, 0}}, Answered: 23, Silent: 1}))
 	must(a.printPolicyTried(policyTried{}))
+	head("access")
+	x := policyAccessed{Answered: 3, Calls: []rpc.DeniedCalls{
+		{Service: "auth", Method: "verify", Caller: "portal", Proof: "certificate", Calls: 1_204_112, Last: time.Now()},
+		{Service: "auth", Method: "getToken", Caller: "ip:10.0.0.9", Proof: "address", Calls: 3,
+			Last: time.Now().Add(-3 * time.Hour)},
+		{Service: "auth", Method: "adminReset", Caller: "legacy", Proof: "name", Calls: 1, Enforced: true,
+			Item: "services.auth.access.deny[0]", Last: time.Now()},
+	}}
+	must(a.printPolicyAccess(x, "auth", false))
+	must(a.printPolicyAccess(policyAccessed{Answered: 3}, "auth", false))
+	must(a.printPolicyAccess(policyAccessed{Others: 7, Silent: map[string]string{"h3/412/c": "no answer"},
+		Calls: x.Calls[:1]}, "auth", false))
 	a.out.Flush()
 	a.err.Flush()
 	golden(t, "policy", out.Bytes())

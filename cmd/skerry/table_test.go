@@ -141,6 +141,12 @@ func TestEveryTableIn80Columns(t *testing.T) {
 			x.Items[0].Key, x.Items[0].Because = "plans.storm.services.launch-site-inventory.limits[12]", longText
 			return a.printPolicyExplained(x, "18 of zhang.wei@launch-control-7")
 		},
+		"policy access": func(a *app) error {
+			x := filled[policyAccessed]()
+			x.Calls[0].Caller, x.Calls[0].Service = "launch-control-station-7", "launch-site-inventory"
+			x.Calls[0].Calls, x.Calls[0].Item = 1<<40, "services.launch-site-inventory.access.deny[12]"
+			return a.printPolicyAccess(x, "", false)
+		},
 		"policy try": func(a *app) error {
 			t := filled[policyTried]()
 			t.Faults, t.Notes = []string{longText}, []string{longText}
