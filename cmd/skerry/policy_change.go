@@ -48,8 +48,9 @@ func (a *app) policyUndoCommand(f *policyFlags) *cobra.Command {
 		Use:   "undo [NUMBER]",
 		Short: "Bring an older policy back, under a new number",
 		Long: `Brings back the text of NUMBER, without it the policy before the one in force, and
-the plans that were on then. It is a new entry of the log, so that an undo can be
-undone, too. Releases stay as they are.`,
+the plans that were on then. A policy that was applied with --confirm is passed over:
+it went back by itself, or stands under the number of its confirmation. It is a new
+entry of the log, so that an undo can be undone, too. Releases stay as they are.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.undoPolicy(cmd.Context(), args, f) },
 	}
@@ -78,13 +79,13 @@ func (a *app) undoPolicy(ctx context.Context, args []string, f *policyFlags) err
 		return problemf("policy %d was not confirmed, and the site went back to %d by itself; skerry policy undo "+
 			"NUMBER names another one", newest.Number, s.now.Number)
 	}
-	old, known := s.state.Log.Find(s.now.Previous)
+	old, known := s.state.Log.Before(s.now)
 	switch {
 	case number > 0:
 		if old, err = s.find(number); err != nil {
 			return err
 		}
-	case !known && s.now.Previous != "":
+	case !known:
 		return problemf("the policy before %d is not kept any more; skerry policy history lists those that are, for "+
 			"skerry policy undo NUMBER", s.now.Number)
 	}

@@ -258,7 +258,7 @@ func (a *app) diffPolicies(ctx context.Context, args []string, f *policyFlags) e
 		}
 	}
 	if len(numbers) == 0 {
-		two[0], _ = s.state.Log.Find(s.now.Previous)
+		two[0], _ = s.state.Log.Before(s.now)
 	}
 	return a.printPolicyDiff(two[0].Number, two[1].Number, textdiff.Unified(textOf(two[0]), textOf(two[1])))
 }

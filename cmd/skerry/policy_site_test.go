@@ -124,6 +124,13 @@ func changePolicyOf(t *testing.T, cfg string, nodes ...*skerry.Node) {
 	if out := must("", "show", "--processes"); strings.Count(out, " ok") != 2 {
 		t.Errorf("show --processes says\n%s", out)
 	}
+
+	// The confirmation has the text of what it confirms: before both was 6.
+	if out := must("", "diff"); !strings.Contains(out, "-    timeout: 2s") || !strings.Contains(out, "+    timeout: 4s") {
+		t.Errorf("diff of a confirmed policy says\n%s", out)
+	}
+	must("", "undo", "--yes")
+	obey(9, 2000)
 }
 
 func TestPolicyOnTheLAN(t *testing.T) {

@@ -44,6 +44,12 @@ func TestPolicyGoesBack(t *testing.T) {
 	if number, ms := policyOf(n); number != 3 || ms != 3000 {
 		t.Errorf("policy %d with %d ms is obeyed", number, ms)
 	}
+	if code, out, errs := policyCommand(t, cfg, "", "undo", "--yes"); code != exitOK {
+		t.Errorf("undo of the next one: exit code %d\n%s%s", code, out, errs)
+	}
+	if number, ms := policyOf(n); number != 4 || ms != 1000 {
+		t.Errorf("policy %d with %d ms is obeyed after the undo, want what was in force before", number, ms)
+	}
 }
 
 // slowReader answers when it is asked to.

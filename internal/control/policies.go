@@ -213,8 +213,12 @@ func (p *Policies) bring(ctx context.Context, state PolicyState, e policylog.Ent
 		return 0, err
 	}
 	entries := []policylog.Entry{e}
-	if before, known := state.Log.Find(e.Previous); known && e.Confirm > 0 {
-		entries = []policylog.Entry{before, e} // a process goes back to it
+	for last := e; last.Confirm > 0; { // a process goes back to the first one that needed no confirmation
+		before, known := state.Log.Find(last.Previous)
+		if !known {
+			break
+		}
+		entries, last = slices.Insert(entries, 0, before), before
 	}
 	var mu sync.Mutex
 	p.s.m.Each(ctx, others, func(ctx context.Context, peer *membership.Peer) {

@@ -20,7 +20,8 @@
 // its predecessor. It fits one place: its cluster, number and predecessor are signed. The process that brings it, the
 // time and the number of times do not matter.
 //
-// An entry with Confirm goes back by itself: [Log.Current] is the one before it when no further entry has come in time.
+// An entry with Confirm goes back by itself when no further entry has come in time: [Log.Current] is then the nearest
+// one before it without Confirm, so that no site goes back to what was not confirmed before.
 //
 // # Failure
 //

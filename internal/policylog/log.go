@@ -121,10 +121,19 @@ func (l *Log) Current(applied time.Duration) (e Entry, ok bool) {
 	if !ok || newest.Confirm == 0 || applied < newest.Confirm {
 		return newest, ok
 	}
-	if newest.Previous == "" {
-		return Entry{Cluster: l.cluster}, true // there was no policy before it
+	return l.Before(newest)
+}
+
+// Before returns the entry to which the site goes back from e: its nearest predecessor that needed no confirmation.
+// Those that needed one are passed over, as each either went back by itself or stands in a further entry. The result is
+// the entry of number 0 when there was no policy before e. ok is false when the entry is not known here.
+func (l *Log) Before(e Entry) (before Entry, ok bool) {
+	for e.Previous != "" {
+		if e, ok = l.Find(e.Previous); !ok || e.Confirm == 0 {
+			return e, ok
+		}
 	}
-	return l.Find(newest.Previous)
+	return Entry{Cluster: l.cluster}, true
 }
 
 // Lost is an entry that was not taken further, and the one of its number that was.

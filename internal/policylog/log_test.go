@@ -244,6 +244,40 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestGoesBackToWhatWasKept: of several policies that needed a confirmation none is one to go back to, neither one that
+// was not confirmed nor one that stands in a further entry.
+func TestGoesBackToWhatWasKept(t *testing.T) {
+	trust := keys{"li"}
+	log := NewLog("c")
+	add := func(text string, confirm time.Duration) Entry {
+		e := log.Next(text)
+		e.Confirm = confirm
+		e = sign(t, e, "li")
+		log = mustMerge(t, log, trust, e)
+		return e
+	}
+	before := func(e Entry) uint64 {
+		t.Helper()
+		b, ok := log.Before(e)
+		if !ok {
+			t.Errorf("what was before %v is not known", e)
+		}
+		return b.Number
+	}
+	add("policy: 1 # one\n", 0)
+	add("policy: 1 # two, nobody confirms it\n", time.Minute)
+	three := add("policy: 1 # three\n", time.Minute)
+	if e, _ := log.Current(time.Hour); e.Number != 1 {
+		t.Errorf("%v is in force after two unconfirmed policies, want 1", e)
+	}
+	if n := before(add(three.Text, 0)); n != 1 { // the confirmation of three
+		t.Errorf("before the confirmation was %d, want 1", n)
+	}
+	if n := before(add("policy: 1 # five\n", 0)); n != 4 {
+		t.Errorf("before five was %d, want 4", n)
+	}
+}
+
 // TestBounds: a log of many or large entries keeps the newest and its predecessor.
 func TestBounds(t *testing.T) {
 	trust := keys{"li"}

@@ -285,7 +285,7 @@ func (h *Holder) obey(e, newest policylog.Entry, now time.Duration, theirs map[u
 // access lists can't, it takes these from them. of is the entry that was read.
 func (h *Holder) understand(e policylog.Entry) (p *policy.Policy, of policylog.Entry, lost []form.Problem,
 	because string) {
-	for ok := true; ok; e, ok = h.log.Find(e.Previous) {
+	for ok := true; ok && e.Number > 0; e, ok = h.log.Before(e) {
 		read, left, err := h.read(e)
 		if err != nil {
 			if because == "" {
