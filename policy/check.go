@@ -41,6 +41,9 @@ var faultCodes = []string{"unavailable", "unreachable", "connection_lost", "time
 // always is the code of a fallback that answers every call before it is sent.
 const always = "always"
 
+// preview is the mark that stands for the one of the open release.
+const preview = "preview"
+
 // Check returns what is wrong with a policy by itself: impossible values, contradictions, items that can never apply,
 // and what must expire and does not. Findings are in the order of their keys.
 func Check(p *Policy) []Finding {

@@ -44,9 +44,15 @@ func (t *Table) Explain(service string, q *Request, code string, file, byDefault
 		if k == weights {
 			continue // they are of instances, not of calls
 		}
-		for _, s := range services {
-			x.items(s, k)
+		if k == fallback {
+			x.before = x.answering(services)
 		}
+		for _, s := range services {
+			x.items(s.Items, k)
+		}
+	}
+	if q.Mark == "" { // else the trace has begun already
+		x.items(t.policy.Lanes, lanes)
 	}
 	return x.Explanation
 }
@@ -75,6 +81,8 @@ type explainer struct {
 	q     *Request
 	code  string
 	taken map[Kind]string // key of the item that counts
+
+	before *Item // the fallback that answers the call before it is sent
 	Explanation
 }
 
@@ -140,12 +148,23 @@ func (t *Table) sources(service, method string) (out []source) {
 // over reports whether a plan has ended by itself.
 func (t *Table) over(on On) bool { return slices.Contains(t.endedPlans, on.Name) }
 
-func (x *explainer) items(s *Service, k Kind) {
-	if s == nil {
-		return
+// answering returns the fallback that answers the call before it is sent, nil without one.
+func (x *explainer) answering(services []*Service) *Item {
+	for _, s := range services {
+		for i := range s.Items {
+			it := &s.Items[i]
+			if it.Kind == fallback && slices.Contains(it.On, always) && !x.expired(it) &&
+				newRule(it).refuses(x.q) == "" {
+				return it
+			}
+		}
 	}
-	for i := range s.Items {
-		if it := &s.Items[i]; it.Kind == k {
+	return nil
+}
+
+func (x *explainer) items(items []Item, k Kind) {
+	for i := range items {
+		if it := &items[i]; it.Kind == k {
 			applies, because := x.judge(it)
 			if applies && k != limits {
 				x.taken[k] = it.Key
@@ -158,21 +177,36 @@ func (x *explainer) items(s *Service, k Kind) {
 
 // judge says whether an item applies to the call, and why.
 func (x *explainer) judge(it *Item) (applies bool, because string) {
-	if it.Expires > 0 && slices.Contains(x.t.ended, it.bodyID()) {
+	if x.expired(it) {
 		return false, fmt.Sprintf("it expired %v after it began to apply here", it.Expires)
 	}
 	if because := newRule(it).refuses(x.q); because != "" {
 		return false, because
 	}
 	switch k := it.Kind; {
+	case k == fallback && x.before == it:
+		return true, "all its conditions hold; it answers the call before it is sent"
+	case k == fallback && x.before != nil:
+		return false, x.before.Key + " answers the call before it is sent"
 	case k == fallback && !slices.Contains(it.On, x.code):
 		return false, fmt.Sprintf("it is for calls that fail with %s", strings.Join(it.On, ", "))
 	case k == allow && x.taken[deny] != "":
 		return false, x.taken[deny] + " matches, and deny wins over allow"
 	case k != limits && x.taken[k] != "":
 		return false, x.taken[k] + " stands before it and matches"
+	case k == lanes:
+		gets := "the mark " + it.Gets
+		if it.Gets == preview {
+			gets = "the mark of the open release, if there is one"
+		}
+		return true, "all its conditions hold; a user's request that begins with this call gets " + gets
 	}
 	return true, "all its conditions hold"
+}
+
+// expired reports whether the item has ended by itself.
+func (x *explainer) expired(it *Item) bool {
+	return it.Expires > 0 && slices.Contains(x.t.ended, it.bodyID())
 }
 
 // refuses says which condition does not hold, "" when all do.

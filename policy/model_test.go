@@ -347,8 +347,11 @@ func TestExplanationsAreTrue(t *testing.T) {
 		rules := table.Rules("auth", q.Method)
 		x := table.Explain("auth", q, "timeout", Settings{Retries: new(7)}, Settings{Balancer: new("p2c")})
 		_, _, by := rules.Access(q)
-		used := []string{key(rules.Route(q)), key(rules.Fault(q)), key(rules.Mirror(q)),
-			key(rules.Fallback(q, "timeout"))}
+		fallback := rules.Fallback(q, always)
+		if fallback == nil {
+			fallback = rules.Fallback(q, "timeout")
+		}
+		used := []string{key(rules.Route(q)), key(rules.Fault(q)), key(rules.Mirror(q)), key(fallback)}
 		for _, l := range rules.Limits(q, nil) {
 			used = append(used, l.Key)
 		}

@@ -25,8 +25,8 @@ import (
 type policyCall struct {
 	service string
 	policy.Request
-	tenant, trace, code string
-	baggage             map[string]string
+	tenant, trace, code      string
+	baggage, headers, cookie map[string]string
 }
 
 // policyExplained is what the policy means for one call, in the output of explain.
@@ -57,9 +57,12 @@ the default. Then each item that may concern it, whether it applies, and why not
 What the options do not say the call does not have.
 
 The file is the one of this command: give the caller's by --config. --trace is the
-trace that a percent is drawn by; without it no item with a percent applies.`,
-		Example: "  skerry policy explain auth verify --from report --tenant t7",
-		Args:    cobra.ExactArgs(2),
+trace that a percent is drawn by; without it no item with a percent applies. Without
+--mark the lanes are listed, too: which of them a user's request is in that begins
+with this call. --header, --cookie, --path and --ip are of that request.`,
+		Example: "  skerry policy explain auth verify --from report --tenant t7\n" +
+			"  skerry policy explain portal handle --header X-Drill=1",
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q.service, q.Method = args[0], args[1]
 			return a.explainPolicy(cmd.Context(), q, f)
@@ -76,6 +79,10 @@ trace that a percent is drawn by; without it no item with a percent applies.`,
 	set.StringVar(&q.Mark, "mark", "", "`MARK` of the trace")
 	set.StringVar(&q.tenant, "tenant", "", "`TENANT` in the baggage")
 	set.StringToStringVar(&q.baggage, "baggage", nil, "baggage, as `KEY=VALUE`; may be repeated")
+	set.StringToStringVar(&q.headers, "header", nil, "a header of the user's request, as `NAME=VALUE`; may be repeated")
+	set.StringToStringVar(&q.cookie, "cookie", nil, "a cookie of the user's request, as `NAME=VALUE`; may be repeated")
+	set.StringVar(&q.Path, "path", "", "`PATH` of the user's request")
+	set.StringVar(&q.IP, "ip", "", "`ADDRESS` of the user")
 	set.StringVar(&q.trace, "trace", "", "`ID` of the trace")
 	set.StringVar(&q.code, "code", "", "`CODE` with which the call has failed, for fallback")
 	return c
@@ -99,6 +106,15 @@ func (q policyCall) request() *policy.Request {
 		parts = append(parts, key+"="+url.PathEscape(baggage[key]))
 	}
 	r.Baggage = strings.Join(parts, ",")
+	r.Cookie = func(name string) string { return q.cookie[name] }
+	r.Header = func(name string) string {
+		for key, value := range q.headers {
+			if strings.EqualFold(key, name) {
+				return value
+			}
+		}
+		return ""
+	}
 	return &r
 }
 

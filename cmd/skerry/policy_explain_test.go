@@ -92,6 +92,57 @@ plans:
 	}
 }
 
+// TestPolicyExplainLanes: of a user's request the lanes are listed; of a call with a mark they are not. A fallback for
+// all calls goes before those for failures.
+func TestPolicyExplainLanes(t *testing.T) {
+	t.Parallel()
+	cfg := site(t, "state_dir: none\n")
+	offerClock(t, cfg)
+	text := `policy: 1
+lanes:
+  - {name: drill, match: {header: {X-Drill: "1"}, path: "/api*", ip: "10.*"}}
+  - {name: pilots, match: {tenant: t7, cookie: {beta: "1"}}, gets: preview}
+services:
+  clock:
+    fallback:
+      - {on: [timeout], reply: 1}
+      - {on: [always], reply: 2, expires: 1h}
+`
+	if code, out, errs := policyCommand(t, cfg, text, "apply", "-", "--yes"); code != exitOK {
+		t.Fatalf("apply: exit code %d\n%s%s", code, out, errs)
+	}
+	for _, c := range []struct {
+		args []string
+		want map[string]string // by key: beginning of the verdict; "" for none
+	}{
+		{[]string{"--header", "x-drill=1", "--path", "/api/x", "--ip", "10.0.0.9"}, map[string]string{
+			"lanes[0]": "yes: all its conditions hold; a user's request that begins with this call gets the mark drill",
+			"lanes[1]": "no: cookie.beta is nothing, the item wants 1"}},
+		{[]string{"--cookie", "beta=1", "--tenant", "t7"}, map[string]string{
+			"lanes[0]": "no: ",
+			"lanes[1]": "yes: all its conditions hold; a user's request that begins with this call gets the mark of the " +
+				"open release"}},
+		{[]string{"--mark", "drill", "--code", "timeout"}, map[string]string{"lanes[0]": "", "lanes[1]": "",
+			"services.clock.fallback[0]": "no: services.clock.fallback[1] answers the call before it is sent",
+			"services.clock.fallback[1]": "yes: all its conditions hold; it answers the call before it is sent"}},
+	} {
+		code, out, errs := policyCommand(t, cfg, "", append([]string{"explain", "clock", "now", "--json"}, c.args...)...)
+		var x policyExplained
+		if err := json.Unmarshal([]byte(out), &x); err != nil || code != exitOK {
+			t.Fatalf("%v, exit code %d\n%s%s", err, code, out, errs)
+		}
+		got := map[string]string{}
+		for _, v := range x.Items {
+			got[v.Key] = map[bool]string{true: "yes: ", false: "no: "}[v.Applies] + v.Because
+		}
+		for key, want := range c.want {
+			if !strings.HasPrefix(got[key], want) || want == "" && got[key] != "" {
+				t.Errorf("%v: %s: %q, want %q", c.args, key, got[key], want)
+			}
+		}
+	}
+}
+
 // TestPolicyExplainWithoutAPolicy: file and defaults alone.
 func TestPolicyExplainWithoutAPolicy(t *testing.T) {
 	t.Parallel()
