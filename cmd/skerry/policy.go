@@ -88,8 +88,8 @@ func (a *app) checkPolicy(path string) error {
 		return &exitError{exitProblem, nil}
 	}
 	if !a.flags.json {
-		a.printf("%s: nothing is wrong with it; %s for %s, %s\n", path, count(p.Items(), "item", "s"),
-			count(len(p.Services), "service", "s"), count(len(p.Plans), "plan", "s"))
+		a.printf("%s: nothing is wrong with it; %s, %s and %s\n", path, count(len(p.Services), "service", "s"),
+			count(len(p.Plans), "plan", "s"), count(p.Items(), "item", "s"))
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func TestPolicyCheck(t *testing.T) {
 	out, errs, code := checkPolicyText(t, good)
 	if code != exitOK || errs != "" ||
 		!strings.Contains(out, "policy.yaml:4:5: note: services.auth.timeout: 100ms is shorter") ||
-		!strings.Contains(out, "policy.yaml: nothing is wrong with it; 1 item for 1 service, 0 plans\n") {
+		!strings.Contains(out, "policy.yaml: nothing is wrong with it; 1 service, 0 plans and 1 item\n") {
 		t.Errorf("a good text: %d\n%s%s", code, out, errs)
 	}
 	bad := "policy: 1\nservices:\n  auth:\n    timout: 1s\n    limits: [{rate: 5, per: \"hall\\e[2J\"}]\n"
