@@ -120,13 +120,14 @@ services:
 			"lanes[1]": "no: cookie.beta is nothing, the item wants 1"}},
 		{[]string{"--cookie", "beta=1", "--tenant", "t7"}, map[string]string{
 			"lanes[0]": "no: ",
-			"lanes[1]": "yes: all its conditions hold; a user's request that begins with this call gets the mark of the " +
-				"open release"}},
+			"lanes[1]": "yes: all its conditions hold; a user's request that begins with this call gets the mark of " +
+				"the open release"}},
 		{[]string{"--mark", "drill", "--code", "timeout"}, map[string]string{"lanes[0]": "", "lanes[1]": "",
 			"services.clock.fallback[0]": "no: services.clock.fallback[1] answers the call before it is sent",
 			"services.clock.fallback[1]": "yes: all its conditions hold; it answers the call before it is sent"}},
 	} {
-		code, out, errs := policyCommand(t, cfg, "", append([]string{"explain", "clock", "now", "--json"}, c.args...)...)
+		args := append([]string{"explain", "clock", "now", "--json"}, c.args...)
+		code, out, errs := policyCommand(t, cfg, "", args...)
 		var x policyExplained
 		if err := json.Unmarshal([]byte(out), &x); err != nil || code != exitOK {
 			t.Fatalf("%v, exit code %d\n%s%s", err, code, out, errs)

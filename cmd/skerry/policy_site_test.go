@@ -126,7 +126,8 @@ func changePolicyOf(t *testing.T, cfg string, nodes ...*skerry.Node) {
 	}
 
 	// The confirmation has the text of what it confirms: before both was 6.
-	if out := must("", "diff"); !strings.Contains(out, "-    timeout: 2s") || !strings.Contains(out, "+    timeout: 4s") {
+	if out := must("", "diff"); !strings.Contains(out, "-    timeout: 2s") ||
+		!strings.Contains(out, "+    timeout: 4s") {
 		t.Errorf("diff of a confirmed policy says\n%s", out)
 	}
 	must("", "undo", "--yes")
