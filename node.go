@@ -209,11 +209,17 @@ func (n *Node) callerFacts() policy.Request {
 // openState opens this process's files.
 func (n *Node) openState() *state.Files {
 	_, port := n.cfg.ListenAddr()
+	services := make([]string, len(n.cfg.Services))
+	for i, s := range n.cfg.Services {
+		services[i] = s.Name + " " + s.Version
+	}
 	return state.Open(state.Config{
 		Dir:     n.cfg.StateDir,
 		Cluster: n.cfg.Cluster,
 		Name:    state.Name(n.name(), port),
 		Log:     n.log,
+
+		Services: services,
 	})
 }
 

@@ -163,6 +163,9 @@ func (o *registration) instances() ([]registry.Instance, error) {
 		if !slices.ContainsFunc(o.said, in.Equal) {
 			o.say(in, only, at, fits)
 		}
+		if o.service != membership.NodeService {
+			o.p.n.drains.Settle(in)
+		}
 		plain = append(plain, in)
 		list = append(list, o.p.n.shown(in))
 	}

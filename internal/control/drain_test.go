@@ -232,6 +232,58 @@ func TestDrainAndRestart(t *testing.T) {
 	eventually(t, "its time is over", func() bool { return stateOf(consumer, n).Well() })
 }
 
+// TestDrainsOfTwoProcessesOfOneProgram: two versions of a service with free ports share a state
+// directory. The drain of one instance holds for its version after both are started again, in either
+// order, though the port is another one.
+func TestDrainsOfTwoProcessesOfOneProgram(t *testing.T) {
+	site := lanSite(t)
+	consumer := open(t, site)
+	c := site
+	c.StateDir = t.TempDir()
+	nodes := map[string]*skerry.Node{}
+	start := func(versions ...string) {
+		t.Helper()
+		for _, v := range versions {
+			c.Service = config.Service{Name: "greet", Version: v}
+			nodes[v] = open(t, c)
+			must(t, "offer", nodes[v].Handle(t.Context(), "greet", wire.NewInternalProcessor(&greeter{name: v})))
+		}
+	}
+	shows := func(version string, want discovery.State) {
+		t.Helper()
+		got := discovery.State("")
+		eventually(t, version+" is listed", func() bool {
+			got = stateOf(consumer, nodes[version])
+			return got != ""
+		})
+		if got != want && !(want == discovery.OK && got == discovery.Warming) {
+			t.Errorf("%s is %s, want %s", version, got, want)
+		}
+	}
+	start("v1", "v2")
+	shows("v1", discovery.OK)
+	shows("v2", discovery.OK)
+	of := nodes["v1"].Membership().Owner().String()
+	order := drain.Order{Verb: drain.Begin, ForMS: time.Hour.Milliseconds(), Why: "it is measured"}
+	for _, e := range consumer.Explain("greet") {
+		if e.Owner == of {
+			order.Instances = []drain.Instance{{Service: e.Service, Version: e.Version, Addr: e.Addr}}
+		}
+	}
+	d, err := orders(t, site).Send(t.Context(), of, order)
+	if err != nil || d.Retained != 1 || len(order.Instances) != 1 {
+		t.Fatalf("%+v for %v: %v", d, order.Instances, err)
+	}
+	for _, versions := range [][]string{{"v2", "v1"}, {"v1", "v2"}} {
+		for _, n := range nodes {
+			must(t, "close", n.Close())
+		}
+		start(versions...)
+		shows("v1", discovery.Drained)
+		shows("v2", discovery.OK)
+	}
+}
+
 // TestDrainOfAnAnnouncedInstance: an instance of a program that knows nothing of skerry is drained by
 // the process that lists it, also when that lists it anew meanwhile, and is taken off for good.
 func TestDrainOfAnAnnouncedInstance(t *testing.T) {

@@ -2,6 +2,7 @@ package drain
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +23,18 @@ type Held struct {
 	Since time.Time // by the process's clock
 	Until time.Time // zero: it ends with the process
 	rev   int64
-	text  string // of the order, where Undo has taken instances out of Order; see signed
+	text  string // of the order, where the instances of Order have changed since; see signed
+
+	was    map[Instance]Instance // as the order names instances that have another address since; see Settle
+	listed []Instance            // restored: own instances whose address in this run is not known yet
+}
+
+// named is an instance as the signed order names it.
+func (h Held) named(in Instance) Instance {
+	if was, moved := h.was[in]; moved {
+		return was
+	}
+	return in
 }
 
 // signed is the text of the order as it was signed.
@@ -42,6 +54,7 @@ type Book struct {
 	rev     int64 // of the last change, for Mark.Order
 	held    []Held
 	ended   []ended
+	own     map[Instance]Instance // instances of the process itself, by service and version
 	changed chan struct{}
 }
 
@@ -53,7 +66,7 @@ type ended struct {
 
 // NewBook makes an empty book of a process (registry.Owner.String).
 func NewBook(cluster, self string) *Book {
-	return &Book{cluster: cluster, self: self, changed: make(chan struct{})}
+	return &Book{cluster: cluster, self: self, own: map[Instance]Instance{}, changed: make(chan struct{})}
 }
 
 // For checks that an order is for this process. The error wraps ErrForeign.
@@ -194,6 +207,51 @@ func (b *Book) Of(in registry.Instance) (d Mark) {
 	return d
 }
 
+// Settle tells the address of an instance that this process itself executes. Orders name an address,
+// and the process may get another one: at its next start when its port is free, or when its host
+// gets one. The drain of the instance goes with it.
+func (b *Book) Settle(in registry.Instance) {
+	one := InstanceOf(in)
+	key := one.unplaced()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old, known := b.own[key]
+	if known && old == one {
+		return
+	}
+	b.own[key] = one
+	for i := range b.held {
+		h := &b.held[i]
+		for n, at := range h.Order.Instances {
+			if at != one && at.unplaced() == key && (known && at == old || slices.Contains(h.listed, at)) {
+				h.move(n, one)
+			}
+		}
+	}
+	for i, e := range b.ended {
+		if n := slices.Index(e.instances, old); known && n >= 0 {
+			b.ended[i].instances = slices.Clone(e.instances)
+			b.ended[i].instances[n] = one
+		}
+	}
+}
+
+// move gives the n-th instance its new address.
+func (h *Held) move(n int, to Instance) {
+	at := h.Order.Instances[n]
+	h.text = h.signed()
+	was := maps.Clone(h.was)
+	if was == nil {
+		was = map[Instance]Instance{}
+	}
+	was[to] = h.named(at)
+	delete(was, at)
+	h.was = was
+	h.Order.Instances = slices.Clone(h.Order.Instances)
+	h.Order.Instances[n] = to
+	h.listed = slices.DeleteFunc(slices.Clone(h.listed), func(in Instance) bool { return in == at })
+}
+
 func covers(instances []Instance, in Instance) bool {
 	return len(instances) == 0 || slices.Contains(instances, in)
 }
@@ -238,6 +296,7 @@ type Kept struct {
 	Since int64         `json:"since"` // Unix milliseconds, by the process's clock
 	Until int64         `json:"until"` // likewise
 	Only  []Instance    `json:"only,omitempty"`
+	Own   []Instance    `json:"own,omitempty"` // of Only, those that may have another address in the next run
 }
 
 // Keep returns the drains that outlive the process: those with a time.
@@ -246,9 +305,17 @@ func (b *Book) Keep() []Kept {
 	defer b.mu.Unlock()
 	out := []Kept{}
 	for _, h := range b.held {
-		if !h.Until.IsZero() {
-			out = append(out, Kept{h.signed(), h.Proof, h.Since.UnixMilli(), h.Until.UnixMilli(), h.Order.Instances})
+		if h.Until.IsZero() {
+			continue
 		}
+		k := Kept{Order: h.signed(), Proof: h.Proof, Since: h.Since.UnixMilli(), Until: h.Until.UnixMilli()}
+		for _, in := range h.Order.Instances {
+			k.Only = append(k.Only, h.named(in))
+			if b.own[in.unplaced()] == in || slices.Contains(h.listed, in) {
+				k.Own = append(k.Own, h.named(in))
+			}
+		}
+		out = append(out, k)
 	}
 	return out
 }
@@ -283,7 +350,8 @@ func (b *Book) Restore(kept []Kept, now time.Time, proved func(Order, rollout.Pr
 			failed = append(failed, err)
 			continue
 		}
-		h := Held{Order: o, Proof: k.Proof, By: by, Since: time.UnixMilli(k.Since), Until: until, text: k.Order}
+		h := Held{Order: o, Proof: k.Proof, By: by, Since: time.UnixMilli(k.Since), Until: until, text: k.Order,
+			listed: k.Own}
 		h.Order.Instances = k.Only
 		b.mu.Lock()
 		b.begin(h)

@@ -13,6 +13,8 @@
 //   - An order is obeyed at most once, by one process, during one run of it: the next order has another number, and
 //     the next run another name (TestOrdersAreObeyedOnce). No clock decides that.
 //   - The numbers of an instance on the lists only grow (TestNumbersGrow), so that the newer of two lists is known.
+//   - The drain of an instance that this process itself executes holds wherever the instance gets its address
+//     ([Book.Settle]): a free port is another one in each run (TestDrainGoesWithItsInstance).
 //   - A drain ends by an order, by its time, or with the process; only drains with a time are kept for the next run
 //     (TestKeptDrains).
 //

@@ -213,6 +213,66 @@ func TestKeptDrains(t *testing.T) {
 	}
 }
 
+// TestDrainGoesWithItsInstance: the drain of an instance of the process itself holds when it gets another
+// address, in this run or the next ones. The drain of a program that the process lists stays at its
+// address. What is put back under its new address is not drained in the next run.
+func TestDrainGoesWithItsInstance(t *testing.T) {
+	at := func(port int) registry.Instance {
+		in := instance(0)
+		in.Port = port
+		return in
+	}
+	listed := registry.Instance{Service: "legacy", Version: "v1", Host: "10.0.0.9", Port: 80}
+	proved := func(Order, rollout.Proof) (string, error) { return "li", nil }
+	next := func(b *Book) *Book {
+		t.Helper()
+		later := NewBook("site", "node-1/99/xyz")
+		if failed := later.Restore(b.Keep(), now, proved); len(failed) > 0 {
+			t.Fatalf("the next run believes no drain: %v", failed)
+		}
+		return later
+	}
+	drained := func(b *Book, in registry.Instance, want bool) {
+		t.Helper()
+		if got := b.Of(in).On; got != want {
+			t.Errorf("%s at %s is drained: %v, want %v", in.Service, in.Addr(), got, want)
+		}
+	}
+	b := NewBook("site", self)
+	b.Settle(at(7000))
+	o := order(Begin, 1, at(7000), listed)
+	o.ForMS = time.Hour.Milliseconds()
+	obey(t, b, o, nil)
+	before := b.Of(at(7000))
+	b.Settle(at(7001))
+	drained(b, at(7000), false)
+	if after := b.Of(at(7001)); after != before {
+		t.Errorf("with a new address it shows %+v after %+v", after, before)
+	}
+	for port := 7002; port < 7004; port++ {
+		b = next(next(b)) // the first of the two ends before it has an address
+		b.Settle(at(port))
+		drained(b, at(port), true)
+		drained(b, listed, true)
+		later := at(7000)
+		later.Version = "v2"
+		b.Settle(later)
+		drained(b, later, false)
+	}
+	undo := order(Undo, 1, at(7003))
+	undo.To = "node-1/99/xyz"
+	obey(t, b, undo, nil)
+	put := b.Of(at(7003))
+	b.Settle(at(7004))
+	if got := b.Of(at(7004)); got != put || got.On {
+		t.Errorf("put back, with a new address it shows %+v after %+v", got, put)
+	}
+	b = next(b)
+	b.Settle(at(7005))
+	drained(b, at(7005), false)
+	drained(b, listed, true)
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(order(Begin, 1, instance(1)).Text()))
 	f.Add([]byte(prefix + "{}"))

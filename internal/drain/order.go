@@ -64,6 +64,9 @@ type Instance struct {
 // InstanceOf names an instance.
 func InstanceOf(in registry.Instance) Instance { return Instance{in.Service, in.Version, in.Addr()} }
 
+// unplaced is the instance without its address.
+func (in Instance) unplaced() Instance { return Instance{Service: in.Service, Version: in.Version} }
+
 // Errors for errors.Is.
 var (
 	// ErrOrder: the text is no order that can be obeyed.

@@ -2,10 +2,12 @@
 //
 // # Model
 //
-// The state directory of a cluster holds files of several processes. A process opens [Files]: it takes the first
-// slot of its program's name that no running process has locked, and reads and writes the files of that slot. A
-// restarted process therefore finds the slot of its previous run. A slot that was never used begins with a
-// neighbour's data about the site; the promises of a neighbour are not copied.
+// The state directory of a cluster holds files of several processes. A process opens [Files]: of the slots of its
+// program's name that no running process has locked, it takes the one whose last process was most like it, and reads
+// and writes the files of that slot. Likeness is counted in unit, directory, program, arguments and services with
+// their versions. A restarted process therefore finds the slot of its previous run, in whatever order the processes
+// of a host are started. Processes that are alike in all of that may find each other's. A slot that was never used
+// begins with a neighbour's data about the site; the promises of a neighbour are not copied.
 //
 // # Guarantees
 //

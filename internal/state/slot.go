@@ -19,9 +19,9 @@ var ErrTaken = errors.New("another process has taken this one's state files sinc
 // time.
 const maxSlots = 64
 
-// slot is a set of state files that belongs to one process at a time. Processes of one program take
-// the first free slots, so that a restarted process finds the slot of its previous run. The end of
-// a process always frees its lock.
+// slot is a set of state files that belongs to one process at a time. A process takes the free slot
+// whose last process was most like it, so that a restarted process finds the slot of its previous
+// run; see mark. The end of a process always frees its lock.
 type slot struct {
 	base string // common part of its files' names
 	lock *lock  // nil on a file system without locks
@@ -33,15 +33,15 @@ type lock struct {
 	file *os.File // nil: freed
 }
 
-// takeSlot locks the first free slot of a name in a directory. On a file system without locks the
-// first slot is shared, and err says so.
-func takeSlot(dir, name string) (slot, error) {
-	for i := range maxSlots {
-		s := slot{base: filepath.Join(dir, slotName(name, i))}
+// takeSlot locks the free slot of a name in a directory that is most likely this process's own. On a
+// file system without locks the first slot is shared, and err says so.
+func takeSlot(dir, name string, m mark) (slot, error) {
+	for _, s := range m.likeliest(dir, name) {
 		file, err := statedir.Lock(s.base + ".lock")
 		switch {
 		case err == nil:
 			s.lock = &lock{file: file}
+			m.leave(s)
 			return s, nil
 		case isUnsafe(err):
 			return slot{}, err

@@ -16,7 +16,7 @@ func TestSlots(t *testing.T) {
 	}()
 	take := func(want string) slot {
 		t.Helper()
-		s, err := takeSlot(dir, "auth")
+		s, err := takeSlot(dir, "auth", nil)
 		if err != nil || filepath.Base(s.base) != want {
 			t.Fatalf("got %s, %v; want %s", s.base, err, want)
 		}
@@ -32,17 +32,17 @@ func TestSlots(t *testing.T) {
 	for i := 4; i <= maxSlots; i++ {
 		take(fmt.Sprintf("auth.%d", i))
 	}
-	if s, err := takeSlot(dir, "auth"); err == nil {
+	if s, err := takeSlot(dir, "auth", nil); err == nil {
 		t.Errorf("one slot too many: %s", s.base)
 	}
-	if other, err := takeSlot(dir, "proc"); err != nil || filepath.Base(other.base) != "proc" {
+	if other, err := takeSlot(dir, "proc", nil); err != nil || filepath.Base(other.base) != "proc" {
 		t.Errorf("of another service: %s, %v", other.base, err)
 	}
 }
 
 // Without locks the files are shared, and err says so.
 func TestSlotsWithoutLocks(t *testing.T) {
-	s, err := takeSlot(filepath.Join(t.TempDir(), "missing"), "auth")
+	s, err := takeSlot(filepath.Join(t.TempDir(), "missing"), "auth", nil)
 	if err == nil || filepath.Base(s.base) != "auth" {
 		t.Errorf("got %s, %v", s.base, err)
 	}

@@ -34,7 +34,10 @@ type Config struct {
 	Dir     string // state_dir; "none" keeps nothing, "" means that no directory could be chosen
 	Cluster string // names the directory below Dir
 	Name    string // of the program's files; see Name
-	Log     *slog.Logger
+	// Services are what the process offers, each as "NAME VERSION". With its unit, directory,
+	// program and arguments they tell it from other processes of the same Name.
+	Services []string
+	Log      *slog.Logger
 }
 
 // Files are the state files of one process. A nil *Files keeps nothing.
@@ -52,7 +55,7 @@ type Files struct {
 
 // Name separates the processes of one host and stays the same over restarts: the program, its first
 // service, and its port when that is fixed ("0" is not). Processes that share a name have a slot
-// each.
+// each; see [Config].
 func Name(service, port string) string {
 	name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
 	if service != "" {
@@ -92,7 +95,7 @@ func find(c Config) found {
 			"set state_dir to a directory of this process's own", "err", err)
 		return found{}
 	}
-	mine, err := takeSlot(dir, c.Name)
+	mine, err := takeSlot(dir, c.Name, markOf(c.Services))
 	switch {
 	case mine.base == "":
 		c.Log.Error("state is not kept", "err", err)
