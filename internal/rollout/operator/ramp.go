@@ -19,6 +19,10 @@ const patience = 3
 // backTime is how long the guard retries a rollback while a process is silent.
 const backTime = 30 * time.Second
 
+// silentTime is how long a ramp retries a later share while a process is silent. A process that has
+// just ended leaves the lists within that time.
+const silentTime = 10 * time.Second
+
 // Ramp commits the shares in order, each for the duration every, and watches the
 // new versions. When one breaks a bound of the guard, Ramp rolls the release
 // back at once and returns ErrGuard.
@@ -28,12 +32,24 @@ const backTime = 30 * time.Second
 // ErrUnjudged, and the release stays at the share. On the last share it returns
 // nil instead.
 //
+// A process that does not answer holds back a share. Ramp waits up to silentTime with a later share,
+// which starts unattended, and then returns ErrSilent.
+//
 // A Ramp that is interrupted leaves the release at its share, unwatched. Another
 // Ramp continues: it skips smaller shares, and watches the present one for the
 // whole time again.
 func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration, g Guard) error {
 	for i, share := range shares {
 		s, err := c.begin(ctx, share, every, g, i == len(shares)-1)
+		for begun := time.Now(); i > 0 && errors.Is(err, ErrSilent) && time.Since(begun) < silentTime; {
+			c.cfg.Progress(Progress{Step: "wait", Share: share,
+				Note: fmt.Sprintf("the share of %s waits for up to %v: %v", percent(float64(share)/rollout.Whole),
+					silentTime, err)})
+			if run.Sleep(ctx, c.cfg.Pause) != nil {
+				break
+			}
+			s, err = c.begin(ctx, share, every, g, i == len(shares)-1)
+		}
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -181,6 +182,54 @@ func TestARampGoesOn(t *testing.T) {
 			t.Errorf("%s after %v, want SWITCHED after 10 s at 50 %%", s.Session.State, took)
 		}
 	})
+}
+
+// TestALaterShareWaitsForASilentProcess: a process that ends during a ramp is on the lists for some
+// seconds more. The next share waits for it, at most 10 s. The first share says at once which process
+// does not answer, because an operator reads it.
+func TestALaterShareWaitsForASilentProcess(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ends, leaves time.Duration // after the start of the ramp
+		want         error
+		took         time.Duration
+	}{
+		"which leaves the lists":    {9 * time.Second, 17 * time.Second, nil, 27 * time.Second},
+		"which stays on the lists":  {9 * time.Second, time.Hour, ErrSilent, 20 * time.Second},
+		"before the first share":    {0, 5 * time.Second, ErrSilent, 0},
+		"that has left before that": {time.Second, 9 * time.Second, nil, 20 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, c := shipped(t, ballot)
+				var waits []Progress
+				c.cfg.Progress = func(p Progress) {
+					if p.Step == "wait" {
+						waits = append(waits, p)
+					}
+				}
+				p := w.proc(1)
+				end := func() { p.silent.Store(true) }
+				if tc.ends == 0 {
+					end()
+				}
+				time.AfterFunc(tc.ends, end)
+				time.AfterFunc(tc.leaves, func() {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					w.members = slices.Delete(slices.Clone(w.members), 1, 2)
+				})
+				begun := time.Now()
+				err := c.Ramp(t.Context(), []int{1000, 5000, rollout.Whole}, 10*time.Second, Guard{})
+				if took := time.Since(begun); !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) ||
+					took < tc.took || took > tc.took+2*time.Second {
+					t.Errorf("after %v, want %v: %v", took, tc.took, err)
+				}
+				if waited := len(waits) > 0; waited != (tc.took > 20*time.Second || tc.want != nil && tc.ends > 0) {
+					t.Errorf("the operator reads %+v", waits)
+				}
+			})
+		})
+	}
 }
 
 // A bad version that does not answer can't be rolled back until the operator
