@@ -269,6 +269,27 @@ func TestCheckSite(t *testing.T) {
 	}
 }
 
+// TestEveryServiceKeepsAnInstance: weights under "*" may not leave any service without an instance, also one that the
+// text does not name; a weight of its own goes before them.
+func TestEveryServiceKeepsAnInstance(t *testing.T) {
+	instance := func(service, zone string) registry.Instance {
+		return registry.Instance{Service: service, Zone: zone, Owner: registry.Owner{Host: "h"}}
+	}
+	site := []registry.Instance{instance("auth", "hall-1"), instance("auth", "hall-3"), instance("db", "hall-3")}
+	p := &Policy{Services: map[string]*Service{Every: {Items: []Item{
+		{Kind: weights, Key: "w", Weight: 0, To: Target{Zone: []string{"hall-3"}}}}}}}
+	found := CheckSite(p, site)
+	if len(found) != 1 || found[0].Note || found[0].Key != "services.*.weights" ||
+		!strings.Contains(found[0].Text, "every living instance of db") {
+		t.Errorf("found %+v, want db without an instance", found)
+	}
+	p.Services["db"] = &Service{Items: []Item{
+		{Kind: weights, Key: "d", Weight: 10, To: Target{Zone: []string{"hall-3"}, Host: []string{"h"}}}}}
+	if found := CheckSite(p, site); len(found) > 0 {
+		t.Errorf("found %+v with a weight of db's own", found)
+	}
+}
+
 // contradicted are the allow items that Check says can never apply, as deny wins.
 func contradicted(s *Service) map[string]bool {
 	c := &checker{p: &Policy{}}

@@ -33,10 +33,8 @@ func CheckSite(p *Policy, instances []registry.Instance) []Finding {
 		check("plans."+plan+".services.", p.Plans[plan].Services)
 	}
 	table := Compile(p, nil, 0)
-	for _, name := range sortedServices(p.Services) {
-		if name != Every && len(of[name]) > 0 {
-			c.weightless(table.Rules(name, ""), name, of[name])
-		}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		c.weightless(table.Rules(name, ""), name, of[name])
 	}
 	return c.found
 }
@@ -61,7 +59,7 @@ func (c *checker) targets(s *Service, there []registry.Instance) {
 	}
 }
 
-// weightless finds a service of which no living instance would get calls.
+// weightless finds a service of which no living instance would get calls, by weights of its own or of "*".
 func (c *checker) weightless(r *Rules, name string, there []registry.Instance) {
 	sum, said := 0, false
 	for _, in := range there {
@@ -72,7 +70,13 @@ func (c *checker) weightless(r *Rules, name string, there []registry.Instance) {
 		sum += weight
 	}
 	if said && sum == 0 {
-		c.add("services."+name+".weights", "every living instance of %s would have the weight 0, and get no "+
+		key := "services." + name + ".weights"
+		if own := c.p.Services[name]; own == nil || !slices.ContainsFunc(own.Items, ofWeights) {
+			key = "services." + Every + ".weights"
+		}
+		c.add(key, "every living instance of %s would have the weight 0, and get no "+
 			"calls; leave one of them a weight", name)
 	}
 }
+
+func ofWeights(i Item) bool { return i.Kind == weights }
