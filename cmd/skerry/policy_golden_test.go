@@ -46,6 +46,8 @@ func TestPolicyOutput(t *testing.T) {
 
 	head("history")
 	must(a.printHistory("launch-site-2", []policyChange{
+		{Number: 21, Hash: "3d", At: at, By: "li", Signer: "li", Origin: "confirm", Keeps: 20},
+		{Number: 20, Hash: "3b", At: at, By: "li", Signer: "li", Origin: "plan", Ended: []string{"storm"}},
 		{Number: 19, Hash: "2b", At: at, By: "li", Signer: "li", Origin: "plan", Why: "queue grows since 02:10",
 			Plans: []policyPlan{{Name: "storm", For: 7200, Since: 19}}, InForce: true},
 		{Number: 18, Hash: "1b", At: at, By: "wang", Signer: "wang", Origin: "undo", Undoes: 16},

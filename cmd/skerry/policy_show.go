@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,8 +29,10 @@ type policyChange struct {
 	Confirm  float64      `json:"confirm_s,omitempty"`
 	Although []string     `json:"although,omitempty"`
 	Plans    []policyPlan `json:"plans_on,omitempty"`
-	Lost     bool         `json:"lost,omitempty"`     // to another one of the same number
-	InForce  bool         `json:"in_force,omitempty"` // now
+	Ended    []string     `json:"plans_off,omitempty"` // that were on in the entry before
+	Keeps    uint64       `json:"confirms,omitempty"`  // number of the policy that it confirms
+	Lost     bool         `json:"lost,omitempty"`      // to another one of the same number
+	InForce  bool         `json:"in_force,omitempty"`  // now
 }
 
 // policyPlan is a plan that is switched on.
@@ -71,7 +74,8 @@ a process does not obey it.`,
 				return a.printPolicyProcesses(s.cluster, e, s.state.Processes)
 			}
 			if e.Number == 0 {
-				return problemf("the site has no policy; skerry policy apply FILE makes one")
+				return problemf("the site has no policy; skerry policy apply FILE makes one, of a text that begins " +
+					"with policy: 1")
 			}
 			return a.printPolicy(s.change(e), e.Text)
 		},
@@ -98,6 +102,15 @@ func (s *policySite) change(e policylog.Entry) policyChange {
 	}
 	for _, on := range e.On {
 		c.Plans = append(c.Plans, policyPlan{on.Name, on.For.Seconds(), on.Since})
+	}
+	before, known := s.state.Log.Find(e.Previous)
+	if known && e.Origin == "confirm" {
+		c.Keeps = before.Number
+	}
+	for _, was := range before.On {
+		if !slices.ContainsFunc(e.On, func(on policylog.On) bool { return on.Name == was.Name }) {
+			c.Ended = append(c.Ended, was.Name)
+		}
 	}
 	for _, l := range s.state.Log.Lost() {
 		c.Lost = c.Lost || l.Entry.Hash() == e.Hash()
@@ -217,8 +230,14 @@ func (c policyChange) about() string {
 	if c.Confirm > 0 {
 		add("to be confirmed within %s", durationText(time.Duration(c.Confirm*float64(time.Second))))
 	}
+	if c.Keeps > 0 {
+		add("confirms %d", c.Keeps)
+	}
 	for _, p := range c.Plans {
 		add("plan %s on", p.Name)
+	}
+	for _, name := range c.Ended {
+		add("plan %s off", name)
 	}
 	if len(c.Although) > 0 {
 		add("although %s", strings.Join(c.Although, ", "))

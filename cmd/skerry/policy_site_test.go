@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,6 +113,10 @@ func changePolicyOf(t *testing.T, cfg string, nodes ...*skerry.Node) {
 		if c := doc.Policies[i]; c.Origin != want || c.Unsigned != "" || c.Lost || c.InForce != (i == 0) {
 			t.Errorf("history has %+v, want origin %s", c, want)
 		}
+	}
+	if confirmed, off := doc.Policies[0], doc.Policies[2]; confirmed.Keeps != 7 ||
+		!slices.Equal(off.Ended, []string{"storm"}) || len(doc.Policies[1].Ended) > 0 {
+		t.Errorf("the confirmation is %+v, the end of a plan %+v", confirmed, off)
 	}
 	if c := doc.Policies[4]; c.Undoes != 2 || c.Why != "it was too short" {
 		t.Errorf("the undo is %+v", c)
