@@ -158,6 +158,7 @@ func (n *Node) newMembership() (*membership.Membership, error) {
 		Registries:  n.newSources,
 		MaxTraceAge: n.cfg.Rollout.MaxTraceAge,
 		OutsideHold: n.cfg.Rollout.OutsideHold,
+		ObeyNone:    n.cfg.Policy.Obey == config.ObeyNone,
 		Log:         n.log,
 	})
 }
@@ -275,6 +276,10 @@ func (n *Node) start(ctx context.Context) {
 	n.counting = run.NewGroup(ctx)
 	if n.cfg.Stats.Interval > 0 {
 		n.counting.Go(n.stats.Run)
+	}
+	if n.cfg.Policy.Obey == config.ObeyNone && !n.opts.observer {
+		n.log.Error("this process obeys no policy of the site, its access lists and limits neither (policy.obey, "+
+			"SKERRY_POLICY)", "do", membership.ObeyAgain)
 	}
 	n.log.Info("node is open", "cluster", n.cfg.Cluster, "mode", n.mode(), "registries", n.sourceNames(), "owner",
 		n.owner.String())

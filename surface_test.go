@@ -16,7 +16,7 @@ import (
 var surface = map[string]int{
 	"":                      16,
 	"broadcast":             14,
-	"config":                36,
+	"config":                38,
 	"discovery":             26,
 	"gateway":               10,
 	"health":                27,
@@ -28,7 +28,7 @@ var surface = map[string]int{
 	"registry":              35,
 	"registry/postgres":     17,
 	"registry/registrytest": 5,
-	"rpc":                   80,
+	"rpc":                   79,
 }
 
 // newSurface bounds a package that is not in the table yet.

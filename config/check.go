@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -70,6 +71,11 @@ func (c Config) check(p *problems) {
 	c.Gateway.check(p)
 	c.Proxy.check(p)
 	oneOf(p, "rollout.orphans", c.Rollout.Orphans, OrphansMigrate, OrphansStrict)
+	if env := os.Getenv(envPolicy); env != "" && env != "all" && env != ObeyNone {
+		p.at("policy.obey", "%s=%s: want all or none", envPolicy, env)
+	} else {
+		oneOf(p, "policy.obey", c.Policy.Obey, "all", ObeyNone)
+	}
 	oneOf(p, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(p, "log.format", c.Log.Format, "text", "json")
 }

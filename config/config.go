@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"net"
+	"os"
 	"slices"
 	"time"
 )
@@ -44,6 +46,7 @@ type Config struct {
 	Log      Log      `yaml:"log"`      // the framework's own log
 	Calls    Calls    `yaml:"calls"`    // rules for calls to every service
 	Rollout  Rollout  `yaml:"rollout"`  // releases of many services at once
+	Policy   Policy   `yaml:"policy"`   // what of the site's policy the process obeys
 	Gateway  Gateway  `yaml:"gateway"`  // entry of users' requests, for skerry gateway
 	Proxy    Proxy    `yaml:"proxy"`    // programs of other languages, for skerry proxy
 
@@ -243,6 +246,24 @@ const (
 	OrphansMigrate = "migrate"
 	OrphansStrict  = "strict"
 )
+
+// Policy says what of the site's policy the process obeys.
+type Policy struct {
+	// Obey is "all", or "none" in an emergency: then no policy takes effect in this process, access
+	// lists and limits neither. SKERRY_POLICY goes before the file.
+	Obey string `yaml:"obey" default:"all"`
+}
+
+// ObeyNone is the value of Policy.Obey for an emergency.
+const ObeyNone = "none"
+
+// envPolicy is Policy.Obey from outside of the file.
+const envPolicy = "SKERRY_POLICY"
+
+func (p Policy) withDefaults() Policy {
+	p.Obey = cmp.Or(os.Getenv(envPolicy), p.Obey)
+	return p
+}
 
 // Log is the framework's own log, written to stderr. WithLogger replaces it.
 type Log struct {

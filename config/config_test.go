@@ -297,3 +297,21 @@ func TestSiteKeysFromTheEnvironment(t *testing.T) {
 		t.Errorf("a key beside %s=none: %v", envSiteKeys, err)
 	}
 }
+
+// TestPolicyFromTheEnvironment: SKERRY_POLICY goes before policy.obey, and both know two values.
+func TestPolicyFromTheEnvironment(t *testing.T) {
+	for _, c := range []struct{ file, env, want, says string }{
+		{"", "", "all", ""}, {"none", "", "none", ""}, {"", "none", "none", ""}, {"none", "all", "all", ""},
+		{"off", "", "", "policy.obey"}, {"", "off", "", "SKERRY_POLICY=off: want all or none"},
+	} {
+		t.Setenv(envPolicy, c.env)
+		cfg := Config{Policy: Policy{Obey: c.file}}
+		err := cfg.Validate()
+		if (err != nil) != (c.says != "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("file %q, environment %q: %v", c.file, c.env, err)
+		}
+		if got := cfg.WithDefaults().Policy.Obey; c.says == "" && got != c.want {
+			t.Errorf("file %q, environment %q: %q", c.file, c.env, got)
+		}
+	}
+}

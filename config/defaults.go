@@ -32,6 +32,7 @@ func (c Config) WithDefaults() Config {
 	c.Gateway = c.Gateway.WithDefaults()
 	c.Proxy = c.Proxy.withDefaults()
 	c.Site = c.Site.withDefaults()
+	c.Policy = c.Policy.withDefaults()
 	if c.StateDir == "" {
 		c.StateDir = defaultStateDir()
 	}

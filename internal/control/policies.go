@@ -70,7 +70,7 @@ func (s PolicyState) Current() policylog.Entry {
 	}
 	applied := time.Since(newest.At) // without an answer the clocks of both hosts count
 	for _, p := range s.Processes {
-		if p.Err != nil || p.Status.Newest < newest.Number {
+		if p.Err != nil || p.Status.Newest < newest.Number || p.Status.Obey == sitepolicy.ObeysNone {
 			continue
 		}
 		if applied = math.MaxInt64; p.Status.Hash == newest.Hash() {
@@ -129,6 +129,22 @@ func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
 	}
 	state.Log = holder.Log()
 	return state, nil
+}
+
+// Learn reads what the database has of the policy log, and waits for the newest policy that a process announces, as
+// long as ctx lives. It returns the entry in force, by this process's clock; its number is 0 without one.
+func (p *Policies) Learn(ctx context.Context) policylog.Entry {
+	holder := p.s.m.Policy()
+	if db := p.s.m.Database(); db != nil {
+		entries, _ := db.Policies().Entries(ctx) // without them the processes' count
+		_, _ = holder.Learn(nil, nil, entries...)
+	}
+	p.s.m.AwaitPolicy(ctx)
+	if holder.Table() == nil {
+		return policylog.Entry{}
+	}
+	e, _ := holder.Log().Find(holder.Status().Hash)
+	return e
 }
 
 // others are the other processes that may be alive.
@@ -244,7 +260,7 @@ func (p *Policies) Await(ctx context.Context, e policylog.Entry) (PolicyState, e
 		state, err := p.Look(asked)
 		cancel()
 		waits := slices.ContainsFunc(state.Processes, func(s PolicyProcess) bool {
-			return s.Err == nil && s.Status.Hash != e.Hash()
+			return s.Err == nil && s.Status.Hash != e.Hash() && s.Status.Obey != sitepolicy.ObeysNone
 		})
 		if err != nil || !waits || run.Sleep(ctx, policyPeriod) != nil {
 			return state, err

@@ -21,6 +21,9 @@ import (
 // policy log's newest entry.
 const policyTag = "policy"
 
+// obeyTag is a tag of the hidden service: sitepolicy.ObeysNone, or absent.
+const obeyTag = "policy.obey"
+
 // policyMark is the beginning of a hash in policyTag, in hexadecimal digits.
 const policyMark = 8
 
@@ -51,7 +54,8 @@ func (m *Membership) newPolicy() *sitepolicy.Holder {
 	if m.cfg.Trust != nil {
 		trust = m.cfg.Trust
 	}
-	h, aside := sitepolicy.New(sitepolicy.Config{Cluster: m.cfg.Cluster, Trust: trust, Saved: saved})
+	h, aside := sitepolicy.New(sitepolicy.Config{Cluster: m.cfg.Cluster, Trust: trust, Saved: saved,
+		ObeyNone: m.cfg.ObeyNone})
 	switch {
 	case errors.Is(unread, run.ErrDiskHangs): // state has said so
 	case errors.Join(unread, aside) != nil:
@@ -67,6 +71,30 @@ func (m *Membership) newPolicy() *sitepolicy.Holder {
 
 // Policy is the policy of the site as this process holds and obeys it.
 func (m *Membership) Policy() *sitepolicy.Holder { return m.policy }
+
+// ObeyAgain is what ends the emergency of a process that obeys no policy.
+const ObeyAgain = "take policy.obey: none (or SKERRY_POLICY) out, and start the process again"
+
+// ObeyNone returns the listed processes that say that they obey no policy, by registry.Owner.String.
+func (m *Membership) ObeyNone() (processes []string) {
+	for _, k := range m.list.members() {
+		if k.Gone == "" && k.obey == sitepolicy.ObeysNone {
+			processes = append(processes, k.Owner.String())
+		}
+	}
+	return processes
+}
+
+// AwaitPolicy waits, as long as ctx lives, until this process knows the newest policy that a listed process announces
+// on the LAN.
+func (m *Membership) AwaitPolicy(ctx context.Context) {
+	for {
+		number, hash := m.policy.Newest()
+		if len(m.list.aheadPolicy(number, hash, nil, 1)) == 0 || run.Sleep(ctx, 10*time.Millisecond) != nil {
+			return
+		}
+	}
+}
 
 // NewestPolicy is number and hash of the newest entry of the policy log here.
 func (m *Membership) NewestPolicy() (number uint64, hash string) { return m.policy.Newest() }
@@ -91,6 +119,11 @@ func (m *Membership) learnPolicies(from string, ages map[uint64]time.Duration, e
 	}
 	m.policies.dirty.Store(true)
 	s := m.policy.Status()
+	if s.Obey == sitepolicy.ObeysNone {
+		m.log.Error("the site's policy has changed, and this process obeys none of it, its access lists and limits "+
+			"neither", "newest", s.Newest, "from", from, "do", ObeyAgain)
+		return err
+	}
 	m.log.Info("the site's policy has changed", "number", s.Number, "by", s.By, "from", from)
 	if s.Because != "" {
 		m.log.Error("the newest policy is not in force here; the one before it stays",

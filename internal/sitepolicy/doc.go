@@ -10,6 +10,9 @@
 // Of access lists that are not understood the last ones that were stay in force; of a text that is not understood at
 // all the whole policy before it. Both are found in the log again after a restart.
 //
+// A holder with [Config].ObeyNone has no table. It keeps the log and the ages, gives them to others, and says why in
+// its status.
+//
 // # Guarantees
 //
 // Of one log all processes put the same entry in force, in whatever order its entries came. Whatever expires does so by

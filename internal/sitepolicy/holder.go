@@ -16,9 +16,10 @@ import (
 
 // Config sets a Holder up.
 type Config struct {
-	Cluster string
-	Trust   rollout.Trust // nil: a site without keys believes every entry
-	Saved   Saved         // of the process's last run
+	Cluster  string
+	Trust    rollout.Trust // nil: a site without keys believes every entry
+	Saved    Saved         // of the process's last run
+	ObeyNone bool          // no policy takes effect; entries are held and passed on
 }
 
 // Saved is what a process keeps between its runs.
@@ -35,9 +36,16 @@ type Status struct {
 	By      string         `json:"by,omitempty"`       // its author, by its own account
 	Newest  uint64         `json:"newest"`             // number of the entry that wins
 	Because string         `json:"because,omitempty"`  // why the newest is not in force
+	Obey    string         `json:"obey,omitempty"`     // ObeysNone, or "" for a process that obeys policies
 	Lost    []form.Problem `json:"not_obeyed"`         // parts that this process does not understand
 	Parted  []string       `json:"conflicts,omitzero"` // entries that lost to others of their number
 }
+
+// ObeysNone is the value of Status.Obey of a process with Config.ObeyNone.
+const ObeysNone = "none"
+
+// told is why a process with Config.ObeyNone obeys nothing.
+const told = "it is told to obey no policy (policy.obey: none in its file, or SKERRY_POLICY=none)"
 
 // Holder holds the policy of one process.
 type Holder struct {
@@ -59,6 +67,9 @@ type Holder struct {
 func New(cfg Config) (*Holder, error) {
 	h := &Holder{cfg: cfg, begun: time.Now(), log: policylog.NewLog(cfg.Cluster), since: map[string]time.Duration{},
 		ages: policy.Ages{}, changed: make(chan struct{})}
+	if cfg.ObeyNone {
+		h.status = Status{Because: told, Obey: ObeysNone}
+	}
 	entries, unread := open(cfg.Saved.Records)
 	for hash, age := range cfg.Saved.Entries {
 		h.since[hash] = -max(age, 0)
@@ -209,6 +220,10 @@ func (h *Holder) enforce(theirs map[uint64]time.Duration) {
 	h.remember(now)
 	newest, ok := h.log.Newest()
 	if !ok {
+		return
+	}
+	if h.cfg.ObeyNone {
+		h.status.Newest = newest.Number
 		return
 	}
 	h.status.Newest, h.status.Because = newest.Number, ""

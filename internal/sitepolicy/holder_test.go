@@ -263,3 +263,32 @@ func TestSavedIsRead(t *testing.T) {
 		t.Errorf("of another cluster: %v", err)
 	}
 }
+
+// TestNoPolicyIsObeyed: a holder that obeys none has no table at any time, keeps what it learns for the next run, and
+// says why.
+func TestNoPolicyIsObeyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		running := holder(t, Saved{})
+		learn(t, running, next(t, running, text2))
+		h, err := New(Config{Cluster: "c", Saved: running.Saved(), ObeyNone: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := run.NewGroup(t.Context())
+		g.Go(h.Run)
+		learn(t, h, next(t, h, text0, func(e *policylog.Entry) { e.Confirm = time.Minute }))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		s := h.Status()
+		if h.Table() != nil || s.Number != 0 || s.Hash != "" || s.Newest != 2 || s.Obey != ObeysNone ||
+			s.Because == "" {
+			t.Errorf("table %v, status %+v", h.Table(), s)
+		}
+		if n := len(h.Log().Entries()); n != 2 || retries(holder(t, h.Saved())) != 2 {
+			t.Errorf("%d entries are kept, and mean %d retries", n, retries(holder(t, h.Saved())))
+		}
+		if err := g.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
