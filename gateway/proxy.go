@@ -12,15 +12,12 @@ import (
 )
 
 // proxy serves a route to HTTP services.
-type proxy struct {
-	up      *upstream
-	forward *httputil.ReverseProxy
-}
+type proxy struct{ *httputil.ReverseProxy }
 
 func newProxy(g *Gateway, r config.Route) *proxy {
 	up := newUpstream(g, r)
 	g.ups = append(g.ups, up)
-	return &proxy{up, &httputil.ReverseProxy{
+	return &proxy{&httputil.ReverseProxy{
 		Transport:      up,
 		FlushInterval:  -1, // streams must not wait
 		ErrorHandler:   explain,
@@ -28,18 +25,6 @@ func newProxy(g *Gateway, r config.Route) *proxy {
 		Rewrite:        rewrite,
 		ModifyResponse: inspect,
 	}}
-}
-
-// ServeHTTP forwards a request that the site's policy admits. Its place within the limits is taken until the
-// response has been sent, or the WebSocket has closed.
-func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	end, err := p.up.admit(r)
-	if err != nil {
-		explain(w, r, err)
-		return
-	}
-	defer end()
-	p.forward.ServeHTTP(w, r)
 }
 
 // rewrite turns a user's request into the request for a service.

@@ -64,16 +64,42 @@ func (t *Table) itemsOf(service string) (out []*Service) {
 		names = names[1:]
 	}
 	for _, name := range names {
-		for _, on := range slices.Backward(t.policy.On) {
-			if plan := t.policy.Plans[on.Name]; plan != nil && plan.Services[name] != nil && !t.over(on) {
-				out = append(out, plan.Services[name])
-			}
-		}
-		if s := t.policy.Services[name]; s != nil {
-			out = append(out, s)
-		}
+		out = append(out, t.partsOf(name)...)
 	}
 	return out
+}
+
+// partsOf returns the parts of the policy under one name, those in front first.
+func (t *Table) partsOf(name string) (out []*Service) {
+	for _, on := range slices.Backward(t.policy.On) {
+		if plan := t.policy.Plans[on.Name]; plan != nil && plan.Services[name] != nil && !t.over(on) {
+			out = append(out, plan.Services[name])
+		}
+	}
+	if s := t.policy.Services[name]; s != nil {
+		out = append(out, s)
+	}
+	return out
+}
+
+// InForce returns the items under a service's name that have not expired, those in front first, and how its access
+// lists are used, nil without them. [Every] names what holds for every service.
+func (t *Table) InForce(service string) (access *Access, items []*Item) {
+	if t == nil || service == internal {
+		return nil, nil
+	}
+	for _, s := range t.partsOf(service) {
+		for i := range s.Items {
+			if item := &s.Items[i]; item.Expires == 0 || !slices.Contains(t.ended, item.bodyID()) {
+				items = append(items, item)
+			}
+		}
+	}
+	if r := t.Rules(service, ""); r.guarded {
+		a := r.access
+		access = &a
+	}
+	return access, items
 }
 
 type explainer struct {

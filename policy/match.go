@@ -3,6 +3,7 @@ package policy
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -163,6 +164,18 @@ func (m *Match) text() string {
 		b.WriteString(strings.Join(slices.Sorted(slices.Values(list)), ",") + ";")
 	})
 	return b.String()
+}
+
+// String is the conditions as an operator reads them, such as "caller report, method verify", "" for none.
+func (m *Match) String() string {
+	var parts []string
+	m.each(func(field fieldOf, key string, list []string) {
+		parts = append(parts, field.name(key)+" "+strings.Join(list, " or "))
+	})
+	if m.Percent != nil && *m.Percent < whole {
+		parts = append(parts, strconv.FormatFloat(float64(*m.Percent)/(whole/100), 'g', -1, 64)+"%")
+	}
+	return strings.Join(parts, ", ")
 }
 
 type condition struct {

@@ -75,7 +75,7 @@ func TestStandingsAreSaid(t *testing.T) {
 	}
 	var out bytes.Buffer
 	a := newApp(nil, &out, &out)
-	a.instanceTable(list, false, time.Now())
+	a.instanceTable(listing{Instances: list}, false, time.Now())
 	f := &findings{area: "Instances"}
 	f.standings(list)
 	if here := f.here(list); len(here) != 2 {

@@ -4,10 +4,14 @@ import (
 	"errors"
 
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/sitepolicy"
 )
 
 // policy reports which processes do not obey the policy of the site, and changes that were made at once.
 func (f *findings) policy(state control.PolicyState) {
+	f.obeyNone(state)
 	newest, some := state.Log.Newest()
 	if !some {
 		return
@@ -17,6 +21,10 @@ func (f *findings) policy(state control.PolicyState) {
 	for _, p := range state.Processes {
 		if p.Err != nil && !errors.Is(p.Err, control.ErrNoPolicies) {
 			continue // silent processes are named elsewhere
+		}
+		if p.Err == nil && p.Status.Obey == sitepolicy.ObeysNone {
+			answered++
+			continue
 		}
 		answered++
 		said := obeys(p, now)
@@ -48,5 +56,15 @@ func (f *findings) policy(state control.PolicyState) {
 	if state.Doubt != nil {
 		f.problem("compare the site's keys and the file of operators of this host with those of the others",
 			"entries of the policy's log are not believed here: %v", state.Doubt)
+	}
+}
+
+// obeyNone names the processes that are told to obey no policy.
+func (f *findings) obeyNone(state control.PolicyState) {
+	for _, p := range state.Processes {
+		if p.Err == nil && p.Status.Obey == sitepolicy.ObeysNone {
+			f.problem(quote.Safe("when the emergency is over: "+membership.ObeyAgain),
+				"%s obeys no policy of the site, its access lists and limits neither: %s", p.Process, p.Status.Because)
+		}
 	}
 }

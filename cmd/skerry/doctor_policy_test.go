@@ -40,6 +40,7 @@ func TestDoctorOfThePolicy(t *testing.T) {
 	has := sitepolicy.Status{Number: 1, Hash: newest.Hash(), Newest: 1}
 	lost := has
 	lost.Lost = []form.Problem{{Key: "services.auth.limits[0]", Text: "no such key queue"}}
+	none := sitepolicy.Status{Newest: 1, Obey: sitepolicy.ObeysNone, Because: "it is told"}
 	waits := policyLog(t, policylog.Entry{By: "li", Confirm: time.Hour, At: time.Now()})
 	late := policyLog(t, policylog.Entry{By: "li"}, policylog.Entry{By: "wang", Confirm: time.Minute,
 		At: time.Now().Add(-time.Hour)})
@@ -60,6 +61,11 @@ func TestDoctorOfThePolicy(t *testing.T) {
 			Processes: []control.PolicyProcess{{Process: "a", Err: control.ErrNoPolicies}}}, problem, "upgrade it"},
 		{"silent", control.PolicyState{Log: one,
 			Processes: []control.PolicyProcess{{Process: "a", Err: errors.New("x")}}}, fine, ""},
+		{"told to obey none", control.PolicyState{Log: one,
+			Processes: []control.PolicyProcess{{Process: "a", Status: none}}}, problem,
+			"a obeys no policy of the site, its access lists and limits neither: it is told"},
+		{"told to obey none, without a policy", control.PolicyState{Log: policylog.NewLog("x"),
+			Processes: []control.PolicyProcess{{Process: "a", Status: none}}}, problem, "a obeys no policy"},
 		{"to be confirmed", control.PolicyState{Log: waits}, hint, "policy 1 of li goes back by itself"},
 		{"not confirmed", control.PolicyState{Log: late}, hint, "policy 2 of wang was not confirmed, so policy 1"},
 		{"not believed", control.PolicyState{Log: one, Doubt: errors.New("no key")}, problem,

@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/health/statlog"
+	"github.com/skerry/skerry/policy"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -74,6 +75,43 @@ func TestListingTables(t *testing.T) {
 			t.Fatal(err)
 		}
 		golden(t, map[bool]string{false: "ls", true: "ls-wide"}[wide], out.Bytes())
+	}
+}
+
+// TestListedPolicy: below the instances stands what the policy says about their services.
+func TestListedPolicy(t *testing.T) {
+	text := `policy: 1
+services:
+  "*":
+    faults: [{match: {mark: drill}, percent: 20, delay: 300ms, error: unavailable, expires: 30m}]
+  auth:
+    weights: [{host: h3, weight: 20}]
+    route: [{match: {tenant: t7}, to: {zone: hall-2}, else: all}]
+    limits:
+      - {pending: 500, per: instance}
+      - {match: {caller: report, method: [verify, "get*"]}, rate: 50, burst: 10, per: site}
+    access: {mode: enforce, default: deny, allow: [{caller: portal}]}
+    fallback: [{match: {method: getAvatar}, on: [timeout], reply: {url: ""}}]
+  proc: {limits: [{rate: 1, per: site}]}
+`
+	l := sample(time.Now())
+	l.Policy = &listedPolicy{Number: 18, By: "li", title: "18 of li", ObeyNone: []string{"alpha/312/abc"}}
+	table := compiled(t, text)
+	for _, name := range []string{policy.Every, "auth", "portal"} {
+		l.Policy.add(table, name, nil)
+	}
+	var out bytes.Buffer
+	a := newApp(nil, &out, &out)
+	a.width = func() int { return 80 }
+	if err := a.printListing(l, "", false); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "ls-policy", out.Bytes())
+	table = compiled(t, "policy: 1\nservices: {\"*\": {access: {mode: audit, default: deny}}}\n")
+	every, _ := table.InForce(policy.Every)
+	p := &listedPolicy{}
+	if p.add(table, "auth", every); len(p.Services) != 0 {
+		t.Errorf("what holds for every service stands at auth again: %+v", p.Services)
 	}
 }
 

@@ -22,6 +22,7 @@ type listing struct {
 	Mode      string                   `json:"mode"`
 	Sources   []discovery.SourceStatus `json:"sources"`
 	Instances []discovery.Entry        `json:"instances"`
+	Policy    *listedPolicy            `json:"policy,omitempty"`
 }
 
 func (a *app) lsCommand() *cobra.Command {
@@ -33,6 +34,10 @@ func (a *app) lsCommand() *cobra.Command {
 		Long: `Lists what is registered: service, version, address, state, which source lists
 it (database, lan, or disk: the last known list), how long it has been up, and how
 long ago its last heartbeat, or its last word on the LAN, was.
+
+Below it stands what the site's policy says about these services: access, limits,
+faults, and how many routes, fallbacks, mirrors and weights there are. A weight of 0
+is the state excluded. A process that is told to obey no policy is named.
 
 On a LAN without a database the list is what answers within --timeout.
 Exit code 1 when nothing is listed, 3 when moreover a source can't be reached.`,
@@ -68,7 +73,8 @@ func (a *app) printListing(l listing, service string, wide bool) error {
 		a.explainEmpty(l, service)
 		return empty
 	}
-	a.instanceTable(l.Instances, wide, time.Now())
+	a.instanceTable(l, wide, time.Now())
+	a.printListedPolicy(l.Policy)
 	for _, s := range l.Sources {
 		if s.Lost != "" {
 			a.note("The %s %s: %s. What it lists is the last known list.", s.Name, lostText(s.Lost), s.Lost)
@@ -87,14 +93,14 @@ func (l listing) emptyCode() int {
 	return exitProblem
 }
 
-func (a *app) instanceTable(list []discovery.Entry, wide bool, now time.Time) {
+func (a *app) instanceTable(l listing, wide bool, now time.Time) {
 	header := []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", " HEARD", "WHY"}
 	if wide {
 		header = []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", " HEARD", "PROTOCOL", "ZONE",
 			" WEIGHT", "TAGS", "OWNER", "WHY"}
 	}
 	var rows [][]string
-	for _, e := range list {
+	for _, e := range l.Instances {
 		row := []string{e.Service, orDash(e.Version), e.Addr, stateText(e), sourceText(e), ageOf(e.Started, now),
 			ageOf(e.Heard, now)}
 		if wide {
@@ -106,9 +112,9 @@ func (a *app) instanceTable(list []discovery.Entry, wide bool, now time.Time) {
 		if program := e.Tags[registry.TagProgram]; program != "" {
 			behind = "program " + program + " behind its proxy"
 		}
-		rows = append(rows, append(row,
-			strings.Join(slices.DeleteFunc([]string{what, e.Why, behind}, func(s string) bool { return s == "" }),
-				"; ")))
+		why := []string{what, e.Why, behind, l.Policy.policyWhy(e)}
+		why = slices.DeleteFunc(why, func(s string) bool { return s == "" })
+		rows = append(rows, append(row, strings.Join(why, "; ")))
 	}
 	a.printTable(header, rows)
 }

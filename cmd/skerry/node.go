@@ -89,6 +89,9 @@ func (a *app) ls(ctx context.Context, service string, wide bool) error {
 	}
 	defer n.Close()
 	l := a.lookWithRules(ctx, n, service)
+	if len(l.Instances) > 0 {
+		a.lookAtPolicy(ctx, n, service, &l)
+	}
 	l.Cluster, l.Mode = c.WithDefaults().Cluster, string(c.WithDefaults().Mode)
 	return a.printListing(l, service, wide)
 }

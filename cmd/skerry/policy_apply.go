@@ -20,6 +20,7 @@ import (
 	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
@@ -293,6 +294,11 @@ func judgePolicy(
 			faults = append(faults, text)
 		}
 	}
+	for _, process := range processes {
+		if process.Err == nil && process.Status.Obey == sitepolicy.ObeysNone {
+			notes = append(notes, "note: "+process.Process+" will not obey it: "+process.Status.Because)
+		}
+	}
 	guarded := protectiveServices(p, nil)
 	for _, process := range processes {
 		if !errors.Is(process.Err, control.ErrNoPolicies) {
@@ -402,6 +408,8 @@ func obeys(p control.PolicyProcess, e policylog.Entry) policyProcess {
 	switch s := p.Status; {
 	case p.Err != nil:
 		out.Why = p.Err.Error()
+	case s.Obey == sitepolicy.ObeysNone && e.Number > 0:
+		out.Why = s.Because
 	case s.Hash == e.Hash() && e.Number > 0, s.Number == 0 && e.Number == 0:
 		out.Lost, out.Obeys = s.Lost, len(s.Lost) == 0
 		if len(s.Lost) > 0 {

@@ -72,6 +72,8 @@ func TestPolicyOutput(t *testing.T) {
 		{Process: "h5/8/e", Status: sitepolicy.Status{Number: 18, Newest: 19, Because: "it was not confirmed"}},
 		{Process: "h6/9/f", Status: sitepolicy.Status{Number: 20, Newest: 20}},
 		{Process: "h7/9/g", Err: control.ErrNoPolicies},
+		{Process: "h8/9/h", Status: sitepolicy.Status{Newest: 19, Obey: sitepolicy.ObeysNone,
+			Because: "it is told to obey no policy"}},
 	}
 	must(a.printPolicyProcesses("launch-site-2", e, processes))
 	head("apply")
