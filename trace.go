@@ -17,6 +17,17 @@ func (n *Node) Rollout() *participant.Agent { return n.rules }
 // PolicyTable is the site's policy in force, for package gateway; nil without one.
 func (n *Node) PolicyTable() *policy.Table { return n.members.Policy().Table() }
 
+// BeGateway tells the site that this process takes in users' requests, for package gateway. The gateways of a site
+// share the policy's limits of HTTP services.
+func (n *Node) BeGateway() { n.members.BeGateway() }
+
+// AdmitForeign obeys the site's policy for a call that this process forwards to a service of another protocol, for
+// package gateway; see [rpc.Server.AdmitForeign]. It fills in Instances and Sharing.
+func (n *Node) AdmitForeign(c *rpc.ForeignCall) (end func(), err error) {
+	c.Instances, c.Sharing = n.lists.Living(c.Service), n.members.Gateways()
+	return n.offers.server.AdmitForeign(c)
+}
+
 // Begin starts a trace for work without a causing call: a job, a timer, a message from another
 // system. All calls made with the returned context, and all further calls of their callees, meet
 // one version of each service. job names the work in release status. Call end when the work is

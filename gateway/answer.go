@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/skerry/skerry/rpc"
 )
@@ -68,6 +70,12 @@ func explain(w http.ResponseWriter, r *http.Request, err error) {
 	v := visitOf(r.Context())
 	v.err = err
 	status := v.status(err)
+	if wait, known := errors.AsType[interface {
+		error
+		RetryAfter() time.Duration
+	}](err); known {
+		w.Header().Set("Retry-After", strconv.Itoa(int(max(1, math.Ceil(wait.RetryAfter().Seconds())))))
+	}
 	v.answer(w, status, textOf(status, err))
 }
 

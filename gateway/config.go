@@ -26,6 +26,8 @@ type Node interface {
 	Dial(ctx context.Context, e *rpc.Endpoint) (net.Conn, error)
 	Client(service string, edits ...func(*rpc.ServiceOptions)) thrift.TClient
 	Stats() *health.Recorder
+	BeGateway()
+	AdmitForeign(c *rpc.ForeignCall) (end func(), err error)
 }
 
 // Config configures a gateway. Only Routes are required.

@@ -20,14 +20,17 @@
 //  3. Token. The gateway reads the newest rules once. The seed for shares is the hash of the sticky cookie or
 //     header (Config.StickyCookie, StickyHeader), else of the trace id. The cookie [PreviewCookie] is for a
 //     verifier: its value counts while it is the mark of the open release, and means nothing otherwise.
-//  4. Instance. The gateway asks only instances of the version that the rules name for this token. Without one it
+//  4. Policy. At an HTTP service the gateway obeys access (403) and limits (429) of the site's policy, because the
+//     service obeys none. The caller is the user: the name in a client certificate that TLS has verified, else the
+//     address. Thrift services obey them themselves, with the gateway as the caller.
+//  5. Instance. The gateway asks only instances of the version that the rules name for this token. Without one it
 //     answers 503; another version never answers. A request waits for the next instance, up to Route.Timeout and
 //     the wait of the service's calls (consumers.NAME.wait), with nothing of a large body read. The wait ends
 //     when the client closes the connection's sending side. Where a service switches by the strategy blocking or
 //     waiting, the request waits for the version in the same way, up to Route.Timeout.
-//  5. Upstream. The request goes on with traceparent, and with the token in baggage. Bodies stream in both
+//  6. Upstream. The request goes on with traceparent, and with the token in baggage. Bodies stream in both
 //     directions. WebSockets are the only upgrades that pass.
-//  6. End. The trace ends, and no longer holds back a release, when the response has been sent or the WebSocket
+//  7. End. The trace ends, and no longer holds back a release, when the response has been sent or the WebSocket
 //     has closed. The upstream may still be at work if the client left or the connection broke. The trace is
 //     then held for another Route.Timeout.
 //

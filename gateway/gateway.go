@@ -35,6 +35,7 @@ func New(node Node, cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{node: node, cfg: cfg, proxies: proxies}
+	node.BeGateway()
 	for i, r := range cfg.Routes {
 		host, segments, err := r.Place()
 		if err == nil {

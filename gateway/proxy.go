@@ -12,12 +12,15 @@ import (
 )
 
 // proxy serves a route to HTTP services.
-type proxy struct{ *httputil.ReverseProxy }
+type proxy struct {
+	up      *upstream
+	forward *httputil.ReverseProxy
+}
 
 func newProxy(g *Gateway, r config.Route) *proxy {
 	up := newUpstream(g, r)
 	g.ups = append(g.ups, up)
-	return &proxy{&httputil.ReverseProxy{
+	return &proxy{up, &httputil.ReverseProxy{
 		Transport:      up,
 		FlushInterval:  -1, // streams must not wait
 		ErrorHandler:   explain,
@@ -25,6 +28,18 @@ func newProxy(g *Gateway, r config.Route) *proxy {
 		Rewrite:        rewrite,
 		ModifyResponse: inspect,
 	}}
+}
+
+// ServeHTTP forwards a request that the site's policy admits. Its place within the limits is taken until the
+// response has been sent, or the WebSocket has closed.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	end, err := p.up.admit(r)
+	if err != nil {
+		explain(w, r, err)
+		return
+	}
+	defer end()
+	p.forward.ServeHTTP(w, r)
 }
 
 // rewrite turns a user's request into the request for a service.

@@ -147,6 +147,8 @@ func (w *world) ServiceOptions(string) rpc.ServiceOptions                   { re
 func (w *world) Report(*rpc.Endpoint, health.Outcome, time.Duration)        {}
 func (w *world) Stats() *health.Recorder                                    { return w.stats }
 func (w *world) Client(string, ...func(*rpc.ServiceOptions)) thrift.TClient { return nil }
+func (w *world) BeGateway()                                                 {}
+func (w *world) AdmitForeign(*rpc.ForeignCall) (func(), error)              { return func() {}, nil }
 func (w *world) Dial(_ context.Context, e *rpc.Endpoint) (net.Conn, error) {
 	if w.dial != nil {
 		if err := w.dial(e); err != nil {

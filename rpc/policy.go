@@ -180,7 +180,8 @@ func (r *serverCall) access(p *policed, now time.Time) (Code, error) {
 	if d.row != nil && d.by == by && d.enforced == enforced {
 		d.row.add(now)
 	} else {
-		*d = denial{by: by, enforced: enforced, row: r.conn.s.denied.count(p.deniedKey(r, by, enforced), now)}
+		key := p.deniedKey(r.served.name, r.kind.name, by, enforced)
+		*d = denial{by: by, enforced: enforced, row: r.conn.s.denied.count(key, now)}
 		if enforced {
 			d.err = p.refusal(r.served.name, by)
 		}
@@ -191,9 +192,8 @@ func (r *serverCall) access(p *policed, now time.Time) (Code, error) {
 	return AccessDenied, d.err
 }
 
-func (p *policed) deniedKey(r *serverCall, by *policy.Item, enforced bool) deniedKey {
-	key := deniedKey{service: r.served.name, method: r.kind.name, caller: p.request.Caller, proof: p.proof,
-		enforced: enforced}
+func (p *policed) deniedKey(service, method string, by *policy.Item, enforced bool) deniedKey {
+	key := deniedKey{service: service, method: method, caller: p.request.Caller, proof: p.proof, enforced: enforced}
 	if by != nil {
 		key.item = by.Key
 	}
@@ -257,10 +257,7 @@ func (r *serverCall) releaseLimits() {
 	if r.limits == nil {
 		return
 	}
-	for _, h := range r.limits.gates {
-		h.gate.pending.Add(-1)
-	}
-	r.limits.free()
+	r.limits.leave()
 	r.limits = nil
 }
 
@@ -274,7 +271,8 @@ func (p *policed) gate(s *Server, service string, item *policy.Item) *gateUse {
 	if item.Per == perSite && p.living == 0 {
 		p.living = s.living(service)
 	}
-	p.gates = append(p.gates, newGateUse(s.gates.of(p.table, service, item), item, service, p.living))
+	g := s.gates.of(p.table, service, item)
+	p.gates = append(p.gates, newGateUse(g, item, service, calleeShare(item, p.living)))
 	return &p.gates[len(p.gates)-1]
 }
 
@@ -288,26 +286,34 @@ type gateUse struct {
 	rateErr         error
 }
 
-// newGateUse returns the share of one of living instances. A share has at least one call at a time, and one at once.
-func newGateUse(g *policyGate, item *policy.Item, service string, living int) gateUse {
-	u := gateUse{gate: g, item: item, most: int64(item.Pending)}
-	of := ""
+// share is the part of a limit that this process may use: times/of of its numbers.
+type share struct {
+	times, of int64
+	say       string // for the text of a refusal
+}
+
+// calleeShare is the share of one of living instances.
+func calleeShare(item *policy.Item, living int) share {
 	if item.Per != perSite {
-		living = 1
-	} else {
-		of = fmt.Sprintf(", of which each of %d instances has its share", living)
+		return share{times: 1, of: 1}
 	}
-	if u.most > 0 {
-		u.most = max(1, u.most/int64(living))
+	return share{1, int64(living), fmt.Sprintf(", of which each of %d instances has its share", living)}
+}
+
+// newGateUse returns the use of a share. A share has at least one call at a time, and one at once.
+func newGateUse(g *policyGate, item *policy.Item, service string, part share) gateUse {
+	u := gateUse{gate: g, item: item}
+	if item.Pending > 0 {
+		u.most = max(1, int64(item.Pending)*part.times/part.of)
 		u.pendingErr = fmt.Errorf("%s: %d calls at a time are allowed by the site's policy%s: %s", service,
-			item.Pending, of, itemText(item))
+			item.Pending, part.say, itemText(item))
 	}
 	if item.Rate > 0 {
 		burst := int64(cmp.Or(item.Burst, max(1, item.Rate/10)))
-		u.interval = max(1, int64(time.Second)*int64(living)/int64(item.Rate))
-		u.ahead = max(1, burst/int64(living)) * u.interval
+		u.interval = max(1, int64(time.Second)*part.of/(int64(item.Rate)*part.times))
+		u.ahead = max(1, burst*part.times/part.of) * u.interval
 		u.rateErr = fmt.Errorf("%s: %d calls a second are allowed by the site's policy%s: %s", service, item.Rate,
-			of, itemText(item))
+			part.say, itemText(item))
 	}
 	return u
 }

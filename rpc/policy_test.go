@@ -305,7 +305,7 @@ func TestLimitOfSite(t *testing.T) {
 		{policy.Item{Rate: 50, Burst: 10, Per: "instance"}, 5, 0, 20 * time.Millisecond, 0, 10},
 		{policy.Item{Rate: 3, Per: "site"}, 7, 0, 7 * time.Second / 3, 0, 1},
 	} {
-		u := newGateUse(&policyGate{}, &test.item, "echo", test.living)
+		u := newGateUse(&policyGate{}, &test.item, "echo", calleeShare(&test.item, test.living))
 		n := 0
 		for n <= 1000 && u.enter(int64(test.now)) == nil {
 			n++
@@ -323,7 +323,7 @@ func TestRateInVirtualTime(t *testing.T) {
 	for range 200 {
 		item := policy.Item{Rate: 1 + r.IntN(500), Burst: r.IntN(20), Per: "site"}
 		living := 1 + r.IntN(8)
-		u := newGateUse(&policyGate{}, &item, "echo", living)
+		u := newGateUse(&policyGate{}, &item, "echo", calleeShare(&item, living))
 		burst := u.ahead / u.interval
 		var passed []int64
 		now := int64(0)

@@ -96,6 +96,7 @@ type Server struct {
 	callers           callers
 	gates             policyGates
 	denied            deniedCalls
+	foreign           foreignGates
 	begun             time.Time
 	unknown           *served // of HandleUnknown; nil: none
 

@@ -27,6 +27,9 @@ Every request becomes a trace here, and meets one version of each service while
 releases go on. The cookie skerry-preview, with the mark that "skerry release
 start" has printed, shows a verifier the versions of the release that is open.
 
+HTTP services obey no policy of the site. The gateway obeys their access (403)
+and limits (429) in their place, for users by address; see docs/policy.md.
+
 It serves once it knows the site's rules, 2 s after its start at the latest;
 GET /skerry-health (gateway.health) answers 200 from then on. A line of log for
 each request goes to stderr. SIGTERM and ctrl-C stop it politely: requests and

@@ -19,8 +19,9 @@ import (
 
 // Tags of the hidden service.
 const (
-	identityTag = "place" // boot, process namespace and start of the process; see processIdentity
-	rulesTag    = "rules" // generation and hash of the rules that it has applied; on the LAN only
+	identityTag = "place"   // boot, process namespace and start of the process; see processIdentity
+	rulesTag    = "rules"   // generation and hash of the rules that it has applied; on the LAN only
+	gatewayTag  = "gateway" // "1" of a process that takes in users' requests
 )
 
 // Hidden reports whether a service is the framework's own: not shown in lists
@@ -41,6 +42,7 @@ type Member struct {
 	rules  string         // generation and hash as it announced them
 	policy string         // its policyTag
 	obey   string         // its obeyTag
+	edge   bool           // it has the gatewayTag
 }
 
 // Announced is the newest generation of rules that the process says it has; zero
@@ -113,6 +115,7 @@ func (l *list) heard(source string, s registry.Snapshot, now time.Time) (news, p
 		k.Own = false
 		k.obey = in.Tags[obeyTag]
 		k.mark, k.Also = in.Tags[reach.HostTag], in.Tags[reach.AlsoTag]
+		k.edge = in.Tags[gatewayTag] != ""
 		if r := in.Tags[rulesTag]; r != "" && r != k.rules {
 			k.rules, news = r, true
 		}
@@ -260,6 +263,18 @@ func (l *list) find(owner registry.Owner) (Member, bool) {
 		return *k, true
 	}
 	return Member{}, false
+}
+
+// edges is the number of listed processes other than self that take in users' requests.
+func (l *list) edges(self registry.Owner) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for owner, k := range l.all {
+		if k.edge && k.Gone == "" && owner != self {
+			n++
+		}
+	}
+	return n
 }
 
 // farewell takes off a process that had introduced itself.

@@ -80,6 +80,8 @@ type Membership struct {
 	checks       *bucket // of signatures, for callers that are no members
 	identity     string  // processIdentity of this process
 	self         atomic.Pointer[Member]
+	edge         atomic.Bool                // this process takes in users' requests
+	edges        atomic.Pointer[edgesCount] // at a time
 }
 
 // New puts the parts together, in the order in which they need each other.
@@ -237,14 +239,40 @@ func (m *Membership) Tags() map[string]string {
 	if m.cfg.ObeyNone {
 		tags[obeyTag] = sitepolicy.ObeysNone
 	}
+	if m.edge.Load() {
+		tags[gatewayTag] = "1"
+	}
 	return tags
+}
+
+// BeGateway lists the process as one that takes in users' requests, with its next listing.
+func (m *Membership) BeGateway() { m.edge.Store(true) }
+
+// edgesCount is a number of gateways, and when they were counted.
+type edgesCount struct {
+	n  int
+	at time.Time
+}
+
+// countEdges is how often gateways are counted.
+const countEdges = time.Second
+
+// Gateways is the number of processes of the site that take in users' requests, this one included. It costs little.
+func (m *Membership) Gateways() int {
+	now := time.Now()
+	c := m.edges.Load()
+	if c == nil || now.Sub(c.at) >= countEdges {
+		c = &edgesCount{m.list.edges(m.cfg.Owner) + 1, now}
+		m.edges.Store(c)
+	}
+	return c.n
 }
 
 // TagsForDatabase leaves out of the tags what a registry has no use for that
 // orders the rules itself.
 func TagsForDatabase(tags map[string]string) map[string]string {
 	out := map[string]string{identityTag: tags[identityTag]}
-	for _, tag := range []string{reach.HostTag, reach.AlsoTag, obeyTag} {
+	for _, tag := range []string{reach.HostTag, reach.AlsoTag, obeyTag, gatewayTag} {
 		if text, ok := tags[tag]; ok {
 			out[tag] = text
 		}
