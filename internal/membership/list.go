@@ -193,6 +193,19 @@ func (l *list) departed(gone []registry.Departure, listed map[registry.Owner]boo
 	}
 }
 
+// listedOwners are the processes that a registry lists now, or that have introduced themselves of late.
+func (l *list) listedOwners() map[registry.Owner]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	owners := make(map[registry.Owner]bool, len(l.all))
+	for owner := range l.all {
+		if l.isListed(owner) {
+			owners[owner] = true
+		}
+	}
+	return owners
+}
+
 // isListed reports whether a registry lists the process, or it has introduced
 // itself of late.
 func (l *list) isListed(owner registry.Owner) bool {

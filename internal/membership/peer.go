@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/trust"
@@ -19,15 +21,24 @@ import (
 // peerLimit is how long one question to a process may take.
 const peerLimit = 3 * time.Second
 
+// peerIdle is how long a process that is on no list keeps its connection after the last question.
+const peerIdle = 5 * time.Minute
+
 // Peer is another process's internal service.
 type Peer struct {
 	Member
-	calls  *rpc.Client
-	client func() *wire.InternalClient
+	calls *rpc.Client
+	to    thrift.TClient
+	used  atomic.Int64 // Unix time in ns of the last question
 }
 
 // Client asks the process. A client is for one goroutine.
 func (p *Peer) Client() *wire.InternalClient { return p.client() }
+
+func (p *Peer) client() *wire.InternalClient {
+	p.used.Store(time.Now().UnixNano())
+	return wire.NewInternalClient(p.to)
+}
 
 // peers are the connections made so far.
 type peers struct {
@@ -68,7 +79,28 @@ func (m *Membership) peer(k Member) (*Peer, error) {
 		m.peers.all = map[string]*Peer{}
 	}
 	m.peers.all[key] = p
+	m.spawn(func(context.Context) { m.closeIdlePeers() })
 	return p, nil
+}
+
+// closeIdlePeers ends the connections with processes that have left, so that a site whose processes are restarted
+// for years costs no more than one whose processes stay.
+func (m *Membership) closeIdlePeers() {
+	listed := m.list.listedOwners()
+	var idle []*Peer
+	m.peers.mu.Lock()
+	for key, p := range m.peers.all {
+		if !listed[p.Owner] && time.Since(time.Unix(0, p.used.Load())) > peerIdle {
+			idle = append(idle, p)
+			delete(m.peers.all, key)
+		}
+	}
+	m.peers.mu.Unlock()
+	for _, p := range idle {
+		if err := p.calls.Close(); err != nil {
+			m.log.Debug("close the connection with a process that has left", "process", p.Owner, "error", err)
+		}
+	}
 }
 
 // call asks another process something, within the limit of a question.
@@ -132,7 +164,9 @@ func (m *Membership) newPeer(k Member, narrow bool) (*Peer, error) {
 		c.Close()
 		return nil, err
 	}
-	return &Peer{k, c, func() *wire.InternalClient { return wire.NewInternalClient(t) }}, nil
+	p := &Peer{Member: k, calls: c, to: t}
+	p.used.Store(time.Now().UnixNano())
+	return p, nil
 }
 
 // Same checks that the process is the one that was meant, not a later one at
