@@ -18,7 +18,8 @@ import (
 // TestAnnounce keeps a stock Thrift server registered while it lives, dies and comes
 // back. It withdraws the server on SIGTERM.
 func TestAnnounce(t *testing.T) {
-	config := site(t, "")
+	t.Parallel()
+	config := site(t, "state_dir: none\n")
 	addr, stop := stockServer(t, "127.0.0.1:0")
 	announce, events := program(t, "announce", "-c", config, "--service", "clock", "--version", "v1", "--addr", addr,
 		"--check", "thrift:reset", "--every", "200ms", "--failures", "2", "--json")
@@ -108,7 +109,8 @@ func TestAnnounceFile(t *testing.T) {
 // TestAnnounceUnderSeveralNames moves a running server to a new name and version. A
 // consumer that knows neither keeps the server's old address.
 func TestAnnounceUnderSeveralNames(t *testing.T) {
-	config := site(t, "")
+	t.Parallel()
+	config := site(t, "state_dir: none\n")
 	addr, stop := stockServer(t, "127.0.0.1:0")
 	defer stop()
 	file := filepath.Join(t.TempDir(), "providers.yaml")

@@ -13,6 +13,7 @@ import (
 
 // TestStatsLog reads the statistics log of a node on a site without a database.
 func TestStatsLog(t *testing.T) {
+	t.Parallel()
 	cfg := site(t, "state_dir: "+t.TempDir()+"\n")
 	c, err := config.Read(cfg)
 	if err != nil {
@@ -47,6 +48,7 @@ func TestStatsLog(t *testing.T) {
 }
 
 func TestDatabase(t *testing.T) {
+	t.Parallel()
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
 	base := "cluster: test-site\nmode: database\n"

@@ -16,11 +16,14 @@ import (
 // TestDeregister: a frozen process is not taken off the lists, as it would come back. A killed one is,
 // at once, and a living one leaves when it is told to.
 func TestDeregister(t *testing.T) {
+	t.Parallel()
 	t.Run("database", func(t *testing.T) {
+		t.Parallel()
 		server := pgtest.Shared(t)
 		deregisters(t, newCrew(t, server.URL(server.CreateDB(t))))
 	})
 	t.Run("broadcast", func(t *testing.T) {
+		t.Parallel()
 		text := fmt.Sprintf("cluster: crew\nmode: broadcast\nlan: {interfaces: [lo], port: %d, key: %s}\n"+
 			"log: {level: error}\n", lab.Port(t), lab.SiteKey)
 		deregisters(t, &crew{t: t, config: writeConfig(t, text), text: text})

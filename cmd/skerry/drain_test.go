@@ -28,6 +28,7 @@ func (d drained) only(t *testing.T) drainResult {
 // TestDrainAndUndo drains one of two providers, by its instance and by its process. The other one gets
 // all calls; the drained one stays alive and listed. ls, members and doctor show operator, time and reason.
 func TestDrainAndUndo(t *testing.T) {
+	t.Parallel()
 	cfg := site(t, "state_dir: none\n")
 	one, two := offerClock(t, cfg), offerClock(t, cfg)
 	eventually(t, "both are listed", func() bool { return len(one.Explain("clock")) == 2 })
@@ -123,6 +124,7 @@ func TestDrainAndUndo(t *testing.T) {
 }
 
 func TestDrainRefuses(t *testing.T) {
+	t.Parallel()
 	cfg := site(t, "state_dir: none\n")
 	offerClock(t, cfg)
 	for _, c := range []struct {

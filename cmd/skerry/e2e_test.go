@@ -104,6 +104,7 @@ func offerClock(t *testing.T, cfg string) *skerry.Node {
 }
 
 func TestEmptySite(t *testing.T) {
+	t.Parallel()
 	cfg := site(t, "")
 	code, out, errs := cli(t, "", "ls", "-c", cfg, "--timeout", "1s")
 	if code != exitProblem || !strings.Contains(out, `Nothing is registered in cluster "test-site" (mode broadcast)`) ||
@@ -128,6 +129,7 @@ func heard(t *testing.T, args ...string) (code int, out, errs string) {
 }
 
 func TestLAN(t *testing.T) {
+	t.Parallel()
 	cfg := site(t, "")
 	n := offerClock(t, cfg)
 	watch, events := program(t, "watch", "-c", cfg, "--json")

@@ -111,6 +111,7 @@ func TestGatewayNeedsRoutes(t *testing.T) {
 // A gateway without an earlier run serves its very first request by the rules of the
 // site. That includes services that can't check the rules.
 func TestGatewayKnowsTheRulesFirst(t *testing.T) {
+	t.Parallel()
 	addr := freeAddr(t)
 	config := site(t, "state_dir: none\ngateway:\n  routes: [{path: /, service: web}]\n  listen: \""+addr+"\"\n")
 	n := offerClock(t, config)

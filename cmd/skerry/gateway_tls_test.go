@@ -57,6 +57,7 @@ func pairOf(t *testing.T, serial int64) (cert, key []byte) {
 // requests, on new connections and on open ones. The new key is written in halves, and
 // the certificate after it. No request fails, and new connections get the new certificate.
 func TestGatewayRenewsCertificates(t *testing.T) {
+	t.Parallel()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") }))
 	defer web.Close()
 	dir, addr := t.TempDir(), freeAddr(t)

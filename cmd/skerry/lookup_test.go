@@ -41,6 +41,7 @@ func TestLookupIsWhatAConsumerCalls(t *testing.T) {
 }
 
 func TestLookupEndsWithOneWithoutAnInstance(t *testing.T) {
+	t.Parallel()
 	cfg := site(t, "")
 	c, out := program(t, "lookup", "-c", cfg, "--timeout", "3s", "absent")
 	for out.Scan() {
@@ -53,6 +54,7 @@ func TestLookupEndsWithOneWithoutAnInstance(t *testing.T) {
 
 // TestLookupWatchKeepsAFile: each change replaces the file and prints a line.
 func TestLookupWatchKeepsAFile(t *testing.T) {
+	t.Parallel()
 	cfg := site(t, "")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

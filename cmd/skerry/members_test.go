@@ -17,6 +17,7 @@ import (
 
 // The commands show a site of one process: its members and its calls.
 func TestMembersAndTop(t *testing.T) {
+	t.Parallel()
 	cfg := site(t, "state_dir: none\n")
 	n := offerClock(t, cfg)
 	calls := run.NewGroup(t.Context())
@@ -66,6 +67,7 @@ func TestMembersAndTop(t *testing.T) {
 }
 
 func TestMembersAndTopWithoutASite(t *testing.T) {
+	t.Parallel()
 	cfg := site(t, "state_dir: none\n")
 	for _, args := range [][]string{{"members"}, {"members", "--json"}, {"top"}} {
 		code, out, errs := cli(t, "", append(args, "-c", cfg, "--timeout", "100ms")...)

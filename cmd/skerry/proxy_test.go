@@ -49,8 +49,10 @@ func deaf(t *testing.T) string {
 
 // Operators see a host's programs, whether they are listed, and that they have no helper.
 func TestProgramsBehindAProxyAreShown(t *testing.T) {
+	t.Parallel()
 	addr := deaf(t)
-	cfg := site(t, fmt.Sprintf(`proxy:
+	cfg := site(t, fmt.Sprintf(`state_dir: none
+proxy:
   programs:
     billing:
       listen: unix:%s

@@ -15,6 +15,7 @@ import (
 
 // stats --refused and doctor show the refusals of a running process, with a remedy.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	config := site(t, "")
 	offerClock(t, config)
 	code, out, errs := heard(t, "ls", "clock", "-c", config, "--json")

@@ -36,6 +36,7 @@ func keyFile(t *testing.T, name string, private ed25519.PrivateKey) (path, line 
 // Steps signed by the envelope's key are shown until another key acknowledges them. An
 // acknowledgement by the envelope's key has no effect.
 func TestUseOfTheEnvelopeIsShown(t *testing.T) {
+	t.Parallel()
 	paper, _ := operatorkey.NewEnvelope()
 	secret, err := operatorkey.ParseEnvelope(paper)
 	if err != nil {
