@@ -99,7 +99,7 @@ func newOutageScene(t *testing.T, pg *pgtest.Server, p pace, iface string) *outa
 
 func (sc *outageScene) play(away, back func() error) {
 	t, j := sc.t, sc.journal
-	slow := how{pause: 20 * time.Millisecond}
+	slow := how{pause: 50 * time.Millisecond}
 	sc.provider("one", how{host: 0})
 	sc.provider("two", how{host: 1})
 	slow.host = 2

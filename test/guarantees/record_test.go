@@ -31,9 +31,27 @@ func (r record) failed() bool { return r.code != "ok" }
 type journal struct {
 	mu      sync.Mutex
 	records []record
+	answers map[pair]answered
 	events  map[string]time.Time // ready, serve, left
 	lists   map[string][]listing
 	fatal   []string
+}
+
+// pair is a consumer and a provider that has answered it.
+type pair struct{ caller, who string }
+
+// answered is when the first answer came and when the last answered call began. Scenes wait for both, and the records
+// are too many to be searched each time.
+type answered struct{ first, last time.Time }
+
+func (a answered) and(b answered) answered {
+	if a.first.IsZero() || b.first.Before(a.first) {
+		a.first = b.first
+	}
+	if b.last.After(a.last) {
+		a.last = b.last
+	}
+	return a
 }
 
 // listing is a state of a consumer's list.
@@ -47,7 +65,7 @@ func (l listing) has(name string) bool {
 }
 
 func newJournal() *journal {
-	return &journal{events: map[string]time.Time{}, lists: map[string][]listing{}}
+	return &journal{answers: map[pair]answered{}, events: map[string]time.Time{}, lists: map[string][]listing{}}
 }
 
 // follow reads a process's lines until it ends.
@@ -72,6 +90,10 @@ func (j *journal) line(name, line string) {
 		}
 		r.caller = name
 		j.records = append(j.records, r)
+		if !r.failed() {
+			p := pair{name, r.who}
+			j.answers[p] = j.answers[p].and(answered{r.start.Add(r.took), r.start})
+		}
 	case "ready", "serve", "left":
 		ns, _ := strconv.ParseInt(rest, 10, 64)
 		j.events[name+" "+kind] = time.Unix(0, ns)
@@ -116,31 +138,25 @@ func (j *journal) failures(from, to time.Time) []record {
 	return j.calls(func(r record) bool { return r.failed() && !r.start.Before(from) && r.start.Before(to) })
 }
 
-func by(name string) func(record) bool {
-	return func(r record) bool { return !r.failed() && r.who == name }
-}
-
 // firstAnswer returns the end of the first call that name answered, or zero.
 func (j *journal) firstAnswer(name string) time.Time { return j.firstAnswerTo("", name) }
 
 // firstAnswerTo is the same for the calls of one consumer; "" means any.
-func (j *journal) firstAnswerTo(caller, name string) time.Time {
-	var first time.Time
-	for _, r := range j.calls(func(r record) bool { return by(name)(r) && (caller == "" || r.caller == caller) }) {
-		if end := r.start.Add(r.took); first.IsZero() || end.Before(first) {
-			first = end
-		}
-	}
-	return first
-}
+func (j *journal) firstAnswerTo(caller, name string) time.Time { return j.answered(caller, name).first }
 
 // lastAnswer returns the begin of the last call that name answered, or zero.
-func (j *journal) lastAnswer(name string) time.Time {
-	calls := j.calls(by(name))
-	if len(calls) == 0 {
-		return time.Time{}
+func (j *journal) lastAnswer(name string) time.Time { return j.answered("", name).last }
+
+// answered is about the calls of one consumer; "" means any.
+func (j *journal) answered(caller, name string) (all answered) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for p, a := range j.answers {
+		if p.who == name && (caller == "" || p.caller == caller) {
+			all = all.and(a)
+		}
 	}
-	return calls[len(calls)-1].start
+	return all
 }
 
 // at returns when a process reported an event, or zero.

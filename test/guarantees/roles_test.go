@@ -52,10 +52,12 @@ func TestMain(m *testing.M) {
 	signal.Notify(asked, syscall.SIGUSR1)
 	go sayHeld(asked)
 	out := &lines{w: bufio.NewWriter(os.Stdout)}
+	go out.flushOften()
 	if err := run(ctx, out); err != nil {
 		out.print("fatal %v", err)
 		os.Exit(1)
 	}
+	out.flush()
 }
 
 // sayHeld answers process.held.
@@ -75,11 +77,30 @@ type lines struct {
 	w  *bufio.Writer
 }
 
-func (l *lines) print(format string, args ...any) {
+// add is print, but the line may wait for others a moment: a write for each call of a busy consumer would cost as much
+// as the call.
+func (l *lines) add(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fmt.Fprintf(l.w, format+"\n", args...)
+}
+
+func (l *lines) print(format string, args ...any) {
+	l.add(format, args...)
+	l.flush()
+}
+
+func (l *lines) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.w.Flush()
+}
+
+// flushOften writes what add left, until the process ends.
+func (l *lines) flushOften() {
+	for range time.Tick(10 * time.Millisecond) {
+		l.flush()
+	}
 }
 
 // handler answers with the name of its process.
@@ -206,7 +227,7 @@ func oneCall(ctx context.Context, client *echo.EchoClient, hold int32, out *line
 	who, err := client.Who(ctx, hold)
 	took := time.Since(start)
 	if err == nil {
-		out.print("call %d %d %s ok 1 -", start.UnixNano(), took, who)
+		out.add("call %d %d %s ok 1 -", start.UnixNano(), took, who)
 		return
 	}
 	instance, executed := "-", rpc.MaybeExecuted
