@@ -38,7 +38,7 @@ func (c Config) check(p *problems) {
 	checkName(p, "cluster", c.Cluster, false)
 	checkName(p, "zone", c.Zone, true)
 	oneOf(p, "mode", c.Mode, ModeAuto, ModeDatabase, ModeBroadcast)
-	if c.Mode == ModeDatabase && c.Database.URL == "" {
+	if c.Mode == ModeDatabase && c.Database.URL == "" && !p.has(urlKey) {
 		p.at("mode", `mode database needs database.url, such as "postgres://app:${DB_PASSWORD}@db/site"`)
 	}
 	c.checkServices(p, single)

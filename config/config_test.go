@@ -195,6 +195,10 @@ func TestConfigProblems(t *testing.T) {
 		{"environment", "database:\n  url: \"postgres://${SKERRY_TEST_MISSING}@db\"\n",
 			[]string{":2: database.url: ${SKERRY_TEST_MISSING}: the environment has no variable " +
 				"SKERRY_TEST_MISSING; set it"}},
+		{"environment in mode database", "mode: database\ndatabase: {url: \"postgres://${SKERRY_TEST_MISSING}@db\"}\n",
+			[]string{":2: database.url: ${SKERRY_TEST_MISSING}: the environment has no variable " +
+				"SKERRY_TEST_MISSING; set it (a systemd unit has it from its EnvironmentFile=, a command has not), " +
+				"or write ${file:PATH} for the text of a file"}},
 		{"brace", "zone: \"${HOME\"\n", []string{`:1: zone: "${" without "}"`}},
 		{"free text as a key", "lan: {key: correct horse battery}\n",
 			[]string{":1: lan.key: this is no site key: one begins with sk1-; make one with: skerry key new"}},

@@ -90,6 +90,7 @@ func lookup(name string, env func(string) (string, bool), readFile func(string) 
 	case optional:
 		return fallback, nil
 	}
-	return "", fmt.Errorf("${%s}: the environment has no variable %s; set it, or write ${%s:-text} for a default", name,
-		name, name)
+	return "", fmt.Errorf("${%[1]s}: the environment has no variable %[1]s; set it (a systemd unit has it from its "+
+		"EnvironmentFile=, a command has not), or write ${file:PATH} for the text of a file, or ${%[1]s:-text} for a "+
+		"default", name)
 }

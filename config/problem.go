@@ -69,6 +69,11 @@ func (p *problems) at(key, format string, args ...any) {
 	p.add(p.line(key), key, format, args...)
 }
 
+// has reports whether a problem of the key is known.
+func (p *problems) has(key string) bool {
+	return slices.ContainsFunc(p.list, func(known Problem) bool { return known.Key == key })
+}
+
 func (p *problems) line(key string) int {
 	for ; key != ""; key = parentKey(key) {
 		if n := p.lines[key]; n > 0 {

@@ -60,3 +60,26 @@ func TestSecondSchemaWaitsForNoWriter(t *testing.T) {
 	}
 	server.Exec(t, db, "SET lock_timeout = '1s';"+postgres.Schema())
 }
+
+// TestSerializableDatabase: a database that makes each transaction serializable by default refuses no
+// heartbeat and no registration of processes that write at the same moment.
+func TestSerializableDatabase(t *testing.T) {
+	server := pgtest.Own(t, pgtest.Options{Config: "default_transaction_isolation = 'serializable'"})
+	url := server.URL(server.CreateDB(t))
+	nodes := make([]*node, 24)
+	all := make([]registry.Instance, len(nodes))
+	for i := range nodes {
+		nodes[i] = start(t, quick(t, url, newOwner()))
+		nodes[i].promise()
+		all[i] = nodes[i].instance()
+	}
+	for _, n := range nodes {
+		n.sees(20*time.Second, all...)
+	}
+	for _, n := range nodes {
+		n.stop()
+	}
+	if at := strings.Index(server.Log(t), "could not serialize"); at >= 0 {
+		t.Errorf("the server refused a statement: %.2000s", server.Log(t)[at:])
+	}
+}
