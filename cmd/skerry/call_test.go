@@ -185,7 +185,7 @@ func TestCall(t *testing.T) {
 		{"unknown field", `now {"nme":"UTC"}`, "", exitUsage, "", `now has no field "nme"`},
 		{"no JSON", `now {`, "", exitUsage, "", "JSON at line 1"},
 		{"method", `nw {}`, "", exitUsage, "", `did you mean "now"?`},
-		{"too slow", `slow`, "", exitUnreachable, "", "deadline_exceeded"},
+		{"too slow", `slow`, "", exitUnreachable, "", "give it longer by --timeout"},
 		{"interface", `other --interface Othr`, "", exitUsage, "", `did you mean "Other"?`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

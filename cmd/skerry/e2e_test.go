@@ -169,6 +169,11 @@ func TestLAN(t *testing.T) {
 	if code != exitOK || out != "\"noon in UTC\"\n" {
 		t.Errorf("call: exit code %d\n%s%s", code, out, errs)
 	}
+	code, out, errs = cli(t, "", "call", "clokc", "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", cfg,
+		"--timeout", "2s")
+	if code != exitUnreachable || !strings.Contains(errs, "did you mean clock?") {
+		t.Errorf("call of another service: exit code %d\n%s%s", code, out, errs)
+	}
 	eventually(t, "completion hears the site", func() bool {
 		code, out, _ = cli(t, "", "__complete", "ls", "-c", cfg, "")
 		return strings.Contains(out, "clock")
