@@ -93,8 +93,12 @@ func diagnose(s Stats, peers []Peer, port int, seeds bool) Report {
 	}
 	rep.addCounters(faults)
 	if rep.OnlySelf && len(s.OtherKey) == 0 { // Stats.OtherKey is reported by the caller
+		name := ""
+		if s.Foreign > 0 {
+			name = "compare the cluster's name, as processes of another cluster are heard; "
+		}
 		rep.add(seeds, "I hear only myself",
-			"if there should be others: allow UDP ports "+ports+" on them and here, check that they are "+
+			"if there should be others: "+name+"allow UDP ports "+ports+" on them and here, check that they are "+
 				"in the same VLAN and have the same key, or name one of them under lan.seeds")
 	}
 	rep.addCounters(oddities)

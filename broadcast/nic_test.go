@@ -238,16 +238,23 @@ func TestJudge(t *testing.T) {
 		want  string // of the first finding
 		only  bool
 	}{
-		"well":         {Stats{Interfaces: []InterfaceStats{ok}}, others, "", false},
-		"alone":        {Stats{Interfaces: []InterfaceStats{alone}}, nil, "I hear only myself", true},
-		"firewall":     {Stats{Interfaces: []InterfaceStats{deaf}}, others, "does not hear its own", false},
-		"mute":         {Stats{Interfaces: []InterfaceStats{mute}}, others, "unreachable", false},
-		"no interface": {Stats{}, nil, "none of the chosen", true},
-		"one way":      {Stats{Interfaces: []InterfaceStats{ok}, Unproven: 2}, nil, "none of them answers", false},
-		"one of many":  {Stats{Interfaces: []InterfaceStats{ok}, Unproven: 2}, others, "did not answer", false},
-		"wrong key":    {otherKey, nil, "", true},
+		"well":             {Stats{Interfaces: []InterfaceStats{ok}}, others, "", false},
+		"alone":            {Stats{Interfaces: []InterfaceStats{alone}}, nil, "I hear only myself", true},
+		"firewall":         {Stats{Interfaces: []InterfaceStats{deaf}}, others, "does not hear its own", false},
+		"mute":             {Stats{Interfaces: []InterfaceStats{mute}}, others, "unreachable", false},
+		"no interface":     {Stats{}, nil, "none of the chosen", true},
+		"one way":          {Stats{Interfaces: []InterfaceStats{ok}, Unproven: 2}, nil, "none of them answers", false},
+		"one of many":      {Stats{Interfaces: []InterfaceStats{ok}, Unproven: 2}, others, "did not answer", false},
+		"wrong key":        {otherKey, nil, "", true},
+		"misspelt cluster": {Stats{Interfaces: []InterfaceStats{alone}, Foreign: 3}, nil, "I hear only myself", true},
 	} {
 		rep := diagnose(c.stats, c.peers, defaultPort, false)
+		if len(rep.Findings) > 0 {
+			do := rep.Findings[0].Do
+			if named := strings.Contains(do, "compare the cluster's name"); named != (c.stats.Foreign > 0) {
+				t.Errorf("%s: what to do is %q", name, do)
+			}
+		}
 		got := ""
 		if len(rep.Findings) > 0 {
 			got = rep.Findings[0].What
