@@ -9,7 +9,7 @@ import (
 )
 
 // translated are the pages that docs/zh holds in Chinese.
-var translated = []string{"configuration.md", "operations.md", "releases.md"}
+var translated = []string{"configuration.md", "operations.md", "policy.md", "releases.md"}
 
 // TestChinesePages compares the Chinese pages with the English ones. Each has its partner and links
 // to it. A command, key, message or file in code letters is also in an English page, and no command
@@ -70,8 +70,8 @@ var (
 	remark  = regexp.MustCompile(`(^|\s+)# .*$|\s*\p{Han}.*$`)
 	blanks  = regexp.MustCompile(`\s+`)
 	command = regexp.MustCompile(
-		`\bskerry (?:(?:release|key|operator|config) [a-z]+|announce|call|deregister|doctor|drain|gateway|ls|schema|` +
-			`stats)`)
+		`\bskerry (?:(?:release|key|operator|config|policy) [a-z]+|announce|call|deregister|doctor|drain|gateway|ls|` +
+			`schema|stats)`)
 )
 
 func folded(text string) string { return blanks.ReplaceAllString(text, " ") }
