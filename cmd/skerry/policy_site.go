@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/operatorkey"
 	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/policy"
@@ -58,11 +59,13 @@ func (a *app) openPolicy(ctx context.Context, f *policyFlags) (*policySite, func
 		leave = func() { signer.Close(); n.Close() }
 	}
 	s := &policySite{Policies: control.NewPolicies(n, by), node: n, cluster: c.WithDefaults().Cluster}
-	if s.state, err = s.Look(ctx); err != nil {
-		leave()
-		return nil, nil, unreachablef("find the processes: %w", err)
-	}
-	if err := s.reached(); err != nil {
+	err = untilReached(ctx, a.flags.timeout, func() error {
+		if s.state, err = s.Look(ctx); err != nil {
+			return unreachablef("find the processes: %w", err)
+		}
+		return s.reached()
+	})
+	if err != nil {
 		leave()
 		return nil, nil, err
 	}
@@ -74,6 +77,18 @@ func (a *app) openPolicy(ctx context.Context, f *policyFlags) (*policySite, func
 		a.note("not all entries of the policy's log are believed, and these do not count: %v", s.state.Doubt)
 	}
 	return s, leave, nil
+}
+
+// untilReached looks again while no process answers: on a host without spare time their answers come late.
+func untilReached(ctx context.Context, limit time.Duration, look func() error) error {
+	for begun := time.Now(); ; {
+		var e *exitError
+		err := look()
+		if !errors.As(err, &e) || e.code != exitUnreachable || time.Since(begun) >= limit ||
+			run.Sleep(ctx, lookPeriod) != nil {
+			return err
+		}
+	}
 }
 
 // reached fails when neither the database nor a process has said anything about the policy.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
@@ -49,6 +50,36 @@ func TestPolicyGoesBack(t *testing.T) {
 	}
 	if number, ms := policyOf(n); number != 4 || ms != 1000 {
 		t.Errorf("policy %d with %d ms is obeyed after the undo, want what was in force before", number, ms)
+	}
+}
+
+// TestPolicyWaitsForAnswers: a command looks again while no process answers, within --timeout. Other trouble ends it
+// at once.
+func TestPolicyWaitsForAnswers(t *testing.T) {
+	late, refused := unreachablef("no process of the site answers"), problemf("its release knows no policies")
+	for _, c := range []struct {
+		name    string
+		answers []error // of one look after the other; the last one repeats
+		limit   time.Duration
+		want    error
+		looks   int
+	}{
+		{"the second look", []error{late, nil}, time.Second, nil, 2},
+		{"never", []error{late}, 4 * lookPeriod, late, 5},
+		{"an old process", []error{refused}, time.Second, refused, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				looks := 0
+				err := untilReached(t.Context(), c.limit, func() error {
+					looks++
+					return c.answers[min(looks, len(c.answers))-1]
+				})
+				if err != c.want || looks != c.looks {
+					t.Errorf("%v after %d looks, want %v after %d", err, looks, c.want, c.looks)
+				}
+			})
+		})
 	}
 }
 
