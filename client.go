@@ -94,8 +94,8 @@ func setFrom[T any](to, from *T) {
 	}
 }
 
-// followPolicy gives the lists the rules of each new policy until ctx ends. Calls read the table in
-// force by themselves.
+// followPolicy gives the lists the rules of each new policy until ctx ends, and begins to count the
+// instances that share a limit with this one. Calls read the table in force by themselves.
 func (n *Node) followPolicy(ctx context.Context) error {
 	held := n.members.Policy()
 	for last := (*policy.Table)(nil); ; {
@@ -103,12 +103,25 @@ func (n *Node) followPolicy(ctx context.Context) error {
 		if now := held.Table(); now != last {
 			last = now
 			n.lists.Reload()
+			n.countPeers(now)
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// countPeers looks for the other instances of the services that this process offers, where the policy has limits for
+// them: the first call then meets this process's share of a limit of the whole site.
+func (n *Node) countPeers(table *policy.Table) {
+	for _, s := range n.cfg.Services {
+		table.Each(s.Name, func(_ string, r *policy.Rules) {
+			if r.Protects() {
+				n.lists.Living(s.Name)
+			}
+		})
 	}
 }
 

@@ -47,3 +47,14 @@ services: {greeter: {access: {mode: enforce, default: allow, deny: [{caller: rep
 		t.Errorf("%d calls at once were executed by one of two instances", n)
 	}
 }
+
+// TestCalleesCountTheirPeers: a callee knows the instances that share a limit of the site before the first call comes.
+func TestCalleesCountTheirPeers(t *testing.T) {
+	site := lanSite(t)
+	provider := offering(t, site, &greeter{name: "anna"})
+	offering(t, withState(t, site), &greeter{name: "berta"})
+	learnPolicy(t, provider, signedPolicy(t, provider,
+		"policy: 1\nservices: {greeter: {limits: [{rate: 1, per: site}]}}\n"))
+	eventually(t, "the list of its own service", func() bool { return len(provider.lists.Services()) > 0 })
+	eventually(t, "two instances are listed", func() bool { return provider.lists.Living("greeter") == 2 })
+}

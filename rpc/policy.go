@@ -24,6 +24,10 @@ type SitePolicy interface {
 // policyEvery is how long a connection goes on with what it knows about a kind of call, besides the table itself.
 const policyEvery = time.Second
 
+// unlistedEvery is the same while the instances that share a limit are not known yet: the list of the service is asked
+// for when a limit needs it.
+const unlistedEvery = 20 * time.Millisecond
+
 // How a caller is known to have its name.
 const (
 	byCertificate = "certificate" // TLS has verified it
@@ -116,7 +120,7 @@ func (r *serverCall) police(old *policed, table *policy.Table, now time.Time) *p
 		return p
 	}
 	if old.living > 0 {
-		p.living = c.s.living(r.served.name)
+		p.count(c.s, r.served.name)
 	}
 	if old.living == p.living {
 		p.gates = old.gates
@@ -124,8 +128,14 @@ func (r *serverCall) police(old *policed, table *policy.Table, now time.Time) *p
 	return p
 }
 
-// living is the number of instances of a service that share a limit of the site.
-func (s *Server) living(service string) int { return max(1, s.cfg.Policy.Living(service)) }
+// count notes the instances of a service that share a limit of the site. While they are not known, this one has all of
+// it, and looks again soon.
+func (p *policed) count(s *Server, service string) {
+	if p.living = s.cfg.Policy.Living(service); p.living < 1 {
+		p.living = 1
+		p.checked = p.checked.Add(unlistedEvery - policyEvery)
+	}
+}
 
 // caller returns the name of a caller for the policy, and how it is known. A certificate that TLS has verified has the
 // name, whatever the caller says; of several names in it the caller says which.
@@ -269,7 +279,7 @@ func (p *policed) gate(s *Server, service string, item *policy.Item) *gateUse {
 		}
 	}
 	if item.Per == perSite && p.living == 0 {
-		p.living = s.living(service)
+		p.count(s, service)
 	}
 	g := s.gates.of(p.table, service, item)
 	p.gates = append(p.gates, newGateUse(g, item, service, calleeShare(item, p.living)))

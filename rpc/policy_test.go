@@ -316,6 +316,27 @@ func TestLimitOfSite(t *testing.T) {
 	}
 }
 
+// TestLimitOfSiteWithoutAList: while the instances of a service are not known, the limit is looked at again soon, so
+// that each takes its share as soon as the list is there.
+func TestLimitOfSiteWithoutAList(t *testing.T) {
+	site := ruled(limits(policy.Item{Pending: 12, Per: "site"}))
+	server := &Server{cfg: ServerConfig{Policy: site}}
+	item := &policy.Item{Pending: 12, Per: "site"}
+	now := time.Now()
+	p := &policed{table: site.Table(), checked: now}
+	if u := p.gate(server, "echo", item); u.most != 12 {
+		t.Errorf("without a list %d calls at a time, want 12", u.most)
+	}
+	if age := now.Sub(p.checked); age != policyEvery-unlistedEvery {
+		t.Errorf("without a list it is looked at after %v, want %v", policyEvery-age, unlistedEvery)
+	}
+	site.living.Store(3)
+	p = &policed{table: site.Table(), checked: now}
+	if u := p.gate(server, "echo", item); u.most != 4 || p.checked != now {
+		t.Errorf("with a list of 3: %d calls at a time, want 4; looked at %v ago", u.most, now.Sub(p.checked))
+	}
+}
+
 // TestRateInVirtualTime: in no window do more calls pass than the burst and the rate's share of the window, and a
 // caller that keeps below the rate is never refused.
 func TestRateInVirtualTime(t *testing.T) {
