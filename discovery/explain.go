@@ -21,6 +21,7 @@ type Entry struct {
 	TLS      bool              `json:"tls,omitempty"`
 	Zone     string            `json:"zone,omitempty"`
 	Weight   int               `json:"weight"` // as registered, or by the site's policy; 0: no calls
+	Own      int               `json:"-"`      // as registered, whatever the policy says; 0: no calls
 	Tags     map[string]string `json:"tags,omitempty"`
 	Owner    string            `json:"owner"` // host/pid/epoch
 	Started  time.Time         `json:"started,omitzero"`
@@ -138,9 +139,9 @@ func (s *service) entry(m *member, now time.Time) Entry {
 	_, state, share, _ := tierOf(m, s.opts, s.d.cfg.Zone, s.d.cfg.WarmUp, now)
 	e := Entry{
 		Service: m.in.Service, Version: m.in.Version, Addr: m.ep.Addr, Protocol: string(m.in.Protocol), TLS: m.in.TLS,
-		Zone: m.in.Zone, Weight: m.weight(), Tags: maps.Clone(m.in.Tags), Owner: m.in.Owner.String(),
-		Started: m.in.Started, State: state, Share: share, Pending: m.ep.Pending(), Stale: true,
-		Sources: []SourceListing{},
+		Zone: m.in.Zone, Weight: m.weight(), Own: m.in.EffectiveWeight(), Tags: maps.Clone(m.in.Tags),
+		Owner: m.in.Owner.String(), Started: m.in.Started, State: state, Share: share, Pending: m.ep.Pending(),
+		Stale: true, Sources: []SourceListing{},
 	}
 	for i, l := range m.listed {
 		if l.in == nil {

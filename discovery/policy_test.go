@@ -85,6 +85,11 @@ func TestPolicyWeights(t *testing.T) {
 				t.Errorf("%s: shares %v, want h1 none and h3 a fifth of h0", balancer, n)
 			}
 			w.expectEntry(1, Excluded, "the site's policy gives it the weight 0")
+			for _, e := range w.Explain("auth") {
+				if e.Own != registry.DefaultWeight || (e.Weight == 0) != (e.State == Excluded) {
+					t.Errorf("%s has the weight %d and its own %d, %s", e.Addr, e.Weight, e.Own, e.State)
+				}
+			}
 			w.obey(Options{Balancer: balancer})
 			if n := share(); n[1] < n[0]/2 || n[3] < n[0]/2 {
 				t.Errorf("%s: shares %v after the policy", balancer, n)

@@ -326,14 +326,14 @@ func joined(texts []string) error {
 	return all
 }
 
-// instancesOf returns the living instances of the lists.
+// instancesOf returns the living instances of the lists, with the weights that they have without a policy.
 func instancesOf(entries []discovery.Entry) (out []registry.Instance) {
 	for _, e := range entries {
 		owner, err := registry.ParseOwner(e.Owner)
 		if err != nil || !e.State.Here() {
 			continue
 		}
-		weight := e.Weight
+		weight := e.Own
 		if weight == 0 {
 			weight = -1 // it gets no calls
 		}

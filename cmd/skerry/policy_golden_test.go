@@ -148,7 +148,8 @@ func TestOldProcesses(t *testing.T) {
 	settings := "policy: 1\nservices:\n  auth: {retries: 2}\n"
 	inPlan := "policy: 1\nplans:\n  storm:\n    services:\n      auth:\n" +
 		"        limits:\n          - {rate: 5, per: site}\n"
-	listed := []discovery.Entry{{Service: "auth", Owner: "h3/412/aaaaaaaaaa", State: discovery.OK, Weight: 100}}
+	listed := []discovery.Entry{{Service: "auth", Owner: "h3/412/aaaaaaaaaa", State: discovery.OK, Weight: 100,
+		Own: 100}}
 	old := []control.PolicyProcess{{Process: "h3/412/aaaaaaaaaa", Err: control.ErrNoPolicies},
 		{Process: "h4/1/aaaaaaaaaa", Err: errors.New("no answer")}}
 	elsewhere := []control.PolicyProcess{{Process: "h5/1/aaaaaaaaaa", Err: control.ErrNoPolicies}}
@@ -192,5 +193,24 @@ func TestProtectivePlans(t *testing.T) {
 	}
 	if got := protectiveServices(p, nil); len(got) != 1 {
 		t.Errorf("of all plans: %v", got)
+	}
+}
+
+// TestWeightsMove: the policy in force keeps calls away from one instance. A new one that keeps them away from
+// the other instead leaves the service an instance.
+func TestWeightsMove(t *testing.T) {
+	listed := []discovery.Entry{
+		{Service: "auth", Owner: "h3/412/aaaaaaaaaa", Zone: "hall-1", State: discovery.OK, Weight: 100, Own: 100},
+		{Service: "auth", Owner: "h4/412/aaaaaaaaaa", Zone: "hall-2", State: discovery.Excluded, Own: 100},
+	}
+	for zone, want := range map[string]int{"hall-1": 0, `"hall-*"`: 1} {
+		p, problems := form.Read([]byte("policy: 1\nservices: {auth: {weights: [{zone: " + zone + ", weight: 0}]}}\n"))
+		if p == nil {
+			t.Fatal(problems)
+		}
+		faults, _ := judgePolicy(p, listed, nil, func(string) bool { return false })
+		if len(faults) != want {
+			t.Errorf("%s: faults %q, want %d", zone, faults, want)
+		}
 	}
 }
