@@ -10,6 +10,7 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/wire"
 )
 
 // signedPolicy is an entry on what the node has, signed by the site's key.
@@ -146,4 +147,27 @@ func TestPolicyIsBroughtByMembers(t *testing.T) {
 		t.Errorf("%d entries, in force %d, %+v, %v; want 4", len(got.Entries), got.Number, got.Status, err)
 	}
 	eventually(t, "the other follows", func() bool { return obeys(told) == 1 })
+}
+
+// TestCalleeReturnsUpToDate: a callee was away while the policy changed. It has the new one before it offers a service.
+func TestCalleeReturnsUpToDate(t *testing.T) {
+	site := lanSite(t)
+	kept := withState(t, site)
+	kept.Service = config.Service{Name: "greeter", Version: "v1"}
+	stays, leaves := open(t, site), offering(t, kept, &greeter{name: "anna"})
+	eventually(t, "both know each other", func() bool {
+		return len(stays.members.List()) == 2 && len(leaves.members.List()) == 2
+	})
+	learnPolicy(t, stays, signedPolicy(t, stays, "policy: 1\nservices: {auth: {retries: 1}}\n"))
+	eventually(t, "the other follows", func() bool { return obeys(leaves) == 1 })
+	must(t, "close", leaves.Close())
+	learnPolicy(t, stays, signedPolicy(t, stays, "policy: 1\nservices: {auth: {retries: 2}}\n"))
+	again := open(t, kept)
+	if n := obeys(again); n != 1 {
+		t.Fatalf("from its disk it obeys %d, want 1: the scene proves nothing", n)
+	}
+	must(t, "handle", again.Handle(t.Context(), "greeter", wire.NewInternalProcessor(&greeter{name: "anna"})))
+	if n := obeys(again); n != 2 {
+		t.Errorf("it offers a service by the policy with %d retries, want 2", n)
+	}
 }

@@ -98,7 +98,8 @@ func (p sitePolicy) Living(service string) int { return p.n.lists.Living(service
 // Handle offers the service and returns; the service is served until Close. The registries get the
 // service's configuration (version, weight, tags, …). Handle waits up to 3 s until one of them has
 // listed the service; those that can't be reached are retried for ever. It does not wait for a
-// version that may not run yet, which is listed when its turn comes (AcquireExclusive). After an
+// version that may not run yet, which is listed when its turn comes (AcquireExclusive). A process that
+// obeyed a policy of the site before first learns whether that has changed, for 3 s at most. After an
 // error the service is not offered: the port is in use, or the name is served already.
 func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) error {
 	if err := n.offers.handle(ctx, service, p); err != nil {
@@ -117,6 +118,7 @@ func (p *provider) handle(ctx context.Context, service string, proc thrift.TProc
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	p.n.members.AwaitKeptPolicy(ctx) // no call is served by one that is out of date
 	o, err := p.add(service, proc)
 	if err != nil {
 		return err

@@ -97,6 +97,7 @@ func New(cfg Config) (*Membership, error) {
 	m.denials.log = cfg.Log
 	m.sync.ahead = make(chan struct{}, 1)
 	m.policies.ahead = make(chan struct{}, 1)
+	m.policies.unkept = make(chan struct{}, 1)
 	m.loadDrains()
 	m.rules = m.newAgent()
 	m.policy = m.newPolicy()
@@ -173,18 +174,26 @@ func (m *Membership) Offered(list []registry.Instance) {
 // remember keeps the list of processes on disk, and what of the rules was not
 // kept when they came.
 func (m *Membership) remember(ctx context.Context) error {
+	tick := time.NewTicker(keepMembers)
+	defer tick.Stop()
 	for {
-		wait := run.Sleep(ctx, keepMembers)
+		select {
+		case <-m.policies.unkept:
+			m.keepPolicy(false)
+			continue
+		case <-tick.C:
+		case <-ctx.Done():
+		}
 		m.cfg.Files.Hold()
 		m.keepRules()
-		m.keepPolicy(wait != nil)
+		m.keepPolicy(ctx.Err() != nil)
 		if list, changed := m.list.changed(); changed {
 			if err := m.cfg.Files.Write(state.Members, list); err != nil {
 				m.list.touch() // it is tried again
 				m.log.Warn("the list of processes is not kept", "err", err)
 			}
 		}
-		if wait != nil {
+		if ctx.Err() != nil {
 			return nil
 		}
 	}

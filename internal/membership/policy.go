@@ -32,11 +32,13 @@ const keepAges = time.Minute
 
 // policySync fetches policies and keeps them.
 type policySync struct {
-	ahead chan struct{} // has a value when a process may have announced a newer policy
-	dirty atomic.Bool   // the log differs from what is kept on disk
-	odd   atomic.Value  // string: what is not believed of the database, as last logged
-	kept  time.Time     // when it was kept last; only remember uses it
-	told  string        // the last logged trouble of keeping it; only remember uses it
+	ahead  chan struct{} // has a value when a process may have announced a newer policy
+	unkept chan struct{} // has a value when the log has changed and is not on disk yet
+	dirty  atomic.Bool   // the log differs from what is kept on disk
+	odd    atomic.Value  // string: what is not believed of the database, as last logged
+	began  bool          // with a policy of the last run
+	kept   time.Time     // when it was kept last; only remember uses it
+	told   string        // the last logged trouble of keeping it; only remember uses it
 }
 
 func (s *policySync) wake() {
@@ -56,6 +58,8 @@ func (m *Membership) newPolicy() *sitepolicy.Holder {
 	}
 	h, aside := sitepolicy.New(sitepolicy.Config{Cluster: m.cfg.Cluster, Trust: trust, Saved: saved,
 		ObeyNone: m.cfg.ObeyNone})
+	number, _ := h.Newest()
+	m.policies.began = number > 0
 	switch {
 	case errors.Is(unread, run.ErrDiskHangs): // state has said so
 	case errors.Join(unread, aside) != nil:
@@ -118,6 +122,10 @@ func (m *Membership) learnPolicies(from string, ages map[uint64]time.Duration, e
 		return err
 	}
 	m.policies.dirty.Store(true)
+	select {
+	case m.policies.unkept <- struct{}{}:
+	default: // it is about to be kept
+	}
 	s := m.policy.Status()
 	if s.Obey == sitepolicy.ObeysNone {
 		m.log.Error("the site's policy has changed, and this process obeys none of it, its access lists and limits "+
@@ -159,6 +167,31 @@ func (m *Membership) followPolicies(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// How long a process that has just started waits for the newest policy.
+const (
+	newestLimit     = time.Second     // that others announce, before it begins traces
+	keptPolicyLimit = 3 * time.Second // with one of its last run, before it offers services
+)
+
+// awaitNewest is AwaitPolicy for newestLimit at most.
+func (m *Membership) awaitNewest(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, newestLimit)
+	defer cancel()
+	m.AwaitPolicy(ctx)
+}
+
+// AwaitKeptPolicy waits, for 3 s at most, until a process that had a policy when it ran before knows whether that has
+// changed since, or that there is no process to tell. Without such a policy it returns at once.
+func (m *Membership) AwaitKeptPolicy(ctx context.Context) {
+	if !m.policies.began {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, keptPolicyLimit)
+	defer cancel()
+	m.AwaitRules(ctx)
+	m.awaitNewest(ctx)
 }
 
 // policyAgain is the time between two rounds of questions for a policy that others announce and that was not fetched,

@@ -1,8 +1,14 @@
 package membership
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/sitepolicy"
+	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -41,4 +47,35 @@ func TestAnnouncedPolicies(t *testing.T) {
 	if got := l.aheadPolicy(0, "", map[registry.Owner]bool{snap.Instances[0].Owner: true}, 2); len(got) != 2 {
 		t.Errorf("%d of three processes, want two", len(got))
 	}
+}
+
+// TestPolicyIsKeptAtOnce: a policy is on disk when it has come, so that a process that is killed obeys it from its next
+// start on.
+func TestPolicyIsKeptAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		files := state.Open(state.Config{Dir: dir, Cluster: "c", Name: "n", Log: quiet})
+		defer files.Close()
+		m := &Membership{cfg: Config{Cluster: "c", Files: files}, log: quiet, rules: newTestAgent(t),
+			list: newList(nil)}
+		m.policies.unkept = make(chan struct{}, 1)
+		var err error
+		m.policy, err = sitepolicy.New(sitepolicy.Config{Cluster: "c"})
+		must(t, "holder", err)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- m.remember(ctx) }()
+		e, err := policylog.NewLog("c").Next("policy: 1\n").Seal()
+		must(t, "seal", err)
+		begun := time.Now()
+		m.LearnPolicies([]policylog.Entry{e})
+		synctest.Wait()
+		saved, err := state.Read[sitepolicy.Saved](files, state.Policy)
+		must(t, "read", err)
+		if len(saved.Records) != 1 || time.Since(begun) > 0 {
+			t.Errorf("%d entries are kept after %v, want 1 at once", len(saved.Records), time.Since(begun))
+		}
+		stop()
+		must(t, "end", <-ended)
+	})
 }

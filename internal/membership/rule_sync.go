@@ -208,7 +208,7 @@ func (m *Membership) learnWhole(since since) {
 // Applied is the generation of the rules that are applied here.
 func (m *Membership) Applied() rollout.Generation { return m.rules.Log().Last() }
 
-// learnFirst lets traces begin when the rules are known.
+// learnFirst lets traces begin when the rules are known, and the policy.
 func (m *Membership) learnFirst(ctx context.Context) error {
 	defer m.known()
 	for {
@@ -218,6 +218,7 @@ func (m *Membership) learnFirst(ctx context.Context) error {
 				"took", time.Since(m.bootstrap.begun).Round(time.Millisecond))
 			m.rules.ExpireEmpty()
 			m.sync.wake() // for the answers that were not waited for
+			m.awaitNewest(ctx)
 			return nil
 		}
 		for _, in := range m.bootstrap.more(time.Now()) {

@@ -221,10 +221,10 @@ func (s *session) followRequests(ctx context.Context, rules bool) error {
 	if !rules {
 		return nil
 	}
-	if err := s.follow(ctx); err != nil {
+	if err := s.followPolicy(ctx); err != nil {
 		return err
 	}
-	return s.followPolicy(ctx)
+	return s.follow(ctx)
 }
 
 // retryBeat schedules a beat again that the server ended for lack of time, because a new connection

@@ -79,10 +79,11 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	h.settled = h.settled && time.Since(s.m.older) > s.r.cfg.pause()
 	s.up()
 	s.apply(h, services, all, full)
-	if err := s.compare(ctx, h.newest); err != nil {
+	// The policy comes first: a process that starts waits for the rules.
+	if err := s.comparePolicy(ctx, h.policy); err != nil {
 		return err
 	}
-	if err := s.comparePolicy(ctx, h.policy); err != nil {
+	if err := s.compare(ctx, h.newest); err != nil {
 		return err
 	}
 	return s.afterBeat(ctx, h)
