@@ -11,17 +11,15 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
-	"fmt"
 	"math/big"
 	"net"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/skerry/skerry/internal/sshsig"
+	"github.com/skerry/skerry/internal/testsite"
 )
 
 // authority is a CA.
@@ -105,9 +103,5 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", path, "../../cmd/skerry").CombinedOutput()
-	if err != nil {
-		return "", errors.Join(fmt.Errorf("build skerry: %s", out), err)
-	}
-	return path, nil
+	return path, testsite.Go("build", "-o", path, "../../cmd/skerry")
 })

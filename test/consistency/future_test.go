@@ -3,13 +3,12 @@
 package consistency
 
 import (
-	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
+
+	"github.com/skerry/skerry/internal/testsite"
 )
 
 // envFuture gives a command of the future the special case of its step.
@@ -23,20 +22,17 @@ const (
 
 // future is this tree as a later version may have it: everything that may grow by the rules of
 // docs/protocol.md has grown. Each old text occurs once, unless it is replaced everywhere.
-var future = []struct {
-	file, old, new string
-	everywhere     bool
-}{
+var future = []testsite.Change{
 	// Entries, their parts and their envelopes have a further field, and there is a further need.
-	{file: "internal/rollout/entry.go", old: `var KnownNeeds = []string{}`, new: `var KnownNeeds = []string{"future-1"}
+	{File: "internal/rollout/entry.go", Old: `var KnownNeeds = []string{}`, New: `var KnownNeeds = []string{"future-1"}
 
 func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
-	{file: "internal/rollout/entry.go", old: `"encoding/json"`, new: `"encoding/json"
+	{File: "internal/rollout/entry.go", Old: `"encoding/json"`, New: `"encoding/json"
 	"os"`},
-	{file: "internal/rollout/entry.go", old: "	body   string // \"\" until",
-		new: "	Weather string `json:\"weather,omitempty\"`\n	body   string // \"\" until"},
-	{file: "internal/rollout/entry.go", old: `	e.body, e.hash = "", ""
-`, new: `	e.body, e.hash = "", ""
+	{File: "internal/rollout/entry.go", Old: "	body   string // \"\" until",
+		New: "	Weather string `json:\"weather,omitempty\"`\n	body   string // \"\" until"},
+	{File: "internal/rollout/entry.go", Old: `	e.body, e.hash = "", ""
+`, New: `	e.body, e.hash = "", ""
 	e.Weather = "foggy <&> ☂"
 	if envFuture() != "" {
 		e.Needs = []string{"future-1"}
@@ -52,43 +48,43 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 		r.Weather, e.Session = "storm", &r
 	}
 `},
-	{file: "internal/rollout/entry.go", old: "type Record struct {\n",
-		new: "type Record struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "internal/rollout/entry.go", old: "type Proof struct {\n",
-		new: "type Proof struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "internal/rollout/rule.go", old: "type Rule struct {\n",
-		new: "type Rule struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
-	{file: "internal/rollout/release.go", old: "type Release struct {\n",
-		new: "type Release struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
-	{file: "internal/rollout/report.go", old: "type Report struct {\n",
-		new: "type Report struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "internal/rollout/report.go", old: "type Inflight struct {\n",
-		new: "type Inflight struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "internal/rollout/participant/promise.go", old: "type Saved struct {\n",
-		new: "type Saved struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "internal/rollout/trust.go", old: "type Undertaking struct {\n",
-		new: "type Undertaking struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "internal/membership/membership.go", old: `tags := map[string]string{`,
-		new: `tags := map[string]string{"weather": "fine", `},
+	{File: "internal/rollout/entry.go", Old: "type Record struct {\n",
+		New: "type Record struct {\n	Weather string `json:\"weather\"`\n"},
+	{File: "internal/rollout/entry.go", Old: "type Proof struct {\n",
+		New: "type Proof struct {\n	Weather string `json:\"weather\"`\n"},
+	{File: "internal/rollout/rule.go", Old: "type Rule struct {\n",
+		New: "type Rule struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
+	{File: "internal/rollout/release.go", Old: "type Release struct {\n",
+		New: "type Release struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
+	{File: "internal/rollout/report.go", Old: "type Report struct {\n",
+		New: "type Report struct {\n	Weather string `json:\"weather\"`\n"},
+	{File: "internal/rollout/report.go", Old: "type Inflight struct {\n",
+		New: "type Inflight struct {\n	Weather string `json:\"weather\"`\n"},
+	{File: "internal/rollout/participant/promise.go", Old: "type Saved struct {\n",
+		New: "type Saved struct {\n	Weather string `json:\"weather\"`\n"},
+	{File: "internal/rollout/trust.go", Old: "type Undertaking struct {\n",
+		New: "type Undertaking struct {\n	Weather string `json:\"weather\"`\n"},
+	{File: "internal/membership/membership.go", Old: `tags := map[string]string{`,
+		New: `tags := map[string]string{"weather": "fine", `},
 
 	// An operator can be made to break the rule that every process is asked first.
-	{file: "internal/rollout/operator/controller.go", old: `	if len(e.Needs) == 0 {`,
-		new: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
-	{file: "internal/rollout/operator/controller.go", old: `	"fmt"`, new: `	"fmt"
+	{File: "internal/rollout/operator/controller.go", Old: `	if len(e.Needs) == 0 {`,
+		New: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
+	{File: "internal/rollout/operator/controller.go", Old: `	"fmt"`, New: `	"fmt"
 	"os"`},
-	{file: "internal/rollout/operator/ballot.go",
-		old: `		if by, err = b.undertaking(rollout.Entry.PromiseText, e, rand.Text()); err != nil {`,
-		new: `		if os.Getenv("SKERRY_FUTURE") == "forced" {
+	{File: "internal/rollout/operator/ballot.go",
+		Old: `		if by, err = b.undertaking(rollout.Entry.PromiseText, e, rand.Text()); err != nil {`,
+		New: `		if os.Getenv("SKERRY_FUTURE") == "forced" {
 			return b.commit(ctx, members, known, e)
 		}
 		if by, err = b.undertaking(rollout.Entry.PromiseText, e, rand.Text()); err != nil {`},
-	{file: "internal/rollout/operator/ballot.go", old: `	"fmt"`, new: `	"fmt"
+	{File: "internal/rollout/operator/ballot.go", Old: `	"fmt"`, New: `	"fmt"
 	"os"`},
 
 	// Every struct of packets and internal calls has a further field.
-	{file: "internal/wire/skerry.go", everywhere: true,
-		old: `	if err := oprot.WriteFieldStop(ctx); err != nil {`,
-		new: `	if err := oprot.WriteFieldBegin(ctx, "weather", thrift.STRING, 1000); err != nil {
+	{File: "internal/wire/skerry.go", Everywhere: true,
+		Old: `	if err := oprot.WriteFieldStop(ctx); err != nil {`,
+		New: `	if err := oprot.WriteFieldBegin(ctx, "weather", thrift.STRING, 1000); err != nil {
 		return err
 	}
 	if err := oprot.WriteString(ctx, "fine"); err != nil {
@@ -97,75 +93,43 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	if err := oprot.WriteFieldStop(ctx); err != nil {`},
 
 	// Every call and every hello has a further header, and hellos a further part.
-	{file: "rpc/headers.go", old: `	pair(keyCaller, caller)
-`, new: `	pair(keyCaller, caller)
+	{File: "rpc/headers.go", Old: `	pair(keyCaller, caller)
+`, New: `	pair(keyCaller, caller)
 	pair("sk-weather", "fine")
 `},
-	{file: "rpc/greeting.go", old: `	return appendPair(dst, kind, seq, keyHello, string(g.append(nil)))
-`, new: `	h := theader.Header{Seq: seq, Flags: theader.OutOfOrder}
+	{File: "rpc/greeting.go", Old: `	return appendPair(dst, kind, seq, keyHello, string(g.append(nil)))
+`, New: `	h := theader.Header{Seq: seq, Flags: theader.OutOfOrder}
 	h.Set(keyControl, kind)
 	h.Set(keyHello, string(g.append(nil)))
 	h.Set("sk-weather", "fine")
 	return appendControlFrame(dst, &h)
 `},
-	{file: "rpc/greeting.go", old: `offers: []offered{{e.Service, e.Version}}}`,
-		new: `offers: []offered{{e.Service, e.Version}, {"", "weather fine"}}}`},
-	{file: "rpc/greeting.go", old: `offers:  c.s.routes.offers(theirs.offers, c.s.also),`,
-		new: `offers:  append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"}),`},
+	{File: "rpc/greeting.go", Old: `offers: []offered{{e.Service, e.Version}}}`,
+		New: `offers: []offered{{e.Service, e.Version}, {"", "weather fine"}}}`},
+	{File: "rpc/greeting.go", Old: `offers:  c.s.routes.offers(theirs.offers, c.s.also),`,
+		New: `offers:  append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"}),`},
 
 	// Tables of the next version, which programs that know the present one can use.
-	{file: "registry/postgres/schema.go", old: `const SchemaVersion = 6`, new: `const SchemaVersion = 7`},
-	{file: "registry/postgres/schema.sql",
-		old: `INSERT INTO skerry_schema (version, needs) VALUES (6, 4) ON CONFLICT DO NOTHING;`,
-		new: `ALTER TABLE skerry_cluster ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
+	{File: "registry/postgres/schema.go", Old: `const SchemaVersion = 6`, New: `const SchemaVersion = 7`},
+	{File: "registry/postgres/schema.sql",
+		Old: `INSERT INTO skerry_schema (version, needs) VALUES (6, 4) ON CONFLICT DO NOTHING;`,
+		New: `ALTER TABLE skerry_cluster ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_lease ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_instance ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_rule ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_head ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_secret ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 INSERT INTO skerry_schema (version, needs) VALUES (7, 4) ON CONFLICT DO NOTHING;`},
-	{file: "registry/postgres/rules.go",
-		old: `(cluster, timeline, n, hash, record)
+	{File: "registry/postgres/rules.go",
+		Old: `(cluster, timeline, n, hash, record)
 		VALUES (@cluster, @timeline, @n, @hash, @record)`,
-		new: `(cluster, timeline, n, hash, record, weather)
+		New: `(cluster, timeline, n, hash, record, weather)
 			VALUES (@cluster, @timeline, @n, @hash, @record, 'foggy')`},
-	{file: "registry/postgres/rules.go", old: `'g', true)::text)`, new: `'g', true, 'weather', 'fine')::text)`},
+	{File: "registry/postgres/rules.go", Old: `'g', true)::text)`, New: `'g', true, 'weather', 'fine')::text)`},
 }
 
 // overlay writes the files of the future and the list of them for go build.
-func overlay(dir string) (path string, err error) {
-	text, places := map[string]string{}, map[string]string{}
-	for _, change := range future {
-		from, err := filepath.Abs(filepath.Join("../..", change.file))
-		if err != nil {
-			return "", err
-		}
-		if text[from] == "" {
-			now, err := os.ReadFile(from)
-			if err != nil {
-				return "", err
-			}
-			text[from] = string(now)
-			places[from] = filepath.Join(dir, strings.ReplaceAll(change.file, "/", "+"))
-		}
-		if n := strings.Count(text[from], change.old); n == 0 || n > 1 && !change.everywhere {
-			return "", &buildError{"change " + change.old + " of " + change.file + " has no place, or several",
-				os.ErrInvalid}
-		}
-		text[from] = strings.ReplaceAll(text[from], change.old, change.new)
-	}
-	for from, now := range text {
-		if err := os.WriteFile(places[from], []byte(now), 0o600); err != nil {
-			return "", err
-		}
-	}
-	list, err := json.Marshal(map[string]any{"Replace": places})
-	if err != nil {
-		return "", err
-	}
-	path = filepath.Join(dir, "overlay.json")
-	return path, os.WriteFile(path, list, 0o600)
-}
+func overlay(dir string) (path string, err error) { return testsite.Overlay(dir, "../..", future) }
 
 // TestFutureHasItsPlace shows at once, without a scene, that a change of the tree has removed a
 // text that future replaces.
@@ -202,9 +166,6 @@ var builtFuture = sync.OnceValues(func() (b binaries, err error) {
 	if err != nil {
 		return b, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return b, err
-	}
 	list, err := overlay(dir)
 	if err != nil {
 		return b, err
@@ -214,8 +175,8 @@ var builtFuture = sync.OnceValues(func() (b binaries, err error) {
 		{"test", "-c", "-ldflags=-s -w", "-overlay", list, "-o", b.roles, "."},
 		{"build", "-ldflags=-s -w", "-overlay", list, "-o", b.tool, "../../cmd/skerry"},
 	} {
-		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-			return b, &buildError{string(out), err}
+		if err := testsite.Go(args...); err != nil {
+			return b, err
 		}
 	}
 	return b, nil

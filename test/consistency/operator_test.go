@@ -18,6 +18,7 @@ import (
 
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/testsite"
 )
 
 // command builds the operator's command once.
@@ -33,19 +34,8 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", path, "../../cmd/skerry").CombinedOutput()
-	if err != nil {
-		return "", &buildError{string(out), err}
-	}
-	return path, nil
+	return path, testsite.Go("build", "-o", path, "../../cmd/skerry")
 })
-
-type buildError struct {
-	out string
-	err error
-}
-
-func (e *buildError) Error() string { return "build skerry: " + e.err.Error() + "\n" + e.out }
 
 // operator is a running "skerry release".
 type operator struct {
