@@ -147,7 +147,8 @@ var top = map[string][]string{
 	"test/attack/": {"", "config", "internal/drain", "internal/rollout", "internal/rollout/participant",
 		"internal/sitekey",
 		"internal/sitetls", "internal/sshsig", "internal/wire", "registry", "rpc"},
-	"test/soak/": {"", "config", "test/consistency/hop", "internal/lab", "internal/pgtest"},
+	"test/policy/": {"", "config", "discovery", "internal/tracecontext", "registry", "rpc"},
+	"test/soak/":   {"", "config", "test/consistency/hop", "internal/lab", "internal/pgtest"},
 }
 
 func TestFloors(t *testing.T) {
