@@ -1,0 +1,129 @@
+package console
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Config configures a handler. Site is required.
+type Config struct {
+	Site   Site
+	Hosts  []string     // names by which browsers reach the console, beside IP addresses and localhost
+	Logger *slog.Logger // nil: slog.Default
+
+	LinkUsed func() // a browser has signed in by a link; may be nil
+}
+
+// New returns the console of a site. Browsers sign in by a [Console.Link].
+func New(cfg Config) *Console {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	c := &handler{cfg: cfg, doors: newDoors(cfg.LinkUsed)}
+	inside := http.NewServeMux()
+	inside.HandleFunc("GET /events", c.events)
+	for _, p := range pages {
+		inside.HandleFunc("GET "+p.Path, func(w http.ResponseWriter, r *http.Request) { c.page(w, r, p) })
+	}
+	inside.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.failed(w, r, errNoPage) })
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /static/{hash}/{name}", serveStatic)
+	mux.HandleFunc("GET /set", c.set)
+	mux.HandleFunc("GET /in", c.signIn)
+	mux.HandleFunc("POST /in", c.enter)
+	mux.HandleFunc("POST /out", c.leave)
+	mux.Handle("/", c.gate(inside))
+	return &Console{guarded(mux, cfg.Hosts), c.doors}
+}
+
+// Console serves the pages of a site. It listens nowhere.
+type Console struct {
+	http.Handler
+	doors *doors
+}
+
+// Link makes the path of a link by which a browser signs in: once, in the next ten minutes.
+func (c *Console) Link() string { return "/in#" + c.doors.link() }
+
+// handler makes pages.
+type handler struct {
+	cfg   Config
+	doors *doors
+}
+
+// guarded refuses what no page of the console sends, and says to the browser what a page may load: files of this
+// console only, see docs/security.md.
+func guarded(next http.Handler, hosts []string) http.Handler {
+	cross := http.NewCrossOriginProtection()
+	inner := cross.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policyOfContent)
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		if !hostAllowed(r.Host, hosts) {
+			http.Error(w, "this console is not reached by the name "+strings.ToValidUTF8(r.Host, "?")+
+				"; use an IP address, localhost, or a name of console.hosts", http.StatusMisdirectedRequest)
+			return
+		}
+		if post := r.Method == http.MethodPost && (r.URL.Path == "/in" || r.URL.Path == "/out"); !post &&
+			r.Method != http.MethodGet && r.Method != http.MethodHead {
+			h.Set("Allow", "GET, HEAD")
+			http.Error(w, "pages are only read", http.StatusMethodNotAllowed)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	})
+}
+
+const policyOfContent = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+	"font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// hostAllowed reports whether a browser that was led here by this name looks at the console that it means: a
+// stranger's name may lead to this address, too (DNS rebinding).
+func hostAllowed(host string, allowed []string) bool {
+	name := host
+	if a, err := netip.ParseAddrPort(host); err == nil {
+		return a.IsValid()
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return true
+	}
+	if i := strings.LastIndexByte(name, ':'); i >= 0 && !strings.Contains(name[i:], "]") {
+		name = name[:i]
+	}
+	name = strings.Trim(name, "[]")
+	if _, err := netip.ParseAddr(name); err == nil || strings.EqualFold(name, "localhost") {
+		return true
+	}
+	for _, a := range allowed {
+		if strings.EqualFold(name, a) {
+			return true
+		}
+	}
+	return false
+}
+
+// set keeps the language or the theme of a browser, and leads back.
+func (c *handler) set(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	for _, name := range []string{"lang", "theme"} {
+		if v := q.Get(name); v != "" && len(v) <= 8 {
+			http.SetCookie(w, &http.Cookie{Name: cookiePrefix + name, Value: v, Path: "/", HttpOnly: true,
+				SameSite: http.SameSiteStrictMode, MaxAge: int(365 * 24 * time.Hour / time.Second)})
+		}
+	}
+	back := q.Get("back")
+	if !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.ContainsAny(back, "\\\r\n") {
+		back = "/"
+	}
+	http.Redirect(w, r, back, http.StatusSeeOther)
+}
+
+const cookiePrefix = "skerry-console-"

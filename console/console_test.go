@@ -1,0 +1,318 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/policylog"
+)
+
+// still is a site that does not change.
+type still struct{ s *Snapshot }
+
+func (f still) Snapshot(context.Context) *Snapshot { return f.s }
+
+// night is the site of the examples: portal and report call historian, whose instance on ops-4 fails.
+func night() *Snapshot {
+	at := time.Date(2026, 11, 29, 3, 12, 10, 0, time.Local)
+	s := &Snapshot{Cluster: "launch-site-1", Title: "一号发射场", Host: "ops-1", Release: "0.1.0", At: at,
+		Oldest: 400 * time.Millisecond, Begun: at.Add(-2 * time.Hour)}
+	listed := func(service, version string, hosts ...string) {
+		for i, host := range hosts {
+			s.Entries = append(s.Entries, discovery.Entry{Service: service, Version: version, State: discovery.OK,
+				Addr: fmt.Sprintf("10.20.0.%s:70%02d", host[4:], len(service)+i), Weight: 100, Share: 1, Zone: "hall-3",
+				Owner: host + "/412/a", Started: at.Add(-438 * time.Hour),
+				Sources: []discovery.SourceListing{{Name: "database"}, {Name: "lan"}}})
+		}
+	}
+	listed("auth", "v1", "ops-1", "ops-2", "ops-3")
+	listed("auth", "v2", "ops-4", "ops-5", "ops-6")
+	listed("gateway", "v5", "ops-1", "ops-2")
+	listed("historian", "v4", "ops-2", "ops-4", "ops-7")
+	listed("portal", "v3", "ops-1", "ops-2", "ops-3", "ops-5")
+	listed("report", "v3", "ops-5", "ops-6")
+	for i := range s.Entries {
+		if e := &s.Entries[i]; e.Service == "historian" && strings.HasPrefix(e.Owner, "ops-4/") {
+			e.State, e.Why, e.Since = discovery.Suspect, "3 calls in a row failed", at.Add(-10*time.Minute)
+		}
+	}
+	calls := func(to *[]Flow, caller, service, version, method, addr string, n, failed int64, d time.Duration) {
+		f := Flow{Caller: caller, Service: service, Version: version, Method: method, Instance: addr, Calls: n,
+			Failed: failed}
+		f.Latency.Add(d, n)
+		if failed > 0 {
+			f.Kinds = map[string]int64{"timeout": failed}
+		}
+		*to = append(*to, f)
+	}
+	for _, to := range []*[]Flow{&s.Flows, &s.Before} {
+		failed := int64(0)
+		if to == &s.Flows {
+			failed = 460
+		}
+		calls(to, "gateway", "portal", "v3", "home", "10.20.0.1:7006", 12360, failed/9, 30*time.Millisecond)
+		calls(to, "gateway", "report", "v3", "day", "10.20.0.5:7006", 360, 0, 90*time.Millisecond)
+		calls(to, "portal", "auth", "v1", "verify", "10.20.0.1:7004", 24000, 0, 4*time.Millisecond)
+		calls(to, "portal", "historian", "v4", "query", "10.20.0.2:7009", 2400, 0, 40*time.Millisecond)
+		calls(to, "portal", "historian", "v4", "query", "10.20.0.4:7010", 1080, failed, 400*time.Millisecond)
+		calls(to, "report", "historian", "v4", "query", "10.20.0.7:7011", 360, 0, 40*time.Millisecond)
+	}
+	for i := range 60 {
+		s.Hour = append(s.Hour, Point{At: at.Add(time.Duration(i-59) * time.Minute), Calls: 600 + float64(i%7)*20,
+			Failed: 0.0002 * float64(i%3), P99: time.Duration(40+i%5) * time.Millisecond, Instances: 20})
+	}
+	s.Policy.Current = policylog.Entry{Cluster: s.Cluster, Number: 18, By: "li", At: at.Add(-time.Minute),
+		Why: "report slows verify down", Text: "policy: 1\nservices:\n  auth:\n    timeout: 500ms\nplans:\n" +
+			"  storm: {why: more orders, services: {auth: {timeout: 1s}}}\n"}
+	s.Policy.Newest = s.Policy.Current
+	s.Policy.Log = []policylog.Entry{s.Policy.Current}
+	for _, host := range []string{"ops-1", "ops-2", "ops-3", "ops-4", "ops-5", "ops-6", "ops-7"} {
+		s.Processes = append(s.Processes, Process{Name: host + "/412/a", Host: host, Addr: "10.20.0.1:7001",
+			Release: "0.1.0", Up: 438 * time.Hour, Runs: []string{"auth/v1"}, Policy: 18,
+			Sources: []string{"database", "lan"}})
+	}
+	s.Processes[5].Policy = 17
+	s.Processes[6].Silent = "no answer for 72 s"
+	s.Findings = s.find()
+	return s
+}
+
+// member is a console with the cookie of a browser that has signed in.
+type member struct {
+	*Console
+	cookie *http.Cookie
+}
+
+func (m member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.AddCookie(m.cookie)
+	m.Console.ServeHTTP(w, r)
+}
+
+func signedIn(t testing.TB, cfg Config) member {
+	t.Helper()
+	c := New(cfg)
+	w := enter(c, c.Link())
+	if w.Code != http.StatusSeeOther || len(w.Result().Cookies()) != 1 {
+		t.Fatalf("signing in: status %d", w.Code)
+	}
+	return member{c, w.Result().Cookies()[0]}
+}
+
+// enter sends the form of signing in.
+func enter(c *Console, link string, edits ...func(*http.Request)) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/in", strings.NewReader(url.Values{"token": {link}}.Encode()))
+	r.Host = "127.0.0.1:7700"
+	r.Header.Set("Origin", "http://127.0.0.1:7700")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for _, edit := range edits {
+		edit(r)
+	}
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, r)
+	return w
+}
+
+func get(t *testing.T, h http.Handler, path string, edits ...func(*http.Request)) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.Host = "127.0.0.1:7700"
+	for _, edit := range edits {
+		edit(r)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func in(l Language) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set("Accept-Language", string(l)) }
+}
+
+// paths are the addresses of all pages.
+func paths() (list []string) {
+	for _, p := range pages {
+		list = append(list, strings.ReplaceAll(p.Link(), "{service}", "historian"))
+	}
+	return append(list, "/nowhere")
+}
+
+func TestEveryPage(t *testing.T) {
+	h := signedIn(t, Config{Site: still{night()}})
+	key := regexp.MustCompile(`[>"](` + strings.Join(sections(), "|") + `)\.[a-z-]+`)
+	style := regexp.MustCompile(`<[^>]* (style|on[a-z]+)=`)
+	for _, l := range Languages {
+		for _, path := range paths() {
+			w := get(t, h, path, in(l))
+			body := w.Body.String()
+			if want := 200; path == "/nowhere" {
+				if w.Code != 404 {
+					t.Errorf("%s: status %d", path, w.Code)
+				}
+			} else if w.Code != want {
+				t.Errorf("%s: status %d: %s", path, w.Code, body)
+			}
+			if !strings.Contains(body, `<html lang="`+string(l)+`"`) {
+				t.Errorf("%s in %s is in another language", path, l)
+			}
+			if m := key.FindString(body); m != "" {
+				t.Errorf("%s in %s lacks the text of %s", path, l, m)
+			}
+			if m := regexp.MustCompile(`\{[a-z]+\}`).FindString(body); m != "" {
+				t.Errorf("%s in %s lacks the value of %s", path, l, m)
+			}
+			if m := style.FindString(body); m != "" {
+				t.Errorf("%s has %q, which the browser does not obey", path, m)
+			}
+			if strings.Contains(body, "ZgotmplZ") || strings.Contains(body, "<no value>") {
+				t.Errorf("%s in %s has a value that can't be shown", path, l)
+			}
+		}
+	}
+}
+
+func sections() (list []string) {
+	for _, k := range wordKeys(English) {
+		section, _, _ := strings.Cut(k, ".")
+		list = append(list, section)
+	}
+	return compact(list)
+}
+
+func TestWordsOfBothLanguages(t *testing.T) {
+	values := regexp.MustCompile(`\{[a-z]+\}`)
+	for _, k := range wordKeys(English) {
+		if _, ok := words[Chinese][k]; !ok {
+			t.Errorf("%s has no text in Chinese", k)
+			continue
+		}
+		of := func(l Language) []string { return compact(values.FindAllString(words[l][k], -1)) }
+		if a, b := of(English), of(Chinese); !slices.Equal(a, b) && !strings.HasPrefix(k, "unit.") {
+			t.Errorf("%s names %v in English and %v in Chinese", k, a, b)
+		}
+	}
+	for _, k := range wordKeys(Chinese) {
+		if _, ok := words[English][k]; !ok {
+			t.Errorf("%s has no text in English", k)
+		}
+	}
+}
+
+func TestPagesAsJSON(t *testing.T) {
+	h := signedIn(t, Config{Site: still{night()}})
+	for _, p := range pages {
+		path := strings.ReplaceAll(p.Link(), "{service}", "historian")
+		w := get(t, h, path+"?format=json")
+		var doc map[string]any
+		if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if _, ok := doc[p.Name].(map[string]any); !ok || doc["cluster"] != "launch-site-1" {
+			t.Errorf("%s has no %s", path, p.Name)
+		}
+	}
+}
+
+// TestStrangersAreRefused: other origins, other names, and everything that is no reading.
+func TestStrangersAreRefused(t *testing.T) {
+	h := signedIn(t, Config{Site: still{night()}, Hosts: []string{"console.hall"}})
+	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
+	for name, status := range map[string]int{"127.0.0.1:7700": 200, "localhost:7700": 200, "[::1]:7700": 200, "::1": 200,
+		"console.hall": 200, "CONSOLE.hall:7700": 200, "evil.example": 421, "evil.example:7700": 421, "": 421,
+		"127.0.0.1.evil.example": 421} {
+		if w := get(t, h, "/", host(name)); w.Code != status {
+			t.Errorf("host %q: status %d, want %d", name, w.Code, status)
+		}
+	}
+	for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "X"} {
+		if w := get(t, h, "/", func(r *http.Request) { r.Method = method }); w.Code != 405 {
+			t.Errorf("%s: status %d", method, w.Code)
+		}
+	}
+	for _, back := range []string{"//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"} {
+		w := get(t, h, "/set?lang=zh&back="+back)
+		if to := w.Header().Get("Location"); to != "/" {
+			t.Errorf("back to %s leads to %s", back, to)
+		}
+	}
+}
+
+// TestHostileNames: what processes say of themselves is text, on every page.
+func TestHostileNames(t *testing.T) {
+	const evil = `"><script>alert(1)</script><a href='javascript:x`
+	s := night()
+	for i := range s.Entries {
+		if s.Entries[i].Service == "historian" {
+			s.Entries[i].Why, s.Entries[i].Owner, s.Entries[i].Version = evil, evil, evil
+		}
+	}
+	s.Entries = append(s.Entries, discovery.Entry{Service: evil, Addr: evil, Owner: evil, Zone: evil, Why: evil,
+		State: discovery.Suspect, Weight: 1})
+	s.Flows = append(s.Flows, Flow{Caller: evil, Service: evil, Method: evil, Instance: evil, Calls: 100, Failed: 100,
+		Kinds: map[string]int64{evil: 100}})
+	s.Processes[0].Name, s.Processes[0].Silent = evil, evil
+	s.Policy.Current.Text, s.Policy.Current.Why, s.Policy.Current.By = evil, evil, evil
+	s.Policy.Log[0] = s.Policy.Current
+	s.Title, s.Cluster = evil, evil
+	s.Findings = s.find()
+	h := signedIn(t, Config{Site: still{s}})
+	for _, path := range paths() {
+		for _, query := range []string{"", "?q=%22%3E%3Cscript%3Ealert(1)", "?state=%22%3E%3Cscript&zone=%3Cscript&page=-7"} {
+			body := get(t, h, path+query).Body.String()
+			if strings.Contains(body, "<script>alert") || strings.Contains(body, "<script&") ||
+				strings.Contains(body, `href="javascript:`) {
+				t.Errorf("%s%s holds a script of a stranger", path, query)
+			}
+		}
+	}
+}
+
+// large is a site of 1,000 services with 10,000 instances on 200 hosts.
+func large() *Snapshot {
+	s := night()
+	for i := range 1000 {
+		service := fmt.Sprintf("service-%03d", i)
+		for j := range 10 {
+			s.Entries = append(s.Entries, discovery.Entry{Service: service, Version: "v1", State: discovery.OK, Weight: 100,
+				Share: 1, Addr: fmt.Sprintf("10.21.%d.%d:7001", i%250, j), Owner: fmt.Sprintf("host-%d/%d/a", (i+j)%200, i)})
+		}
+	}
+	for i := range 200 {
+		f := Flow{Caller: fmt.Sprintf("service-%03d", i), Service: fmt.Sprintf("service-%03d", (i*7+1)%1000), Method: "m",
+			Version: "v1", Calls: 60}
+		f.Latency.Add(time.Millisecond, 60)
+		s.Flows = append(s.Flows, f)
+		s.Processes = append(s.Processes, Process{Name: fmt.Sprintf("host-%d/%d/a", i%200, i), Policy: 18})
+	}
+	s.Findings = s.find()
+	return s
+}
+
+func TestLargeSiteFitsOnPages(t *testing.T) {
+	s := large()
+	h := signedIn(t, Config{Site: still{s}})
+	for _, p := range pages {
+		path := strings.ReplaceAll(p.Link(), "{service}", "service-007")
+		if w := get(t, h, path); w.Code != 200 || w.Body.Len() > 300<<10 {
+			t.Errorf("%s: status %d, %d KiB", path, w.Code, w.Body.Len()>>10)
+		}
+	}
+}
+
+func BenchmarkServicesOfALargeSite(b *testing.B) {
+	h := signedIn(b, Config{Site: still{large()}})
+	for b.Loop() {
+		r := httptest.NewRequest(http.MethodGet, "/services", nil)
+		r.Host = "127.0.0.1"
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}

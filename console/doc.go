@@ -1,0 +1,24 @@
+// Package console serves the web pages on which a person sees a site.
+//
+// # Model
+//
+// A [Site] tells what is known of the site, in a [Snapshot]. Pages are made of a snapshot on the server, by templates
+// in the catalogue's language, and work without JavaScript. Every page exists as JSON, too: ?format=json.
+//
+// [Live] is the Site on a node of skerry. It asks the processes only while pages are open, and keeps an hour of figures
+// in memory.
+//
+// # Adding a page
+//
+// A page is a row of the table in routes.go, a file that makes its content of a snapshot, a template in web, and the
+// section of its name in both files of words.
+//
+// # Security
+//
+// The handler refuses names of hosts that are not its own, requests from other origins, and every method but GET and
+// HEAD. Its answers let the browser load nothing from elsewhere. See docs/security.md.
+//
+// # Tests
+//
+// Pages are made of sites in memory, also of a very large one.
+package console

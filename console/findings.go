@@ -1,0 +1,114 @@
+package console
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/skerry/skerry/discovery"
+)
+
+// find judges a snapshot: what needs an operator, the worst first. Several causes of one kind are one finding.
+func (s *Snapshot) find() []Finding {
+	var list []Finding
+	for _, r := range s.services() {
+		list = append(list, s.findService(r)...)
+	}
+	list = append(list, s.findProcesses()...)
+	if s.Rollout.Frozen != "" {
+		list = append(list, Finding{Severity: Warning, What: say("finding.frozen"),
+			Why: say("finding.frozen-why", "why", s.Rollout.Frozen), Do: "skerry doctor"})
+	}
+	for _, src := range s.Sources {
+		if src.Lost != "" {
+			list = append(list, Finding{Severity: Warning, What: say("finding.lost", "source", src.Name),
+				Why: say("finding.lost-why", "why", src.Lost), Do: "skerry doctor"})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })
+	return list
+}
+
+// findService judges one service.
+func (s *Snapshot) findService(r serviceRow) (list []Finding) {
+	f := Finding{Do: "skerry ls " + r.Name, Link: "/services/" + r.Name,
+		LinkText: say("finding.open-service", "service", r.Name)}
+	if r.Calls > 0 {
+		f.Proof = []Fact{{Name: say("finding.failed-now"), Value: percent(r.Failed) + " %", Bad: r.Failed >= badShare},
+			{Name: say("finding.calls-now"), Value: rateText(r.Rate)}}
+		if r.Before != nil {
+			f.Proof = append(f.Proof, Fact{Name: say("finding.failed-before"), Value: percent(r.Before.Failed) + " %"})
+		}
+	}
+	var avoided []discovery.Entry
+	states := map[string]int{}
+	for i := range s.Entries {
+		e := &s.Entries[i]
+		if e.Service != r.Name {
+			continue
+		}
+		states[string(e.State)]++
+		if k := dotOf(*e).Kind; k == "warn" || k == "bad" {
+			avoided = append(avoided, *e)
+			if !e.Since.IsZero() && (f.Since.IsZero() || e.Since.Before(f.Since)) {
+				f.Since = e.Since
+			}
+		}
+	}
+	switch {
+	case r.Well == 0 && (len(avoided) > 0 || r.All == 0):
+		f.Severity, f.What = Bad, say("finding.down", "service", r.Name)
+		var parts []string
+		for _, state := range sorted(states) {
+			parts = append(parts, fmt.Sprint(states[state], " ", state))
+		}
+		f.Why = say("finding.down-why", "all", r.All, "states", cmp.Or(strings.Join(parts, ", "), "–"))
+		return append(list, f)
+	case r.Calls >= fewCalls && r.Failed >= muchShare:
+		f.Severity, f.What = Bad, say("finding.fails", "service", r.Name, "share", percent(r.Failed))
+		all := figures{}
+		for _, flow := range s.Flows {
+			if flow.Service == r.Name {
+				all.add(flow)
+			}
+		}
+		f.Why = say("finding.fails-why", "kinds", cmp.Or(kinds(all.Kinds), "–"))
+		return append(list, f)
+	case len(avoided) > 0:
+		f.Severity = Warning
+		f.What = say("finding.avoided", "n", len(avoided), "all", r.All, "service", r.Name)
+		e := avoided[0]
+		f.Why = say("finding.avoided-why", "instance", hostOf(e.Owner)+" "+e.Addr, "state", e.State, "why",
+			cmp.Or(e.Why, "–"))
+		return append(list, f)
+	}
+	return nil
+}
+
+// findProcesses judges whether processes answer and obey.
+func (s *Snapshot) findProcesses() (list []Finding) {
+	var silent, others []Process
+	for _, p := range s.Processes {
+		switch {
+		case p.Silent != "":
+			silent = append(silent, p)
+		case p.Policy != s.Policy.Current.Number:
+			others = append(others, p)
+		}
+	}
+	f := Finding{Severity: Warning, Link: "/processes", LinkText: say("finding.open-processes")}
+	if len(silent) > 0 {
+		f.What = say("finding.silent", "n", len(silent), "all", len(s.Processes))
+		f.Why = say("finding.silent-why", "process", silent[0].Name, "why", silent[0].Silent)
+		f.Do = "skerry doctor"
+		list = append(list, f)
+	}
+	if len(others) > 0 {
+		f.What = say("finding.policy", "n", len(others), "all", len(s.Processes), "number", s.Policy.Current.Number)
+		f.Why = say("finding.policy-why", "process", others[0].Name, "has", others[0].Policy)
+		f.Do = "skerry policy show --processes"
+		list = append(list, f)
+	}
+	return list
+}

@@ -1,0 +1,206 @@
+package console
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/policy"
+	"github.com/skerry/skerry/policy/form"
+)
+
+// overviewPage answers: does anything need an operator, and what first?
+type overviewPage struct {
+	Findings []Finding    `json:"findings"`
+	Now      Point        `json:"now"`
+	Points   []Point      `json:"last_hour"`
+	Changes  []change     `json:"changes"`
+	UnderWay []underWay   `json:"under_way"`
+	Hosts    int          `json:"hosts"`
+	Well     int          `json:"instances_well"`
+	All      int          `json:"instances"`
+	Services []serviceRow `json:"-"`
+}
+
+// underWay is what goes on, or ends by itself.
+type underWay struct {
+	What Text
+	Why  Text
+	Link string
+	Ends time.Duration // 0: it does not end by itself
+}
+
+// changesShown is the number of changes on the first page.
+const changesShown = 8
+
+func (s *Snapshot) overviewPage(*http.Request) (any, error) {
+	p := overviewPage{Findings: s.Findings, Points: s.Hour, Services: s.services(), UnderWay: s.underWay(),
+		Now: s.now()}
+	hosts := map[string]bool{}
+	for _, m := range s.Processes {
+		hosts[m.Host] = true
+	}
+	p.Hosts = len(hosts)
+	for _, r := range p.Services {
+		p.Well, p.All = p.Well+r.Well, p.All+r.All
+	}
+	p.Changes = s.changes()
+	p.Changes = p.Changes[:min(len(p.Changes), changesShown)]
+	return p, nil
+}
+
+// now are the figures of the last minute.
+func (s *Snapshot) now() Point {
+	var f figures
+	for _, flow := range s.Flows {
+		f.add(flow)
+	}
+	return Point{At: s.At, Calls: f.Rate(), Failed: f.Share() / 100, P99: f.P99(), Instances: s.instances()}
+}
+
+func (s *Snapshot) underWay() (list []underWay) {
+	if r := s.Rollout.Session; r != nil && !r.Finished() {
+		list = append(list, underWay{What: say("overview.release", "name", r.Name, "reason", r.Reason),
+			Why: say("overview.release-state", "state", r.State, "share", percent(float64(r.Share)/100), "by", r.By)})
+	}
+	for _, on := range s.Policy.Current.On {
+		w := underWay{What: say("overview.plan", "name", on.Name), Link: "/policy"}
+		if on.For > 0 {
+			w.Ends = max(on.For-s.At.Sub(s.Policy.Current.At), 0)
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
+// change is one line of the history.
+type change struct {
+	At     time.Time `json:"at"`
+	Kind   string    `json:"kind"` // release, policy
+	What   Text      `json:"-"`
+	Line   string    `json:"what"`
+	Reason string    `json:"reason,omitempty"`
+	By     string    `json:"by,omitempty"`
+	Signer string    `json:"signed_by,omitempty"`
+	Number string    `json:"number"`
+	Hash   string    `json:"hash"`
+}
+
+// changes are all changes that the site keeps, the newest first.
+func (s *Snapshot) changes() (list []change) {
+	for _, e := range s.Rollout.Trail {
+		c := change{At: e.At, Kind: "release", What: plain(e.Step), By: e.By, Number: e.Generation.String(),
+			Hash: e.Hash()}
+		if e.Session != nil {
+			c.Reason = e.Session.Reason
+		}
+		list = append(list, c)
+	}
+	for _, e := range s.Policy.Log {
+		c := change{At: e.At, Kind: "policy", What: say("history.policy", "number", e.Number), By: e.By, Reason: e.Why,
+			Number: grouped(int64(e.Number)), Hash: e.Hash(), Signer: s.Policy.Signers[e.Hash()]}
+		if e.Undoes > 0 {
+			c.What = say("history.undo", "number", e.Number, "undone", e.Undoes)
+		} else if e.Origin == "plan" {
+			c.What = say("history.plan", "number", e.Number)
+		}
+		list = append(list, c)
+	}
+	for i := range list {
+		list[i].Line = list[i].What.In(English)
+	}
+	slices.SortStableFunc(list, func(a, b change) int { return cmp.Compare(b.At.UnixNano(), a.At.UnixNano()) })
+	return list
+}
+
+// historyPage answers: what was changed, when, by which operator, and why?
+type historyPage struct {
+	Kind    string         `json:"-"`
+	Counts  map[string]int `json:"-"`
+	Changes []change       `json:"changes"`
+	Pager   pager          `json:"-"`
+	Doubt   string         `json:"doubt,omitempty"` // what of the logs is not believed
+}
+
+func (s *Snapshot) historyPage(r *http.Request) (any, error) {
+	p := historyPage{Kind: r.URL.Query().Get("kind"), Counts: map[string]int{}, Doubt: s.Policy.Doubt}
+	list := []change{}
+	for _, c := range s.changes() {
+		p.Counts[""]++
+		p.Counts[c.Kind]++
+		if p.Kind == "" || p.Kind == c.Kind {
+			list = append(list, c)
+		}
+	}
+	p.Changes, p.Pager = paged(list, r)
+	return p, nil
+}
+
+// policyPage answers: what holds, which processes do not obey it, and what ends?
+type policyPage struct {
+	Number  uint64        `json:"number"`
+	By      string        `json:"by"`
+	Why     string        `json:"why"`
+	At      time.Time     `json:"at"`
+	Lines   []string      `json:"-"`
+	Text    string        `json:"text"`
+	Obeyed  int           `json:"obeyed_by"`
+	Of      int           `json:"processes"`
+	Others  []Process     `json:"-"`
+	Plans   []planRow     `json:"plans"`
+	History []change      `json:"history"`
+	Confirm time.Duration `json:"-"`
+	Newest  uint64        `json:"newest"`
+}
+
+type planRow struct {
+	Name string        `json:"name"`
+	Why  string        `json:"why"`
+	On   bool          `json:"on"`
+	Ends time.Duration `json:"-"`
+}
+
+func (s *Snapshot) policyPage(*http.Request) (any, error) {
+	e := s.Policy.Current
+	p := policyPage{Number: e.Number, By: e.By, Why: e.Why, At: e.At, Text: e.Text, Of: len(s.Processes),
+		Newest: s.Policy.Newest.Number, Plans: []planRow{}, History: []change{}}
+	if e.Text != "" {
+		p.Lines = splitLines(e.Text)
+	}
+	for _, m := range s.Processes {
+		if m.Silent == "" && m.Policy == e.Number {
+			p.Obeyed++
+		} else {
+			p.Others = append(p.Others, m)
+		}
+	}
+	on := map[string]time.Duration{}
+	for _, o := range e.On {
+		on[o.Name] = max(o.For-s.At.Sub(e.At), 0)
+	}
+	for name, plan := range plansOf(e.Text) {
+		left, is := on[name]
+		p.Plans = append(p.Plans, planRow{name, plan.Why, is, left})
+	}
+	slices.SortFunc(p.Plans, func(a, b planRow) int { return cmp.Compare(a.Name, b.Name) })
+	for _, c := range s.changes() {
+		if c.Kind == "policy" {
+			p.History = append(p.History, c)
+		}
+	}
+	p.History = p.History[:min(len(p.History), changesShown)]
+	return p, nil
+}
+
+// plansOf are the plans of a text, none when it is not understood.
+func plansOf(text string) map[string]*policy.Plan {
+	p, _, err := form.Understand([]byte(text))
+	if err != nil {
+		return nil
+	}
+	return p.Plans
+}
+
+func splitLines(text string) []string { return strings.Split(strings.TrimSuffix(text, "\n"), "\n") }

@@ -1,0 +1,410 @@
+package console
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed web/*.html
+var templateFiles embed.FS
+
+// templates are those of each page, by language and name.
+var templates = parseTemplates()
+
+func parseTemplates() map[Language]map[string]*template.Template {
+	all := map[Language]map[string]*template.Template{}
+	for _, l := range Languages {
+		all[l] = map[string]*template.Template{}
+		base := template.Must(template.New("frame").Funcs(functions(l)).ParseFS(templateFiles, "web/frame.html",
+			"web/parts.html"))
+		for _, p := range append(pages, page{Name: "failed"}, page{Name: "in"}) {
+			all[l][p.Name] = template.Must(template.Must(base.Clone()).ParseFS(templateFiles, "web/"+p.Name+".html"))
+		}
+	}
+	return all
+}
+
+// functions are those of the templates.
+func functions(l Language) template.FuncMap {
+	return template.FuncMap{
+		"t":     func(key string, values ...any) string { return l.Text(key, values...) },
+		"say":   func(t Text) string { return t.In(l) },
+		"lang":  func() Language { return l },
+		"file":  staticPath,
+		"ic":    func(name string, class ...string) template.HTML { return icon("ic "+strings.Join(class, " "), name) },
+		"dot":   func(kind string) template.HTML { return icon("d m-"+dotClass[kind], "d-"+kind) },
+		"count": func(n any) string { return l.value(n) },
+		"rate":  rateText,
+		"pct":   percent,
+		"ms":    millis,
+		"dms":   func(d time.Duration) string { return millis(ms(d)) },
+		"span":  func(d time.Duration) string { return spanText(l, d) },
+		"clock": func(t time.Time) string { return t.Local().Format("15:04:05") },
+		"day":   func(t time.Time) string { return dayText(l, t) },
+		"mb":    func(n int64) string { return strconv.FormatInt((n+1<<19)>>20, 10) },
+		"spark": spark,
+		"query": withQuery,
+		"with_json": func(at *url.URL) string {
+			q := at.Query()
+			q.Set("format", "json")
+			return at.Path + "?" + q.Encode()
+		},
+		"join":     strings.Join,
+		"dict":     dict,
+		"list":     func(values ...string) []string { return values },
+		"first":    firstOf,
+		"last":     func(list []stepBar) stepBar { return list[len(list)-1] },
+		"short":    func(hash string) string { return hash[:min(len(hash), 12)] },
+		"add":      func(a, b int) int { return a + b },
+		"mul":      func(a, b int) int { return a * b },
+		"dec":      func(n int) int { return n - 1 },
+		"inc":      func(n int) int { return n + 1 },
+		"dotclass": func(kind string) string { return dotClass[kind] },
+		"pctOf":    func(part float64) string { return percent(100 * part) },
+		"pct0":     func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
+		"stamp":    func(t time.Time) string { return stampText(t, time.Now()) },
+		"points":   func(points []Point, of string) []float64 { return series(points, of) },
+	}
+}
+
+var dotClass = map[string]string{"ok": "ok", "warm": "info", "warn": "warn", "bad": "bad", "off": "off", "new": "info"}
+
+func icon(class, name string) template.HTML {
+	return template.HTML(`<svg class="` + strings.TrimSpace(class) + `" aria-hidden="true"><use href="` +
+		staticPath("icons.svg") + `#` + name + `"/></svg>`)
+}
+
+// dict makes a map of names and values, for templates that take several.
+func dict(values ...any) map[string]any {
+	m := map[string]any{}
+	for i := 0; i+1 < len(values); i += 2 {
+		m[values[i].(string)] = values[i+1]
+	}
+	return m
+}
+
+// rateText is calls a second: 0.4, 12, 1,605.
+func rateText(v float64) string {
+	switch {
+	case v == 0:
+		return "0"
+	case v < 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return grouped(int64(v + 0.5))
+}
+
+// percent is a number in percent: 0, 0.02, 12.4.
+func percent(v float64) string {
+	switch {
+	case v == 0:
+		return "0.00"
+	case v < 0.01:
+		return "< 0.01"
+	case v < 10:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64)
+}
+
+// millis is a latency in milliseconds: 0.4, 12, 2,412.
+func millis(v float64) string {
+	switch {
+	case v == 0:
+		return "–"
+	case v < 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return grouped(int64(v + 0.5))
+}
+
+// spanText is a length of time in words: 4 s, 12 min, 18 d 4 h.
+func spanText(l Language, d time.Duration) string {
+	d = max(d, 0)
+	days, hours, minutes := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60
+	switch {
+	case d < time.Second:
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " " + l.Text("unit.s")
+	case d < 2*time.Minute:
+		return strconv.Itoa(int(d.Seconds())) + " " + l.Text("unit.s")
+	case d < 2*time.Hour:
+		return strconv.Itoa(int(d.Minutes())) + " " + l.Text("unit.min")
+	case days < 2:
+		return fmt.Sprintf("%d %s %d %s", int(d.Hours()), l.Text("unit.h"), minutes, l.Text("unit.min"))
+	}
+	return fmt.Sprintf("%d %s %d %s", days, l.Text("unit.d"), hours, l.Text("unit.h"))
+}
+
+// stampText is a time, with its day unless that is today.
+func stampText(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format("15:04:05")
+	}
+	return t.Format("2006-01-02 15:04")
+}
+
+// firstOf are the first elements of a list, for templates.
+func firstOf(n int, list any) any {
+	switch list := list.(type) {
+	case []dot:
+		return list[max(0, len(list)-n):] // the worst are last
+	case []string:
+		return list[:min(n, len(list))]
+	case []Finding:
+		return list[:min(n, len(list))]
+	case []serviceRow:
+		return list[:min(n, len(list))]
+	}
+	return list
+}
+
+// dayText is a day with its name, such as Sunday 29 November.
+func dayText(l Language, t time.Time) string {
+	t = t.Local()
+	return l.Text("unit.day", "weekday", l.Text("unit."+strings.ToLower(t.Weekday().String())), "day", t.Day(),
+		"month", l.Text("unit."+strings.ToLower(t.Month().String())), "m", int(t.Month()))
+}
+
+// series are the values of one figure of the last hour.
+func series(points []Point, of string) []float64 {
+	list := make([]float64, len(points))
+	for i, p := range points {
+		list[i] = map[string]float64{"calls": p.Calls, "failed": 100 * p.Failed, "p99": ms(p.P99),
+			"instances": float64(p.Instances)}[of]
+	}
+	return list
+}
+
+// spark draws values as a line; the newest is at the right.
+func spark(values []float64, width, height int, class, label string) template.HTML {
+	var b strings.Builder
+	most := 0.0
+	for _, v := range values {
+		most = max(most, v)
+	}
+	fmt.Fprintf(&b, `<svg class="spark" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s">`,
+		width, height, template.HTMLEscapeString(label))
+	fmt.Fprintf(&b, `<path class="sp-b" d="M0 %d.5H%d"/><polyline class="sp-l %s" points="`, height-1, width, class)
+	for i, v := range values {
+		x := float64(width) * float64(60-len(values)+i) / 59
+		y := float64(height) - 2
+		if most > 0 {
+			y -= v / most * float64(height-6)
+		}
+		fmt.Fprintf(&b, "%.0f,%.1f ", x, y)
+	}
+	b.WriteString(`"/></svg>`)
+	return template.HTML(b.String())
+}
+
+// withQuery is an address with one value of its query changed; "" takes it out, and the page begins anew.
+func withQuery(at *url.URL, name, value string) string {
+	q := at.Query()
+	q.Del("page")
+	q.Del("format")
+	if value == "" {
+		q.Del(name)
+	} else {
+		q.Set(name, value)
+	}
+	if len(q) == 0 {
+		return at.Path
+	}
+	return at.Path + "?" + q.Encode()
+}
+
+// frame is what each template gets.
+type frame struct {
+	Page    page
+	Rail    [][]page
+	URL     *url.URL
+	Snap    *Snapshot
+	State   state
+	Lang    Language
+	Other   Language // to switch to
+	Theme   string   // light, dark, or "" for the system's
+	Title   string
+	Command string
+	Content any
+}
+
+// state is the one sentence of the site's state.
+type state struct {
+	Kind string // ok, warn, bad
+	Text Text
+	More Text
+}
+
+func (s *Snapshot) state() state {
+	worst := 0
+	for _, f := range s.Findings {
+		if f.Severity > Note {
+			worst++
+		}
+	}
+	more := say("frame.size", "services", len(s.services()), "instances", s.instances())
+	switch {
+	case len(s.Findings) > 0 && s.Findings[0].Severity == Bad:
+		return state{"bad", say("frame.needs", "n", worst), s.Findings[0].What}
+	case worst > 0:
+		return state{"warn", say("frame.needs", "n", worst), s.Findings[0].What}
+	case s.Asked() > 0 && s.Answered() == 0:
+		return state{"warn", say("frame.nothing"), more}
+	}
+	return state{"ok", say("frame.well"), more}
+}
+
+// instances is the number of instances of the site's own services.
+func (s *Snapshot) instances() (n int) {
+	for i := range s.Entries {
+		if !strings.HasPrefix(s.Entries[i].Service, internalPrefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// Asked is the number of processes that are known.
+func (s *Snapshot) Asked() int { return len(s.Processes) }
+
+// Answered is the number of processes that have answered.
+func (s *Snapshot) Answered() (n int) {
+	for _, p := range s.Processes {
+		if p.Silent == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// errNoPage: the address leads nowhere.
+var errNoPage = errors.New("no page")
+
+// page answers with a page, as HTML or JSON.
+func (c *handler) page(w http.ResponseWriter, r *http.Request, p page) {
+	s := c.cfg.Site.Snapshot(r.Context())
+	content, err := p.Content(s, r)
+	if err != nil {
+		c.failed(w, r, err)
+		return
+	}
+	if r.URL.Query().Get("format") == "json" {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		e.Encode(map[string]any{"cluster": s.Cluster, "at": s.At, "oldest_answer_s": s.Oldest.Seconds(),
+			"asked": s.Asked(), "answered": s.Answered(), p.Name: content})
+		return
+	}
+	c.render(w, r, http.StatusOK, p, s, content)
+}
+
+func (c *handler) render(w http.ResponseWriter, r *http.Request, status int, p page, s *Snapshot, content any) {
+	f := frame{Page: p, Rail: rail(), URL: r.URL, Snap: s, State: s.state(), Content: content,
+		Lang: languageOf(cookieOf(r, "lang"), r.Header.Get("Accept-Language")), Command: "skerry " + p.Command}
+	f.Theme = cookieOf(r, "theme")
+	if f.Theme != "light" && f.Theme != "dark" {
+		f.Theme = ""
+	}
+	f.Other = Chinese
+	if f.Lang == Chinese {
+		f.Other = English
+	}
+	f.Title = f.Lang.Text(p.Name + ".title")
+	if service := r.PathValue("service"); service != "" {
+		f.Title, f.Command = service, f.Command+" "+service
+	}
+	if p.Command == "" {
+		f.Command = ""
+	}
+	var b bytes.Buffer
+	name := "frame"
+	if p.Name == "wall" || p.Name == "in" {
+		name = p.Name
+	}
+	if err := templates[f.Lang][p.Name].ExecuteTemplate(&b, name, f); err != nil {
+		c.cfg.Logger.Error("make a page of the console", "page", p.Name, "error", err)
+		http.Error(w, "the page could not be made; the console's log says why", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Vary", "Accept-Language, Cookie")
+	w.WriteHeader(status)
+	w.Write(b.Bytes())
+}
+
+// failed answers with a page that says what was not found.
+func (c *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
+	what := plain(err.Error())
+	if errors.Is(err, errNoPage) {
+		what = say("failed.no-page", "path", r.URL.Path)
+	}
+	var said *notFound
+	if errors.As(err, &said) {
+		what = said.what
+	}
+	if r.URL.Query().Get("format") == "json" {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.WriteHeader(http.StatusNotFound)
+		json.NewEncoder(w).Encode(map[string]string{"error": what.In(English)})
+		return
+	}
+	c.render(w, r, http.StatusNotFound, page{Name: "failed"}, c.cfg.Site.Snapshot(r.Context()), what)
+}
+
+// notFound is an error that a page shows in its reader's language.
+type notFound struct{ what Text }
+
+func (e *notFound) Error() string { return e.what.In(English) }
+
+func cookieOf(r *http.Request, name string) string {
+	c, err := r.Cookie(cookiePrefix + name)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// rail are the pages of the rail, in groups.
+func rail() (groups [][]page) {
+	for _, p := range pages {
+		if p.Group == 0 {
+			continue
+		}
+		for len(groups) < p.Group {
+			groups = append(groups, nil)
+		}
+		groups[p.Group-1] = append(groups[p.Group-1], p)
+	}
+	return groups
+}
+
+// pager leads through a long list.
+type pager struct {
+	Page, Pages, First, Last, All int
+}
+
+// perPage is the number of rows of one page.
+const perPage = 50
+
+// paged cuts the part of a list that the address asks for.
+func paged[T any](list []T, r *http.Request) ([]T, pager) {
+	p := pager{All: len(list), Pages: max(1, (len(list)+perPage-1)/perPage), Page: 1}
+	if n, err := strconv.Atoi(r.URL.Query().Get("page")); err == nil {
+		p.Page = min(max(n, 1), p.Pages)
+	}
+	first := (p.Page - 1) * perPage
+	last := min(first+perPage, len(list))
+	p.First, p.Last = min(first+1, last), last
+	return list[first:last], p
+}

@@ -1,0 +1,112 @@
+package console
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestNothingWithoutSigningIn walks over every page without a session, with a made-up one, and with one that has ended.
+func TestNothingWithoutSigningIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(Config{Site: still{night()}})
+		w := enter(c, c.Link())
+		old := w.Result().Cookies()[0]
+		time.Sleep(idleTime + time.Second)
+		for _, cookie := range []*http.Cookie{nil, {Name: sessionCookie, Value: ""}, {Name: sessionCookie,
+			Value: strings.Repeat("0", 64)}, old} {
+			for _, path := range append(paths(), "/events", "/?format=json", "//", "/services/../", "/in/..", "/static/",
+				"/login", "/set/x") {
+				w := get(t, c, path, func(r *http.Request) {
+					if cookie != nil {
+						r.AddCookie(cookie)
+					}
+				})
+				if body := w.Body.String(); w.Code == http.StatusOK || strings.Contains(body, "historian") ||
+					strings.Contains(body, "launch-site") {
+					t.Errorf("%s: status %d: %.200s", path, w.Code, body)
+				}
+			}
+		}
+	})
+}
+
+func TestLinkIsForOneSignIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		used := 0
+		c := New(Config{Site: still{night()}, LinkUsed: func() { used++ }})
+		link := c.Link()
+		if w := enter(c, "http://127.0.0.1:7700"+link); w.Code != http.StatusSeeOther || used != 1 {
+			t.Fatalf("status %d, used %d times", w.Code, used)
+		}
+		if w := enter(c, link); w.Code != http.StatusForbidden || used != 1 {
+			t.Errorf("the second time: status %d", w.Code)
+		}
+		late := c.Link()
+		time.Sleep(linkTime + time.Second)
+		if w := enter(c, late); w.Code != http.StatusForbidden {
+			t.Errorf("an old link: status %d", w.Code)
+		}
+	})
+}
+
+func TestSessionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := signedIn(t, Config{Site: still{night()}})
+		for begun := time.Now(); time.Since(begun) < sessionTime-idleTime; time.Sleep(idleTime / 2) {
+			if w := get(t, h, "/"); w.Code != http.StatusOK {
+				t.Fatalf("after %v: status %d", time.Since(begun), w.Code)
+			}
+		}
+		for range 3 {
+			time.Sleep(idleTime / 2)
+			get(t, h, "/")
+		}
+		if w := get(t, h, "/"); w.Code == http.StatusOK {
+			t.Error("a session lasts for more than twelve hours")
+		}
+	})
+	h := signedIn(t, Config{Site: still{night()}})
+	w := get(t, h, "/out", func(r *http.Request) {
+		r.Method = http.MethodPost
+		r.Header.Set("Origin", "http://127.0.0.1:7700")
+	})
+	if w.Code != http.StatusSeeOther || get(t, h, "/").Code == http.StatusOK {
+		t.Error("the session goes on after signing out")
+	}
+}
+
+// TestGuessing: an address that guesses waits; another one does not, so that nothing locks an operator out.
+func TestGuessing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(Config{Site: still{night()}})
+		from := func(addr string) func(*http.Request) { return func(r *http.Request) { r.RemoteAddr = addr } }
+		for range mostTries {
+			if w := enter(c, strings.Repeat("a", 64), from("10.0.0.9:4000")); w.Code != http.StatusForbidden {
+				t.Errorf("status %d", w.Code)
+			}
+		}
+		if w := enter(c, c.Link(), from("10.0.0.9:4001")); w.Code != http.StatusTooManyRequests {
+			t.Errorf("after %d guesses: status %d", mostTries, w.Code)
+		}
+		if w := enter(c, c.Link(), from("10.0.0.8:4000")); w.Code != http.StatusSeeOther {
+			t.Errorf("from another address: status %d", w.Code)
+		}
+		time.Sleep(tryTime + time.Second)
+		if w := enter(c, c.Link(), from("10.0.0.9:4001")); w.Code != http.StatusSeeOther {
+			t.Errorf("a minute later: status %d", w.Code)
+		}
+	})
+}
+
+func TestFormsOfOtherOrigins(t *testing.T) {
+	c := New(Config{Site: still{night()}})
+	for _, origin := range []string{"", "null", "http://evil.example", "https://127.0.0.1:7700", "http://127.0.0.1"} {
+		w := enter(c, c.Link(), func(r *http.Request) { r.Header.Set("Origin", origin) })
+		if w.Code == http.StatusSeeOther {
+			t.Errorf("a form of %q signs in", origin)
+		}
+	}
+}
