@@ -65,7 +65,7 @@ func guarded(next http.Handler, hosts []string) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Referrer-Policy", "same-origin") // with no-referrer a form has no origin
 		h.Set("Cache-Control", "no-store")
 		if !hostAllowed(r.Host, hosts) {
 			http.Error(w, "this console is not reached by the name "+strings.ToValidUTF8(r.Host, "?")+

@@ -105,7 +105,7 @@ func (a *app) command() *cobra.Command {
 	})
 	root.AddCommand(a.lsCommand(), a.lookupCommand(), a.watchCommand(), a.membersCommand(), a.topCommand(),
 		a.statsCommand(), a.callCommand(), a.announceCommand(), a.drainCommand(), a.deregisterCommand(),
-		a.releaseCommand(), a.policyCommand(), a.gatewayCommand(), a.proxyCommand(),
+		a.releaseCommand(), a.policyCommand(), a.gatewayCommand(), a.proxyCommand(), a.consoleCommand(),
 		a.keyCommand(), a.operatorCommand(), a.doctorCommand(), a.schemaCommand(), a.configCommand(),
 		a.versionCommand())
 	return root

@@ -1,0 +1,317 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/run"
+)
+
+// LiveConfig configures a [Live]. Node is required. It must know all services (skerry.WithAllServices).
+type LiveConfig struct {
+	Node    *skerry.Node
+	Cluster string
+	Title   string // what people call the site
+	Host    string // on which the console runs
+	Release string // of skerry
+	Logger  *slog.Logger
+}
+
+const (
+	watchedPeriod = 2 * time.Second  // between two looks while a page is open
+	idlePeriod    = PointPeriod      // between two looks otherwise: for the figures of the last hour
+	watchedTime   = 15 * time.Second // after a request a page counts as open
+	lookLimit     = 4 * time.Second  // a process that is slower counts as silent
+	keptPoints    = 60
+)
+
+// Live is the [Site] of a node. Its zero value is of no use; see [NewLive].
+type Live struct {
+	cfg   LiveConfig
+	begun time.Time
+	asked atomic.Int64 // Unix time in ns of the last request
+	wake  chan struct{}
+	now   atomic.Pointer[Snapshot]
+
+	mu    sync.Mutex // of a look
+	past  []sums     // oldest first, one for each look, of the last minute and some
+	marks []mark     // one for each PointPeriod of the last hour
+}
+
+// sums are the counts of all processes since their start, at a time.
+type sums struct {
+	at    time.Time
+	flows map[flowKey]counted
+}
+
+type flowKey struct{ process, caller, service, version, instance string }
+
+type counted struct {
+	calls, failed int64
+	kinds         map[string]int64
+}
+
+// mark is what is kept of the past.
+type mark struct {
+	point Point
+	flows []Flow
+}
+
+// NewLive returns the site of a node. Nothing is asked before [Live.Run].
+func NewLive(cfg LiveConfig) *Live {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	l := &Live{cfg: cfg, begun: time.Now(), wake: make(chan struct{}, 1)}
+	l.now.Store(&Snapshot{Cluster: cfg.Cluster, Title: cfg.Title, Host: cfg.Host, Release: cfg.Release, At: l.begun,
+		Begun: l.begun})
+	return l
+}
+
+// Run looks at the site until ctx ends: every two seconds while pages are open, else once a minute.
+func (l *Live) Run(ctx context.Context) {
+	for {
+		l.look(ctx)
+		period := idlePeriod
+		if time.Since(time.Unix(0, l.asked.Load())) < watchedTime {
+			period = watchedPeriod
+		}
+		timer := time.NewTimer(period)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-l.wake:
+			timer.Stop()
+			if run.Sleep(ctx, 50*time.Millisecond) != nil { // requests come in bunches
+				return
+			}
+		case <-timer.C:
+		}
+	}
+}
+
+// Snapshot implements [Site]. The first request after a pause waits for a look, up to its limit.
+func (l *Live) Snapshot(ctx context.Context) *Snapshot {
+	before := l.asked.Swap(time.Now().UnixNano())
+	s := l.now.Load()
+	if time.Since(time.Unix(0, before)) < watchedTime && time.Since(s.At) < 2*watchedPeriod {
+		return aged(s)
+	}
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	for end := time.Now().Add(lookLimit); time.Now().Before(end); {
+		if run.Sleep(ctx, 20*time.Millisecond) != nil {
+			break
+		}
+		if newer := l.now.Load(); newer != s {
+			return aged(newer)
+		}
+	}
+	return aged(l.now.Load())
+}
+
+// aged is a snapshot with its age of now.
+func aged(s *Snapshot) *Snapshot {
+	c := *s
+	c.Oldest += time.Since(s.At)
+	return &c
+}
+
+// look asks the processes and makes the next snapshot.
+func (l *Live) look(ctx context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	n, begun := l.cfg.Node, time.Now()
+	s := &Snapshot{Cluster: l.cfg.Cluster, Title: l.cfg.Title, Host: l.cfg.Host, Release: l.cfg.Release, Begun: l.begun}
+	var (
+		known  []control.Identity
+		silent map[string]error
+		counts []control.Counts
+		policy control.PolicyState
+		wg     sync.WaitGroup
+	)
+	wg.Go(func() { known, silent, _ = control.Identities(ctx, n) })
+	wg.Go(func() { counts, _, _ = control.AllCounts(ctx, n, time.Hour) })
+	wg.Go(func() { s.Rollout = control.Releases(n, control.Operator{}).Status(ctx) })
+	wg.Go(func() { policy, _ = control.NewPolicies(n, control.Operator{}).Look(ctx) })
+	wg.Wait()
+	s.Entries, s.Sources = n.Explain(""), n.Sources("")
+	l.tellProcesses(s, known, silent, policy)
+	l.tellPolicy(s, policy)
+	s.At = time.Now()
+	s.Oldest = s.At.Sub(begun)
+	l.tellFlows(s, counts)
+	s.Findings = s.find()
+	l.now.Store(s)
+}
+
+// tellProcesses joins what processes have said.
+func (l *Live) tellProcesses(s *Snapshot, known []control.Identity, silent map[string]error, p control.PolicyState) {
+	byName := map[string]*Process{}
+	at := func(name string) *Process {
+		if byName[name] == nil {
+			byName[name] = &Process{Name: name, Host: hostOf(name), Runs: []string{}, Sources: []string{}}
+		}
+		return byName[name]
+	}
+	for _, id := range known {
+		m := at(id.Process)
+		m.Addr, m.Release, m.Up = id.Addr, id.Release, id.Up
+	}
+	for name, err := range silent {
+		at(name).Silent = err.Error()
+	}
+	for _, m := range s.Rollout.Members {
+		if byName[m.Process] != nil {
+			byName[m.Process].Applied = m.Applied
+		}
+	}
+	for _, said := range p.Processes {
+		if m := byName[said.Process]; m != nil && said.Err == nil {
+			m.Policy = said.Status.Number
+		}
+	}
+	entries := append(l.cfg.Node.Explain("skerry.node"), s.Entries...)
+	for _, e := range entries {
+		m := byName[e.Owner]
+		if m == nil {
+			continue // it has ended, or is the console
+		}
+		for _, src := range e.Sources {
+			if !slices.Contains(m.Sources, src.Name) {
+				m.Sources = append(m.Sources, src.Name)
+			}
+		}
+		if name := strings.TrimSuffix(e.Service+"/"+e.Version, "/"); !strings.HasPrefix(e.Service, internalPrefix) &&
+			!slices.Contains(m.Runs, name) {
+			m.Runs = append(m.Runs, name)
+		}
+	}
+	for _, name := range sorted(byName) {
+		m := byName[name]
+		slices.Sort(m.Runs)
+		slices.Sort(m.Sources)
+		s.Processes = append(s.Processes, *m)
+	}
+}
+
+func (l *Live) tellPolicy(s *Snapshot, p control.PolicyState) {
+	if p.Log == nil {
+		return
+	}
+	s.Policy.Log, s.Policy.Signers = p.Log.Entries(), map[string]string{}
+	s.Policy.Current = p.Current()
+	s.Policy.Newest, _ = p.Log.Newest()
+	for _, e := range s.Policy.Log {
+		if by, err := control.PolicySignerOf(l.cfg.Node, e); err == nil {
+			s.Policy.Signers[e.Hash()] = by
+		}
+	}
+	if p.Doubt != nil {
+		s.Policy.Doubt = p.Doubt.Error()
+	}
+}
+
+// tellFlows turns counts since the start of each process into the calls of the last minute.
+func (l *Live) tellFlows(s *Snapshot, counts []control.Counts) {
+	now := sums{at: s.At, flows: map[flowKey]counted{}}
+	callers := servicesOf(s.Entries)
+	for _, c := range counts {
+		for _, of := range c.Slower {
+			for _, r := range of {
+				if r.Made && !strings.HasPrefix(r.Service, internalPrefix) {
+					k := flowKey{c.Process, callers[c.Process], r.Service, r.Version, r.Peer}
+					now.flows[k] = counted{r.Calls, r.Failures, r.Kinds}
+				}
+			}
+		}
+	}
+	l.past = append(l.past, now)
+	for len(l.past) > 2 && s.At.Sub(l.past[1].at) >= flowTime {
+		l.past = l.past[1:]
+	}
+	s.Flows = between(l.past[0], now)
+	if len(l.marks) == 0 || s.At.Sub(l.marks[len(l.marks)-1].point.At) >= PointPeriod {
+		l.marks = append(l.marks, mark{s.now(), s.Flows})
+		l.marks = l.marks[max(0, len(l.marks)-keptPoints):]
+	}
+	for _, m := range l.marks {
+		s.Hour = append(s.Hour, m.point)
+	}
+	if first := l.marks[0]; s.At.Sub(first.point.At) > 50*time.Minute {
+		s.Before = first.flows
+	}
+}
+
+// servicesOf names each process by the service that it offers: the first by name, of several.
+func servicesOf(entries []discovery.Entry) map[string]string {
+	m := map[string]string{}
+	for i := range entries {
+		e := &entries[i]
+		if !strings.HasPrefix(e.Service, internalPrefix) && (m[e.Owner] == "" || e.Service < m[e.Owner]) {
+			m[e.Owner] = e.Service
+		}
+	}
+	return m
+}
+
+// between are the calls between two times, as those of a minute. A process that began between the two counts from its
+// start; one with smaller counts than before is another one of its name, and counts from its start, too.
+func between(from, to sums) []Flow {
+	took := to.at.Sub(from.at)
+	if took <= 0 {
+		return nil
+	}
+	scale := func(n int64) int64 { return int64(float64(n)*float64(flowTime)/float64(took) + 0.5) }
+	joined := map[flowKey]*Flow{}
+	for k, c := range to.flows {
+		b := from.flows[k]
+		if b.calls > c.calls {
+			b = counted{}
+		}
+		if c.calls == b.calls {
+			continue
+		}
+		key := k
+		key.process = ""
+		f := joined[key]
+		if f == nil {
+			f = &Flow{Caller: k.caller, Service: k.service, Version: k.version, Instance: k.instance,
+				Kinds: map[string]int64{}}
+			joined[key] = f
+		}
+		f.Calls += scale(c.calls - b.calls)
+		f.Failed += scale(c.failed - b.failed)
+		for kind, n := range c.kinds {
+			if n > b.kinds[kind] {
+				f.Kinds[kind] += scale(n - b.kinds[kind])
+			}
+		}
+	}
+	keys := slices.SortedFunc(maps.Keys(joined), func(a, b flowKey) int {
+		return cmp.Or(cmp.Compare(a.caller, b.caller), cmp.Compare(a.service, b.service),
+			cmp.Compare(a.version, b.version), cmp.Compare(a.instance, b.instance))
+	})
+	list := make([]Flow, 0, len(keys))
+	for _, k := range keys {
+		list = append(list, *joined[k])
+	}
+	return list
+}
+
+var _ Site = (*Live)(nil)
