@@ -1,28 +1,57 @@
 package console
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/skerry/skerry"
 )
 
-// Config configures a handler. Site is required.
+// Config configures a console. Node is required; it must know all services (skerry.WithAllServices).
 type Config struct {
-	Site   Site
-	Hosts  []string     // names by which browsers reach the console, beside IP addresses and localhost
-	Logger *slog.Logger // nil: slog.Default
+	Node    *skerry.Node
+	Cluster string
+	Title   string       // what people call the site; "" is the cluster
+	Host    string       // on which the console runs
+	Release string       // of skerry
+	Hosts   []string     // names by which browsers reach the console, beside IP addresses and localhost
+	Logger  *slog.Logger // nil: slog.Default
 
 	LinkUsed func() // a browser has signed in by a link; may be nil
 }
 
-// New returns the console of a site. Browsers sign in by a [Console.Link].
+// Console serves the pages of a site to browsers that have signed in by a [Console.Link]. It listens nowhere. Its
+// methods may be called from any goroutine.
+type Console struct {
+	http.Handler
+	doors *doors
+	live  *live
+}
+
+// New returns a console. It asks nothing before [Console.Run].
 func New(cfg Config) *Console {
+	l := newLive(cfg)
+	c := serve(l, cfg)
+	c.live = l
+	return c
+}
+
+// Run looks at the site until ctx ends: every two seconds while pages are open, else once a minute.
+func (c *Console) Run(ctx context.Context) { c.live.run(ctx) }
+
+// Link makes the path of a link by which a browser signs in: once, in the next ten minutes.
+func (c *Console) Link() string { return "/in#" + c.doors.link() }
+
+// serve makes the handler of a site's pages.
+func serve(of site, cfg Config) *Console {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	c := &handler{cfg: cfg, doors: newDoors(cfg.LinkUsed)}
+	c := &handler{site: of, log: cfg.Logger, doors: newDoors(cfg.LinkUsed)}
 	inside := http.NewServeMux()
 	inside.HandleFunc("GET /events", c.events)
 	for _, p := range pages {
@@ -36,21 +65,13 @@ func New(cfg Config) *Console {
 	mux.HandleFunc("POST /in", c.enter)
 	mux.HandleFunc("POST /out", c.leave)
 	mux.Handle("/", c.gate(inside))
-	return &Console{guarded(mux, cfg.Hosts), c.doors}
+	return &Console{Handler: guarded(mux, cfg.Hosts), doors: c.doors}
 }
-
-// Console serves the pages of a site. It listens nowhere.
-type Console struct {
-	http.Handler
-	doors *doors
-}
-
-// Link makes the path of a link by which a browser signs in: once, in the next ten minutes.
-func (c *Console) Link() string { return "/in#" + c.doors.link() }
 
 // handler makes pages.
 type handler struct {
-	cfg   Config
+	site  site
+	log   *slog.Logger
 	doors *doors
 }
 

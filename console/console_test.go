@@ -18,14 +18,14 @@ import (
 )
 
 // still is a site that does not change.
-type still struct{ s *Snapshot }
+type still struct{ s *snapshot }
 
-func (f still) Snapshot(context.Context) *Snapshot { return f.s }
+func (f still) snapshot(context.Context) *snapshot { return f.s }
 
 // night is the site of the examples: portal and report call historian, whose instance on ops-4 fails.
-func night() *Snapshot {
+func night() *snapshot {
 	at := time.Date(2026, 11, 29, 3, 12, 10, 0, time.Local)
-	s := &Snapshot{Cluster: "launch-site-1", Title: "一号发射场", Host: "ops-1", Release: "0.1.0", At: at,
+	s := &snapshot{Cluster: "launch-site-1", Title: "一号发射场", Host: "ops-1", Release: "0.1.0", At: at,
 		Oldest: 400 * time.Millisecond, Begun: at.Add(-2 * time.Hour)}
 	listed := func(service, version string, hosts ...string) {
 		for i, host := range hosts {
@@ -46,8 +46,8 @@ func night() *Snapshot {
 			e.State, e.Why, e.Since = discovery.Suspect, "3 calls in a row failed", at.Add(-10*time.Minute)
 		}
 	}
-	calls := func(to *[]Flow, caller, service, version, method, addr string, n, failed int64, d time.Duration) {
-		f := Flow{Caller: caller, Service: service, Version: version, Method: method, Instance: addr, Calls: n,
+	calls := func(to *[]flow, caller, service, version, method, addr string, n, failed int64, d time.Duration) {
+		f := flow{Caller: caller, Service: service, Version: version, Method: method, Instance: addr, Calls: n,
 			Failed: failed}
 		f.Latency.Add(d, n)
 		if failed > 0 {
@@ -55,7 +55,7 @@ func night() *Snapshot {
 		}
 		*to = append(*to, f)
 	}
-	for _, to := range []*[]Flow{&s.Flows, &s.Before} {
+	for _, to := range []*[]flow{&s.Flows, &s.Before} {
 		failed := int64(0)
 		if to == &s.Flows {
 			failed = 460
@@ -68,7 +68,7 @@ func night() *Snapshot {
 		calls(to, "report", "historian", "v4", "query", "10.20.0.7:7011", 360, 0, 40*time.Millisecond)
 	}
 	for i := range 60 {
-		s.Hour = append(s.Hour, Point{At: at.Add(time.Duration(i-59) * time.Minute), Calls: 600 + float64(i%7)*20,
+		s.Hour = append(s.Hour, point{At: at.Add(time.Duration(i-59) * time.Minute), Calls: 600 + float64(i%7)*20,
 			Failed: 0.0002 * float64(i%3), P99: time.Duration(40+i%5) * time.Millisecond, Instances: 20})
 	}
 	s.Policy.Current = policylog.Entry{Cluster: s.Cluster, Number: 18, By: "li", At: at.Add(-time.Minute),
@@ -77,7 +77,7 @@ func night() *Snapshot {
 	s.Policy.Newest = s.Policy.Current
 	s.Policy.Log = []policylog.Entry{s.Policy.Current}
 	for _, host := range []string{"ops-1", "ops-2", "ops-3", "ops-4", "ops-5", "ops-6", "ops-7"} {
-		s.Processes = append(s.Processes, Process{Name: host + "/412/a", Host: host, Addr: "10.20.0.1:7001",
+		s.Processes = append(s.Processes, processInfo{Name: host + "/412/a", Host: host, Addr: "10.20.0.1:7001",
 			Release: "0.1.0", Up: 438 * time.Hour, Runs: []string{"auth/v1"}, Policy: 18,
 			Sources: []string{"database", "lan"}})
 	}
@@ -98,9 +98,9 @@ func (m member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.Console.ServeHTTP(w, r)
 }
 
-func signedIn(t testing.TB, cfg Config) member {
+func signedIn(t testing.TB, of site, cfg Config) member {
 	t.Helper()
-	c := New(cfg)
+	c := serve(of, cfg)
 	w := enter(c, c.Link())
 	if w.Code != http.StatusSeeOther || len(w.Result().Cookies()) != 1 {
 		t.Fatalf("signing in: status %d", w.Code)
@@ -134,7 +134,7 @@ func get(t *testing.T, h http.Handler, path string, edits ...func(*http.Request)
 	return w
 }
 
-func in(l Language) func(*http.Request) {
+func in(l language) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set("Accept-Language", string(l)) }
 }
 
@@ -147,10 +147,10 @@ func paths() (list []string) {
 }
 
 func TestEveryPage(t *testing.T) {
-	h := signedIn(t, Config{Site: still{night()}})
+	h := signedIn(t, still{night()}, Config{})
 	key := regexp.MustCompile(`[>"](` + strings.Join(sections(), "|") + `)\.[a-z-]+`)
 	style := regexp.MustCompile(`<[^>]* (style|on[a-z]+)=`)
-	for _, l := range Languages {
+	for _, l := range languages {
 		for _, path := range paths() {
 			w := get(t, h, path, in(l))
 			body := w.Body.String()
@@ -181,7 +181,7 @@ func TestEveryPage(t *testing.T) {
 }
 
 func sections() (list []string) {
-	for _, k := range wordKeys(English) {
+	for _, k := range wordKeys(english) {
 		section, _, _ := strings.Cut(k, ".")
 		list = append(list, section)
 	}
@@ -190,25 +190,25 @@ func sections() (list []string) {
 
 func TestWordsOfBothLanguages(t *testing.T) {
 	values := regexp.MustCompile(`\{[a-z]+\}`)
-	for _, k := range wordKeys(English) {
-		if _, ok := words[Chinese][k]; !ok {
+	for _, k := range wordKeys(english) {
+		if _, ok := words[chinese][k]; !ok {
 			t.Errorf("%s has no text in Chinese", k)
 			continue
 		}
-		of := func(l Language) []string { return compact(values.FindAllString(words[l][k], -1)) }
-		if a, b := of(English), of(Chinese); !slices.Equal(a, b) && !strings.HasPrefix(k, "unit.") {
-			t.Errorf("%s names %v in English and %v in Chinese", k, a, b)
+		of := func(l language) []string { return compact(values.FindAllString(words[l][k], -1)) }
+		if a, b := of(english), of(chinese); !slices.Equal(a, b) && !strings.HasPrefix(k, "unit.") {
+			t.Errorf("%s names %v in english and %v in Chinese", k, a, b)
 		}
 	}
-	for _, k := range wordKeys(Chinese) {
-		if _, ok := words[English][k]; !ok {
+	for _, k := range wordKeys(chinese) {
+		if _, ok := words[english][k]; !ok {
 			t.Errorf("%s has no text in English", k)
 		}
 	}
 }
 
 func TestPagesAsJSON(t *testing.T) {
-	h := signedIn(t, Config{Site: still{night()}})
+	h := signedIn(t, still{night()}, Config{})
 	for _, p := range pages {
 		path := strings.ReplaceAll(p.Link(), "{service}", "historian")
 		w := get(t, h, path+"?format=json")
@@ -224,7 +224,7 @@ func TestPagesAsJSON(t *testing.T) {
 
 // TestStrangersAreRefused: other origins, other names, and everything that is no reading.
 func TestStrangersAreRefused(t *testing.T) {
-	h := signedIn(t, Config{Site: still{night()}, Hosts: []string{"console.hall"}})
+	h := signedIn(t, still{night()}, Config{Hosts: []string{"console.hall"}})
 	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
 	for name, status := range map[string]int{"127.0.0.1:7700": 200, "localhost:7700": 200, "[::1]:7700": 200, "::1": 200,
 		"console.hall": 200, "CONSOLE.hall:7700": 200, "evil.example": 421, "evil.example:7700": 421, "": 421,
@@ -257,14 +257,14 @@ func TestHostileNames(t *testing.T) {
 	}
 	s.Entries = append(s.Entries, discovery.Entry{Service: evil, Addr: evil, Owner: evil, Zone: evil, Why: evil,
 		State: discovery.Suspect, Weight: 1})
-	s.Flows = append(s.Flows, Flow{Caller: evil, Service: evil, Method: evil, Instance: evil, Calls: 100, Failed: 100,
+	s.Flows = append(s.Flows, flow{Caller: evil, Service: evil, Method: evil, Instance: evil, Calls: 100, Failed: 100,
 		Kinds: map[string]int64{evil: 100}})
 	s.Processes[0].Name, s.Processes[0].Silent = evil, evil
 	s.Policy.Current.Text, s.Policy.Current.Why, s.Policy.Current.By = evil, evil, evil
 	s.Policy.Log[0] = s.Policy.Current
 	s.Title, s.Cluster = evil, evil
 	s.Findings = s.find()
-	h := signedIn(t, Config{Site: still{s}})
+	h := signedIn(t, still{s}, Config{})
 	for _, path := range paths() {
 		for _, query := range []string{"", "?q=%22%3E%3Cscript%3Ealert(1)", "?state=%22%3E%3Cscript&zone=%3Cscript&page=-7"} {
 			body := get(t, h, path+query).Body.String()
@@ -277,7 +277,7 @@ func TestHostileNames(t *testing.T) {
 }
 
 // large is a site of 1,000 services with 10,000 instances on 200 hosts.
-func large() *Snapshot {
+func large() *snapshot {
 	s := night()
 	for i := range 1000 {
 		service := fmt.Sprintf("service-%03d", i)
@@ -287,11 +287,11 @@ func large() *Snapshot {
 		}
 	}
 	for i := range 200 {
-		f := Flow{Caller: fmt.Sprintf("service-%03d", i), Service: fmt.Sprintf("service-%03d", (i*7+1)%1000), Method: "m",
+		f := flow{Caller: fmt.Sprintf("service-%03d", i), Service: fmt.Sprintf("service-%03d", (i*7+1)%1000), Method: "m",
 			Version: "v1", Calls: 60}
 		f.Latency.Add(time.Millisecond, 60)
 		s.Flows = append(s.Flows, f)
-		s.Processes = append(s.Processes, Process{Name: fmt.Sprintf("host-%d/%d/a", i%200, i), Policy: 18})
+		s.Processes = append(s.Processes, processInfo{Name: fmt.Sprintf("host-%d/%d/a", i%200, i), Policy: 18})
 	}
 	s.Findings = s.find()
 	return s
@@ -299,7 +299,7 @@ func large() *Snapshot {
 
 func TestLargeSiteFitsOnPages(t *testing.T) {
 	s := large()
-	h := signedIn(t, Config{Site: still{s}})
+	h := signedIn(t, still{s}, Config{})
 	for _, p := range pages {
 		path := strings.ReplaceAll(p.Link(), "{service}", "service-007")
 		if w := get(t, h, path); w.Code != 200 || w.Body.Len() > 300<<10 {
@@ -309,7 +309,7 @@ func TestLargeSiteFitsOnPages(t *testing.T) {
 }
 
 func BenchmarkServicesOfALargeSite(b *testing.B) {
-	h := signedIn(b, Config{Site: still{large()}})
+	h := signedIn(b, still{large()}, Config{})
 	for b.Loop() {
 		r := httptest.NewRequest(http.MethodGet, "/services", nil)
 		r.Host = "127.0.0.1"

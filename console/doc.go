@@ -2,10 +2,10 @@
 //
 // # Model
 //
-// A [Site] tells what is known of the site, in a [Snapshot]. Pages are made of a snapshot on the server, by templates
+// A [site] tells what is known of the site, in a [snapshot]. Pages are made of a snapshot on the server, by templates
 // in the catalogue's language, and work without JavaScript. Every page exists as JSON, too: ?format=json.
 //
-// [Live] is the Site on a node of skerry. It asks the processes only while pages are open, and keeps an hour of figures
+// [live] is the site on a node of skerry. It asks the processes only while pages are open, and keeps an hour of figures
 // in memory.
 //
 // # Adding a page

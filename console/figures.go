@@ -12,10 +12,10 @@ type figures struct {
 	Calls   int64
 	Failed  int64
 	Kinds   map[string]int64
-	Latency Histogram
+	Latency histogram
 }
 
-func (f *figures) add(o Flow) {
+func (f *figures) add(o flow) {
 	f.Calls += o.Calls
 	f.Failed += o.Failed
 	f.Latency.Sum(o.Latency)
@@ -48,7 +48,7 @@ func (f figures) P50() time.Duration { return f.Latency.Quantile(0.5) }
 const flowTime = time.Minute
 
 // tally adds flows up by a key; flows with the key "" are left out.
-func tally[K comparable](flows []Flow, key func(Flow) (K, bool)) map[K]*figures {
+func tally[K comparable](flows []flow, key func(flow) (K, bool)) map[K]*figures {
 	m := map[K]*figures{}
 	for _, f := range flows {
 		k, ok := key(f)

@@ -10,35 +10,35 @@ import (
 )
 
 // find judges a snapshot: what needs an operator, the worst first. Several causes of one kind are one finding.
-func (s *Snapshot) find() []Finding {
-	var list []Finding
+func (s *snapshot) find() []finding {
+	var list []finding
 	for _, r := range s.services() {
 		list = append(list, s.findService(r)...)
 	}
 	list = append(list, s.findProcesses()...)
 	if s.Rollout.Frozen != "" {
-		list = append(list, Finding{Severity: Warning, What: say("finding.frozen"),
+		list = append(list, finding{Severity: warning, What: say("finding.frozen"),
 			Why: say("finding.frozen-why", "why", s.Rollout.Frozen), Do: "skerry doctor"})
 	}
 	for _, src := range s.Sources {
 		if src.Lost != "" {
-			list = append(list, Finding{Severity: Warning, What: say("finding.lost", "source", src.Name),
+			list = append(list, finding{Severity: warning, What: say("finding.lost", "source", src.Name),
 				Why: say("finding.lost-why", "why", src.Lost), Do: "skerry doctor"})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })
+	slices.SortStableFunc(list, func(a, b finding) int { return cmp.Compare(b.Severity, a.Severity) })
 	return list
 }
 
 // findService judges one service.
-func (s *Snapshot) findService(r serviceRow) (list []Finding) {
-	f := Finding{Do: "skerry ls " + r.Name, Link: "/services/" + r.Name,
+func (s *snapshot) findService(r serviceRow) (list []finding) {
+	f := finding{Do: "skerry ls " + r.Name, Link: "/services/" + r.Name,
 		LinkText: say("finding.open-service", "service", r.Name)}
 	if r.Calls > 0 {
-		f.Proof = []Fact{{Name: say("finding.failed-now"), Value: percent(r.Failed) + " %", Bad: r.Failed >= badShare},
+		f.Proof = []fact{{Name: say("finding.failed-now"), Value: percent(r.Failed) + " %", Bad: r.Failed >= badShare},
 			{Name: say("finding.calls-now"), Value: rateText(r.Rate)}}
 		if r.Before != nil {
-			f.Proof = append(f.Proof, Fact{Name: say("finding.failed-before"), Value: percent(r.Before.Failed) + " %"})
+			f.Proof = append(f.Proof, fact{Name: say("finding.failed-before"), Value: percent(r.Before.Failed) + " %"})
 		}
 	}
 	var avoided []discovery.Entry
@@ -58,7 +58,7 @@ func (s *Snapshot) findService(r serviceRow) (list []Finding) {
 	}
 	switch {
 	case r.Well == 0 && (len(avoided) > 0 || r.All == 0):
-		f.Severity, f.What = Bad, say("finding.down", "service", r.Name)
+		f.Severity, f.What = grave, say("finding.down", "service", r.Name)
 		var parts []string
 		for _, state := range sorted(states) {
 			parts = append(parts, fmt.Sprint(states[state], " ", state))
@@ -66,7 +66,7 @@ func (s *Snapshot) findService(r serviceRow) (list []Finding) {
 		f.Why = say("finding.down-why", "all", r.All, "states", cmp.Or(strings.Join(parts, ", "), "–"))
 		return append(list, f)
 	case r.Calls >= fewCalls && r.Failed >= muchShare:
-		f.Severity, f.What = Bad, say("finding.fails", "service", r.Name, "share", percent(r.Failed))
+		f.Severity, f.What = grave, say("finding.fails", "service", r.Name, "share", percent(r.Failed))
 		all := figures{}
 		for _, flow := range s.Flows {
 			if flow.Service == r.Name {
@@ -76,7 +76,7 @@ func (s *Snapshot) findService(r serviceRow) (list []Finding) {
 		f.Why = say("finding.fails-why", "kinds", cmp.Or(kinds(all.Kinds), "–"))
 		return append(list, f)
 	case len(avoided) > 0:
-		f.Severity = Warning
+		f.Severity = warning
 		f.What = say("finding.avoided", "n", len(avoided), "all", r.All, "service", r.Name)
 		e := avoided[0]
 		f.Why = say("finding.avoided-why", "instance", hostOf(e.Owner)+" "+e.Addr, "state", e.State, "why",
@@ -87,8 +87,8 @@ func (s *Snapshot) findService(r serviceRow) (list []Finding) {
 }
 
 // findProcesses judges whether processes answer and obey.
-func (s *Snapshot) findProcesses() (list []Finding) {
-	var silent, others []Process
+func (s *snapshot) findProcesses() (list []finding) {
+	var silent, others []processInfo
 	for _, p := range s.Processes {
 		switch {
 		case p.Silent != "":
@@ -97,7 +97,7 @@ func (s *Snapshot) findProcesses() (list []Finding) {
 			others = append(others, p)
 		}
 	}
-	f := Finding{Severity: Warning, Link: "/processes", LinkText: say("finding.open-processes")}
+	f := finding{Severity: warning, Link: "/processes", LinkText: say("finding.open-processes")}
 	if len(silent) > 0 {
 		f.What = say("finding.silent", "n", len(silent), "all", len(s.Processes))
 		f.Why = say("finding.silent-why", "process", silent[0].Name, "why", silent[0].Silent)

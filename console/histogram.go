@@ -2,36 +2,36 @@ package console
 
 import "time"
 
-// Histogram counts calls by latency. Steps double: step i counts the calls that took less than 2^i times 100 µs, and
+// histogram counts calls by latency. Steps double: step i counts the calls that took less than 2^i times 100 µs, and
 // not less than half of that. The last step has no upper bound.
-type Histogram [steps]int64
+type histogram [steps]int64
 
 const (
 	steps     = 22 // up to 210 s
 	firstStep = 100 * time.Microsecond
 )
 
-// Bound is the upper bound of a step.
-func Bound(step int) time.Duration { return firstStep << step }
+// bound is the upper bound of a step.
+func bound(step int) time.Duration { return firstStep << step }
 
 // Add counts calls of a latency.
-func (h *Histogram) Add(d time.Duration, calls int64) {
+func (h *histogram) Add(d time.Duration, calls int64) {
 	step := 0
-	for step < steps-1 && d >= Bound(step) {
+	for step < steps-1 && d >= bound(step) {
 		step++
 	}
 	h[step] += calls
 }
 
 // Sum adds another histogram.
-func (h *Histogram) Sum(o Histogram) {
+func (h *histogram) Sum(o histogram) {
 	for i, n := range o {
 		h[i] += n
 	}
 }
 
 // Calls is the number of all calls.
-func (h Histogram) Calls() (n int64) {
+func (h histogram) Calls() (n int64) {
 	for _, c := range h {
 		n += c
 	}
@@ -40,7 +40,7 @@ func (h Histogram) Calls() (n int64) {
 
 // Quantile is a latency that the part q of the calls does not exceed: a value within the step where that is, by its
 // share of the step. It is 0 without a call.
-func (h Histogram) Quantile(q float64) time.Duration {
+func (h histogram) Quantile(q float64) time.Duration {
 	calls := h.Calls()
 	if calls == 0 {
 		return 0
@@ -53,11 +53,11 @@ func (h Histogram) Quantile(q float64) time.Duration {
 		if rank <= float64(n) {
 			low := time.Duration(0)
 			if i > 0 {
-				low = Bound(i - 1)
+				low = bound(i - 1)
 			}
-			return low + time.Duration(rank/float64(n)*float64(Bound(i)-low))
+			return low + time.Duration(rank/float64(n)*float64(bound(i)-low))
 		}
 		rank -= float64(n)
 	}
-	return Bound(steps - 1)
+	return bound(steps - 1)
 }

@@ -3,7 +3,6 @@ package console
 import (
 	"cmp"
 	"context"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -11,41 +10,30 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/run"
 )
 
-// LiveConfig configures a [Live]. Node is required. It must know all services (skerry.WithAllServices).
-type LiveConfig struct {
-	Node    *skerry.Node
-	Cluster string
-	Title   string // what people call the site
-	Host    string // on which the console runs
-	Release string // of skerry
-	Logger  *slog.Logger
-}
-
 const (
 	watchedPeriod = 2 * time.Second  // between two looks while a page is open
-	idlePeriod    = PointPeriod      // between two looks otherwise: for the figures of the last hour
+	idlePeriod    = pointPeriod      // between two looks otherwise: for the figures of the last hour
 	watchedTime   = 15 * time.Second // after a request a page counts as open
 	lookLimit     = 4 * time.Second  // a process that is slower counts as silent
 	keptPoints    = 60
 )
 
-// Live is the [Site] of a node. Its zero value is of no use; see [NewLive].
-type Live struct {
-	cfg   LiveConfig
-	begun time.Time
-	asked atomic.Int64 // Unix time in ns of the last request
-	wake  chan struct{}
-	now   atomic.Pointer[Snapshot]
+// live is the site of a node.
+type live struct {
+	cfg     Config
+	begun   time.Time
+	asked   atomic.Int64 // Unix time in ns of the last request
+	wake    chan struct{}
+	current atomic.Pointer[snapshot]
 
 	mu    sync.Mutex // of a look
 	past  []sums     // oldest first, one for each look, of the last minute and some
-	marks []mark     // one for each PointPeriod of the last hour
+	marks []mark     // one for each pointPeriod of the last hour
 }
 
 // sums are the counts of all processes since their start, at a time.
@@ -63,23 +51,19 @@ type counted struct {
 
 // mark is what is kept of the past.
 type mark struct {
-	point Point
-	flows []Flow
+	point point
+	flows []flow
 }
 
-// NewLive returns the site of a node. Nothing is asked before [Live.Run].
-func NewLive(cfg LiveConfig) *Live {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	l := &Live{cfg: cfg, begun: time.Now(), wake: make(chan struct{}, 1)}
-	l.now.Store(&Snapshot{Cluster: cfg.Cluster, Title: cfg.Title, Host: cfg.Host, Release: cfg.Release, At: l.begun,
+func newLive(cfg Config) *live {
+	l := &live{cfg: cfg, begun: time.Now(), wake: make(chan struct{}, 1)}
+	l.current.Store(&snapshot{Cluster: cfg.Cluster, Title: cfg.Title, Host: cfg.Host, Release: cfg.Release, At: l.begun,
 		Begun: l.begun})
 	return l
 }
 
-// Run looks at the site until ctx ends: every two seconds while pages are open, else once a minute.
-func (l *Live) Run(ctx context.Context) {
+// run looks at the site until ctx ends: every two seconds while pages are open, else once a minute.
+func (l *live) run(ctx context.Context) {
 	for {
 		l.look(ctx)
 		period := idlePeriod
@@ -101,10 +85,10 @@ func (l *Live) Run(ctx context.Context) {
 	}
 }
 
-// Snapshot implements [Site]. The first request after a pause waits for a look, up to its limit.
-func (l *Live) Snapshot(ctx context.Context) *Snapshot {
+// snapshot implements [site]. The first request after a pause waits for a look, up to its limit.
+func (l *live) snapshot(ctx context.Context) *snapshot {
 	before := l.asked.Swap(time.Now().UnixNano())
-	s := l.now.Load()
+	s := l.current.Load()
 	if time.Since(time.Unix(0, before)) < watchedTime && time.Since(s.At) < 2*watchedPeriod {
 		return aged(s)
 	}
@@ -116,28 +100,28 @@ func (l *Live) Snapshot(ctx context.Context) *Snapshot {
 		if run.Sleep(ctx, 20*time.Millisecond) != nil {
 			break
 		}
-		if newer := l.now.Load(); newer != s {
+		if newer := l.current.Load(); newer != s {
 			return aged(newer)
 		}
 	}
-	return aged(l.now.Load())
+	return aged(l.current.Load())
 }
 
 // aged is a snapshot with its age of now.
-func aged(s *Snapshot) *Snapshot {
+func aged(s *snapshot) *snapshot {
 	c := *s
 	c.Oldest += time.Since(s.At)
 	return &c
 }
 
 // look asks the processes and makes the next snapshot.
-func (l *Live) look(ctx context.Context) {
+func (l *live) look(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	n, begun := l.cfg.Node, time.Now()
-	s := &Snapshot{Cluster: l.cfg.Cluster, Title: l.cfg.Title, Host: l.cfg.Host, Release: l.cfg.Release, Begun: l.begun}
+	s := &snapshot{Cluster: l.cfg.Cluster, Title: l.cfg.Title, Host: l.cfg.Host, Release: l.cfg.Release, Begun: l.begun}
 	var (
 		known  []control.Identity
 		silent map[string]error
@@ -157,15 +141,15 @@ func (l *Live) look(ctx context.Context) {
 	s.Oldest = s.At.Sub(begun)
 	l.tellFlows(s, counts)
 	s.Findings = s.find()
-	l.now.Store(s)
+	l.current.Store(s)
 }
 
 // tellProcesses joins what processes have said.
-func (l *Live) tellProcesses(s *Snapshot, known []control.Identity, silent map[string]error, p control.PolicyState) {
-	byName := map[string]*Process{}
-	at := func(name string) *Process {
+func (l *live) tellProcesses(s *snapshot, known []control.Identity, silent map[string]error, p control.PolicyState) {
+	byName := map[string]*processInfo{}
+	at := func(name string) *processInfo {
 		if byName[name] == nil {
-			byName[name] = &Process{Name: name, Host: hostOf(name), Runs: []string{}, Sources: []string{}}
+			byName[name] = &processInfo{Name: name, Host: hostOf(name), Runs: []string{}, Sources: []string{}}
 		}
 		return byName[name]
 	}
@@ -210,7 +194,7 @@ func (l *Live) tellProcesses(s *Snapshot, known []control.Identity, silent map[s
 	}
 }
 
-func (l *Live) tellPolicy(s *Snapshot, p control.PolicyState) {
+func (l *live) tellPolicy(s *snapshot, p control.PolicyState) {
 	if p.Log == nil {
 		return
 	}
@@ -228,7 +212,7 @@ func (l *Live) tellPolicy(s *Snapshot, p control.PolicyState) {
 }
 
 // tellFlows turns counts since the start of each process into the calls of the last minute.
-func (l *Live) tellFlows(s *Snapshot, counts []control.Counts) {
+func (l *live) tellFlows(s *snapshot, counts []control.Counts) {
 	now := sums{at: s.At, flows: map[flowKey]counted{}}
 	callers := servicesOf(s.Entries)
 	for _, c := range counts {
@@ -246,7 +230,7 @@ func (l *Live) tellFlows(s *Snapshot, counts []control.Counts) {
 		l.past = l.past[1:]
 	}
 	s.Flows = between(l.past[0], now)
-	if len(l.marks) == 0 || s.At.Sub(l.marks[len(l.marks)-1].point.At) >= PointPeriod {
+	if len(l.marks) == 0 || s.At.Sub(l.marks[len(l.marks)-1].point.At) >= pointPeriod {
 		l.marks = append(l.marks, mark{s.now(), s.Flows})
 		l.marks = l.marks[max(0, len(l.marks)-keptPoints):]
 	}
@@ -272,13 +256,13 @@ func servicesOf(entries []discovery.Entry) map[string]string {
 
 // between are the calls between two times, as those of a minute. A process that began between the two counts from its
 // start; one with smaller counts than before is another one of its name, and counts from its start, too.
-func between(from, to sums) []Flow {
+func between(from, to sums) []flow {
 	took := to.at.Sub(from.at)
 	if took <= 0 {
 		return nil
 	}
 	scale := func(n int64) int64 { return int64(float64(n)*float64(flowTime)/float64(took) + 0.5) }
-	joined := map[flowKey]*Flow{}
+	joined := map[flowKey]*flow{}
 	for k, c := range to.flows {
 		b := from.flows[k]
 		if b.calls > c.calls {
@@ -291,7 +275,7 @@ func between(from, to sums) []Flow {
 		key.process = ""
 		f := joined[key]
 		if f == nil {
-			f = &Flow{Caller: k.caller, Service: k.service, Version: k.version, Instance: k.instance,
+			f = &flow{Caller: k.caller, Service: k.service, Version: k.version, Instance: k.instance,
 				Kinds: map[string]int64{}}
 			joined[key] = f
 		}
@@ -307,11 +291,11 @@ func between(from, to sums) []Flow {
 		return cmp.Or(cmp.Compare(a.caller, b.caller), cmp.Compare(a.service, b.service),
 			cmp.Compare(a.version, b.version), cmp.Compare(a.instance, b.instance))
 	})
-	list := make([]Flow, 0, len(keys))
+	list := make([]flow, 0, len(keys))
 	for _, k := range keys {
 		list = append(list, *joined[k])
 	}
 	return list
 }
 
-var _ Site = (*Live)(nil)
+var _ site = (*live)(nil)

@@ -13,9 +13,9 @@ import (
 
 // overviewPage answers: does anything need an operator, and what first?
 type overviewPage struct {
-	Findings []Finding    `json:"findings"`
-	Now      Point        `json:"now"`
-	Points   []Point      `json:"last_hour"`
+	Findings []finding    `json:"findings"`
+	Now      point        `json:"now"`
+	Points   []point      `json:"last_hour"`
 	Changes  []change     `json:"changes"`
 	UnderWay []underWay   `json:"under_way"`
 	Hosts    int          `json:"hosts"`
@@ -26,8 +26,8 @@ type overviewPage struct {
 
 // underWay is what goes on, or ends by itself.
 type underWay struct {
-	What Text
-	Why  Text
+	What phrase
+	Why  phrase
 	Link string
 	Ends time.Duration // 0: it does not end by itself
 }
@@ -35,7 +35,7 @@ type underWay struct {
 // changesShown is the number of changes on the first page.
 const changesShown = 8
 
-func (s *Snapshot) overviewPage(*http.Request) (any, error) {
+func (s *snapshot) overviewPage(*http.Request) (any, error) {
 	p := overviewPage{Findings: s.Findings, Points: s.Hour, Services: s.services(), UnderWay: s.underWay(),
 		Now: s.now()}
 	hosts := map[string]bool{}
@@ -52,15 +52,15 @@ func (s *Snapshot) overviewPage(*http.Request) (any, error) {
 }
 
 // now are the figures of the last minute.
-func (s *Snapshot) now() Point {
+func (s *snapshot) now() point {
 	var f figures
 	for _, flow := range s.Flows {
 		f.add(flow)
 	}
-	return Point{At: s.At, Calls: f.Rate(), Failed: f.Share() / 100, P99: f.P99(), Instances: s.instances()}
+	return point{At: s.At, Calls: f.Rate(), Failed: f.Share() / 100, P99: f.P99(), Instances: s.instances()}
 }
 
-func (s *Snapshot) underWay() (list []underWay) {
+func (s *snapshot) underWay() (list []underWay) {
 	if r := s.Rollout.Session; r != nil && !r.Finished() {
 		list = append(list, underWay{What: say("overview.release", "name", r.Name, "reason", r.Reason),
 			Why: say("overview.release-state", "state", r.State, "share", percent(float64(r.Share)/100), "by", r.By)})
@@ -79,7 +79,7 @@ func (s *Snapshot) underWay() (list []underWay) {
 type change struct {
 	At     time.Time `json:"at"`
 	Kind   string    `json:"kind"` // release, policy
-	What   Text      `json:"-"`
+	What   phrase    `json:"-"`
 	Line   string    `json:"what"`
 	Reason string    `json:"reason,omitempty"`
 	By     string    `json:"by,omitempty"`
@@ -89,7 +89,7 @@ type change struct {
 }
 
 // changes are all changes that the site keeps, the newest first.
-func (s *Snapshot) changes() (list []change) {
+func (s *snapshot) changes() (list []change) {
 	for _, e := range s.Rollout.Trail {
 		c := change{At: e.At, Kind: "release", What: plain(e.Step), By: e.By, Number: e.Generation.String(),
 			Hash: e.Hash()}
@@ -109,7 +109,7 @@ func (s *Snapshot) changes() (list []change) {
 		list = append(list, c)
 	}
 	for i := range list {
-		list[i].Line = list[i].What.In(English)
+		list[i].Line = list[i].What.In(english)
 	}
 	slices.SortStableFunc(list, func(a, b change) int { return cmp.Compare(b.At.UnixNano(), a.At.UnixNano()) })
 	return list
@@ -124,7 +124,7 @@ type historyPage struct {
 	Doubt   string         `json:"doubt,omitempty"` // what of the logs is not believed
 }
 
-func (s *Snapshot) historyPage(r *http.Request) (any, error) {
+func (s *snapshot) historyPage(r *http.Request) (any, error) {
 	p := historyPage{Kind: r.URL.Query().Get("kind"), Counts: map[string]int{}, Doubt: s.Policy.Doubt}
 	list := []change{}
 	for _, c := range s.changes() {
@@ -148,7 +148,7 @@ type policyPage struct {
 	Text    string        `json:"text"`
 	Obeyed  int           `json:"obeyed_by"`
 	Of      int           `json:"processes"`
-	Others  []Process     `json:"-"`
+	Others  []processInfo `json:"-"`
 	Plans   []planRow     `json:"plans"`
 	History []change      `json:"history"`
 	Confirm time.Duration `json:"-"`
@@ -162,7 +162,7 @@ type planRow struct {
 	Ends time.Duration `json:"-"`
 }
 
-func (s *Snapshot) policyPage(*http.Request) (any, error) {
+func (s *snapshot) policyPage(*http.Request) (any, error) {
 	e := s.Policy.Current
 	p := policyPage{Number: e.Number, By: e.By, Why: e.Why, At: e.At, Text: e.Text, Of: len(s.Processes),
 		Newest: s.Policy.Newest.Number, Plans: []planRow{}, History: []change{}}

@@ -11,7 +11,7 @@ import (
 
 // processesPage answers: which process lags behind, and why?
 type processesPage struct {
-	Lead   Text           `json:"-"`
+	Lead   phrase         `json:"-"`
 	Filter string         `json:"-"`
 	Counts map[string]int `json:"-"`
 	Hosts  []hostGroup    `json:"hosts"`
@@ -46,7 +46,7 @@ type processRow struct {
 // bad reports whether a process is not as it should be.
 func (r processRow) bad() bool { return r.Silent != "" || r.RulesBehind || r.PolicyBehind }
 
-func (s *Snapshot) processesPage(r *http.Request) (any, error) {
+func (s *snapshot) processesPage(r *http.Request) (any, error) {
 	p := processesPage{Filter: r.URL.Query().Get("state"), Counts: map[string]int{}}
 	var zero rollout.Generation
 	var list []processRow
@@ -107,7 +107,7 @@ func compareBool(a, b bool) int {
 }
 
 // processesLead answers the page's question in a sentence.
-func processesLead(s *Snapshot, list []processRow, counts map[string]int) Text {
+func processesLead(s *snapshot, list []processRow, counts map[string]int) phrase {
 	all := len(s.Processes)
 	var first processRow
 	for _, row := range list {

@@ -20,9 +20,9 @@ var templateFiles embed.FS
 // templates are those of each page, by language and name.
 var templates = parseTemplates()
 
-func parseTemplates() map[Language]map[string]*template.Template {
-	all := map[Language]map[string]*template.Template{}
-	for _, l := range Languages {
+func parseTemplates() map[language]map[string]*template.Template {
+	all := map[language]map[string]*template.Template{}
+	for _, l := range languages {
 		all[l] = map[string]*template.Template{}
 		base := template.Must(template.New("frame").Funcs(functions(l)).ParseFS(templateFiles, "web/frame.html",
 			"web/parts.html"))
@@ -34,11 +34,11 @@ func parseTemplates() map[Language]map[string]*template.Template {
 }
 
 // functions are those of the templates.
-func functions(l Language) template.FuncMap {
+func functions(l language) template.FuncMap {
 	return template.FuncMap{
 		"t":     func(key string, values ...any) string { return l.Text(key, values...) },
-		"say":   func(t Text) string { return t.In(l) },
-		"lang":  func() Language { return l },
+		"say":   func(t phrase) string { return t.In(l) },
+		"lang":  func() language { return l },
 		"file":  staticPath,
 		"ic":    func(name string, class ...string) template.HTML { return icon("ic "+strings.Join(class, " "), name) },
 		"dot":   func(kind string) template.HTML { return icon("d m-"+dotClass[kind], "d-"+kind) },
@@ -72,7 +72,7 @@ func functions(l Language) template.FuncMap {
 		"pctOf":    func(part float64) string { return percent(100 * part) },
 		"pct0":     func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
 		"stamp":    func(t time.Time) string { return stampText(t, time.Now()) },
-		"points":   func(points []Point, of string) []float64 { return series(points, of) },
+		"points":   func(points []point, of string) []float64 { return series(points, of) },
 	}
 }
 
@@ -128,7 +128,7 @@ func millis(v float64) string {
 }
 
 // spanText is a length of time in words: 4 s, 12 min, 18 d 4 h.
-func spanText(l Language, d time.Duration) string {
+func spanText(l language, d time.Duration) string {
 	d = max(d, 0)
 	days, hours, minutes := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60
 	switch {
@@ -160,7 +160,7 @@ func firstOf(n int, list any) any {
 		return list[max(0, len(list)-n):] // the worst are last
 	case []string:
 		return list[:min(n, len(list))]
-	case []Finding:
+	case []finding:
 		return list[:min(n, len(list))]
 	case []serviceRow:
 		return list[:min(n, len(list))]
@@ -169,14 +169,14 @@ func firstOf(n int, list any) any {
 }
 
 // dayText is a day with its name, such as Sunday 29 November.
-func dayText(l Language, t time.Time) string {
+func dayText(l language, t time.Time) string {
 	t = t.Local()
 	return l.Text("unit.day", "weekday", l.Text("unit."+strings.ToLower(t.Weekday().String())), "day", t.Day(),
 		"month", l.Text("unit."+strings.ToLower(t.Month().String())), "m", int(t.Month()))
 }
 
 // series are the values of one figure of the last hour.
-func series(points []Point, of string) []float64 {
+func series(points []point, of string) []float64 {
 	list := make([]float64, len(points))
 	for i, p := range points {
 		list[i] = map[string]float64{"calls": p.Calls, "failed": 100 * p.Failed, "p99": ms(p.P99),
@@ -228,10 +228,10 @@ type frame struct {
 	Page    page
 	Rail    [][]page
 	URL     *url.URL
-	Snap    *Snapshot
+	Snap    *snapshot
 	State   state
-	Lang    Language
-	Other   Language // to switch to
+	Lang    language
+	Other   language // to switch to
 	Theme   string   // light, dark, or "" for the system's
 	Title   string
 	Command string
@@ -241,20 +241,20 @@ type frame struct {
 // state is the one sentence of the site's state.
 type state struct {
 	Kind string // ok, warn, bad
-	Text Text
-	More Text
+	Text phrase
+	More phrase
 }
 
-func (s *Snapshot) state() state {
+func (s *snapshot) state() state {
 	worst := 0
 	for _, f := range s.Findings {
-		if f.Severity > Note {
+		if f.Severity > note {
 			worst++
 		}
 	}
 	more := say("frame.size", "services", len(s.services()), "instances", s.instances())
 	switch {
-	case len(s.Findings) > 0 && s.Findings[0].Severity == Bad:
+	case len(s.Findings) > 0 && s.Findings[0].Severity == grave:
 		return state{"bad", say("frame.needs", "n", worst), s.Findings[0].What}
 	case worst > 0:
 		return state{"warn", say("frame.needs", "n", worst), s.Findings[0].What}
@@ -265,7 +265,7 @@ func (s *Snapshot) state() state {
 }
 
 // instances is the number of instances of the site's own services.
-func (s *Snapshot) instances() (n int) {
+func (s *snapshot) instances() (n int) {
 	for i := range s.Entries {
 		if !strings.HasPrefix(s.Entries[i].Service, internalPrefix) {
 			n++
@@ -275,10 +275,10 @@ func (s *Snapshot) instances() (n int) {
 }
 
 // Asked is the number of processes that are known.
-func (s *Snapshot) Asked() int { return len(s.Processes) }
+func (s *snapshot) Asked() int { return len(s.Processes) }
 
 // Answered is the number of processes that have answered.
-func (s *Snapshot) Answered() (n int) {
+func (s *snapshot) Answered() (n int) {
 	for _, p := range s.Processes {
 		if p.Silent == "" {
 			n++
@@ -292,7 +292,7 @@ var errNoPage = errors.New("no page")
 
 // page answers with a page, as HTML or JSON.
 func (c *handler) page(w http.ResponseWriter, r *http.Request, p page) {
-	s := c.cfg.Site.Snapshot(r.Context())
+	s := c.site.snapshot(r.Context())
 	content, err := p.Content(s, r)
 	if err != nil {
 		c.failed(w, r, err)
@@ -309,16 +309,16 @@ func (c *handler) page(w http.ResponseWriter, r *http.Request, p page) {
 	c.render(w, r, http.StatusOK, p, s, content)
 }
 
-func (c *handler) render(w http.ResponseWriter, r *http.Request, status int, p page, s *Snapshot, content any) {
+func (c *handler) render(w http.ResponseWriter, r *http.Request, status int, p page, s *snapshot, content any) {
 	f := frame{Page: p, Rail: rail(), URL: r.URL, Snap: s, State: s.state(), Content: content,
 		Lang: languageOf(cookieOf(r, "lang"), r.Header.Get("Accept-Language")), Command: "skerry " + p.Command}
 	f.Theme = cookieOf(r, "theme")
 	if f.Theme != "light" && f.Theme != "dark" {
 		f.Theme = ""
 	}
-	f.Other = Chinese
-	if f.Lang == Chinese {
-		f.Other = English
+	f.Other = chinese
+	if f.Lang == chinese {
+		f.Other = english
 	}
 	f.Title = f.Lang.Text(p.Name + ".title")
 	if service := r.PathValue("service"); service != "" {
@@ -333,12 +333,12 @@ func (c *handler) render(w http.ResponseWriter, r *http.Request, status int, p p
 		name = p.Name
 	}
 	if err := templates[f.Lang][p.Name].ExecuteTemplate(&b, name, f); err != nil {
-		c.cfg.Logger.Error("make a page of the console", "page", p.Name, "error", err)
+		c.log.Error("make a page of the console", "page", p.Name, "error", err)
 		http.Error(w, "the page could not be made; the console's log says why", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Vary", "Accept-Language, Cookie")
+	w.Header().Set("Vary", "Accept-language, Cookie")
 	w.WriteHeader(status)
 	w.Write(b.Bytes())
 }
@@ -356,16 +356,16 @@ func (c *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.URL.Query().Get("format") == "json" {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		w.WriteHeader(http.StatusNotFound)
-		json.NewEncoder(w).Encode(map[string]string{"error": what.In(English)})
+		json.NewEncoder(w).Encode(map[string]string{"error": what.In(english)})
 		return
 	}
-	c.render(w, r, http.StatusNotFound, page{Name: "failed"}, c.cfg.Site.Snapshot(r.Context()), what)
+	c.render(w, r, http.StatusNotFound, page{Name: "failed"}, c.site.snapshot(r.Context()), what)
 }
 
 // notFound is an error that a page shows in its reader's language.
-type notFound struct{ what Text }
+type notFound struct{ what phrase }
 
-func (e *notFound) Error() string { return e.what.In(English) }
+func (e *notFound) Error() string { return e.what.In(english) }
 
 func cookieOf(r *http.Request, name string) string {
 	c, err := r.Cookie(cookiePrefix + name)

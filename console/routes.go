@@ -10,22 +10,22 @@ type page struct {
 	Command string // that shows the same, without "skerry "
 	Group   int    // of the rail; 0: not on it
 	Rel     string // page that is marked on the rail, for pages that are not on it
-	Content func(*Snapshot, *http.Request) (any, error)
+	Content func(*snapshot, *http.Request) (any, error)
 }
 
 // pages are all pages, those of the rail in its order.
 var pages = []page{
-	{Name: "overview", Path: "/{$}", Key: "o", Command: "doctor", Group: 1, Content: (*Snapshot).overviewPage},
-	{Name: "services", Path: "/services", Key: "s", Command: "ls", Group: 1, Content: (*Snapshot).servicesPage},
+	{Name: "overview", Path: "/{$}", Key: "o", Command: "doctor", Group: 1, Content: (*snapshot).overviewPage},
+	{Name: "services", Path: "/services", Key: "s", Command: "ls", Group: 1, Content: (*snapshot).servicesPage},
 	{Name: "service", Path: "/services/{service}", Command: "ls", Rel: "services",
-		Content: (*Snapshot).servicePage},
+		Content: (*snapshot).servicePage},
 	{Name: "topology", Path: "/topology", Key: "t", Command: "stats --by peer", Group: 1,
-		Content: (*Snapshot).topologyPage},
-	{Name: "policy", Path: "/policy", Key: "p", Command: "policy show", Group: 2, Content: (*Snapshot).policyPage},
+		Content: (*snapshot).topologyPage},
+	{Name: "policy", Path: "/policy", Key: "p", Command: "policy show", Group: 2, Content: (*snapshot).policyPage},
 	{Name: "processes", Path: "/processes", Key: "d", Command: "members", Group: 3,
-		Content: (*Snapshot).processesPage},
-	{Name: "history", Path: "/history", Key: "h", Command: "release log", Group: 3, Content: (*Snapshot).historyPage},
-	{Name: "wall", Path: "/wall", Key: "", Command: "", Rel: "overview", Content: (*Snapshot).overviewPage},
+		Content: (*snapshot).processesPage},
+	{Name: "history", Path: "/history", Key: "h", Command: "release log", Group: 3, Content: (*snapshot).historyPage},
+	{Name: "wall", Path: "/wall", Key: "", Command: "", Rel: "overview", Content: (*snapshot).overviewPage},
 }
 
 // link is the address of a page without parts in braces.

@@ -14,7 +14,7 @@ import (
 // servicePage answers: which instance fails, since when, and what says so?
 type servicePage struct {
 	Row       serviceRow    `json:"service"`
-	Lead      Text          `json:"-"`
+	Lead      phrase        `json:"-"`
 	Instances []instanceRow `json:"instances"`
 	Pager     pager         `json:"-"`
 	Methods   []methodRow   `json:"methods"`
@@ -91,14 +91,14 @@ func kinds(of map[string]int64) string {
 	return strings.Join(parts, ", ")
 }
 
-func (s *Snapshot) servicePage(r *http.Request) (any, error) {
+func (s *snapshot) servicePage(r *http.Request) (any, error) {
 	name := r.PathValue("service")
 	i := slices.IndexFunc(s.services(), func(r serviceRow) bool { return r.Name == name })
 	if i < 0 {
 		return nil, &notFound{say("service.unknown", "service", name)}
 	}
 	p := servicePage{Row: s.services()[i]}
-	at := tally(s.Flows, func(f Flow) (string, bool) { return f.Instance, f.Service == name && f.Instance != "" })
+	at := tally(s.Flows, func(f flow) (string, bool) { return f.Instance, f.Service == name && f.Instance != "" })
 	var list []instanceRow
 	for _, e := range s.Entries {
 		if e.Service == name {
@@ -111,8 +111,8 @@ func (s *Snapshot) servicePage(r *http.Request) (any, error) {
 	})
 	p.Lead = serviceLead(list)
 	p.Instances, p.Pager = paged(list, r)
-	methods := tally(s.Flows, func(f Flow) (string, bool) { return f.Method, f.Service == name })
-	var all Histogram
+	methods := tally(s.Flows, func(f flow) (string, bool) { return f.Method, f.Service == name })
+	var all histogram
 	for _, m := range sorted(methods) {
 		f := methods[m]
 		all.Sum(f.Latency)
@@ -131,7 +131,7 @@ func (s *Snapshot) servicePage(r *http.Request) (any, error) {
 	return p, nil
 }
 
-func (s *Snapshot) instanceRow(e discovery.Entry, f figures) instanceRow {
+func (s *snapshot) instanceRow(e discovery.Entry, f figures) instanceRow {
 	row := instanceRow{Host: hostOf(e.Owner), Addr: e.Addr, Version: e.Version, Zone: e.Zone, Dot: dotOf(e),
 		State: string(e.State), Why: e.Why, Since: e.Since, Weight: e.Weight, Rate: f.Rate(), Failed: f.Share(),
 		P99: ms(f.P99()), Owner: e.Owner, Callers: dot{"ok"}, Hurt: f.Failed > 1 && f.Share() >= badShare}
@@ -154,7 +154,7 @@ func (s *Snapshot) instanceRow(e discovery.Entry, f figures) instanceRow {
 }
 
 // serviceLead answers the page's question in a sentence.
-func serviceLead(list []instanceRow) Text {
+func serviceLead(list []instanceRow) phrase {
 	well := 0
 	for _, i := range list {
 		if (i.Dot.Kind == "ok" || i.Dot.Kind == "warm") && !i.Hurt {
@@ -176,7 +176,7 @@ func serviceLead(list []instanceRow) Text {
 }
 
 // bars draws a histogram from the first step that has calls to the last.
-func bars(h Histogram) []stepBar {
+func bars(h histogram) []stepBar {
 	first, last, most := -1, -1, int64(0)
 	for i, n := range h {
 		if n > 0 {
@@ -194,7 +194,7 @@ func bars(h Histogram) []stepBar {
 	for i := first; i <= last; i++ {
 		height := 88 * float64(h[i]) / float64(most)
 		list = append(list, stepBar{float64(i-first) * width, height, 92 - height,
-			fmt.Sprintf("%s–%s", millis(lower(i)), millis(ms(Bound(i))))})
+			fmt.Sprintf("%s–%s", millis(lower(i)), millis(ms(bound(i))))})
 	}
 	return list
 }
@@ -203,13 +203,13 @@ func lower(step int) float64 {
 	if step == 0 {
 		return 0
 	}
-	return ms(Bound(step - 1))
+	return ms(bound(step - 1))
 }
 
 // edges are the calls between services in the last minute, the worst first.
-func (s *Snapshot) edges() []edgeRow {
+func (s *snapshot) edges() []edgeRow {
 	type pair struct{ from, to string }
-	key := func(f Flow) (pair, bool) {
+	key := func(f flow) (pair, bool) {
 		return pair{f.Caller, f.Service}, !strings.HasPrefix(f.Service, internalPrefix)
 	}
 	now, before := tally(s.Flows, key), tally(s.Before, key)

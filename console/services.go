@@ -28,7 +28,7 @@ type serviceRow struct {
 	Before   *pastFigures `json:"hour_before,omitempty"`
 	Callers  []string     `json:"called_by"`
 	Worse    worse        `json:"worse"` // 0 as usual, 1 a little, 2 much worse than the hour before
-	Why      Text         `json:"-"`     // of what is not as usual, of its instances
+	Why      phrase       `json:"-"`     // of what is not as usual, of its instances
 }
 
 // pastFigures are those of a minute an hour ago.
@@ -70,8 +70,8 @@ func dotOf(e discovery.Entry) dot {
 const internalPrefix = "skerry."
 
 // services makes the rows of all services, worst first.
-func (s *Snapshot) services() []serviceRow {
-	byService := func(f Flow) (string, bool) { return f.Service, true }
+func (s *snapshot) services() []serviceRow {
+	byService := func(f flow) (string, bool) { return f.Service, true }
 	now, before := tally(s.Flows, byService), tally(s.Before, byService)
 	callers := map[string]map[string]bool{}
 	for _, f := range s.Flows {
@@ -146,7 +146,7 @@ func (s *Snapshot) services() []serviceRow {
 var dotOrder = map[string]int{"ok": 0, "warm": 1, "off": 2, "warn": 3, "bad": 4}
 
 // versionTag is the share of a version by the rules of releases.
-func (s *Snapshot) versionTag(service, version string) versionTag {
+func (s *snapshot) versionTag(service, version string) versionTag {
 	t := versionTag{Version: version, Share: -1}
 	rule, ok := s.Rollout.Rules[service]
 	if !ok {
@@ -188,7 +188,7 @@ type servicesPage struct {
 	Counts map[string]int `json:"-"`
 	Zones  []string       `json:"-"`
 	Hosts  []string       `json:"-"`
-	Lead   []Text         `json:"-"`
+	Lead   []phrase       `json:"-"`
 }
 
 // serviceFilter is what the address asks for.
@@ -217,7 +217,7 @@ func (f serviceFilter) matches(r serviceRow) bool {
 		strings.Contains(strings.ToLower(r.Name), strings.ToLower(f.Query))
 }
 
-func (s *Snapshot) servicesPage(r *http.Request) (any, error) {
+func (s *snapshot) servicesPage(r *http.Request) (any, error) {
 	q := r.URL.Query()
 	p := servicesPage{Filter: serviceFilter{q.Get("state"), q.Get("zone"), q.Get("host"), q.Get("q")},
 		Counts: map[string]int{}}
@@ -250,7 +250,7 @@ func (s *Snapshot) servicesPage(r *http.Request) (any, error) {
 }
 
 // servicesLead answers the page's question in a sentence.
-func (s *Snapshot) servicesLead(all []serviceRow) []Text {
+func (s *snapshot) servicesLead(all []serviceRow) []phrase {
 	bad := 0
 	for _, r := range all {
 		if r.Worse > usual {
@@ -259,9 +259,9 @@ func (s *Snapshot) servicesLead(all []serviceRow) []Text {
 	}
 	switch {
 	case len(all) == 0:
-		return []Text{say("services.none", "cluster", s.Cluster)}
+		return []phrase{say("services.none", "cluster", s.Cluster)}
 	case bad == 0:
-		return []Text{say("services.all-usual", "n", len(all))}
+		return []phrase{say("services.all-usual", "n", len(all))}
 	}
 	first := all[0]
 	lead := say("services.first-down", "service", first.Name, "well", first.Well, "all", first.All)
@@ -271,9 +271,9 @@ func (s *Snapshot) servicesLead(all []serviceRow) []Text {
 		lead = say("services.first-slow", "service", first.Name, "p99", millis(first.P99))
 	}
 	if rest := len(all) - bad; bad > 1 {
-		return []Text{lead, say("services.more-worse", "n", bad-1, "rest", rest)}
+		return []phrase{lead, say("services.more-worse", "n", bad-1, "rest", rest)}
 	}
-	return []Text{lead, say("services.others-usual", "n", len(all)-bad)}
+	return []phrase{lead, say("services.others-usual", "n", len(all)-bad)}
 }
 
 // shareOf is the part of the new traces that meet a version, by a rule.

@@ -156,7 +156,7 @@ func (c *handler) gate(next http.Handler) http.Handler {
 // signIn is the page of signing in. The token of a link is behind its #, which no server's log has; a script sends it,
 // or a person pastes it.
 func (c *handler) signIn(w http.ResponseWriter, r *http.Request) {
-	c.bare(w, r, http.StatusOK, Text{})
+	c.bare(w, r, http.StatusOK, phrase{})
 }
 
 func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
@@ -174,10 +174,10 @@ func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
 	case wait > 0:
 		c.bare(w, r, http.StatusTooManyRequests, say("in.wait", "n", int(wait.Seconds())+1))
 	case cookie == "":
-		c.cfg.Logger.Warn("a sign-in to the console was refused", "from", from)
+		c.log.Warn("a sign-in to the console was refused", "from", from)
 		c.bare(w, r, http.StatusForbidden, say("in.wrong"))
 	default:
-		c.cfg.Logger.Info("a browser has signed in to the console", "from", from)
+		c.log.Info("a browser has signed in to the console", "from", from)
 		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: cookie, Path: "/", HttpOnly: true,
 			SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
 		http.Redirect(w, r, "/", http.StatusSeeOther)
@@ -190,7 +190,7 @@ func (c *handler) leave(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.doors.leave(cookieOf(r, "session"))
-	w.Header().Set("Clear-Site-Data", `"cookies", "storage"`)
+	w.Header().Set("Clear-site-Data", `"cookies", "storage"`)
 	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1})
 	http.Redirect(w, r, "/in", http.StatusSeeOther)
 }
@@ -216,6 +216,6 @@ func sameOrigin(r *http.Request) bool {
 }
 
 // bare answers with the page of signing in.
-func (c *handler) bare(w http.ResponseWriter, r *http.Request, status int, what Text) {
-	c.render(w, r, status, page{Name: "in"}, &Snapshot{}, what)
+func (c *handler) bare(w http.ResponseWriter, r *http.Request, status int, what phrase) {
+	c.render(w, r, status, page{Name: "in"}, &snapshot{}, what)
 }

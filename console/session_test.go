@@ -11,7 +11,7 @@ import (
 // TestNothingWithoutSigningIn walks over every page without a session, with a made-up one, and with one that has ended.
 func TestNothingWithoutSigningIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := New(Config{Site: still{night()}})
+		c := serve(still{night()}, Config{})
 		w := enter(c, c.Link())
 		old := w.Result().Cookies()[0]
 		time.Sleep(idleTime + time.Second)
@@ -36,7 +36,7 @@ func TestNothingWithoutSigningIn(t *testing.T) {
 func TestLinkIsForOneSignIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		used := 0
-		c := New(Config{Site: still{night()}, LinkUsed: func() { used++ }})
+		c := serve(still{night()}, Config{LinkUsed: func() { used++ }})
 		link := c.Link()
 		if w := enter(c, "http://127.0.0.1:7700"+link); w.Code != http.StatusSeeOther || used != 1 {
 			t.Fatalf("status %d, used %d times", w.Code, used)
@@ -54,7 +54,7 @@ func TestLinkIsForOneSignIn(t *testing.T) {
 
 func TestSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := signedIn(t, Config{Site: still{night()}})
+		h := signedIn(t, still{night()}, Config{})
 		for begun := time.Now(); time.Since(begun) < sessionTime-idleTime; time.Sleep(idleTime / 2) {
 			if w := get(t, h, "/"); w.Code != http.StatusOK {
 				t.Fatalf("after %v: status %d", time.Since(begun), w.Code)
@@ -68,7 +68,7 @@ func TestSessionEnds(t *testing.T) {
 			t.Error("a session lasts for more than twelve hours")
 		}
 	})
-	h := signedIn(t, Config{Site: still{night()}})
+	h := signedIn(t, still{night()}, Config{})
 	w := get(t, h, "/out", func(r *http.Request) {
 		r.Method = http.MethodPost
 		r.Header.Set("Origin", "http://127.0.0.1:7700")
@@ -81,7 +81,7 @@ func TestSessionEnds(t *testing.T) {
 // TestGuessing: an address that guesses waits; another one does not, so that nothing locks an operator out.
 func TestGuessing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := New(Config{Site: still{night()}})
+		c := serve(still{night()}, Config{})
 		from := func(addr string) func(*http.Request) { return func(r *http.Request) { r.RemoteAddr = addr } }
 		for range mostTries {
 			if w := enter(c, strings.Repeat("a", 64), from("10.0.0.9:4000")); w.Code != http.StatusForbidden {
@@ -102,7 +102,7 @@ func TestGuessing(t *testing.T) {
 }
 
 func TestFormsOfOtherOrigins(t *testing.T) {
-	c := New(Config{Site: still{night()}})
+	c := serve(still{night()}, Config{})
 	for _, origin := range []string{"", "null", "http://evil.example", "https://127.0.0.1:7700", "http://127.0.0.1"} {
 		w := enter(c, c.Link(), func(r *http.Request) { r.Header.Set("Origin", origin) })
 		if w.Code == http.StatusSeeOther {

@@ -10,15 +10,15 @@ import (
 	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
-// Site tells what is known of a site.
-type Site interface {
-	// Snapshot returns what is known now. It does not wait for processes: what a slow one would say is missing, and the
+// site tells what is known of a site.
+type site interface {
+	// snapshot returns what is known now. It does not wait for processes: what a slow one would say is missing, and the
 	// snapshot says so. Callers do not change it.
-	Snapshot(ctx context.Context) *Snapshot
+	snapshot(ctx context.Context) *snapshot
 }
 
-// Snapshot is what is known of a site at a moment.
-type Snapshot struct {
+// snapshot is what is known of a site at a moment.
+type snapshot struct {
 	Cluster string
 	Title   string // what people call the site; "" is the cluster
 	Host    string // on which the console runs
@@ -30,21 +30,21 @@ type Snapshot struct {
 
 	Entries   []discovery.Entry // the instances, as the console's own lists say
 	Sources   []discovery.SourceStatus
-	Processes []Process // in the order of their names
-	Flows     []Flow    // of the last minute
-	Before    []Flow    // of a minute about an hour ago; none when the console is younger
-	Hour      []Point   // oldest first, one for each PointPeriod
+	Processes []processInfo // in the order of their names
+	Flows     []flow        // of the last minute
+	Before    []flow        // of a minute about an hour ago; none when the console is younger
+	Hour      []point       // oldest first, one for each pointPeriod
 
 	Rollout  operator.Status
-	Policy   Policy
-	Findings []Finding // worst first
+	Policy   policyState
+	Findings []finding // worst first
 }
 
-// PointPeriod is the time between two points of the last hour.
-const PointPeriod = time.Minute
+// pointPeriod is the time between two points of the last hour.
+const pointPeriod = time.Minute
 
-// Point is the whole site in one period.
-type Point struct {
+// point is the whole site in one period.
+type point struct {
 	At        time.Time
 	Calls     float64       // a second
 	Failed    float64       // part of the calls, 0 to 1
@@ -52,8 +52,8 @@ type Point struct {
 	Instances int
 }
 
-// Process is one process of the site.
-type Process struct {
+// processInfo is one process of the site.
+type processInfo struct {
 	Name    string // host/pid/epoch
 	Host    string
 	Addr    string
@@ -69,8 +69,8 @@ type Process struct {
 	Why     string // further facts
 }
 
-// Policy is what is known of the site's policy.
-type Policy struct {
+// policyState is what is known of the site's policy.
+type policyState struct {
 	Current policylog.Entry   // Number 0: none is in force
 	Newest  policylog.Entry   // Number 0: there is none
 	Log     []policylog.Entry // oldest first
@@ -78,8 +78,8 @@ type Policy struct {
 	Signers map[string]string // by hash of an entry, the operator whose key signed it
 }
 
-// Flow is the calls of one method from one caller to one instance in a minute.
-type Flow struct {
+// flow is the calls of one method from one caller to one instance in a minute.
+type flow struct {
 	Caller   string // a service, or "ip:" and an address
 	Service  string
 	Version  string
@@ -88,51 +88,51 @@ type Flow struct {
 	Calls    int64
 	Failed   int64
 	Kinds    map[string]int64 // the failures, by outcome
-	Latency  Histogram
+	Latency  histogram
 }
 
-// Severity of a finding.
-type Severity int
+// severity of a finding.
+type severity int
 
 // The severities, worst last.
 const (
-	Note Severity = iota
-	Warning
-	Bad
+	note severity = iota
+	warning
+	grave
 )
 
-// Finding is what needs an operator.
-type Finding struct {
-	Severity Severity
-	What     Text      // what is wrong, and how much
-	Why      Text      // the cause, or how it is known
+// finding is what needs an operator.
+type finding struct {
+	Severity severity
+	What     phrase    // what is wrong, and how much
+	Why      phrase    // the cause, or how it is known
 	Since    time.Time // zero: not known
 	Do       string    // a command that cures it, or shows more; "": none
 	Link     string    // the page with the details
-	LinkText Text
-	Proof    []Fact
+	LinkText phrase
+	Proof    []fact
 }
 
-// Fact is a value with its name.
-type Fact struct {
-	Name  Text
+// fact is a value with its name.
+type fact struct {
+	Name  phrase
 	Value string
 	Bad   bool
 }
 
-// Text is a text of the catalogue, with its values; see [Language.Text]. As a plain text in no language it has no key.
-type Text struct {
+// Text is a text of the catalogue, with its values; see [language.Text]. As a plain text in no language it has no key.
+type phrase struct {
 	Key    string
 	Values []any
 	Plain  string // what a process has said, in its own words
 }
 
-func say(key string, values ...any) Text { return Text{Key: key, Values: values} }
+func say(key string, values ...any) phrase { return phrase{Key: key, Values: values} }
 
-func plain(s string) Text { return Text{Plain: s} }
+func plain(s string) phrase { return phrase{Plain: s} }
 
 // In is the text in a language.
-func (t Text) In(l Language) string {
+func (t phrase) In(l language) string {
 	if t.Key == "" {
 		return t.Plain
 	}

@@ -11,7 +11,7 @@ import (
 
 // topologyPage answers: which service calls which, and where does a failure begin?
 type topologyPage struct {
-	Lead   Text      `json:"-"`
+	Lead   phrase    `json:"-"`
 	Edges  []edgeRow `json:"edges"`
 	Shown  []edgeRow `json:"-"`
 	Pager  pager     `json:"-"`
@@ -53,7 +53,7 @@ const (
 	nodesDrawn            = 80 // a graph with more is a table only
 )
 
-func (s *Snapshot) topologyPage(r *http.Request) (any, error) {
+func (s *snapshot) topologyPage(r *http.Request) (any, error) {
 	p := topologyPage{Edges: s.edges()}
 	rows := map[string]serviceRow{}
 	for _, row := range s.services() {
@@ -79,7 +79,7 @@ func (s *Snapshot) topologyPage(r *http.Request) (any, error) {
 }
 
 // topologyLead names where failures begin: callees of failing edges that have no failing edge of their own.
-func topologyLead(edges []edgeRow) Text {
+func topologyLead(edges []edgeRow) phrase {
 	failing := map[string]bool{}
 	from := map[string]bool{}
 	for _, e := range edges {

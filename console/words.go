@@ -13,17 +13,17 @@ import (
 	"github.com/skerry/skerry/internal/yamlfile"
 )
 
-// Language is a language of the pages.
-type Language string
+// language is a language of the pages.
+type language string
 
 // The languages.
 const (
-	English Language = "en"
-	Chinese Language = "zh"
+	english language = "en"
+	chinese language = "zh"
 )
 
-// Languages are all languages, the default first.
-var Languages = []Language{English, Chinese}
+// languages are all languages, the default first.
+var languages = []language{english, chinese}
 
 //go:embed words/*.yaml
 var wordFiles embed.FS
@@ -32,9 +32,9 @@ var wordFiles embed.FS
 var words = readWords()
 
 // readWords reads the catalogue. Its keys are paths: section.name.
-func readWords() map[Language]map[string]string {
-	all := map[Language]map[string]string{}
-	for _, l := range Languages {
+func readWords() map[language]map[string]string {
+	all := map[language]map[string]string{}
+	for _, l := range languages {
 		text, err := fs.ReadFile(wordFiles, path.Join("words", string(l)+".yaml"))
 		if err != nil {
 			panic(err)
@@ -55,7 +55,7 @@ func readWords() map[Language]map[string]string {
 
 // Text is the text of a key with values in the place of their names: Text("services.of", "n", 3). A key with a value n
 // of 1 takes the text at key+".1" where there is one. An unknown key is its own text, so that a fault is seen.
-func (l Language) Text(key string, values ...any) string {
+func (l language) Text(key string, values ...any) string {
 	texts := words[l]
 	text, ok := texts[key]
 	for i := 0; i+1 < len(values); i += 2 {
@@ -79,7 +79,7 @@ func (l Language) Text(key string, values ...any) string {
 }
 
 // value is a value within a text. Numbers have commas.
-func (l Language) value(v any) string {
+func (l language) value(v any) string {
 	switch v := v.(type) {
 	case int:
 		return grouped(int64(v))
@@ -102,12 +102,12 @@ func grouped(n int64) string {
 	return sign + s
 }
 
-// languageOf chooses by the cookie, then by the browser's header Accept-Language.
-func languageOf(cookie, accept string) Language {
-	if slices.Contains(Languages, Language(cookie)) {
-		return Language(cookie)
+// languageOf chooses by the cookie, then by the browser's header Accept-language.
+func languageOf(cookie, accept string) language {
+	if slices.Contains(languages, language(cookie)) {
+		return language(cookie)
 	}
-	best, weight := English, -1.0
+	best, weight := english, -1.0
 	for _, part := range strings.Split(accept, ",") {
 		tag, q, _ := strings.Cut(strings.TrimSpace(part), ";")
 		tag, _, _ = strings.Cut(strings.ToLower(tag), "-")
@@ -115,12 +115,12 @@ func languageOf(cookie, accept string) Language {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(q), "q="); ok {
 			w, _ = strconv.ParseFloat(v, 64)
 		}
-		if slices.Contains(Languages, Language(tag)) && w > weight {
-			best, weight = Language(tag), w
+		if slices.Contains(languages, language(tag)) && w > weight {
+			best, weight = language(tag), w
 		}
 	}
 	return best
 }
 
 // wordKeys are the keys of a language, sorted.
-func wordKeys(l Language) []string { return slices.Sorted(maps.Keys(words[l])) }
+func wordKeys(l language) []string { return slices.Sorted(maps.Keys(words[l])) }

@@ -60,20 +60,18 @@ func (a *app) console(ctx context.Context, listen, title string) error {
 	}
 	defer l.Close()
 	host, _ := os.Hostname()
-	site := console.NewLive(console.LiveConfig{Node: n, Cluster: cfg.Cluster, Title: title,
-		Host: cmp.Or(host, "this host"), Release: buildVersion()})
-	logger := cfg.Log.Logger()
 	used := make(chan struct{}, 1)
-	pages := console.New(console.Config{Site: site, Logger: logger, LinkUsed: func() {
-		select {
-		case used <- struct{}{}:
-		default:
-		}
-	}})
+	pages := console.New(console.Config{Node: n, Cluster: cfg.Cluster, Title: title, Host: cmp.Or(host, "this host"),
+		Release: buildVersion(), Logger: cfg.Log.Logger(), LinkUsed: func() {
+			select {
+			case used <- struct{}{}:
+			default:
+			}
+		}})
 	server := &http.Server{Handler: pages, ReadHeaderTimeout: consoleHeaders, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10}
 	beside := run.NewGroup(ctx)
-	beside.Go(func(ctx context.Context) error { site.Run(ctx); return nil })
+	beside.Go(func(ctx context.Context) error { pages.Run(ctx); return nil })
 	beside.Go(func(ctx context.Context) error {
 		for {
 			a.printf("http://%s%s\n", l.Addr(), pages.Link())
