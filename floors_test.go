@@ -85,6 +85,8 @@ var floors = map[string]struct {
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
+	"console": {7, []string{"", "discovery", "internal/control", "internal/policylog", "internal/rollout",
+		"internal/rollout/operator", "internal/run", "internal/yamlfile", "policy", "policy/form"}},
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "policy",
 		"registry", "rpc"}},
@@ -131,7 +133,8 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 // top are the trees above the root package. They may import the listed packages, and no package
 // imports them.
 var top = map[string][]string{
-	"cmd/": {"", "broadcast", "config", "discovery", "gateway", "health", "health/statlog", "internal/control",
+	"cmd/": {"", "broadcast", "config", "console", "discovery", "gateway", "health",
+		"health/statlog", "internal/control",
 		"internal/drain", "internal/dynamic", "internal/foreign", "internal/keyfile", "internal/mask",
 		"internal/membership",
 		"internal/number", "internal/operatorkey", "internal/policylog", "internal/quote", "internal/reach",

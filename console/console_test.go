@@ -226,8 +226,10 @@ func TestPagesAsJSON(t *testing.T) {
 func TestStrangersAreRefused(t *testing.T) {
 	h := signedIn(t, still{night()}, Config{Hosts: []string{"console.hall"}})
 	host := func(name string) func(*http.Request) { return func(r *http.Request) { r.Host = name } }
-	for name, status := range map[string]int{"127.0.0.1:7700": 200, "localhost:7700": 200, "[::1]:7700": 200, "::1": 200,
-		"console.hall": 200, "CONSOLE.hall:7700": 200, "evil.example": 421, "evil.example:7700": 421, "": 421,
+	for name, status := range map[string]int{"127.0.0.1:7700": 200, "localhost:7700": 200, "[::1]:7700": 200,
+		"::1":          200,
+		"console.hall": 200, "CONSOLE.hall:7700": 200, "evil.example": 421, "evil.example:7700": 421,
+		"":                       421,
 		"127.0.0.1.evil.example": 421} {
 		if w := get(t, h, "/", host(name)); w.Code != status {
 			t.Errorf("host %q: status %d, want %d", name, w.Code, status)
@@ -266,7 +268,8 @@ func TestHostileNames(t *testing.T) {
 	s.Findings = s.find()
 	h := signedIn(t, still{s}, Config{})
 	for _, path := range paths() {
-		for _, query := range []string{"", "?q=%22%3E%3Cscript%3Ealert(1)", "?state=%22%3E%3Cscript&zone=%3Cscript&page=-7"} {
+		for _, query := range []string{"", "?q=%22%3E%3Cscript%3Ealert(1)",
+			"?state=%22%3E%3Cscript&zone=%3Cscript&page=-7"} {
 			body := get(t, h, path+query).Body.String()
 			if strings.Contains(body, "<script>alert") || strings.Contains(body, "<script&") ||
 				strings.Contains(body, `href="javascript:`) {
@@ -282,13 +285,14 @@ func large() *snapshot {
 	for i := range 1000 {
 		service := fmt.Sprintf("service-%03d", i)
 		for j := range 10 {
-			s.Entries = append(s.Entries, discovery.Entry{Service: service, Version: "v1", State: discovery.OK, Weight: 100,
-				Share: 1, Addr: fmt.Sprintf("10.21.%d.%d:7001", i%250, j), Owner: fmt.Sprintf("host-%d/%d/a", (i+j)%200, i)})
+			s.Entries = append(s.Entries, discovery.Entry{Service: service, Version: "v1", State: discovery.OK,
+				Weight: 100, Share: 1, Addr: fmt.Sprintf("10.21.%d.%d:7001", i%250, j),
+				Owner: fmt.Sprintf("host-%d/%d/a", (i+j)%200, i)})
 		}
 	}
 	for i := range 200 {
-		f := flow{Caller: fmt.Sprintf("service-%03d", i), Service: fmt.Sprintf("service-%03d", (i*7+1)%1000), Method: "m",
-			Version: "v1", Calls: 60}
+		f := flow{Caller: fmt.Sprintf("service-%03d", i), Service: fmt.Sprintf("service-%03d", (i*7+1)%1000),
+			Method: "m", Version: "v1", Calls: 60}
 		f.Latency.Add(time.Millisecond, 60)
 		s.Flows = append(s.Flows, f)
 		s.Processes = append(s.Processes, processInfo{Name: fmt.Sprintf("host-%d/%d/a", i%200, i), Policy: 18})

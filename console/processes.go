@@ -76,8 +76,8 @@ func (s *snapshot) processesPage(r *http.Request) (any, error) {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b processRow) int {
-		return cmp.Or(cmp.Compare(bad[hostOf(b.Name)], bad[hostOf(a.Name)]), cmp.Compare(hostOf(a.Name), hostOf(b.Name)),
-			compareBool(b.bad(), a.bad()), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(bad[hostOf(b.Name)], bad[hostOf(a.Name)]),
+			cmp.Compare(hostOf(a.Name), hostOf(b.Name)), compareBool(b.bad(), a.bad()), cmp.Compare(a.Name, b.Name))
 	})
 	p.Lead = processesLead(s, list, p.Counts)
 	list, p.Pager = paged(list, r)

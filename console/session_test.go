@@ -17,8 +17,8 @@ func TestNothingWithoutSigningIn(t *testing.T) {
 		time.Sleep(idleTime + time.Second)
 		for _, cookie := range []*http.Cookie{nil, {Name: sessionCookie, Value: ""}, {Name: sessionCookie,
 			Value: strings.Repeat("0", 64)}, old} {
-			for _, path := range append(paths(), "/events", "/?format=json", "//", "/services/../", "/in/..", "/static/",
-				"/login", "/set/x") {
+			for _, path := range append(paths(), "/events", "/?format=json", "//", "/services/../", "/in/..",
+				"/static/", "/login", "/set/x") {
 				w := get(t, c, path, func(r *http.Request) {
 					if cookie != nil {
 						r.AddCookie(cookie)

@@ -1,0 +1,128 @@
+package console
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/wire"
+)
+
+// greeter is a service with the interface of skerry's internal service, because the generated code of that exists.
+type greeter struct{ wire.Internal }
+
+func (greeter) Ping(context.Context) error { return nil }
+
+func open(t *testing.T, service string, opts ...skerry.Option) *skerry.Node {
+	t.Helper()
+	c := skerry.Config{Cluster: "test", Mode: config.ModeBroadcast, StateDir: t.TempDir(),
+		LAN:  config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: port, Key: lab.SiteKey},
+		Stop: config.Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second}}
+	if service != "" {
+		c.Service = config.Service{Name: service, Version: "v1"}
+	}
+	n, err := skerry.Open(t.Context(), c, append(opts, skerry.WithLogger(slog.New(slog.DiscardHandler)))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+var port int
+
+// TestLiveSite: a caller and a provider of a real site are seen with their calls, which stop being shown when they stop.
+func TestLiveSite(t *testing.T) {
+	port = lab.Port(t)
+	provider := open(t, "greeter")
+	if err := provider.Handle(t.Context(), "greeter", wire.NewInternalProcessor(greeter{})); err != nil {
+		t.Fatal(err)
+	}
+	caller := open(t, "caller")
+	if err := caller.Handle(t.Context(), "caller", wire.NewInternalProcessor(greeter{})); err != nil {
+		t.Fatal(err)
+	}
+	l := newLive(Config{Node: open(t, "", skerry.AsObserver(), skerry.WithAllServices()), Cluster: "test"})
+	eventually(t, "both processes are seen", func() bool {
+		l.look(t.Context())
+		s := l.current.Load()
+		return len(s.Processes) == 2 && s.Answered() == 2 && s.instances() == 2
+	})
+	greet := skerry.Stub(caller, "greeter", wire.NewInternalClient)
+	for range 50 {
+		if err := greet().Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.look(t.Context())
+	s := l.current.Load()
+	i := slices.IndexFunc(s.Flows, func(f flow) bool { return f.Caller == "caller" && f.Service == "greeter" })
+	if i < 0 || s.Flows[i].Calls < 50 || s.Flows[i].Version != "v1" || s.Flows[i].Instance == "" ||
+		s.Flows[i].Failed != 0 {
+		t.Errorf("the flows are %+v", s.Flows)
+	}
+	if len(s.Findings) > 0 || s.state().Kind != "ok" {
+		t.Errorf("a site that is well has findings: %+v", s.Findings)
+	}
+	if err := provider.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the provider has left", func() bool {
+		l.look(t.Context())
+		return l.current.Load().instances() == 1
+	})
+}
+
+// eventually looks again until something holds, for a minute at most: a busy machine may need that long.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
+// TestBetween: counts since the start of processes become the calls of a minute.
+func TestBetween(t *testing.T) {
+	at := time.Now()
+	key := func(process string) flowKey { return flowKey{process, "portal", "auth", "v1", "10.0.0.1:7001"} }
+	count := func(calls, failed int64) counted {
+		return counted{calls, failed, map[string]int64{"timeout": failed}}
+	}
+	from := sums{at, map[flowKey]counted{key("a"): count(1000, 10), key("reused"): count(500, 0),
+		key("ended"): count(9, 0)}}
+	to := sums{at.Add(30 * time.Second), map[flowKey]counted{key("a"): count(1060, 13), key("reused"): count(20, 0),
+		key("new"): count(10, 1)}}
+	got := between(from, to)
+	if len(got) != 1 || got[0].Calls != 2*(60+20+10) || got[0].Failed != 2*(3+1) || got[0].Kinds["timeout"] != 8 {
+		t.Errorf("%+v", got)
+	}
+	if got := between(to, to); len(got) > 0 {
+		t.Errorf("in no time there are %+v", got)
+	}
+}
+
+func TestQuantiles(t *testing.T) {
+	var h histogram
+	if h.Quantile(0.99) != 0 {
+		t.Error("no calls have a latency")
+	}
+	h.Add(3*time.Millisecond, 990)
+	h.Add(2*time.Second, 10)
+	if q := h.Quantile(0.5); q < 1600*time.Microsecond || q > 3200*time.Microsecond {
+		t.Errorf("p50 is %v", q)
+	}
+	if q := h.Quantile(0.999); q < 1638*time.Millisecond || q > 3277*time.Millisecond {
+		t.Errorf("p99.9 is %v", q)
+	}
+	h.Add(time.Hour, 1)
+	if h.Calls() != 1001 {
+		t.Error("a call that took an hour is lost")
+	}
+}
