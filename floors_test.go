@@ -85,8 +85,9 @@ var floors = map[string]struct {
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
-	"console": {7, []string{"", "discovery", "internal/control", "internal/policylog", "internal/rollout",
-		"internal/rollout/operator", "internal/run", "internal/yamlfile", "policy", "policy/form"}},
+	"console": {7, []string{"", "config", "discovery", "internal/control", "internal/policylog", "internal/rollout",
+		"internal/rollout/operator", "internal/run", "internal/wire", "internal/yamlfile", "policy",
+		"policy/form"}}, // config and internal/wire in its tests only
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "policy",
 		"registry", "rpc"}},

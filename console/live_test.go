@@ -36,7 +36,8 @@ func open(t *testing.T, service string, opts ...skerry.Option) *skerry.Node {
 
 var port int
 
-// TestLiveSite: a caller and a provider of a real site are seen with their calls, which stop being shown when they stop.
+// TestLiveSite: a caller and a provider of a real site are seen with their calls, and the provider no longer when it
+// has left.
 func TestLiveSite(t *testing.T) {
 	port = lab.Port(t)
 	provider := open(t, "greeter")
