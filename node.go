@@ -151,6 +151,7 @@ func (n *Node) newMembership() (*membership.Membership, error) {
 		Cluster:     n.cfg.Cluster,
 		Owner:       n.owner,
 		Observer:    n.opts.observer,
+		Caller:      n.name(),
 		Host:        n.host,
 		Trust:       n.trust,
 		Files:       n.files,

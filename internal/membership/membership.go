@@ -41,6 +41,7 @@ type Config struct {
 	Cluster  string
 	Owner    registry.Owner // this process
 	Observer bool           // this process is no member: no process lists it
+	Caller   string         // its name at the services that it calls; "": none
 	Host     Host
 	Trust    *trust.Trust
 	Files    *state.Files

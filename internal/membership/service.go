@@ -83,6 +83,12 @@ func (s *Service) WhoAmI(ctx context.Context) (*wire.Identity, error) {
 	}
 	id.Owner, id.UptimeMs = wireOwner(s.m.cfg.Owner), time.Since(s.started).Milliseconds()
 	id.Keys, id.Policy = s.m.cfg.Trust.Fingerprints(), new(form.Version)
+	if s.m.cfg.Caller != "" {
+		id.Caller = &s.m.cfg.Caller
+	}
+	if s.m.edge.Load() {
+		id.Gateway = new(true)
+	}
 	id.Services = append(id.Services, s.cfg.Offers.Services()...)
 	slices.Sort(id.Services)
 	return id, nil

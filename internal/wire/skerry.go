@@ -3341,6 +3341,8 @@ func (p *Alarm) String() string {
 //   - UptimeMs
 //   - Keys
 //   - Policy
+//   - Caller
+//   - Gateway
 type Identity struct {
 	Cluster  string   `thrift:"cluster,1" db:"cluster" json:"cluster"`
 	Owner    *Owner   `thrift:"owner,2" db:"owner" json:"owner"`
@@ -3349,6 +3351,8 @@ type Identity struct {
 	UptimeMs int64    `thrift:"uptimeMs,5" db:"uptimeMs" json:"uptimeMs"`
 	Keys     []string `thrift:"keys,6" db:"keys" json:"keys,omitempty"`
 	Policy   *string  `thrift:"policy,7" db:"policy" json:"policy,omitempty"`
+	Caller   *string  `thrift:"caller,8" db:"caller" json:"caller,omitempty"`
+	Gateway  *bool    `thrift:"gateway,9" db:"gateway" json:"gateway,omitempty"`
 }
 
 func NewIdentity() *Identity {
@@ -3394,6 +3398,24 @@ func (p *Identity) GetPolicy() string {
 	}
 	return *p.Policy
 }
+
+var Identity_Caller_DEFAULT string
+
+func (p *Identity) GetCaller() string {
+	if !p.IsSetCaller() {
+		return Identity_Caller_DEFAULT
+	}
+	return *p.Caller
+}
+
+var Identity_Gateway_DEFAULT bool
+
+func (p *Identity) GetGateway() bool {
+	if !p.IsSetGateway() {
+		return Identity_Gateway_DEFAULT
+	}
+	return *p.Gateway
+}
 func (p *Identity) IsSetOwner() bool {
 	return p.Owner != nil
 }
@@ -3404,6 +3426,14 @@ func (p *Identity) IsSetKeys() bool {
 
 func (p *Identity) IsSetPolicy() bool {
 	return p.Policy != nil
+}
+
+func (p *Identity) IsSetCaller() bool {
+	return p.Caller != nil
+}
+
+func (p *Identity) IsSetGateway() bool {
+	return p.Gateway != nil
 }
 
 func (p *Identity) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -3483,6 +3513,26 @@ func (p *Identity) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 7:
 			if fieldTypeId == thrift.STRING {
 				if err := p.ReadField7(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 8:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 9:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField9(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -3593,6 +3643,24 @@ func (p *Identity) ReadField7(ctx context.Context, iprot thrift.TProtocol) error
 	return nil
 }
 
+func (p *Identity) ReadField8(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 8: ", err)
+	} else {
+		p.Caller = &v
+	}
+	return nil
+}
+
+func (p *Identity) ReadField9(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 9: ", err)
+	} else {
+		p.Gateway = &v
+	}
+	return nil
+}
+
 func (p *Identity) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "Identity"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -3617,6 +3685,12 @@ func (p *Identity) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField7(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField8(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField9(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -3740,6 +3814,36 @@ func (p *Identity) writeField7(ctx context.Context, oprot thrift.TProtocol) (err
 	return err
 }
 
+func (p *Identity) writeField8(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetCaller() {
+		if err := oprot.WriteFieldBegin(ctx, "caller", thrift.STRING, 8); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 8:caller: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Caller)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.caller (8) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 8:caller: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Identity) writeField9(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetGateway() {
+		if err := oprot.WriteFieldBegin(ctx, "gateway", thrift.BOOL, 9); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 9:gateway: ", p), err)
+		}
+		if err := oprot.WriteBool(ctx, bool(*p.Gateway)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.gateway (9) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 9:gateway: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *Identity) Equals(other *Identity) bool {
 	if p == other {
 		return true
@@ -3781,6 +3885,22 @@ func (p *Identity) Equals(other *Identity) bool {
 			return false
 		}
 		if (*p.Policy) != (*other.Policy) {
+			return false
+		}
+	}
+	if p.Caller != other.Caller {
+		if p.Caller == nil || other.Caller == nil {
+			return false
+		}
+		if (*p.Caller) != (*other.Caller) {
+			return false
+		}
+	}
+	if p.Gateway != other.Gateway {
+		if p.Gateway == nil || other.Gateway == nil {
+			return false
+		}
+		if (*p.Gateway) != (*other.Gateway) {
 			return false
 		}
 	}

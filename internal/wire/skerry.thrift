@@ -106,6 +106,8 @@ struct Identity {
   5: i64 uptimeMs
   6: optional list<string> keys // fingerprints of the site's keys that it verifies by; the first one signs
   7: optional string policy // version of the form of policies that it reads; absent: it obeys none
+  8: optional string caller // its name at callees; absent: its address
+  9: optional bool gateway  // it takes in users' requests
 }
 
 /** All registrations of a process and their content hash. */
