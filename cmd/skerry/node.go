@@ -144,7 +144,7 @@ func (a *app) clientFor(ctx context.Context, r callRequest) (thrift.TClient, fun
 		}
 		return a.direct(r, conf)
 	}
-	n, _, err := a.open(ctx)
+	n, _, err := a.open(ctx, skerry.WithCaller(callerName))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -23,6 +23,19 @@ func compiled(t *testing.T, text string) *policy.Table {
 	return policy.Compile(p, nil, 0)
 }
 
+// switchedOn is the table of a text with all its plans on.
+func switchedOn(t *testing.T, text string) *policy.Table {
+	t.Helper()
+	p, problems := form.Read([]byte(text))
+	if p == nil {
+		t.Fatalf("%s\n%v", text, problems)
+	}
+	for name := range p.Plans {
+		p.On = append(p.On, policy.On{Name: name})
+	}
+	return policy.Compile(p, nil, 0)
+}
+
 // TestSuggestedAllow: the suggested items are a policy that allows exactly the calls that were counted and are neither
 // allowed now nor denied; names that mean something else in a policy are left out.
 func TestSuggestedAllow(t *testing.T) {

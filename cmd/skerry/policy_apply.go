@@ -77,7 +77,8 @@ unless skerry policy confirm comes first. Use it for access lists.
 Refused are routes to no living instance without else: all, services left without
 an instance of a weight above 0, and limits and access of services at a process
 that knows no policies. --although takes the key of such an item, or HOST/PID, and
-is kept in the log.
+is kept in the log. Refused, too, is an access list that begins to refuse skerry
+call, a gateway or a program behind a proxy; with --confirm it is taken.
 
 The reply of a fallback is JSON. --idl SERVICE=FILE checks it by the service's .thrift
 file, and lets programs without generated code give it, too, such as a gateway or a
@@ -198,7 +199,7 @@ func (a *app) applyPolicy(
 		a.note("policy %d is this text already; nothing is to be done", s.now.Number)
 		return a.awaitPolicy(ctx, s, s.now, nil, time.Now())
 	}
-	notes, err := a.fits(ctx, s, p, f)
+	notes, err := a.fits(ctx, s, p, s.compile(p, e.On), confirm > 0, f)
 	if err != nil {
 		return err
 	}
@@ -268,12 +269,18 @@ func (a *app) printDifference(from, to string) {
 	}
 }
 
-// fits compares a policy with the site. It returns what the operator should know, or an error for what only
-// --although lets pass.
+// fits compares a policy with the site; then is its table with the plans that are on. It returns what the operator
+// should know, or an error for what only --although lets pass. A policy that is to be confirmed may cut callers off.
 func (a *app) fits(
-	ctx context.Context, s *policySite, p *policy.Policy, f *policyFlags,
+	ctx context.Context, s *policySite, p *policy.Policy, then *policy.Table, confirm bool, f *policyFlags,
 ) (notes []string, err error) {
-	faults, notes := judgePolicy(p, a.look(ctx, s.node, "").Instances, s.state.Processes, f.accepted)
+	listed := a.look(ctx, s.node, "").Instances
+	faults, notes := judgePolicy(p, listed, s.state.Processes, f.accepted)
+	cut, warnings, err := s.cutsOff(ctx, then, listed, func(key string) bool { return confirm || f.accepted(key) })
+	if err != nil {
+		return nil, err
+	}
+	faults, notes = append(faults, cut...), append(notes, warnings...)
 	if len(faults) > 0 {
 		return nil, problemf("%w\nNothing was done. --although KEY or --although HOST/PID accepts one, and is kept in "+
 			"the log", joined(faults))

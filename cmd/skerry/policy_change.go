@@ -163,11 +163,12 @@ func (a *app) switchPlan(ctx context.Context, name string, on bool, lasts time.D
 		return problemf("policy %d has no plan %s%s; it has: %s", s.now.Number, name,
 			suggest.DidYouMean(name, names), sortedOr(names, "none"))
 	}
-	notes, err := a.fits(ctx, s, &policy.Policy{Services: p.Plans[name].Services}, f)
+	e.On = append(e.On, policylog.On{Name: name, For: lasts, Since: e.Number})
+	alone := &policy.Policy{Services: p.Plans[name].Services}
+	notes, err := a.fits(ctx, s, alone, s.compile(p, e.On), false, f)
 	if err != nil {
 		return err
 	}
-	e.On = append(e.On, policylog.On{Name: name, For: lasts, Since: e.Number})
 	e.Although = f.although
 	plan := "switch plan " + name + " on, until skerry policy plan off " + name
 	if lasts > 0 {

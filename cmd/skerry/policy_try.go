@@ -66,7 +66,13 @@ func (a *app) tryPolicy(ctx context.Context, path string, f *policyFlags) error 
 		Lines: append([]string{}, textdiff.Unified(textOf(s.now), text)...), Faults: []string{},
 		Timeouts: []policyTimeout{}}
 	faults, notes := judgePolicy(p, listed, s.state.Processes, func(string) bool { return false })
-	t.Faults, t.Notes = append(t.Faults, faults...), append(t.Notes, notes...)
+	then := s.compile(p, s.next(text, "", f).On)
+	cut, warnings, err := s.cutsOff(ctx, then, listed, func(string) bool { return false })
+	if err != nil {
+		return err
+	}
+	t.Faults = append(append(t.Faults, faults...), cut...)
+	t.Notes = append(append(t.Notes, notes...), warnings...)
 	if newest, _ := s.state.Log.Newest(); made != nil && *made != newest.Number && *made != s.now.Number {
 		t.Faults = append(t.Faults, "the text was made on another policy than "+policyTitle(newest)+", the newest")
 	}
