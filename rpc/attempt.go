@@ -226,7 +226,10 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 		err = a.broken(err, sent)
 		return codeOutcome(err), err
 	}
-	return a.read(l, &m, frame)
+	outcome, err := a.read(l, &m, frame)
+	// The callee knows the attempt's deadline, and may answer by it a moment before this side gives up.
+	a.call.cut = CodeOf(err) == DeadlineExceeded && deadline.Before(a.ctx.deadline)
+	return outcome, err
 }
 
 // writeBody gives m the Thrift message of the call. An error is an *Error.

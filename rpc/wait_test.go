@@ -197,6 +197,34 @@ func TestAttemptTimeout(t *testing.T) {
 	})
 }
 
+// TestAttemptTimeoutOfTheCallee: a callee that answers by the attempt's deadline, a moment before its caller gives up,
+// ends the attempt and not the call.
+func TestAttemptTimeoutOfTheCallee(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newMemoryListener(), newMemoryListener()
+		early := func(ctx context.Context, _ *CallInfo, next func(context.Context) error) error {
+			end, _ := ctx.Deadline()
+			ctx, cancel := context.WithDeadline(ctx, end.Add(-5*time.Millisecond))
+			defer cancel()
+			<-ctx.Done()
+			return &Error{Code: DeadlineExceeded, Err: ctx.Err()}
+		}
+		serveOn(t, ServerConfig{Interceptors: []ServerInterceptor{early}}, &handler{name: "a"}, a)
+		serveOn(t, ServerConfig{}, &handler{name: "b"}, b)
+		p := &arrivals{first: first{{ID: "a", Service: "echo", Addr: "a"}, {ID: "b", Service: "echo", Addr: "b"}}}
+		c := client(t, ClientConfig{Resolver: p, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			return map[string]*memoryListener{"a": a, "b": b}[addr].dial(ctx, addr)
+		}})
+		o := ServiceOptions{Attempt: 200 * time.Millisecond, Idempotent: []string{"who"}}
+		if who, err := stub(t, c, o)().Who(t.Context()); err != nil || who != "b" {
+			t.Errorf("got %q, %v", who, err)
+		}
+		o.Attempt = 0
+		_, err := stub(t, c, o)().Who(t.Context())
+		wantCode(t, err, DeadlineExceeded, NotExecuted)
+	})
+}
+
 // TestDrainClosesThePort: a server that drains accepts no connection while calls still run, and
 // closes idle ones of other libraries' clients, so that these go elsewhere.
 func TestDrainClosesThePort(t *testing.T) {
