@@ -53,7 +53,8 @@ func newProvided(g *program, v config.Provide) (*provided, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := rpc.ServiceOptions{Timeout: callMost, Wait: -1, Retries: new(int), Breaker: rpc.Breaker{Off: true}}
+	options := rpc.ServiceOptions{Timeout: callMost, Wait: -1, Retries: new(int), Breaker: rpc.Breaker{Off: true},
+		Hop: true}
 	if p.bare, err = p.calls.Service(v.Service, options); err != nil {
 		return nil, err
 	}

@@ -50,7 +50,8 @@ var errShadow = errors.New("the call belongs to a copy of another call (mirror i
 
 // shadow refuses a call of a mirrored trace that might change something.
 func (s *serviceClient) shadow(ctx context.Context, call *Call) error {
-	if s.framework || s.at != nil || !mirrored(CallInfoFrom(ctx)) || call.rules.o.idempotent(call.Method) {
+	if s.framework || s.at != nil || !mirrored(CallInfoFrom(ctx)) || call.rules.o.Hop ||
+		call.rules.o.idempotent(call.Method) {
 		return nil
 	}
 	return s.refused(call, Shadow, errShadow)

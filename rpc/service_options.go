@@ -28,6 +28,10 @@ type ServiceOptions struct {
 	Prefix       string              // for plain servers without a prefix of their own (Endpoint.Prefix)
 	Interceptors []ClientInterceptor // inside those of ClientConfig
 
+	// Hop says that a call made while another one is served is that call, on its way to the program
+	// that executes it. So a copy of a call (mirror in the site's policy) reaches its program.
+	Hop bool
+
 	// Fallback answers a call that has finally failed. It fills call.Result (the Success field of
 	// the generated result) and returns nil, or it returns the error for the caller. It is not
 	// called when the caller itself gave up. nil: a failed call is an error.
