@@ -133,7 +133,7 @@ func TestForeignLimits(t *testing.T) {
 			t.Errorf("%d calls after the time that the refusal says", len(ends))
 		}
 		site.set(limits(policy.Item{Match: policy.Match{Method: []string{"POST"}}, Rate: 1, Per: "site"}))
-		if ends, err = fill(1, 1); err != nil {
+		if _, err = fill(1, 1); err != nil {
 			t.Errorf("a limit of another method: %v", err)
 		}
 	})
