@@ -59,11 +59,21 @@ func (a *app) openPolicy(ctx context.Context, f *policyFlags) (*policySite, func
 		leave = func() { signer.Close(); n.Close() }
 	}
 	s := &policySite{Policies: control.NewPolicies(n, by), node: n, cluster: c.WithDefaults().Cluster}
-	err = untilReached(ctx, a.flags.timeout, func() error {
+	look := func() (err error) {
 		if s.state, err = s.Look(ctx); err != nil {
 			return unreachablef("find the processes: %w", err)
 		}
 		return s.reached()
+	}
+	recalled := false
+	err = untilReached(ctx, a.flags.timeout, func() error {
+		err := look()
+		if err != nil && s.state.Away != nil && !recalled {
+			recalled = true
+			a.recall(n)
+			err = look()
+		}
+		return err
 	})
 	if err != nil {
 		leave()
@@ -77,6 +87,13 @@ func (a *app) openPolicy(ctx context.Context, f *policyFlags) (*policySite, func
 		a.note("not all entries of the policy's log are believed, and these do not count: %v", s.state.Doubt)
 	}
 	return s, leave, nil
+}
+
+// recall has the node ask the processes that those of this host knew last, as the database lists none.
+func (a *app) recall(n *skerry.Node) {
+	if c, err := a.config(); err == nil {
+		n.Membership().Recall(c.WithDefaults().StateDir)
+	}
 }
 
 // untilReached looks again while no process answers: on a host without spare time their answers come late.

@@ -81,13 +81,23 @@ type list struct {
 func newList(kept []Member) *list {
 	l := &list{all: map[registry.Owner]*Member{}, listed: map[string]map[registry.Owner]bool{},
 		introduced: map[registry.Owner]time.Time{}}
+	l.recall(kept)
+	return l
+}
+
+// recall adds processes that were known before. They may be there still.
+func (l *list) recall(kept []Member) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, k := range kept {
+		if l.all[k.Owner] != nil {
+			continue
+		}
 		if k.Gone == "" {
 			k.Gone = "not heard of since this process started"
 		}
 		l.all[k.Owner] = &k
 	}
-	return l
 }
 
 // heard takes in what a registry lists. It reports whether a process announces

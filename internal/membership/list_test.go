@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -61,4 +62,29 @@ func TestEnded(t *testing.T) {
 	if ended(elsewhere, where, self) || ended(owner, "other/boot/1", self) || ended(owner, "", self) {
 		t.Error("a process of another host, boot, or of unknown place was certified dead")
 	}
+}
+
+// TestRecall: a command asks the processes that those of its host knew last; what it can't read, and another cluster's,
+// it leaves out.
+func TestRecall(t *testing.T) {
+	dir := t.TempDir()
+	known := func(n int) registry.Owner { return registry.Owner{Host: "h", PID: n, Epoch: 1} }
+	for name, text := range map[string]string{
+		"c/a.members.json": `[{"owner":{"Host":"h","PID":1,"Epoch":1},"addr":"10.0.0.1:1"}]`,
+		"c/b.members.json": `[{"owner":{"Host":"h","PID":2,"Epoch":1},"addr":"10.0.0.2:1"}]`,
+		"c/d.members.json": `[{"owner":`,
+		"e/a.members.json": `[{"owner":{"Host":"h","PID":3,"Epoch":1},"addr":"10.0.0.3:1"}]`,
+	} {
+		must(t, "directory", os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		must(t, "file", os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	m := &Membership{cfg: Config{Cluster: "c"}, list: newList(nil)}
+	for range 2 {
+		m.Recall(dir)
+	}
+	all := m.List()
+	if len(all) != 2 || all[0].Owner != known(1) || all[1].Addr != "10.0.0.2:1" || all[0].Gone == "" {
+		t.Errorf("recalled %+v", all)
+	}
+	m.Recall("none")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -206,6 +207,18 @@ func (m *Membership) loadList() *list {
 		m.log.Warn("the kept list of processes can't be read; it is learnt again", "err", err)
 	}
 	return newList(kept)
+}
+
+// Recall adds the processes that those of a state directory on this host knew last, for a command while no registry
+// lists any. What it can't read it leaves out.
+func (m *Membership) Recall(dir string) {
+	paths, _ := filepath.Glob(filepath.Join(dir, m.cfg.Cluster, "*"+string(state.Members)))
+	for _, path := range paths {
+		var kept []Member
+		if state.ReadJSON(path, &kept) == nil {
+			m.list.recall(kept)
+		}
+	}
 }
 
 // Agent is the process's part in releases.
