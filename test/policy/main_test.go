@@ -139,11 +139,15 @@ func provide(ctx context.Context, out *lines) error {
 	}
 	defer node.Close()
 	name := os.Getenv(envName)
-	for _, s := range cfg.Services {
-		if err := node.Handle(ctx, s.Name, authapi.NewAuthProcessor(auth{name, out})); err != nil {
-			return err
-		}
+	var listed sync.WaitGroup
+	for _, s := range cfg.Services { // at once, as each waits for 3 s while no registry lists it
+		listed.Go(func() {
+			if err := node.Handle(ctx, s.Name, authapi.NewAuthProcessor(auth{name, out})); err != nil {
+				out.print("fatal %v", err)
+			}
+		})
 	}
+	listed.Wait()
 	go wishes(func(w wish) {
 		err := node.Register(ctx, registry.Instance{Service: w.Service, Version: "v1", Host: w.Host,
 			Port: w.Listed, Tags: map[string]string{"port": fmt.Sprint(w.Listed)}})

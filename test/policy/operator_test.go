@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -118,6 +119,8 @@ func (s *site) changes(args ...string) time.Time {
 	}
 	return o.at
 }
+
+func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
 // text writes a policy and returns its path. rules are those of a service, in one line; more are further lines.
 func (s *site) text(service, rules string, more ...string) string {

@@ -249,6 +249,12 @@ func (s *site) call(w wish) {
 // kill is kill -9; it returns when the process has gone.
 func (p *process) kill() { _ = syscall.Kill(p.pid, syscall.SIGKILL); p.Wait(20 * time.Second) }
 
+// stop asks the process to leave, and waits until it has.
+func (p *process) stop() {
+	_ = syscall.Kill(p.pid, syscall.SIGTERM) // it may have ended
+	p.Wait(patience)
+}
+
 // patience bounds what is no promise, such as the start of a process on a busy machine.
 const patience = 30 * time.Second
 
