@@ -154,6 +154,19 @@ func TestStatsTables(t *testing.T) {
 	}
 }
 
+// TestStatsByPolicy: what the site's policy did has a column of its own.
+func TestStatsByPolicy(t *testing.T) {
+	r := health.Row{Key: health.Key{Side: health.Client, Service: "auth", Method: "verify"}}
+	r.Outcomes[health.OK], r.Outcomes[health.Timeout] = 90, 1
+	for i, o := range byPolicy {
+		r.Outcomes[o] = int64(i + 2)
+	}
+	var out bytes.Buffer
+	a := newApp(nil, &out, &out)
+	a.statsTable([]health.Row{r}, "method")
+	golden(t, "stats-policy", out.Bytes())
+}
+
 func TestFindings(t *testing.T) {
 	var address, lan findings
 	address.area, lan.area = "Address", "LAN"

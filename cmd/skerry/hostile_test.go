@@ -140,9 +140,11 @@ func printers() map[string]func(*app) error {
 		"release holders": func(a *app) error {
 			return a.printHolders(r, []holder{poisoned[holder]()}, time.Now())
 		},
-		"release differences": func(a *app) error { return a.printDifferences([]difference{poisoned[difference]()}) },
-		"release log":         func(a *app) error { return a.printLog([]rollout.Entry{poisoned[rollout.Entry]()}) },
-		"release settings":    func(a *app) error { return a.printSettings(map[string]string{hostile: hostile}, nil) },
+		"release differences": func(a *app) error {
+			return a.printDifferences([]difference{poisoned[difference]()}, policyInForce{})
+		},
+		"release log":      func(a *app) error { return a.printLog([]rollout.Entry{poisoned[rollout.Entry]()}) },
+		"release settings": func(a *app) error { return a.printSettings(map[string]string{hostile: hostile}, nil) },
 		"no release setting": func(a *app) error {
 			return a.printSettings(map[string]string{hostile: hostile}, []string{"x" + hostile})
 		},

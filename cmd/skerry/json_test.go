@@ -147,9 +147,11 @@ func documents() map[string]func(*app) error {
 		"printHolders": func(a *app) error {
 			return a.printHolders(filled[rollout.Release](), []holder{filled[holder]()}, time.Now())
 		},
-		"printSettings":    none, // the keys are the operator's
-		"printStatus":      func(a *app) error { return a.printStatus(filled[releaseStatus](), time.Now()) },
-		"printDifferences": func(a *app) error { return a.printDifferences([]difference{filled[difference]()}) },
+		"printSettings": none, // the keys are the operator's
+		"printStatus":   func(a *app) error { return a.printStatus(filled[releaseStatus](), time.Now()) },
+		"printDifferences": func(a *app) error {
+			return a.printDifferences([]difference{filled[difference]()}, policyInForce{number: 1})
+		},
 		"printVerified": func(a *app) error {
 			status := operator.Status{Trail: []rollout.Entry{entry}}
 			return a.printVerified(siteState{Status: status, Signers: []signer{{name: "x"}}})

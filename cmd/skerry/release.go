@@ -201,7 +201,9 @@ func (a *app) stepped(r rollout.Release, sentences ...string) error {
 		return a.printJSON(r)
 	}
 	for _, s := range sentences {
-		a.item("", "%s", s)
+		if s != "" {
+			a.item("", "%s", s)
+		}
 	}
 	return nil
 }

@@ -134,7 +134,11 @@ func (s *liveSite) Start(ctx context.Context, reason string) (rollout.Release, e
 		return rollout.Release{}, err
 	}
 	name := "r" + strings.ReplaceAll(log.Next("", nil).Generation.String(), ":", "-")
-	return s.stepped(ctx, c.Open(ctx, name, reason, strings.ToLower(rand.Text()[:10]), s.single()))
+	var notes []string
+	if p := s.Policy(ctx); p.number > 0 {
+		notes = append(notes, fmt.Sprintf("policy %d", p.number))
+	}
+	return s.stepped(ctx, c.Open(ctx, name, reason, strings.ToLower(rand.Text()[:10]), s.single(), notes...))
 }
 
 // single returns the version of each service that runs in one version only.

@@ -44,6 +44,8 @@ type releases interface {
 	Adopt(ctx context.Context, keep string) error
 	// Vouch makes entries count that no trusted key has signed.
 	Vouch(ctx context.Context) error
+	// Policy returns the site's policy in force; its number is 0 without one.
+	Policy(ctx context.Context) policyInForce
 	// Acknowledge records that an operator has seen the steps that the
 	// envelope's key has signed.
 	Acknowledge(ctx context.Context, seen ...rollout.Position) error

@@ -152,7 +152,8 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 					"Next: skerry release clean")
 			}
 			return a.stepped(r, "Release "+r.Name+" is rolled back: new requests meet "+versions(r,
-				func(m rollout.Module) string { return m.Old })+".", "Next: skerry release clean")
+				func(m rollout.Module) string { return m.Old })+".", to.Policy(ctx).stays(),
+				"Next: skerry release clean")
 		}),
 	}
 }

@@ -32,6 +32,7 @@ type drill struct {
 	says    func(operator.Progress)
 	stuck   bool // a process that has yielded its turn does not stop
 	retire  []rollout.Retirement
+	policy  policyInForce
 }
 
 func (d *drill) State(context.Context) (siteState, error) { return d.siteState, nil }
@@ -205,6 +206,8 @@ func (d *drill) Refresh(context.Context, bool) error {
 	}
 	return err
 }
+
+func (d *drill) Policy(context.Context) policyInForce { return d.policy }
 
 func (d *drill) Acknowledge(context.Context, ...rollout.Position) error {
 	return errors.New("nothing is to be acknowledged")

@@ -22,8 +22,10 @@ func (a *app) releaseValidateCommand(f *releaseFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate",
 		Short: "Compare what the releases say with what runs",
-		Long:  "Lists what is not as the log of releases says, and what mends it. Exit code 1\nwhen there is anything.",
-		Args:  cobra.NoArgs,
+		Long: `Lists what is not as the log of releases says, and what mends it; and the routes and
+weights of the site's policy that leave a new version without an instance. Exit code
+1 when there is anything.`,
+		Args: cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
 			s, err := to.State(ctx)
 			if err != nil {
@@ -33,7 +35,9 @@ func (a *app) releaseValidateCommand(f *releaseFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.printDifferences(list)
+			p := to.Policy(ctx)
+			r, _ := s.session()
+			return a.printDifferences(append(list, p.leavesWithout(r, s.Instances)...), p)
 		}),
 	}
 }
@@ -90,7 +94,7 @@ func (a *app) releaseRefresh(ctx context.Context, to releases, f *releaseFlags, 
 	if unreached != nil && (len(list) == 0 || len(s.Pending) > 0) {
 		return unreached
 	}
-	return a.printDifferences(list)
+	return a.printDifferences(list, policyInForce{})
 }
 
 func (a *app) releaseAdoptCommand(f *releaseFlags) *cobra.Command {
@@ -207,7 +211,8 @@ func (s siteState) unvouched(i int) bool {
 	return true
 }
 
-func (a *app) printDifferences(list []difference) error {
+// printDifferences prints what is not as it should be, and the policy in force where it matters.
+func (a *app) printDifferences(list []difference, p policyInForce) error {
 	var found error
 	if len(list) > 0 {
 		found = &exitError{exitProblem, nil}
@@ -216,7 +221,11 @@ func (a *app) printDifferences(list []difference) error {
 		if list == nil {
 			list = []difference{}
 		}
-		if err := a.printJSON(map[string]any{"differences": list}); err != nil {
+		doc := map[string]any{"differences": list}
+		if p.number > 0 {
+			doc["policy"] = p.number
+		}
+		if err := a.printJSON(doc); err != nil {
 			return err
 		}
 		return found
@@ -227,6 +236,9 @@ func (a *app) printDifferences(list []difference) error {
 	for _, d := range list {
 		a.item("", "%s", d.What)
 		a.item("  → ", "%s", d.Mend)
+	}
+	if p.number > 0 {
+		a.item("", "The site's policy is %s.", p.title)
 	}
 	return found
 }

@@ -47,7 +47,8 @@ func (a *app) statsCommand() *cobra.Command {
 The counts come from the table skerry_call_stat when a database is configured,
 else from the statistics logs of this host, or from the log files of --log.
 They are written every 30 s: what happened since then is not there yet.
-VERSION is the one that was called, whichever side counted.
+VERSION is the one that was called, whichever side counted. BY POLICY is what the
+site's policy did: denied, limited, injected (a fault), fallback, mirrored.
 
 Exit code 1 when nothing was counted.
 
@@ -178,15 +179,20 @@ func (q statsQuery) wants(r health.Row) bool {
 
 func (a *app) statsTable(rows []health.Row, by string) {
 	header := []string{"SERVICE", "VERSION", "METHOD", "SIDE", "PEER", " CALLS", " FAILED", " P50", " P99", " MAX",
-		"NOT OK"}
+		"NOT OK", "BY POLICY"}
+	some := false
 	var table [][]string
 	for i := range rows {
 		r := &rows[i]
 		table = append(table, []string{r.Service, orDash(r.Version), orDash(r.Method), r.Side.String(), orDash(r.Peer),
 			strconv.FormatInt(r.Calls(), 10), failedShare(r), latency(r.P50), latency(r.P99), latency(r.Max),
-			failureKinds(r)})
+			outcomesOf(r, false), outcomesOf(r, true)})
+		some = some || outcomesOf(r, true) != ""
 	}
 	drop := map[string][]int{"method": {4}, "version": {4, 2}, "service": {4, 2, 1}}[by]
+	if !some {
+		drop = append([]int{len(header) - 1}, drop...)
+	}
 	for _, column := range drop { // from the right
 		header = without(header, column)
 		for i := range table {
@@ -205,11 +211,14 @@ func failedShare(r *health.Row) string {
 	return fmt.Sprintf("%d (%s%%)", r.Failures(), number.Percent(float64(r.Failures())/float64(r.Calls()), 2))
 }
 
-// failureKinds lists every outcome other than success.
-func failureKinds(r *health.Row) string {
+// byPolicy are the outcomes that the site's policy has caused.
+var byPolicy = []health.Outcome{health.Injected, health.Limited, health.Denied, health.Mirrored, health.Fallback}
+
+// outcomesOf lists the outcomes other than success: those that the site's policy has caused, or the others.
+func outcomesOf(r *health.Row, policy bool) string {
 	var kinds []string
 	for o, n := range r.Outcomes {
-		if n > 0 && health.Outcome(o) != health.OK {
+		if n > 0 && health.Outcome(o) != health.OK && slices.Contains(byPolicy, health.Outcome(o)) == policy {
 			kinds = append(kinds, fmt.Sprintf("%s %d", health.Outcome(o), n))
 		}
 	}

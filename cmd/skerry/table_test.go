@@ -114,7 +114,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 		"status":  func(a *app) error { return a.printStatus(status, now) },
 		"holders": func(a *app) error { return a.printHolders(r, []holder{h}, now) },
 		"validate": func(a *app) error {
-			return a.printDifferences([]difference{{What: longText, Mend: longText}})
+			return a.printDifferences([]difference{{What: longText, Mend: longText}}, policyInForce{})
 		},
 		"log": func(a *app) error { return a.printLog([]rollout.Entry{entry}) },
 		"log --verify": func(a *app) error {

@@ -238,9 +238,11 @@ func (c *Controller) Start(ctx context.Context, name, reason, mark string) error
 
 // Open is Start that also gives rules to services without one, in the same step.
 // serving has the only version that runs of each such service. With a rule for
-// it, a second version can start without getting requests.
-func (c *Controller) Open(ctx context.Context, name, reason, mark string, serving map[string]string) error {
-	return c.step(ctx, "start: "+reason,
+// it, a second version can start without getting requests. notes stand behind the
+// reason in the audit trail.
+func (c *Controller) Open(ctx context.Context, name, reason, mark string, serving map[string]string,
+	notes ...string) error {
+	return c.step(ctx, strings.Join(append([]string{"start: " + reason}, notes...), "; "),
 		func(log *rollout.Log, old rollout.Release, _ rollout.Generation) (change, error) {
 			if old.Name != "" && !old.Finished() {
 				return change{}, fmt.Errorf("start %s: %w: %s by %s since %s (%s), %s; go on with it, or roll it "+
