@@ -262,15 +262,16 @@ func TestRestoredFromABackup(t *testing.T) {
 }
 
 // Start fixes a service that runs in one version only. It leaves services with
-// rules alone.
+// rules alone. Notes stand behind the reason in the step.
 func TestStartFixesWhatServes(t *testing.T) {
 	_, c := site(ballot)
-	must(t, "start", c.Open(t.Context(), "spring", "why", "", map[string]string{"auth": "v1", "db": "v7"}))
+	must(t, "start", c.Open(t.Context(), "spring", "why", "", map[string]string{"auth": "v1", "db": "v7"}, "policy 18"))
 	log, entries, err := c.Log(t.Context())
 	must(t, "log", err)
 	auth, _ := log.Rule("auth")
 	db, _ := log.Rule("db")
-	if len(entries) != 1 || auth.Version != "v1" || db.Version != "v7" {
+	if len(entries) != 1 || auth.Version != "v1" || db.Version != "v7" || entries[0].Step != "start: why; policy 18" ||
+		entries[0].Session.Reason != "why" {
 		t.Errorf("after the start: %+v", entries)
 	}
 }
