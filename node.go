@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry/internal/drain"
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitetls"
@@ -41,6 +42,7 @@ type Node struct {
 	tls       config.Credentials
 	sources   []discovery.Source
 	stats     *health.Recorder
+	recent    *recent.Recorder // for trying policies
 	trust     *trust.Trust
 	host      membership.Host
 	keyless   chan struct{} // closed when the LAN need not wait for the database's key; may be nil
@@ -134,7 +136,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 			n.rules.MayCall(service) // other callees are added with their clients
 		}
 	}
-	n.stats = n.newRecorder()
+	n.stats, n.recent = n.newRecorder(), recent.New()
 	if n.lists, err = n.newLists(); err != nil {
 		return nil, err
 	}
@@ -186,7 +188,7 @@ func (n *Node) callsConfig() rpc.ClientConfig {
 	c.Connections = n.cfg.Calls.Connections
 	c.Sizes = rpc.Sizes{Frame: n.cfg.Limits.Frame}
 	c.Interceptors = n.opts.client
-	c.Health = n.stats
+	c.Health, c.Recent = n.stats, n.recent
 	c.Rollout = n.rules
 	c.Rules = n.members.RuleExchange(func(service string, to *rpc.Endpoint) thrift.TClient {
 		return n.calls.At(service,

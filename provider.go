@@ -70,6 +70,7 @@ func newProvider(n *Node) (*provider, error) {
 		Sizes:        rpc.Sizes{Frame: n.cfg.Limits.Frame},
 		Interceptors: n.opts.server,
 		Health:       n.stats,
+		Recent:       n.recent,
 		Logger:       n.log,
 		Listed:       n.lists.Offers,
 
@@ -83,8 +84,10 @@ func newProvider(n *Node) (*provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	self := n.callerFacts()
+	self.Caller = n.name()
 	n.internal = n.members.Service(membership.ServiceConfig{Lists: n.lists, Offers: p, Stats: n.stats,
-		Answered: p.answered, Denied: p.server.DeniedCalls})
+		Recent: n.recent, Self: self, Answered: p.answered, Denied: p.server.DeniedCalls})
 	return p, n.internal.HandleAt(p.server)
 }
 

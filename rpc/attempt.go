@@ -11,6 +11,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
 	"github.com/skerry/skerry/rpc/internal/transport"
@@ -66,15 +67,17 @@ func (a *attempt) try() (health.Outcome, error) {
 	if err != nil && CodeOf(err) == RulesNeeded {
 		return outcome, err // not counted here: the call may be made again, else govern counts it
 	}
-	peer.cells.get(a.s.c.cfg.Health, a.call.Method, func() health.Key {
+	at := peer.cells.get(&a.s.c.cfg, a.call.Method, func() (health.Key, recent.Key) {
 		return health.Key{
 			Side:    health.Client,
 			Service: a.s.name,
 			Method:  a.call.Method,
 			Peer:    a.ep.Addr,
 			Version: a.ep.Version,
-		}
-	}).Record(outcome, took)
+		}, a.s.recentKey(a.call, a.ep.Version)
+	})
+	at.cell.Record(outcome, took)
+	a.call.kind = at.kind
 	return outcome, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/rpc/internal/flat"
 )
@@ -55,6 +56,7 @@ type Call struct {
 	injected  bool           // its error is a fault of the site's policy
 	copied    bool           // it is a copy of another call, by the site's policy
 	replaced  bool           // the site's policy has answered it
+	kind      *recent.Kind   // remembers the call; nil: no attempt was made, or nothing is remembered
 
 	// State of the attempts.
 	began           time.Time // when the call began

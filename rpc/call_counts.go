@@ -2,8 +2,10 @@ package rpc
 
 import (
 	"net"
+	"sync/atomic"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/recent"
 )
 
 // countKey identifies the calls of a connection that are counted together, one kind of call.
@@ -21,6 +23,10 @@ type counted struct {
 	inline inlinePolicy
 
 	policed *policed // by the site's policy; nil: not looked up yet
+
+	kind      atomic.Pointer[recent.Kind] // remembers the calls
+	kindFrom  *PeerInfo                   // the caller of kind
+	kindFacts *callerFacts                // likewise
 }
 
 // count returns what is known about a kind of call; only the reader calls it.

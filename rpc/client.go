@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
@@ -51,6 +52,7 @@ type ClientConfig struct {
 
 	Interceptors []ClientInterceptor // around every call of every service, the first one outermost
 	Health       *health.Recorder    // nil counts nothing
+	Recent       *recent.Recorder    // remembers the calls of the last minutes; nil: nothing does
 	Logger       *slog.Logger        // nil means slog.Default()
 
 	// Rollout is this process's part in releases. Calls carry the tokens of their traces and reach

@@ -328,7 +328,7 @@ func (s *serviceClient) standIn(ctx context.Context, call *Call, code string) er
 		return fmt.Errorf("%s: %w", item.Key, err)
 	}
 	call.replaced = true
-	s.cell(call).Record(health.Fallback, time.Since(call.began))
+	s.tally(call).cell.Record(health.Fallback, time.Since(call.began))
 	return nil
 }
 

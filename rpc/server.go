@@ -17,6 +17,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rpc/internal/transport"
@@ -55,6 +56,7 @@ type ServerConfig struct {
 
 	Interceptors []ServerInterceptor // around every handler, the first one outermost
 	Health       *health.Recorder    // nil counts nothing
+	Recent       *recent.Recorder    // remembers the calls of the last minutes; nil: nothing does
 	Logger       *slog.Logger        // nil means slog.Default()
 
 	// Also reports whether the process at this address is also listed with another

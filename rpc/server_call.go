@@ -113,6 +113,7 @@ func (r *serverCall) admit() (relieved bool) {
 	}
 	now := c.now()
 	r.began = now.Sub(r.arrived)
+	r.findKind()
 	if code, err := r.obeyPolicy(now); err != nil {
 		r.refuse(code, err)
 		return false
@@ -120,7 +121,9 @@ func (r *serverCall) admit() (relieved bool) {
 	agent := s.cfg.Rollout
 	known := r.kind.admission == nil || agent.Ready()
 	quick := known && !r.info.OneWay && r.counted.inline.allows(now, c.in.Ready())
-	if code, err := r.reserve(s.running.Add(1), !quick); err != nil {
+	running := s.running.Add(1)
+	s.cfg.Recent.Running(now, running)
+	if code, err := r.reserve(running, !quick); err != nil {
 		s.ended()
 		r.refuse(code, err)
 		return false
@@ -384,6 +387,7 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 		outcome = health.Mirrored
 	}
 	r.counted.cell.Record(outcome, end.Sub(r.arrived))
+	r.remember(end.Sub(r.arrived), recentServed(outcome))
 	if r.inline == nil || !r.inline.CompareAndSwap(r, nil) {
 		r.unregister()
 		if relieved = r.inline != nil; relieved {

@@ -122,6 +122,7 @@ func (r *serverCall) refuse(code Code, err error) {
 	r.undoLimits()
 	if code != RulesNeeded && r.counted != nil { // after RulesNeeded the caller pushes the rules and calls again
 		r.counted.cell.Record(code.Outcome(), 0)
+		r.rememberRefusal(code)
 	}
 	r.exception(code, NotExecuted, err)
 	r.releaseOrder()

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rpc/internal/flat"
@@ -92,7 +93,7 @@ func (s *serviceClient) Call(
 	if len(s.chain) > 0 {
 		err := s.intercept(ctx, call, s.chain)
 		if err != nil && call.began.IsZero() { // an interceptor has refused the call
-			s.cell(call).Record(refusedOutcome(err), 0)
+			s.tally(call).cell.Record(refusedOutcome(err), 0)
 		}
 		return call.meta, err
 	}
@@ -126,9 +127,11 @@ func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 	call.began, call.ended = time.Now(), time.Time{}
 	call.delayed, call.injected, call.replaced = false, false, false
 	if call.rules.matched && s.o.Fallback == nil && s.standIn(ctx, call, alwaysCode) == nil {
+		s.remember(ctx, call, recentStandIn)
 		return nil
 	}
 	err := s.admit(ctx, call, call.began.Sub(s.c.start))
+	s.remember(ctx, call, recentOutcome(err))
 	if err == nil {
 		return nil
 	}
@@ -147,7 +150,7 @@ func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 		if call.injected {
 			outcome = health.Injected
 		}
-		s.cell(call).Record(outcome, time.Since(call.began))
+		s.tally(call).cell.Record(outcome, time.Since(call.began))
 	}
 	if s.o.Fallback == nil || CodeOf(err) == Canceled {
 		return err
@@ -155,12 +158,14 @@ func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 	return s.o.Fallback(ctx, call, err)
 }
 
-func (s *serviceClient) cell(call *Call) *health.Cell {
+// tally counts calls for which no instance was chosen.
+func (s *serviceClient) tally(call *Call) tally {
 	key := health.Key{Side: health.Client, Service: s.name, Method: call.Method, Version: call.Version}
+	tried := s.recentKey(call, call.Version)
 	if key.Version != "" { // the rules named a version that no instance offers
-		return s.c.cfg.Health.Cell(key)
+		return tally{s.c.cfg.Health.Cell(key), s.c.cfg.Recent.Kind(tried)}
 	}
-	return s.cells.get(s.c.cfg.Health, call.Method, func() health.Key { return key })
+	return s.cells.get(&s.c.cfg, call.Method, func() (health.Key, recent.Key) { return key, tried })
 }
 
 func (s *serviceClient) admit(ctx context.Context, call *Call, now time.Duration) error {

@@ -8,13 +8,16 @@ import (
 	"net"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/reach"
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -46,6 +49,8 @@ type ServiceConfig struct {
 	Lists    *discovery.Discovery
 	Offers   Offers
 	Stats    *health.Recorder
+	Recent   *recent.Recorder       // the calls of the last minutes
+	Self     policy.Request         // facts of this process as a caller
 	Answered func() rpc.ServerStats // what the port has refused
 
 	// Denied returns what the policy's access refuses, as rpc.Server.DeniedCalls.
@@ -59,6 +64,7 @@ type Service struct {
 	m       *Membership
 	started time.Time
 	watched watched
+	trying  sync.Mutex // held while a policy is tried
 }
 
 var _ wire.Internal = (*Service)(nil)

@@ -276,6 +276,8 @@ service Internal {
   i64 bringPolicies(1: list<binary> records) throws (1: RulesRefused refused)
   /** The calls that the policy's access has refused, or would refuse. */
   DeniedCalls denied()
+  /** What another policy, with these plans on, would have done with the calls of the last seconds: a policytry.Report. Nothing of it is applied. */
+  binary tryPolicy(1: binary text, 2: i64 seconds, 3: list<string> plans) throws (1: RulesRefused refused)
   /** The drains in force, and the number of the last order that it has obeyed. */
   Drains drains()
   /** Obeys an operator's order: the text of an order, which names this process and the next number, and a rollout.Proof. */
