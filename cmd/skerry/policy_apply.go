@@ -64,8 +64,8 @@ func (a *app) policyApplyCommand(f *policyFlags) *cobra.Command {
 		Use:   "apply FILE",
 		Short: "Make a text the policy of the site",
 		Long: `Checks the text, compares it with the living instances of the site, shows what it
-changes, asks, signs it, brings it to all processes, and waits up to 5 s until they
-obey it. FILE may be - for the standard input.
+changes and what it would have done in the last 5 minutes (see skerry policy try),
+asks, signs it, brings it to all processes, and waits up to 5 s until they obey it. FILE may be - for the standard input.
 
 The text of skerry policy show begins with a line that says on which policy it was
 made. When the policy has changed since, apply refuses, and shows both changes.
@@ -357,6 +357,7 @@ func (a *app) changePolicy(
 	if !a.flags.json && e.Text != textOf(s.now) {
 		a.printDifference(textOf(s.now), e.Text)
 	}
+	a.previewPolicy(ctx, s, e, f)
 	if !s.node.Membership().Trust().Provable() {
 		plan = append(plan, "note: the site has no key, so any program that reaches a process can change the policy; "+
 			"skerry key new makes one")

@@ -50,7 +50,8 @@ func (a *app) policyUndoCommand(f *policyFlags) *cobra.Command {
 		Long: `Brings back the text of NUMBER, without it the policy before the one in force, and
 the plans that were on then. A policy that was applied with --confirm is passed over:
 it went back by itself, or stands under the number of its confirmation. It is a new
-entry of the log, so that an undo can be undone, too. Releases stay as they are.`,
+entry of the log, so that an undo can be undone, too. Releases stay as they are.
+Before it asks it shows what that would have done in the last 5 minutes.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.undoPolicy(cmd.Context(), args, f) },
 	}
@@ -110,7 +111,8 @@ func (a *app) policyPlanCommand(f *policyFlags) *cobra.Command {
 		Use:   "on NAME",
 		Short: "Switch a plan on",
 		Long: `Switches a plan of the policy on. Its items stand in front of the others. With --for
-each process ends it by its own clock; a plan that is on already begins anew.`,
+each process ends it by its own clock; a plan that is on already begins anew. Before
+it asks it shows what the plan would have done in the last 5 minutes.`,
 		Example: `  skerry policy plan on storm --for 2h --why "the queue grows since 02:10"`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

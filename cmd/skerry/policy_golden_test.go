@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,9 +106,16 @@ func TestPolicyOutput(t *testing.T) {
 	head("try")
 	must(a.printPolicyTried(policyTried{Cluster: "launch-site-2", On: 19,
 		Faults: []string{"services.auth.route[0]: no instance is at to now"}, Notes: []string{"note: services.x: y"},
-		Lines:    []string{"@@ -1,1 +1,1 @@", "-a", "+b"},
-		Timeouts: []policyTimeout{{"auth", 100, 41212, 12}, {"proc", 2000, 0, 0}}, Answered: 23, Silent: 1}))
+		Lines:  []string{"@@ -1,1 +1,1 @@", "-a", "+b"},
+		Impact: tryImpact()}))
 	must(a.printPolicyTried(policyTried{}))
+	head("preview")
+	young := tryImpact()
+	young.Seconds, young.Shortest, young.Younger, young.Silent = 41, 12, 24, nil
+	young.Effects = append(young.Effects, young.Effects...)
+	young.Others, young.Cut, young.More, young.NotObeyed = 12_345, 1, 3, []string{"services.auth.limits[3].queue"}
+	a.printImpact(young, false)
+	a.printImpact(policyImpact{Processes: 1, Seconds: 330, Shortest: 330}, false)
 	head("access")
 	x := policyAccessed{Answered: 3, Calls: []rpc.DeniedCalls{
 		{Service: "auth", Method: "verify", Caller: "portal", Proof: "certificate", Calls: 1_204_112, Last: time.Now()},
@@ -123,6 +131,37 @@ func TestPolicyOutput(t *testing.T) {
 	a.out.Flush()
 	a.err.Flush()
 	golden(t, "policy", out.Bytes())
+}
+
+// tryImpact has an effect of each kind.
+func tryImpact() policyImpact {
+	some := []policyExample{{AgoMS: 71_000, Caller: "web", Method: "placeOrder", Trace: strings.Repeat("4bf92f35", 4),
+		TookMS: 12.3}, {AgoMS: 900, Method: "verify", TookMS: 0}}
+	web := map[string]int64{"web": 41_212}
+	many := map[string]int64{"web": 30_000, "report": 9_000, "batch": 2_000, "h": 200, "": 12}
+	effect := func(kind, service, item, what string, hit int64) policyEffect {
+		return policyEffect{Kind: kind, Service: service, Item: item, What: what, Calls: 131_040, Hit: hit}
+	}
+	rate := effect("limit", "proc", "services.proc.limits[0]", "300/s per site", 41_212)
+	rate.Callers, rate.Worst, rate.Estimate, rate.Examples = web, 0.6, "spread", some
+	pending := effect("limit", "proc", "services.proc.limits[1]", "500 at a time per instance", 1234)
+	pending.Estimate = "chance"
+	access := effect("access", "auth", "services.auth.access.deny[0]", "deny (old ones)", 41_212)
+	access.Callers, access.Error, access.Estimate = many, 812.4, "sample"
+	audit := effect("audit", "auth", "services.auth.access", "no item of allow lets them pass", 3)
+	audit.Callers = map[string]int64{"ip:10.0.0.9": 3}
+	allow := effect("allow", "auth", "services.auth.access", "passes what is refused now", 96)
+	answer := effect("fallback", "rank", "services.rank.fallback[0]", `answer {"items":[]} on always`, 3904)
+	answer.Calls, answer.Callers = 3904, map[string]int64{"web": 3904}
+	answer.Ended = map[string]int64{"timeout": 190, "breaker_open": 20, "overloaded": 1, "no_instance": 1}
+	slow := effect("timeout", "auth", "services.auth.timeout", "155ms", 12)
+	slow.Ended, slow.Error, slow.Estimate = map[string]int64{"timeout": 10}, 7, "about"
+	return policyImpact{Seconds: 330, Shortest: 330, Processes: 23,
+		Silent: map[string]string{"h3/412/hoe2y8wk60": "no answer"},
+		Effects: []policyEffect{rate, pending, access, audit, allow, answer, slow,
+			effect("unlimit", "proc", "services.proc.limits[0]", "10/s per instance (night)", 77),
+			effect("weights", "auth", "services.auth.weights[0]", "weight 20 of host h3", 40_000),
+			effect("mirror", "auth", "services.auth.mirror[0]", "copy to preview", 6_500)}}
 }
 
 // TestPolicyIsShownAsItWasWritten: what show prints is the text, byte by byte, when no person reads it.

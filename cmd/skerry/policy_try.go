@@ -2,47 +2,37 @@ package main
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skerry/skerry/cmd/skerry/internal/textdiff"
-	"github.com/skerry/skerry/internal/number"
-	"github.com/skerry/skerry/policy"
 )
 
 // policyTried is what try says of a text.
 type policyTried struct {
-	Cluster  string          `json:"cluster"`
-	On       uint64          `json:"made_on"` // number of the policy that it was compared with; 0: none
-	Faults   []string        `json:"faults"`  // for which apply refuses it
-	Notes    []string        `json:"notes"`
-	Lines    []string        `json:"lines"` // of the difference
-	Timeouts []policyTimeout `json:"timeouts"`
-	Answered int             `json:"processes"`        // that have counted calls
-	Silent   int             `json:"silent,omitempty"` // processes that did not answer
-}
-
-// policyTimeout is a time-out that the text would change.
-type policyTimeout struct {
-	Service string  `json:"service"`
-	Timeout float64 `json:"timeout_ms"`
-	Calls   int64   `json:"calls"`  // since the start of the processes that made them
-	Slower  int64   `json:"slower"` // that took longer than the time-out
+	Cluster string       `json:"cluster"`
+	On      uint64       `json:"made_on"` // number of the policy that it was compared with; 0: none
+	Faults  []string     `json:"faults"`  // for which apply refuses it
+	Notes   []string     `json:"notes"`
+	Lines   []string     `json:"lines"` // of the difference
+	Impact  policyImpact `json:"impact"`
 }
 
 func (a *app) policyTryCommand(f *policyFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "try FILE",
-		Short: "Compare a text with the site, and change nothing",
+		Short: "What a text would have done in the last 5 minutes; changes nothing",
 		Long: `Checks the text, compares it with the living instances and with the policy in force,
-and says for what apply would refuse it. Of each service that gets another time-out
-it says how many calls took longer, by the counts of all processes since their start;
-time-outs of single methods are not counted, as processes tell counts of services.
-What limits and faults would do is not predicted. Access lists have the mode audit
-for that. FILE may be - for the standard input.
+and says for what apply would refuse it. Then it asks every process what the text
+would have done with the calls of the last 5 minutes, and sums the answers up. FILE
+may be - for the standard input.
+
+Only what differs from the policy in force is said. Counts are exact where items
+match by service, method, version and caller; where they match by mark, baggage or
+percent, they are estimated from sampled calls, with their standard error. Limits
+of a rate are played second by second, as if calls came evenly within each second,
+and as if no caller tried again. Retries, breakers, balancers and outliers are not
+predicted, nor are calls of HTTP services behind a gateway.
 
 Exit code 1 when apply would refuse the text.`,
 		Example: "  skerry policy try site-policy.yaml",
@@ -63,8 +53,7 @@ func (a *app) tryPolicy(ctx context.Context, path string, f *policyFlags) error 
 	defer leave()
 	listed := a.look(ctx, s.node, "").Instances
 	t := policyTried{Cluster: s.cluster, On: s.now.Number, Notes: append([]string{}, remarks...),
-		Lines: append([]string{}, textdiff.Unified(textOf(s.now), text)...), Faults: []string{},
-		Timeouts: []policyTimeout{}}
+		Lines: append([]string{}, textdiff.Unified(textOf(s.now), text)...), Faults: []string{}}
 	faults, notes := judgePolicy(p, listed, s.state.Processes, func(string) bool { return false })
 	then := s.compile(p, s.next(text, "", f).On)
 	cut, warnings, err := s.cutsOff(ctx, then, listed, func(string) bool { return false })
@@ -76,55 +65,12 @@ func (a *app) tryPolicy(ctx context.Context, path string, f *policyFlags) error 
 	if newest, _ := s.state.Log.Newest(); made != nil && *made != newest.Number && *made != s.now.Number {
 		t.Faults = append(t.Faults, "the text was made on another policy than "+policyTitle(newest)+", the newest")
 	}
-	var services []string
-	for _, e := range listed {
-		services = append(services, e.Service)
-	}
-	services = slices.AppendSeq(services, maps.Keys(p.Services))
-	if err := s.countTimeouts(ctx, &t, p, text, services); err != nil {
-		return err
-	}
-	return a.printPolicyTried(t)
-}
-
-// countTimeouts asks how many calls took longer than the time-outs that a policy would change.
-func (s *policySite) countTimeouts(
-	ctx context.Context, t *policyTried, p *policy.Policy, text string, services []string,
-) error {
-	now, err := s.table()
-	if err != nil {
-		return err
-	}
-	then := s.compile(p, s.next(text, "", &policyFlags{}).On)
-	limits := map[string]time.Duration{}
-	for _, service := range services {
-		if d := timeoutOf(then, service); d >= time.Millisecond && d != timeoutOf(now, service) {
-			limits[service] = d
-		}
-	}
-	delete(limits, policy.Every)
-	if len(limits) == 0 {
-		return nil
-	}
-	counts, answered, silent, err := s.Overlong(ctx, limits)
+	tried, err := s.Try(ctx, text, planNames(s.next(text, "", &policyFlags{})))
 	if err != nil {
 		return unreachablef("find the processes: %w", err)
 	}
-	t.Answered, t.Silent = answered, silent
-	for _, service := range slices.Sorted(maps.Keys(limits)) {
-		t.Timeouts = append(t.Timeouts, policyTimeout{service, float64(limits[service]) / float64(time.Millisecond),
-			counts[service].Calls, counts[service].Slower})
-	}
-	return nil
-}
-
-// timeoutOf is the time-out that a policy has for the calls of a service, 0 without one.
-func timeoutOf(t *policy.Table, service string) time.Duration {
-	r := t.Rules(service, "")
-	if r == nil || r.Timeout == nil {
-		return 0
-	}
-	return *r.Timeout
+	t.Impact = impactOf(tried)
+	return a.printPolicyTried(t)
 }
 
 func (a *app) printPolicyTried(t policyTried) error {
@@ -147,18 +93,7 @@ func (a *app) printPolicyTried(t policyTried) error {
 	for _, line := range t.Lines {
 		a.out.Write([]byte(line + "\n")) // which quotes all but tabs
 	}
-	for _, c := range t.Timeouts {
-		share := "none was counted"
-		if c.Calls > 0 {
-			share = number.Percent(float64(c.Slower)/float64(c.Calls), 2) + "%"
-		}
-		timeout := time.Duration(c.Timeout * float64(time.Millisecond))
-		a.item("", "%s: time-out %s: %d of %s took longer (%s)", c.Service, durationText(timeout), c.Slower,
-			count(int(c.Calls), "call", "s"), share)
-	}
-	if len(t.Timeouts) > 0 {
-		a.item("", "Counted by %s since they began; %d did not answer.", count(t.Answered, "process", "es"), t.Silent)
-	}
+	a.printImpact(t.Impact, true)
 	switch {
 	case failed != nil:
 		a.item("", "skerry policy apply would refuse this text.")

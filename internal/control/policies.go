@@ -267,37 +267,3 @@ func (p *Policies) Await(ctx context.Context, e policylog.Entry) (PolicyState, e
 		}
 	}
 }
-
-// Overlong counts calls of a service, as their callers have counted them since the start of their processes.
-type Overlong struct {
-	Calls  int64
-	Slower int64 // took longer than asked for
-}
-
-// Overlong asks all processes how many calls that they made to a service took longer than a time, of whole
-// milliseconds. silent is the number of processes that do not answer.
-func (p *Policies) Overlong(ctx context.Context, limits map[string]time.Duration) (
-	of map[string]Overlong, answered, silent int, err error) {
-	others, err := p.others(ctx)
-	if err != nil {
-		return nil, 0, 0, err
-	}
-	of = map[string]Overlong{}
-	var mu sync.Mutex
-	p.s.m.Each(ctx, others, func(ctx context.Context, q *membership.Peer) {
-		list, err := peer{q}.Served(ctx, 0, limits)
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil {
-			return
-		}
-		answered++
-		for _, s := range list {
-			if _, asked := limits[s.Service]; asked && s.Made {
-				sum := of[s.Service]
-				of[s.Service] = Overlong{sum.Calls + s.Calls, sum.Slower + s.Slow}
-			}
-		}
-	})
-	return of, answered, len(others) - answered, nil
-}

@@ -72,7 +72,7 @@ func Sum(reports []Report) Total {
 // add adds the same effect of another process.
 func (e *Effect) add(o Effect) {
 	e.Calls, e.Hit = sane(e.Calls+o.Calls), sane(e.Hit+o.Hit)
-	e.Error = math.Sqrt(e.Error*e.Error + o.Error*o.Error)
+	e.Error = math.Round(math.Hypot(e.Error, o.Error)*10) / 10
 	if rank[o.Estimate] > rank[e.Estimate] {
 		e.Estimate = o.Estimate
 	}

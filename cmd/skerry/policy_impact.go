@@ -1,0 +1,284 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/number"
+	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/policytry"
+	"github.com/skerry/skerry/internal/recent"
+)
+
+// policyImpact is what a policy would have done with the calls of the last minutes.
+type policyImpact struct {
+	Seconds   int               `json:"seconds"`          // that the records cover, of the process with the longest
+	Shortest  int               `json:"shortest_seconds"` // of the one with the shortest
+	Younger   int               `json:"younger"`          // processes that do not run for 5 minutes yet
+	Processes int               `json:"processes"`        // that have answered
+	Silent    map[string]string `json:"silent"`           // by process: why it has not
+	Effects   []policyEffect    `json:"effects"`
+	More      int               `json:"more"`   // effects that are left out
+	Others    int64             `json:"others"` // calls of which the processes remember no more than their number
+	Cut       int               `json:"cut"`    // processes that did not get through all calls in a second
+	NotObeyed []string          `json:"not_obeyed"`
+}
+
+// policyEffect is what one item or setting would have done.
+type policyEffect struct {
+	Kind     string           `json:"kind"` // timeout, limit, unlimit, access, audit, allow, fallback, route, weights, …
+	Service  string           `json:"service"`
+	Item     string           `json:"item"`
+	What     string           `json:"what"`
+	Calls    int64            `json:"calls"`              // that it could have been about
+	Hit      int64            `json:"hit"`                // that it would have treated otherwise
+	Error    float64          `json:"error"`              // standard error of hit; 0: none
+	Estimate string           `json:"estimate,omitempty"` // sample, spread, chance or about; absent: exact
+	Worst    float64          `json:"worst_second"`       // of a rate: the largest share of calls in a second
+	Ended    map[string]int64 `json:"ended"`              // of the calls of hit, by code
+	Callers  map[string]int64 `json:"callers"`            // of the calls of hit; "": further ones
+	Examples []policyExample  `json:"examples"`
+}
+
+// policyExample is a call that would have been treated otherwise.
+type policyExample struct {
+	AgoMS  int64   `json:"ago_ms"`
+	Caller string  `json:"caller"`
+	Method string  `json:"method"`
+	Trace  string  `json:"trace,omitempty"`
+	TookMS float64 `json:"took_ms"`
+}
+
+func impactOf(t control.Tried) policyImpact {
+	i := policyImpact{Seconds: t.Seconds, Shortest: t.Shortest, Younger: t.Younger, Processes: t.Answered,
+		Silent: t.Silent, More: t.More, Others: t.Others, Cut: t.Cut, NotObeyed: t.NotObeyed, Effects: []policyEffect{}}
+	for _, e := range t.Effects {
+		out := policyEffect{Kind: string(e.Kind), Service: e.Service, Item: e.Item, What: e.What, Calls: e.Calls,
+			Hit: e.Hit, Error: e.Error, Estimate: e.Estimate, Worst: e.Worst(), Ended: e.Ended, Callers: e.Callers,
+			Examples: []policyExample{}}
+		for _, x := range e.Examples {
+			out.Examples = append(out.Examples, policyExample(x))
+		}
+		i.Effects = append(i.Effects, out)
+	}
+	return i
+}
+
+// previewPolicy prints what a change would have done, before the operator is asked. A change goes on without it.
+func (a *app) previewPolicy(ctx context.Context, s *policySite, e policylog.Entry, f *policyFlags) {
+	if a.flags.json || f.yes || e.Origin == "confirm" {
+		return // no person is asked, or what is asked about is in force
+	}
+	tried, err := s.Try(ctx, e.Text, planNames(e))
+	if err != nil {
+		a.note("what it would have done is not known: %v", err)
+		return
+	}
+	a.printImpact(impactOf(tried), false)
+}
+
+// planNames are the plans that an entry has on.
+func planNames(e policylog.Entry) (names []string) {
+	for _, on := range e.On {
+		names = append(names, on.Name)
+	}
+	return names
+}
+
+// shownEffects is how many effects a preview shows.
+const shownEffects = 8
+
+// printImpact prints what a policy would have done, whole with examples.
+func (a *app) printImpact(i policyImpact, whole bool) {
+	if i.Processes == 0 {
+		a.item("", "What it would have done is not known, as no process answers for its calls.")
+		a.printSilent(i)
+		return
+	}
+	span := "5 minutes"
+	if i.Seconds < recent.Window {
+		span = age(time.Duration(i.Seconds) * time.Second)
+	}
+	a.item("", "Had it held for the last %s (%d of %s answered):", span, i.Processes,
+		count(i.Processes+len(i.Silent), "process", "es"))
+	shown := i.Effects
+	if !whole {
+		shown = shown[:min(len(shown), shownEffects)]
+	}
+	if len(shown) == 0 {
+		a.item("  ", "no recorded call would have been treated otherwise")
+	}
+	for _, e := range shown {
+		a.item("  ", "%s  %s", e.Service, e.title())
+		a.item("      ", "%s", e.sentence())
+		if whole {
+			for _, x := range e.Examples {
+				a.item("      ", "%s", x.text())
+			}
+		}
+	}
+	if more := len(i.Effects) - len(shown) + i.More; more > 0 {
+		a.item("  ", "and %d more: skerry policy try --json", more)
+	}
+	if i.Younger > 0 {
+		a.item("  ", "Running for less than 5 minutes: %s, the youngest since %s.",
+			count(i.Younger, "process", "es"), age(time.Duration(i.Shortest)*time.Second))
+	}
+	if i.Others > 0 {
+		a.item("  ", "Nothing is said of %s: there are more kinds of calls than a process remembers.",
+			count(int(i.Others), "call", "s"))
+	}
+	if i.Cut > 0 {
+		a.item("  ", "%s did not get through all calls within a second.", count(i.Cut, "process", "es"))
+	}
+	for _, key := range i.NotObeyed {
+		a.item("  ", "%s is not understood by some processes.", key)
+	}
+	a.printSilent(i)
+}
+
+// printSilent names the processes that have said nothing.
+func (a *app) printSilent(i policyImpact) {
+	names := slices.Sorted(maps.Keys(i.Silent))
+	for _, name := range names[:min(len(names), shownEffects)] {
+		a.item("  ", "%s: %s", name, i.Silent[name])
+	}
+	if more := len(names) - shownEffects; more > 0 {
+		a.item("  ", "and %d more do not answer", more)
+	}
+}
+
+// title is the effect's item.
+func (e policyEffect) title() string {
+	switch policytry.Kind(e.Kind) {
+	case policytry.Timeout:
+		return "time-out " + e.What
+	case policytry.Limit:
+		return "limit " + e.What
+	case policytry.Unlimit:
+		return "without the limit " + e.What
+	case policytry.Access, policytry.Audit, policytry.Allow:
+		return e.Item + ": " + e.What
+	}
+	return e.Kind + ": " + e.What
+}
+
+// sentence says what the effect is about.
+func (e policyEffect) sentence() string {
+	calls := fmt.Sprintf("%s of %s", thousands(e.Hit), counted(e.Calls))
+	if e.Calls > 0 {
+		calls += " (" + number.Percent(float64(e.Hit)/float64(e.Calls), 2) + " %"
+		if e.Error > 0 {
+			calls += ", give or take " + thousands(int64(e.Error+0.5))
+		}
+		calls += ")"
+	}
+	text := ""
+	switch policytry.Kind(e.Kind) {
+	case policytry.Timeout:
+		text = calls + " took longer"
+		if n := e.Ended["timeout"]; n > 0 {
+			text += "; " + thousands(n) + " timed out as it was"
+		}
+	case policytry.Limit:
+		text = "refuses " + calls + e.callers()
+		if e.Worst > 0 {
+			text += "; never more than " + number.Percent(e.Worst, 2) + " % in a second"
+		}
+	case policytry.Access:
+		text = "refuses " + calls + e.callers()
+	case policytry.Unlimit:
+		text = "it refused " + calls + e.callers()
+	case policytry.Audit:
+		text = "counts, and would refuse, " + calls + e.callers()
+	case policytry.Allow:
+		text = "lets pass " + calls + ", which were refused" + e.callers()
+	case policytry.Fallback:
+		text = "answers " + calls + e.callers() + e.failed()
+	case policytry.Weights:
+		text = calls + " went there"
+	default:
+		text = "is for " + calls + e.callers()
+	}
+	return text + estimates[e.Estimate]
+}
+
+var estimates = map[string]string{
+	policytry.BySample: "; estimated from a sample",
+	policytry.Spread:   "; as if calls came evenly within each second",
+	policytry.Chance:   "; estimated, as if calls came by chance",
+	policytry.About:    "; the others took about as long",
+}
+
+// callers names the callers of the calls, those with most calls first.
+func (e policyEffect) callers() string {
+	names := slices.DeleteFunc(slices.Collect(maps.Keys(e.Callers)), func(name string) bool { return name == "" })
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(e.Callers[b], e.Callers[a]), strings.Compare(a, b))
+	})
+	switch {
+	case len(names) == 0:
+		return ""
+	case len(names) == 1 && e.Callers[""] == 0:
+		return ", all of " + names[0]
+	}
+	var parts []string
+	for _, name := range names[:min(len(names), 3)] {
+		parts = append(parts, name+" "+thousands(e.Callers[name]))
+	}
+	if more := len(names) - len(parts); more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", more))
+	}
+	return ", of " + strings.Join(parts, ", ")
+}
+
+// failed says how many of the calls had failed.
+func (e policyEffect) failed() string {
+	sum := int64(0)
+	codes := slices.SortedFunc(maps.Keys(e.Ended), func(a, b string) int {
+		return cmp.Or(cmp.Compare(e.Ended[b], e.Ended[a]), strings.Compare(a, b))
+	})
+	var parts []string
+	for _, code := range codes {
+		sum += e.Ended[code]
+		if len(parts) < 3 {
+			parts = append(parts, code+" "+thousands(e.Ended[code]))
+		}
+	}
+	if sum == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s of them had failed (%s)", thousands(sum), strings.Join(parts, ", "))
+}
+
+func (x policyExample) text() string {
+	text := fmt.Sprintf("%s ago: %s, from %s, %s", age(time.Duration(x.AgoMS)*time.Millisecond), x.Method,
+		cmp.Or(x.Caller, "?"), latency(time.Duration(x.TookMS*float64(time.Millisecond))))
+	if x.Trace != "" {
+		text += ", trace " + x.Trace
+	}
+	return text
+}
+
+func counted(n int64) string {
+	if n == 1 {
+		return "1 call"
+	}
+	return thousands(n) + " calls"
+}
+
+// thousands writes a number with commas between groups of three digits.
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
