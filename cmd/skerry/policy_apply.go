@@ -65,7 +65,8 @@ func (a *app) policyApplyCommand(f *policyFlags) *cobra.Command {
 		Short: "Make a text the policy of the site",
 		Long: `Checks the text, compares it with the living instances of the site, shows what it
 changes and what it would have done in the last 5 minutes (see skerry policy try),
-asks, signs it, brings it to all processes, and waits up to 5 s until they obey it. FILE may be - for the standard input.
+asks, signs it, brings it to all processes, and waits up to 5 s until they obey it.
+FILE may be - for the standard input.
 
 The text of skerry policy show begins with a line that says on which policy it was
 made. When the policy has changed since, apply refuses, and shows both changes.

@@ -14,7 +14,6 @@ import (
 	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/policytry"
-	"github.com/skerry/skerry/internal/recent"
 )
 
 // policyImpact is what a policy would have done with the calls of the last minutes.
@@ -33,7 +32,7 @@ type policyImpact struct {
 
 // policyEffect is what one item or setting would have done.
 type policyEffect struct {
-	Kind     string           `json:"kind"` // timeout, limit, unlimit, access, audit, allow, fallback, route, weights, …
+	Kind     string           `json:"kind"` // a policytry.Kind, such as limit
 	Service  string           `json:"service"`
 	Item     string           `json:"item"`
 	What     string           `json:"what"`
@@ -103,7 +102,7 @@ func (a *app) printImpact(i policyImpact, whole bool) {
 		return
 	}
 	span := "5 minutes"
-	if i.Seconds < recent.Window {
+	if i.Seconds < policytry.Window {
 		span = age(time.Duration(i.Seconds) * time.Second)
 	}
 	a.item("", "Had it held for the last %s (%d of %s answered):", span, i.Processes,

@@ -76,7 +76,8 @@ func TestPolicyTry(t *testing.T) {
 		t.Errorf("of a text of 500 KiB: %+v", tried.Impact)
 	}
 	code, out, errs := policyCommand(t, cfg, strict, "apply", "-", "--by", "test") // it asks, and nothing answers
-	if code != exitProblem || !strings.Contains(out, "Had it held for the last ") || !strings.Contains(out, "refuses ") {
+	if code != exitProblem || !strings.Contains(out, "Had it held for the last ") ||
+		!strings.Contains(out, "refuses ") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	if code, out, errs := policyCommand(t, cfg, strict, "apply", "-", "--yes"); code != exitOK {

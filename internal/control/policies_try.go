@@ -7,7 +7,6 @@ import (
 
 	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/policytry"
-	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -34,7 +33,7 @@ func (p *Policies) Try(ctx context.Context, text string, plans []string) (Tried,
 	var mu sync.Mutex
 	var reports []policytry.Report
 	p.s.m.Each(ctx, others, func(ctx context.Context, peer *membership.Peer) {
-		r, err := peer.TryPolicy(ctx, text, plans, recent.Window)
+		r, err := peer.TryPolicy(ctx, text, plans, policytry.Window)
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/policytry"
 	"github.com/skerry/skerry/internal/recent"
+	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
@@ -22,7 +23,10 @@ const (
 	tryPlans = 1000
 )
 
-var errTrying = errors.New("another policy is tried at this moment; ask again")
+var (
+	errTrying    = errors.New("another policy is tried at this moment; ask again")
+	errObeysNone = errors.New("it is told to obey no policy, so this one would have done nothing there")
+)
 
 // TryPolicy asks the process what another policy would have done with its calls of the last seconds.
 func (p *Peer) TryPolicy(ctx context.Context, text string, plans []string, seconds int) (policytry.Report, error) {
@@ -40,7 +44,9 @@ func (p *Peer) TryPolicy(ctx context.Context, text string, plans []string, secon
 func (s *Service) TryPolicy(ctx context.Context, text []byte, seconds int64, plans []string) ([]byte, error) {
 	r, err := s.try(text, seconds, plans)
 	if err != nil {
-		s.m.denials.say(ctx, "tryPolicy", err)
+		if !errors.Is(err, errTrying) && !errors.Is(err, errObeysNone) {
+			s.m.denials.say(ctx, "tryPolicy", err)
+		}
 		return nil, &wire.RulesRefused{Code: policyRefusal(err), Message: err.Error()}
 	}
 	return r.Marshal()
@@ -61,6 +67,9 @@ func (s *Service) try(text []byte, seconds int64, plans []string) (policytry.Rep
 	p, lost, err := form.Understand(text)
 	if err != nil {
 		return policytry.Report{}, fmt.Errorf("%w: %w", policylog.ErrEntry, err)
+	}
+	if s.m.policy.Status().Obey == sitepolicy.ObeysNone {
+		return policytry.Report{}, errObeysNone
 	}
 	for _, name := range plans {
 		p.On = append(p.On, policy.On{Name: name})

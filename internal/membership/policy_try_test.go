@@ -8,8 +8,8 @@ import (
 	"github.com/skerry/skerry/policy/form"
 )
 
-// TestTrialsAreBounded: a text, plans or a time beyond the bounds are refused before anything is done, a text that is no
-// policy after it was read, and one trial waits for no other.
+// TestTrialsAreBounded: a text, plans or a time beyond the bounds are refused before anything is done, a text that is
+// no policy after it was read, and one trial waits for no other.
 func TestTrialsAreBounded(t *testing.T) {
 	s := &Service{cfg: ServiceConfig{Recent: recent.New()}}
 	const text = "policy: 1\n"

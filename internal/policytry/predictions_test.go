@@ -150,7 +150,8 @@ func play(t *testing.T, inForce *policy.Policy, candidates ...*policy.Policy) *p
 			chance := rand.New(rand.NewPCG(7, uint64(i)))
 			calling.Go(func() {
 				for n := range int(loadTime.Seconds()) * load.rate {
-					trace := fmt.Sprintf("00-%016x%016x-%016x-01", chance.Uint64(), chance.Uint64()|1, chance.Uint64()|1)
+					trace := fmt.Sprintf("00-%016x%016x-%016x-01", chance.Uint64(), chance.Uint64()|1,
+						chance.Uint64()|1)
 					with := rpc.WithTrace(t.Context(), trace, "")
 					with = rpc.WithBaggage(with, fmt.Sprintf("tenant=t%d", chance.IntN(4)))
 					calling.Go(func() {
@@ -235,11 +236,13 @@ func TestPredictions(t *testing.T) {
 		{"many at a time", policytry.Limit, "", of(policy.Service{Items: []policy.Item{
 			{Kind: "limits", Pending: 500, Per: "instance"}}}), sum("web limited")},
 		{"access", policytry.Access, "", of(policy.Service{Access: &policy.Access{Enforce: true},
-			Items: []policy.Item{{Kind: "deny", Match: policy.Match{Method: []string{"admin*"}, Caller: []string{"!report"}}}}}),
+			Items: []policy.Item{{Kind: "deny", Match: policy.Match{Method: []string{"admin*"},
+				Caller: []string{"!report"}}}}}),
 			sum("batch access_denied")},
 		{"access of a tenant", policytry.Access, policytry.BySample, of(policy.Service{
 			Access: &policy.Access{Enforce: true},
-			Items:  []policy.Item{{Kind: "deny", Match: policy.Match{Baggage: map[string][]string{"tenant": {"t1"}}}}}}),
+			Items: []policy.Item{{Kind: "deny", Match: policy.Match{
+				Baggage: map[string][]string{"tenant": {"t1"}}}}}}),
 			sum("web access_denied", "report access_denied", "batch access_denied")},
 		{"time-out", policytry.Timeout, "", of(policy.Service{Settings: policy.Settings{
 			Timeout: new(150 * time.Millisecond)}}),

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/skerry/skerry/internal/recent"
 )
 
 // Kind is what an effect is about.
@@ -26,6 +28,9 @@ const (
 	Fault    Kind = "fault"
 	Mirror   Kind = "mirror"
 )
+
+// Window is how many seconds processes can answer for, at most.
+const Window = recent.Window
 
 // Bounds of a report.
 const (
