@@ -12,5 +12,8 @@
 // operators at once, commands that are killed, and programs of another version. Programs of another version are built
 // from this tree with replaced texts (testsite.Overlay).
 //
+// Tests that fill the processors, and the one that measures each kind, run one after the other; then the others, which
+// mostly wait, four at a time.
+//
 // No test is skipped: without root, iproute2, nftables, PostgreSQL or PgBouncer they fail and name what to install.
 package policy

@@ -38,7 +38,7 @@ const (
 func TestMain(m *testing.M) {
 	role := os.Getenv(envRole)
 	if role == "" {
-		pgtest.MainParallel(m, 8)
+		pgtest.MainParallel(m, 4)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

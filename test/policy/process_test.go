@@ -25,6 +25,7 @@ func spare(who string) scene { return scene{kind: "plain", hidden: with, says: s
 // TestProcessesComeBack: a process that is killed and started again obeys the policy from its first call on, also one
 // that was away while the policy changed, and also a callee.
 func TestProcessesComeBack(t *testing.T) {
+	t.Parallel()
 	inBothModes(t, func(t *testing.T, lines string) {
 		s := newSite(t, lines)
 		s.sees(spare("b"), with, s.apply("plain", onlyA))

@@ -37,7 +37,6 @@ func inBoth(url string) string {
 
 // inBothModes plays a scene on the LAN and with a database. Hosts reach the database by its Unix socket.
 func inBothModes(t *testing.T, scene func(t *testing.T, lines string)) {
-	t.Parallel()
 	t.Run("lan", func(t *testing.T) {
 		t.Parallel()
 		scene(t, onTheLAN)

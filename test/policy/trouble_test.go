@@ -95,13 +95,13 @@ func (s *site) announced() (last time.Time) {
 
 // TestOperatorsInTrouble plays what happens to operators on one site of each mode.
 func TestOperatorsInTrouble(t *testing.T) {
+	t.Parallel()
 	inBothModes(t, func(t *testing.T, lines string) {
 		s := newSite(t, lines)
 		s.sees(spare("b"), with, s.apply("plain", onlyA))
 		s.twoAtOnce()
 		s.strangers()
 		s.killed()
-		s.manyItems()
 		s.notConfirmed()
 	})
 }
@@ -173,9 +173,10 @@ func (s *site) killed() {
 	s.sees(spare("b"), with, s.apply("plain", onlyA, "# after the killed ones"))
 }
 
-// manyItems: a policy of 10,000 items is obeyed in time; no call fails or waits long meanwhile.
-func (s *site) manyItems() {
-	s.t.Helper()
+// TestManyItems: a policy of 10,000 items is obeyed in time; no call fails or waits long meanwhile. It runs alone.
+func TestManyItems(t *testing.T) {
+	s := newSite(t, onTheLAN)
+	s.sees(spare("b"), with, s.apply("plain", onlyA))
 	const each, count = 100, 100
 	var text strings.Builder
 	text.WriteString("policy: 1\nservices:\n  plain:\n    weights: [{zone: hall-1, weight: 0}]\n")

@@ -70,11 +70,14 @@ func built(name string, changes []testsite.Change, action ...string) (path strin
 }
 
 // TestVersionsHaveTheirPlace shows at once, without a scene, that a change of the tree has removed a text that older or
-// newer replaces.
+// newer replaces. It builds both, as nothing that fills the processors runs beside scenes that measure times.
 func TestVersionsHaveTheirPlace(t *testing.T) {
-	t.Parallel()
 	for _, changes := range [][]testsite.Change{older, newer} {
 		_, err := testsite.Overlay(t.TempDir(), "../..", changes)
+		must(t, err)
+	}
+	for _, build := range []func() (string, error){command, builtOlder, builtNewer} {
+		_, err := build()
 		must(t, err)
 	}
 }
@@ -82,6 +85,7 @@ func TestVersionsHaveTheirPlace(t *testing.T) {
 // TestOlderProcess: a provider knows no policies. What it would not enforce is refused, unless the operator accepts it;
 // what callers do is obeyed by the others. The commands name it.
 func TestOlderProcess(t *testing.T) {
+	t.Parallel()
 	inBothModes(t, func(t *testing.T, lines string) {
 		s := prepare(t, lines)
 		present := s.roles
@@ -135,6 +139,7 @@ func TestOlderProcess(t *testing.T) {
 // TestNewerPolicy: a text of a later version has keys that the processes do not know. They leave these items out whole,
 // obey the rest, and keep the access lists that they understood last; the commands name them.
 func TestNewerPolicy(t *testing.T) {
+	t.Parallel()
 	inBothModes(t, func(t *testing.T, lines string) {
 		s := newSite(t, lines)
 		s.call(wish{Service: "access"})
