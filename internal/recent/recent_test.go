@@ -139,7 +139,7 @@ func TestBytesAreBounded(t *testing.T) {
 // TestSamplesAreFair: at any rate the sampled calls stand for all calls, and their number is bounded.
 func TestSamplesAreFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, rate := range []int{1, 7, 300, 5000} {
+		for _, rate := range []int{1, 7, 300, 1500} {
 			r := New()
 			k := r.Kind(Key{Service: "auth", Method: "verify"})
 			marked, total := 0, 0
