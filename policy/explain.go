@@ -73,7 +73,7 @@ func (t *Table) itemsOf(service string) (out []*Service) {
 func (t *Table) partsOf(name string) (out []*Service) {
 	for _, on := range slices.Backward(t.policy.On) {
 		if plan := t.policy.Plans[on.Name]; plan != nil && plan.Services[name] != nil && !t.over(on) {
-			out = append(out, plan.Services[name])
+			out = append(out, plan.Services[name].of(on))
 		}
 	}
 	if s := t.policy.Services[name]; s != nil {

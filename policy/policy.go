@@ -169,6 +169,8 @@ type Item struct {
 	Error string        // faults: the code that the call fails with
 
 	Gets string // lanes: the mark that the trace gets
+
+	on uint64 // On.id of the plan that the item is of, once it is on; 0: of no plan
 }
 
 // Target names instances by their place, or a mark.
@@ -232,16 +234,37 @@ func (a Ages) Older(p *Policy, theirs Ages) Ages {
 // timed calls f for everything in the policy that ends by itself. disturbs says that it must end: a fault, a mirror or
 // a fallback.
 func (p *Policy) timed(f func(id uint64, disturbs bool)) {
-	for _, on := range p.On {
+	items := func(list []Item) {
+		for n := range list {
+			if i := &list[n]; i.Expires > 0 {
+				f(i.bodyID(), i.Kind == faults || i.Kind == mirror || i.Kind == fallback)
+			}
+		}
+	}
+	for _, s := range p.Services {
+		items(s.Items)
+	}
+	items(p.Lanes)
+	for _, on := range p.On { // a plan that is off waits: its items begin when an operator switches it on
 		if on.For > 0 {
 			f(on.id(), false)
 		}
-	}
-	p.items(func(i *Item) {
-		if i.Expires > 0 {
-			f(i.bodyID(), i.Kind == faults || i.Kind == mirror || i.Kind == fallback)
+		if plan := p.Plans[on.Name]; plan != nil {
+			for _, s := range plan.Services {
+				items(s.of(on).Items)
+			}
 		}
-	})
+	}
+}
+
+// of returns the part of a plan that is on. Its items expire by themselves, whatever others say the same.
+func (s *Service) of(on On) *Service {
+	part := *s
+	part.Items = slices.Clone(s.Items)
+	for i := range part.Items {
+		part.Items[i].on = on.id()
+	}
+	return &part
 }
 
 // items calls f for each item of the policy and of its plans.
@@ -285,7 +308,7 @@ func (i *Item) bodyID() uint64 {
 		percent = *i.Match.Percent
 	}
 	for _, n := range []int64{int64(percent), int64(i.Expires), int64(i.Weight), int64(i.Pending), int64(i.Rate),
-		int64(i.Burst), int64(i.Delay)} {
+		int64(i.Burst), int64(i.Delay), int64(i.on)} {
 		b.WriteString("\x00" + strconv.FormatInt(n, 10))
 	}
 	target := i.To.match()

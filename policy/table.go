@@ -114,7 +114,7 @@ func (t *Table) merge(ages Ages, now time.Duration) map[string]*Service {
 			}
 		}
 		for name, s := range plan.Services {
-			merged[name] = s.before(merged[name])
+			merged[name] = s.of(on).before(merged[name])
 		}
 	}
 	return merged

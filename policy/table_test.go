@@ -330,3 +330,40 @@ func TestOlderAges(t *testing.T) {
 		t.Error("a younger age elsewhere ended the fault here")
 	}
 }
+
+// TestItemsOfPlansBeginWithThem: what a plan holds begins to expire when the plan is switched on, not when its text
+// comes, and once more when it is switched on again.
+func TestItemsOfPlansBeginWithThem(t *testing.T) {
+	reply := Item{Kind: fallback, Service: "auth", Key: "plans.storm.services.auth.fallback[0]", On: []string{always},
+		Reply: []byte("{}"), Expires: 2 * time.Hour}
+	weight := Item{Kind: weights, Service: "auth", Key: "plans.storm.services.auth.weights[0]",
+		To: Target{Host: []string{"h3"}}, Expires: 2 * time.Hour}
+	same := weight // in the text itself, where it expires long before the plan is on
+	same.Key = "services.auth.weights[0]"
+	p := &Policy{Services: map[string]*Service{"auth": {Items: []Item{same}}},
+		Plans: map[string]*Plan{"storm": {Services: map[string]*Service{"auth": {Items: []Item{reply, weight}}}}}}
+	ages := Ages(nil).At(p, 0)
+	for _, step := range []struct {
+		on, at, end time.Duration
+		since       uint64
+	}{{5 * time.Hour, 5 * time.Hour, 7 * time.Hour, 2}, {6 * time.Hour, 8*time.Hour - 1, 8 * time.Hour, 3}} {
+		p.On = []On{{Name: "storm", Since: step.since}}
+		ages = ages.At(p, step.on)
+		for at, there := range map[time.Duration]bool{step.at: true, step.end: false} {
+			table := Compile(p, ages, at)
+			r := table.Rules("auth", "get")
+			_, weighed := r.Weight("", "h3", nil)
+			_, items := table.InForce("auth")
+			if replied := r.Fallback(&Request{}, always) != nil; replied != there || weighed != there ||
+				len(items) != 2*map[bool]int{true: 1}[there] {
+				t.Errorf("switched on by %d at %v, after %v: replied %v, weighed %v, %d items in force; want %v",
+					step.since, step.on, at, replied, weighed, len(items), there)
+			}
+			x := table.Explain("auth", &Request{Method: "get"}, always, Settings{}, Settings{})
+			n := slices.IndexFunc(x.Items, func(v Verdict) bool { return v.Key == reply.Key })
+			if n < 0 || x.Items[n].Applies != there {
+				t.Errorf("after %v the explanation says %+v", at, x.Items)
+			}
+		}
+	}
+}
