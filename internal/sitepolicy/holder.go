@@ -137,7 +137,8 @@ func (h *Holder) Status() Status {
 	return s
 }
 
-// Ages returns for how long each item that expires has applied here, for another process that learns it from this one.
+// Ages returns for how long each item that expires has applied here, and since when the newest entry waits for its
+// confirmation, for another process that learns it from this one.
 func (h *Holder) Ages() map[uint64]time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -146,8 +147,14 @@ func (h *Holder) Ages() map[uint64]time.Duration {
 	for id, since := range h.ages {
 		out[id] = now - since
 	}
+	if e, ok := h.log.Newest(); ok && e.Confirm > 0 {
+		out[confirmID(e)] = now - h.since[e.Hash()]
+	}
 	return out
 }
+
+// confirmID is the key of an entry that waits for its confirmation, among the ages of items.
+func confirmID(e policylog.Entry) uint64 { return rollout.SeedOf("confirm\x00" + e.Hash()) }
 
 // Saved returns what the process keeps for its next run.
 func (h *Holder) Saved() Saved {
@@ -217,7 +224,7 @@ func (h *Holder) due() (changed <-chan struct{}, at time.Duration) {
 // enforce puts the entry in force that the log says. ages are another process's, or nil.
 func (h *Holder) enforce(theirs map[uint64]time.Duration) {
 	now := h.now()
-	h.remember(now)
+	h.remember(now, theirs)
 	newest, ok := h.log.Newest()
 	if !ok {
 		return
@@ -244,14 +251,20 @@ func (h *Holder) enforce(theirs map[uint64]time.Duration) {
 	}
 }
 
-// remember notes when entries came, and forgets those that are gone.
-func (h *Holder) remember(now time.Duration) {
+// remember notes when entries came, and forgets those that are gone. An entry that was to be confirmed and is new here
+// has waited as long as it did where it was learnt: a process that comes late does not obey what the site has left.
+// Of an entry that it knows already no other process can end the time.
+func (h *Holder) remember(now time.Duration, theirs map[uint64]time.Duration) {
 	since := make(map[string]time.Duration, len(h.log.Entries()))
 	for _, e := range h.log.Entries() {
-		since[e.Hash()] = now
-		if at, known := h.since[e.Hash()]; known {
-			since[e.Hash()] = at
+		at, known := h.since[e.Hash()]
+		if !known {
+			at = now
+			if e.Confirm > 0 {
+				at -= max(theirs[confirmID(e)], 0)
+			}
 		}
+		since[e.Hash()] = at
 	}
 	h.since = since
 }

@@ -214,6 +214,54 @@ func TestExpiryAndConfirmation(t *testing.T) {
 	})
 }
 
+// TestLateProcessesDoNotBeginAnew: a process that learns of an entry while it waits for its confirmation, or later, goes
+// back when the process does that it learnt it from. One that knows the entry keeps its own time.
+func TestLateProcessesDoNotBeginAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := run.NewGroup(t.Context())
+		defer func() { _ = g.Stop() }()
+		h := holder(t, Saved{})
+		g.Go(h.Run)
+		learn(t, h, next(t, h, text2))
+		learn(t, h, next(t, h, text0, func(e *policylog.Entry) { e.Confirm = 10 * time.Minute }))
+		from := func(ages map[uint64]time.Duration) *Holder {
+			late := holder(t, Saved{})
+			if _, err := late.Learn(nil, ages, h.Log().Entries()...); err != nil {
+				t.Fatal(err)
+			}
+			g.Go(late.Run)
+			return late
+		}
+		obeys := func(name string, of *Holder, want int) {
+			t.Helper()
+			synctest.Wait()
+			if got := retries(of); got != want {
+				t.Errorf("%s: retries %d, want %d, %+v", name, got, want, of.Status())
+			}
+		}
+		time.Sleep(9 * time.Minute)
+		within, saved := from(h.Ages()), h.Saved()
+		obeys("a newcomer within the time", within, 0)
+		time.Sleep(time.Minute)
+		obeys("a newcomer after it", within, 2)
+		obeys("one that comes later", from(h.Ages()), 2)
+		obeys("one that hears an age of another entry", from(map[uint64]time.Duration{1: time.Hour}), 0)
+		again := holder(t, saved)
+		g.Go(again.Run)
+		obeys("one that starts again", again, 0)
+		ages := map[uint64]time.Duration{}
+		for id := range h.Ages() {
+			ages[id] = time.Hour
+		}
+		if _, err := again.Learn(nil, ages, next(t, h, text2, func(e *policylog.Entry) { e.Number = 1 })); err != nil {
+			t.Fatal(err)
+		}
+		obeys("one that knows the entry", again, 0)
+		time.Sleep(time.Minute)
+		obeys("one that started again, after its time", again, 2)
+	})
+}
+
 // TestPlansGoOn: a plan that is on for a time ends then, also when the policy changes meanwhile.
 func TestPlansGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
