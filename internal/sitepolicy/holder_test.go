@@ -253,7 +253,8 @@ func TestLateProcessesDoNotBeginAnew(t *testing.T) {
 		for id := range h.Ages() {
 			ages[id] = time.Hour
 		}
-		if _, err := again.Learn(nil, ages, next(t, h, text2, func(e *policylog.Entry) { e.Number = 1 })); err != nil {
+		beside := next(t, h, text2, func(e *policylog.Entry) { e.Number = 1 })
+		if _, err := again.Learn(nil, ages, beside); err != nil {
 			t.Fatal(err)
 		}
 		obeys("one that knows the entry", again, 0)
