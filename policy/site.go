@@ -70,13 +70,25 @@ func (c *checker) weightless(r *Rules, name string, there []registry.Instance) {
 		sum += weight
 	}
 	if said && sum == 0 {
-		key := "services." + name + ".weights"
-		if own := c.p.Services[name]; own == nil || !slices.ContainsFunc(own.Items, ofWeights) {
-			key = "services." + Every + ".weights"
-		}
-		c.add(key, "every living instance of %s would have the weight 0, and get no "+
+		c.add(c.placeOfWeights(name), "every living instance of %s would have the weight 0, and get no "+
 			"calls; leave one of them a weight", name)
 	}
+}
+
+// placeOfWeights is where the weights of a service stand: those in front, as they count.
+func (c *checker) placeOfWeights(service string) string {
+	has := func(s *Service) bool { return s != nil && slices.ContainsFunc(s.Items, ofWeights) }
+	for _, name := range []string{service, Every} {
+		for _, on := range slices.Backward(c.p.On) {
+			if plan := c.p.Plans[on.Name]; plan != nil && has(plan.Services[name]) {
+				return "plans." + on.Name + ".services." + name + ".weights"
+			}
+		}
+		if has(c.p.Services[name]) {
+			return "services." + name + ".weights"
+		}
+	}
+	return "services." + Every + ".weights"
 }
 
 func ofWeights(i Item) bool { return i.Kind == weights }

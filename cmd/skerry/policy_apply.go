@@ -134,7 +134,7 @@ func (a *app) readPolicy(path string) (text string, made *uint64, err error) {
 	if err != nil {
 		return "", nil, usagef("%w", err)
 	}
-	text = string(b)
+	text = strings.TrimPrefix(string(b), byteOrderMark) // editors of Windows put it before the line of show
 	if first, rest, _ := strings.Cut(text, "\n"); strings.HasPrefix(first, madeOn) {
 		word, _, _ := strings.Cut(strings.TrimPrefix(first, madeOn), " ")
 		n, err := strconv.ParseUint(strings.TrimSpace(word), 10, 64)
@@ -165,6 +165,8 @@ func (a *app) checkedPolicy(path string) (
 	}
 	return text, made, p, remarks, nil
 }
+
+const byteOrderMark = "\ufeff"
 
 // madeOn begins the line by which a text says on which policy it was made.
 const madeOn = "# made on policy "
@@ -200,10 +202,11 @@ func (a *app) applyPolicy(
 		a.note("policy %d is this text already; nothing is to be done", s.now.Number)
 		return a.awaitPolicy(ctx, s, s.now, nil, time.Now())
 	}
-	notes, err := a.fits(ctx, s, p, s.compile(p, e.On), confirm > 0, f)
+	notes, err := a.fits(ctx, s, withPlans(p, e.On), s.compile(p, e.On), confirm > 0, f)
 	if err != nil {
 		return err
 	}
+	notes = append(s.unconfirmed(), notes...)
 	if confirm == 0 {
 		notes = append(notes, s.newlyEnforced(p)...)
 	}
@@ -323,6 +326,25 @@ func judgePolicy(
 		}
 	}
 	return faults, notes
+}
+
+// withPlans is a policy with the plans that are on.
+func withPlans(p *policy.Policy, on []policylog.On) *policy.Policy {
+	with := *p
+	with.On = nil
+	for _, o := range on {
+		with.On = append(with.On, policy.On(o))
+	}
+	return &with
+}
+
+// unconfirmed warns that a further change ends the wait for a confirmation.
+func (s *policySite) unconfirmed() []string {
+	if s.now.Confirm == 0 {
+		return nil
+	}
+	return []string{"note: policy " + policyTitle(s.now) + " waits for its confirmation; this takes its place, and then " +
+		"the site does not go back by itself to what was before it"}
 }
 
 // joined is an error with a line for each text.

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/policy"
@@ -28,6 +30,8 @@ func (a *app) policyConfirmCommand(f *policyFlags) *cobra.Command {
 			defer leave()
 			newest, _ := s.state.Log.Newest()
 			switch {
+			case newest.Number == 0:
+				return problemf("the site has no policy, so there is nothing to confirm")
 			case newest.Confirm == 0:
 				return problemf("policy %d waits for no confirmation", newest.Number)
 			case s.now.Hash() != newest.Hash():
@@ -96,7 +100,29 @@ func (a *app) undoPolicy(ctx context.Context, args []string, f *policyFlags) err
 	if old.Number == 0 {
 		plan = fmt.Sprintf("make an empty policy %d, as there was none before %d", e.Number, s.now.Number)
 	}
-	return a.changePolicy(ctx, s, e, f, plan)
+	notes, err := a.undoNotes(ctx, s, e)
+	if err != nil {
+		return err
+	}
+	return a.changePolicy(ctx, s, e, f, append([]string{plan}, notes...)...)
+}
+
+// undoNotes says what of an older policy does not fit the site of today. It refuses nothing: an undo is for trouble.
+func (a *app) undoNotes(ctx context.Context, s *policySite, e policylog.Entry) ([]string, error) {
+	p, lost, err := form.Understand([]byte(e.Text))
+	if err != nil {
+		return nil, problemf("this skerry can't read that policy, and processes of its version would not obey it: %w", err)
+	}
+	var notes []string
+	for _, l := range lost {
+		notes = append(notes, "note: processes of this version of skerry leave out "+l.String())
+	}
+	faults, more := judgePolicy(withPlans(p, e.On), a.look(ctx, s.node, "").Instances, s.state.Processes,
+		func(string) bool { return true })
+	for _, fault := range faults {
+		more = append(more, "note: "+fault)
+	}
+	return append(notes, more...), nil
 }
 
 func (a *app) policyPlanCommand(f *policyFlags) *cobra.Command {
@@ -142,6 +168,16 @@ it asks it shows what the plan would have done in the last 5 minutes.`,
 // planMost bounds plan on --for.
 const planMost = 90 * 24 * time.Hour
 
+// faultsBesides are the keys of what does not fit the site already, without a plan: they are no reason to leave it off.
+func faultsBesides(plan string, p *policy.Policy, listed []discovery.Entry) (keys []string) {
+	for _, found := range policy.CheckSite(p, instancesOf(listed)) {
+		if !found.Note && !strings.HasPrefix(found.Key, "plans."+plan+".") {
+			keys = append(keys, found.Key)
+		}
+	}
+	return keys
+}
+
 func (a *app) switchPlan(ctx context.Context, name string, on bool, lasts time.Duration, f *policyFlags) error {
 	s, leave, err := a.openPolicy(ctx, f)
 	if err != nil {
@@ -151,6 +187,13 @@ func (a *app) switchPlan(ctx context.Context, name string, on bool, lasts time.D
 	p, _, err := form.Understand([]byte(textOf(s.now)))
 	if err != nil {
 		return problemf("policy %d: %w", s.now.Number, err)
+	}
+	if s.now.Number == 0 {
+		return problemf("the site has no policy, so there is no plan %s", name)
+	}
+	if s.now.Confirm > 0 {
+		return problemf("policy %s waits for its confirmation, and a plan would keep it for good: first skerry policy "+
+			"confirm, or skerry policy undo", policyTitle(s.now))
 	}
 	e := s.next(textOf(s.now), "plan", f)
 	was := slices.ContainsFunc(e.On, func(o policylog.On) bool { return o.Name == name })
@@ -166,8 +209,10 @@ func (a *app) switchPlan(ctx context.Context, name string, on bool, lasts time.D
 			suggest.DidYouMean(name, names), sortedOr(names, "none"))
 	}
 	e.On = append(e.On, policylog.On{Name: name, For: lasts, Since: e.Number})
-	alone := &policy.Policy{Services: p.Plans[name].Services}
-	notes, err := a.fits(ctx, s, alone, s.compile(p, e.On), false, f)
+	listed := a.look(ctx, s.node, "").Instances
+	var lenient policyFlags
+	lenient.although = append(slices.Clone(f.although), faultsBesides(name, withPlans(p, s.now.On), listed)...)
+	notes, err := a.fits(ctx, s, withPlans(p, e.On), s.compile(p, e.On), false, &lenient)
 	if err != nil {
 		return err
 	}

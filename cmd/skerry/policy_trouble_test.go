@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -181,4 +182,58 @@ func TestPolicyWithoutItsDatabase(t *testing.T) {
 		entries, err := n.Membership().Database().Policies().Entries(t.Context())
 		return err == nil && len(entries) == 3
 	})
+}
+
+// TestPlansAndUndosBesideOthers: a plan or a text that leaves a service without calls together with what is on already
+// is refused, a plan does not keep for good what waits for its confirmation, and an undo says what does not fit.
+func TestPlansAndUndosBesideOthers(t *testing.T) {
+	t.Parallel()
+	cfg := site(t, "state_dir: none\n")
+	text, err := os.ReadFile(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, other := offerClock(t, cfg), offerClock(t, writeConfig(t, string(text)+"zone: hall-2\n"))
+	eventually(t, "both are listed", func() bool { return len(n.Explain("clock")) == 2 })
+	off := func(timeout string) string {
+		return "policy: 1\nplans:\n  storm: {services: {clock: {weights: [{zone: \"!hall-2\", weight: 0}]}}}\n" +
+			"  calm: {services: {clock: {timeout: 9s}}}\n" +
+			"services: {clock: {timeout: " + timeout + ", weights: [{zone: hall-2, weight: 0}]}}\n"
+	}
+	run := func(stdin string, args ...string) (int, string) {
+		t.Helper()
+		code, out, errs := policyCommand(t, cfg, stdin, args...)
+		return code, out + errs
+	}
+	wants := func(want int, says string, stdin string, args ...string) {
+		t.Helper()
+		if code, out := run(stdin, args...); code != want || !strings.Contains(out, says) {
+			t.Fatalf("%v: exit code %d, want %d and %q\n%s", args, code, want, says, out)
+		}
+	}
+	wants(exitProblem, "there is no plan storm", "", "plan", "on", "storm", "--yes")
+	wants(exitProblem, "nothing to confirm", "", "confirm", "--yes")
+	wants(exitOK, "Policy 1 is obeyed by 2", off("5s"), "apply", "-", "--yes")
+	wants(exitProblem, "plans.storm.services.clock.weights: every living instance", "", "plan", "on", "storm", "--yes")
+	wants(exitOK, "Policy 2 is obeyed", "", "plan", "on", "storm", "--yes", "--although",
+		"plans.storm.services.clock.weights")
+	// What does not fit without the plan is no reason to leave it off, but a further text is judged with all plans.
+	wants(exitOK, "Policy 3 is obeyed", "", "plan", "on", "calm", "--yes")
+	wants(exitProblem, "plans.storm.services.clock.weights: every living instance", off("7s"), "apply",
+		"-", "--yes")
+	wants(exitOK, "Policy 4 is obeyed", "", "plan", "off", "storm", "--yes")
+	wants(exitOK, "note: plans.storm.services.clock.weights: every living instance", "", "undo", "3", "--yes")
+	wants(exitOK, "Policy 6 is obeyed", "", "undo", "4", "--yes")
+
+	// A text that was saved with a byte order mark is as old as its first line says.
+	wants(exitProblem, "the text was made on policy 1", "\ufeff# made on policy 1 (1a2b3c4d) of li\n"+
+		off("6s"), "apply", "-", "--yes")
+
+	wants(exitOK, "Policy 7 is obeyed", off("4s"), "apply", "-", "--yes", "--confirm", "10m")
+	wants(exitProblem, "policy 7 of ", "", "plan", "on", "calm", "--yes")
+	wants(exitProblem, "waits for its confirmation", "", "plan", "off", "calm", "--yes")
+	wants(exitOK, "waits for its confirmation; this takes its place", off("3s"), "apply", "-", "--yes")
+	if number, _ := policyOf(other); number != 8 {
+		t.Errorf("policy %d is obeyed", number)
+	}
 }

@@ -214,8 +214,8 @@ func TestExpiryAndConfirmation(t *testing.T) {
 	})
 }
 
-// TestLateProcessesDoNotBeginAnew: a process that learns of an entry while it waits for its confirmation, or later, goes
-// back when the process does that it learnt it from. One that knows the entry keeps its own time.
+// TestLateProcessesDoNotBeginAnew: a process that learns of an entry while it waits for its confirmation, or later,
+// goes back when the process does that it learnt it from. One that knows the entry keeps its own time.
 func TestLateProcessesDoNotBeginAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := run.NewGroup(t.Context())
