@@ -343,8 +343,8 @@ func (s *policySite) unconfirmed() []string {
 	if s.now.Confirm == 0 {
 		return nil
 	}
-	return []string{"note: policy " + policyTitle(s.now) + " waits for its confirmation; this takes its place, and then " +
-		"the site does not go back by itself to what was before it"}
+	return []string{"note: policy " + policyTitle(s.now) + " waits for its confirmation; this takes its place, and " +
+		"then the site does not go back by itself to what was before it"}
 }
 
 // joined is an error with a line for each text.

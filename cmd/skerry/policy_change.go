@@ -111,7 +111,8 @@ func (a *app) undoPolicy(ctx context.Context, args []string, f *policyFlags) err
 func (a *app) undoNotes(ctx context.Context, s *policySite, e policylog.Entry) ([]string, error) {
 	p, lost, err := form.Understand([]byte(e.Text))
 	if err != nil {
-		return nil, problemf("this skerry can't read that policy, and processes of its version would not obey it: %w", err)
+		return nil, problemf("this skerry can't read that policy, and processes of its version would not obey it: %w",
+			err)
 	}
 	var notes []string
 	for _, l := range lost {
