@@ -19,7 +19,7 @@ var surface = map[string]int{
 	"config":                38,
 	"discovery":             26,
 	"gateway":               10,
-	"health":                27,
+	"health":                28,
 	"health/prom":           3,
 	"health/statlog":        5,
 	"policy":                22,

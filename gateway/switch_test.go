@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/chance"
 	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/policy"
 )
 
 // traces records the services and versions that executed each trace.
@@ -238,5 +240,59 @@ func TestRefusedRequestStartsOver(t *testing.T) {
 	edge := s.gate()
 	if status, text := ask(t, http.MethodPost, edge.URL, "12345"); status != http.StatusOK || text != "v2 5" {
 		t.Errorf("%d %s", status, text)
+	}
+}
+
+// ruled is a node with a policy.
+type ruled struct {
+	*skerry.Node
+	table *policy.Table
+}
+
+func (r ruled) PolicyTable() *policy.Table { return r.table }
+
+// TestPreviewLane: a lane that gets the mark of the open release brings a tenant to its new version from the first ship
+// to the commit, also while a ramp has given the tenant the old one. It sleeps before the release, after its commit,
+// while it is rolled back, and when it is over: then the tenant meets what all meet.
+func TestPreviewLane(t *testing.T) {
+	s := newSite(t)
+	for _, v := range []string{"v1", "v2"} {
+		s.web(s.node, v, says(v))
+	}
+	table := policy.Compile(&policy.Policy{Lanes: []policy.Item{{Kind: "lanes", Gets: "preview",
+		Match: policy.Match{Baggage: map[string][]string{"tenant": {"t7"}}}}}}, nil, 0)
+	g, err := gateway.New(ruled{s.node, table}, gateway.Config{Logger: quiet,
+		Gateway: config.Gateway{Routes: []config.Route{{Path: "/", Service: "web"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := httptest.NewServer(g)
+	t.Cleanup(edge.Close)
+	met := func(tenant string) string {
+		_, text := ask(t, http.MethodGet, edge.URL, "", "Baggage", "tenant="+tenant)
+		return text
+	}
+	s.append(nil, only("v1", "web"))
+	both := rollout.Rule{Version: "v1", Marks: map[string]string{"m-123": "v2"}}
+	ramping := rollout.Rule{Version: "v1", Marks: both.Marks,
+		Split: []rollout.Share{{Version: "v2", Release: "r1", PerMyr: 1}}}
+	for _, step := range []struct {
+		state        rollout.State
+		rule         rollout.Rule
+		tenant, rest string
+	}{
+		{rollout.Prepared, both, "v2", "v1"},
+		{rollout.Ramping, ramping, "v2", "v1"},
+		{rollout.Switched, rollout.Rule{Version: "v2"}, "v2", "v2"},
+		{rollout.RollingBack, rollout.Rule{Version: "v1"}, "v1", "v1"},
+		{rollout.Stopped, rollout.Rule{Version: "v1"}, "v1", "v1"},
+	} {
+		s.append(&rollout.Release{Name: "r1", Mark: "m-123", State: step.state},
+			map[string]rollout.Rule{"web": step.rule})
+		for tenant, want := range map[string]string{"t7": step.tenant, "t8": step.rest} {
+			if got := met(tenant); got != want {
+				t.Errorf("while the release is %v, %s meets %s, want %s", step.state, tenant, got, want)
+			}
+		}
 	}
 }

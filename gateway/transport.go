@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/skerry/skerry/internal/rollout"
@@ -11,7 +12,8 @@ import (
 
 // Transport is an http.RoundTripper for a handler's own HTTP requests to services behind. Each
 // request carries the trace of its context, as W3C traceparent and as the token in baggage, for
-// [Join] on the other side. The called services are not known, so from the first request on the
+// [Join] on the other side. In the copy of a call (mirror in the site's policy) only GET, HEAD and OPTIONS are sent, as
+// the others may change something. The called services are not known, so from the first request on the
 // work of this process holds back every version that is to go. base nil means
 // http.DefaultTransport. Use it for services of the site only.
 //
@@ -25,6 +27,26 @@ func Transport(base http.RoundTripper) http.RoundTripper {
 
 type transport struct{ base http.RoundTripper }
 
+// errShadow is the reason why a copy of a call (mirror in the site's policy) makes no request that may change anything.
+var errShadow = errors.New("the request belongs to a copy of a call, by the site's policy, and its method may change " +
+	"something: only GET, HEAD and OPTIONS are sent")
+
+// shadow refuses a request of a copy that may change something.
+func shadow(r *http.Request, info *rpc.CallInfo) error {
+	if tracecontext.Member(info.Baggage, tracecontext.MirrorMember) == "" {
+		return nil
+	}
+	switch r.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
+		return nil
+	}
+	if r.Body != nil {
+		r.Body.Close()
+	}
+	return &rpc.Error{Code: rpc.Shadow, Executed: rpc.NotExecuted, Service: r.URL.Host, Method: r.Method,
+		Err: errShadow}
+}
+
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	info, trace := rpc.CallInfoFrom(r.Context()), participant.TraceFrom(r.Context())
 	if info == nil && trace == nil {
@@ -32,6 +54,9 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if info == nil {
 		info = &rpc.CallInfo{}
+	}
+	if err := shadow(r, info); err != nil {
+		return nil, err
 	}
 	baggage := foreign([]string{info.Baggage}, tracecontext.TokenMember)
 	if trace != nil {

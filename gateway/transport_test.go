@@ -3,6 +3,8 @@ package gateway_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/skerry/skerry/gateway"
@@ -51,5 +53,40 @@ func TestTransportBringsTheTraceAlong(t *testing.T) {
 	}
 	if len(request.Header) != 0 || baggage == "" {
 		t.Errorf("the caller's request has headers %v; the callee saw baggage %q", request.Header, baggage)
+	}
+}
+
+// TestTransportKeepsCopiesFromChanges: in the copy of a call only requests that change nothing are sent.
+func TestTransportKeepsCopiesFromChanges(t *testing.T) {
+	var met []string
+	behind := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		met = append(met, r.Method+" "+r.Header.Get("Baggage"))
+	}))
+	defer behind.Close()
+	client := &http.Client{Transport: gateway.Transport(nil)}
+	send := func(method, baggage string) error {
+		ctx := rpc.WithBaggage(t.Context(), baggage)
+		request, err := http.NewRequestWithContext(ctx, method, behind.URL, strings.NewReader("text"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Do(request)
+		if err == nil {
+			response.Body.Close()
+		}
+		return err
+	}
+	for _, baggage := range []string{"tenant=7", "tenant=7,skerry-mirror=1"} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			err := send(method, baggage)
+			if refused := strings.Contains(baggage, "mirror") && method == http.MethodPost; refused != (err != nil) ||
+				refused && rpc.CodeOf(err) != rpc.Shadow {
+				t.Errorf("%s with the baggage %s: %v", method, baggage, err)
+			}
+		}
+	}
+	want := []string{"GET tenant=7", "POST tenant=7", "GET tenant=7,skerry-mirror=1"}
+	if !slices.Equal(met, want) {
+		t.Errorf("sent were %q, want %q", met, want)
 	}
 }

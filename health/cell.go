@@ -16,6 +16,8 @@ type Cell struct {
 	max      atomic.Int64 // nanoseconds, of this period
 	hist     liveHistogram
 
+	copies atomic.Pointer[Cell] // of calls, by the outcomes that they would have; nil: there was none
+
 	bytes *atomic.Int64 // that the recorder's cells take; nil: not counted
 	block int64         // bytes of an octave, including its copies elsewhere
 
@@ -38,6 +40,9 @@ func (c *Cell) Record(o Outcome, latency time.Duration) {
 	}
 	latency = max(latency, 0)
 	c.outcomes[o].Add(1)
+	if o.ofPolicy() {
+		return
+	}
 	c.sum.Add(int64(latency))
 	if c.hist.add(latency) && c.bytes != nil {
 		c.bytes.Add(c.block)
@@ -45,6 +50,32 @@ func (c *Cell) Record(o Outcome, latency time.Duration) {
 	for m := c.max.Load(); int64(latency) > m && !c.max.CompareAndSwap(m, int64(latency)); {
 		m = c.max.Load()
 	}
+}
+
+// RecordCopy counts a call that belongs to a copy of another call (mirror in the site's policy). o is what it would
+// have been as a call. Copies are held against no version and no instance, and their latencies stand apart: see
+// Recorder.VisitCopies.
+func (c *Cell) RecordCopy(o Outcome, latency time.Duration) {
+	if c == nil {
+		return
+	}
+	if f := c.forward.Load(); f != nil {
+		c = f
+	}
+	if o.Failed() && !o.ofPolicy() {
+		c.Record(MirrorFailed, latency)
+	} else {
+		c.Record(Mirrored, latency)
+	}
+	copies := c.copies.Load()
+	if copies == nil {
+		made := &Cell{key: c.key, bytes: c.bytes, block: blockBytes}
+		if c.copies.CompareAndSwap(nil, made) && c.bytes != nil {
+			c.bytes.Add(cellBytes)
+		}
+		copies = c.copies.Load()
+	}
+	copies.Record(o, latency)
 }
 
 // cellBytes is about the memory of a cell without its octaves: the cell, its earlier counts, its
@@ -58,6 +89,9 @@ func (c *Cell) size() int64 {
 		if c.hist[octave].Load() != nil {
 			n += c.block
 		}
+	}
+	if copies := c.copies.Load(); copies != nil {
+		n += copies.size()
 	}
 	return n
 }

@@ -235,9 +235,18 @@ func (o *outlet) write(ctx context.Context, now time.Time) (err error) {
 }
 
 // Visit calls f for every key that has counted a call, with all counts since the recorder was made,
-// sorted by [Key.Compare]. within returns how many calls took at most a given time; it is valid
-// until f returns.
+// sorted by [Key.Compare]. within returns how many of the calls that [Row.Timed] counts took at most a given time; it
+// is valid until f returns.
 func (r *Recorder) Visit(f func(row Row, within func(time.Duration) int64)) {
+	r.visit(f, func(c *Cell) *Cell { return c })
+}
+
+// VisitCopies does the same with the calls of [Cell.RecordCopy].
+func (r *Recorder) VisitCopies(f func(row Row, within func(time.Duration) int64)) {
+	r.visit(f, func(c *Cell) *Cell { return c.copies.Load() })
+}
+
+func (r *Recorder) visit(f func(row Row, within func(time.Duration) int64), of func(*Cell) *Cell) {
 	if r == nil {
 		return
 	}
@@ -248,6 +257,9 @@ func (r *Recorder) Visit(f func(row Row, within func(time.Duration) int64)) {
 	slices.SortFunc(cells, func(a, b *Cell) int { return a.key.Compare(b.key) })
 	now := time.Now()
 	for _, c := range cells {
+		if c = of(c); c == nil {
+			continue
+		}
 		all := r.total(c)
 		if !all.empty() {
 			f(all.row(c.key, r.start, now), all.hist.within)

@@ -45,12 +45,13 @@ const (
 	Barred           // by the rules of releases or membership, before the handler: a fault of the caller
 
 	// What the site's policy does. It says nothing about how well the callee works.
-	Injected  // a fault of the policy: the caller let the call fail, or the call failed after its delay
-	Limited   // over a limit of the policy: not executed
-	Denied    // the policy lets the caller not make the call: not executed
-	Mirrored  // a copy of a call, of which no caller waits for the reply
-	Fallback  // answered by the policy instead of the callee
-	afterLast = iota
+	Injected     // a fault of the policy: the caller let the call fail, or the call failed after its delay
+	Limited      // over a limit of the policy: not executed
+	Denied       // the policy lets the caller not make the call: not executed
+	Mirrored     // a copy of a call, or a call of such a copy: no user waits for the reply
+	Fallback     // answered by the policy instead of the callee
+	MirrorFailed // a copy, or a call of one, that failed; see Cell.RecordCopy
+	afterLast    = iota
 )
 
 // outcomeCount is the number of outcomes.
@@ -72,6 +73,7 @@ var outcomeNames = [outcomeCount]string{
 	"denied",
 	"mirrored",
 	"fallback",
+	"mirror_failed",
 }
 
 // String is the outcome as written in tables and metrics.
@@ -84,21 +86,21 @@ func (o Outcome) String() string {
 
 // Failed reports whether the outcome counts as a failure in statistics: the caller got no answer.
 func (o Outcome) Failed() bool {
-	return o > AppError && o != Canceled && o != Mirrored && o != Fallback
+	return o > AppError && o < Mirrored && o != Canceled
 }
 
 // Judges reports whether a call that one side has counted so shows how well the callee's version
 // works. A callee that bars a call judges the caller alone: any stranger can have calls barred. A
 // barred caller can't do its work. What the policy does judges neither: operators meant it so.
 func (o Outcome) Judges(by Side) bool {
-	switch o {
-	case Injected, Limited, Denied, Mirrored, Fallback:
-		return false
-	case Barred:
+	if o == Barred {
 		return by == Client
 	}
-	return true
+	return !o.ofPolicy()
 }
+
+// ofPolicy reports whether the site's policy has made or ended the call. Its time says nothing of the callee.
+func (o Outcome) ofPolicy() bool { return o >= Injected }
 
 // Key identifies the calls that are counted together.
 type Key struct {
@@ -137,7 +139,7 @@ type Row struct {
 	Key
 	From, To time.Time
 	Outcomes [outcomeCount]int64
-	Sum      time.Duration // of all latencies
+	Sum      time.Duration // of the latencies of the calls that Timed counts, as the fields below
 	P50, P99 time.Duration // within 2 % of the true value
 	Max      time.Duration
 }
@@ -147,6 +149,17 @@ func (r *Row) Calls() int64 {
 	var n int64
 	for _, c := range r.Outcomes {
 		n += c
+	}
+	return n
+}
+
+// Timed is the number of calls whose latency the row tells: all but those that the site's policy has made or ended.
+func (r *Row) Timed() int64 {
+	var n int64
+	for o, c := range r.Outcomes {
+		if !Outcome(o).ofPolicy() {
+			n += c
+		}
 	}
 	return n
 }

@@ -58,8 +58,8 @@ func (a *attempt) try() (health.Outcome, error) {
 	}
 	a.ep.pending.Add(1)
 	peer := a.s.c.pool(a.ep)
-	outcome, err := a.send(peer)
-	outcome = a.call.counted(outcome)
+	ended, err := a.send(peer)
+	outcome := a.call.counted(ended)
 	a.ep.pending.Add(-1)
 	a.call.ended = time.Now()
 	took := a.call.ended.Sub(a.began)
@@ -76,7 +76,7 @@ func (a *attempt) try() (health.Outcome, error) {
 			Version: a.ep.Version,
 		}, a.s.recentKey(a.call, a.ep.Version)
 	})
-	at.cell.Record(outcome, took)
+	a.call.record(at.cell, ended, took)
 	a.call.kind = at.kind
 	return outcome, err
 }

@@ -55,6 +55,7 @@ type Call struct {
 	delayed   bool           // by a fault of the site's policy
 	injected  bool           // its error is a fault of the site's policy
 	copied    bool           // it is a copy of another call, by the site's policy
+	mirrored  bool           // it is made by a copy of another call
 	replaced  bool           // the site's policy has answered it
 	kind      *recent.Kind   // remembers the call; nil: no attempt was made, or nothing is remembered
 

@@ -76,11 +76,18 @@ func (c *callContext) Err() error {
 	return c.base.Err()
 }
 
+// servedKey is the key of the call that is being served itself, where infoKey may name a copy with other baggage.
+type servedKey struct{}
+
 // Value returns the call's info and trace. The standard context answers all other keys, because
 // package context finds its own contexts by such a key.
 func (c *callContext) Value(key any) any {
 	switch key.(type) {
 	case infoKey:
+		if c.info != nil {
+			return c.info
+		}
+	case servedKey:
 		if c.info != nil {
 			return c.info
 		}

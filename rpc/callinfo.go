@@ -20,9 +20,11 @@ type CallInfo struct {
 	Deadline   time.Time // zero when the caller set none
 	OneWay     bool
 
-	unseen bool      // the caller claims that no call with the token has been executed yet
-	token  string    // as received
-	from   *PeerInfo // nil outside of a server
+	unseen   bool      // the caller claims that no call with the token has been executed yet
+	mirrored bool      // the call belongs to the trace of a copy
+	shadowed uint32    // atomic, 1: a call of the handler was refused, as it belongs to a copy
+	token    string    // as received
+	from     *PeerInfo // nil outside of a server
 }
 
 // From describes the other end of the connection that carried the call.

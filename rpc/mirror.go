@@ -42,7 +42,8 @@ func (c *copying) end(n int) {
 
 // mirrored reports whether a call belongs to the trace of a copy.
 func mirrored(info *CallInfo) bool {
-	return info != nil && info.Baggage != "" && tracecontext.Member(info.Baggage, tracecontext.MirrorMember) != ""
+	return info != nil && info.Baggage != "" &&
+		tracecontext.Member(info.Baggage, tracecontext.MirrorMember) != ""
 }
 
 var errShadow = errors.New("the call belongs to a copy of another call (mirror in the site's policy), and the method " +
@@ -50,19 +51,26 @@ var errShadow = errors.New("the call belongs to a copy of another call (mirror i
 
 // shadow refuses a call of a mirrored trace that might change something.
 func (s *serviceClient) shadow(ctx context.Context, call *Call) error {
-	if s.framework || s.at != nil || !mirrored(CallInfoFrom(ctx)) || call.rules.o.Hop ||
-		call.rules.o.idempotent(call.Method) {
+	if call.mirrored = !s.framework && s.at == nil && mirrored(CallInfoFrom(ctx)); !call.mirrored ||
+		call.rules.o.Hop || call.rules.o.idempotent(call.Method) {
 		return nil
 	}
 	return s.refused(call, Shadow, errShadow)
+}
+
+// shadowed remembers in a handler's copy that a call of it was refused, so that the copy's failure is held against no
+// version.
+func shadowed(ctx context.Context, err error) {
+	if info, _ := ctx.Value(servedKey{}).(*CallInfo); info != nil && CodeOf(err) == Shadow {
+		atomic.StoreUint32(&info.shadowed, 1)
+	}
 }
 
 // mirror sends a copy of the call, if the site's policy says so. The copy begins a trace of its own with
 // the mark that the policy gives, and no caller waits for its reply.
 func (s *serviceClient) mirror(ctx context.Context, call *Call) {
 	item := call.rules.rules.Mirror(&call.facts)
-	if item == nil || s.mirrors == nil || call.OneWay || mirrored(CallInfoFrom(ctx)) ||
-		!call.rules.o.idempotent(call.Method) {
+	if item == nil || s.mirrors == nil || call.OneWay || call.mirrored || !call.rules.o.idempotent(call.Method) {
 		return
 	}
 	mark, awake := laneMark(item.To.Mark, s.c.cfg.Rollout)
@@ -127,13 +135,29 @@ func (s *serviceClient) sendCopy(method string, args *Raw, seed uint64, mark, ba
 	rules.o = &o
 	call := &Call{Service: s.name, Method: method, Args: args, Result: &Raw{}, chain: 1, rules: &rules, copied: true,
 		began: time.Now()}
-	_, _ = s.attempts(trace.Context(ctx), call) // what became of it is counted
+	_, err := s.attempts(trace.Context(ctx), call)
+	var e *Error
+	if errors.As(err, &e) && (e.Instance == "" || e.Code == RulesNeeded) { // no attempt has counted it
+		s.tally(call).cell.RecordCopy(e.Code.Outcome(), time.Since(call.began))
+	}
+}
+
+// inCopy reports whether the call is a copy of another one, or made by a copy.
+func (c *Call) inCopy() bool { return c.copied || c.mirrored }
+
+// record counts an attempt, or a call without one.
+func (c *Call) record(cell *health.Cell, o health.Outcome, took time.Duration) {
+	if c.inCopy() {
+		cell.RecordCopy(o, took)
+		return
+	}
+	cell.Record(c.counted(o), took)
 }
 
 // counted is the outcome of an attempt as statistics, balancers and the breaker learn it.
 func (c *Call) counted(o health.Outcome) health.Outcome {
 	switch {
-	case c.copied:
+	case c.inCopy():
 		return health.Mirrored
 	case c.delayed && o.Failed(): // the callee has had less time than it should have
 		return health.Injected

@@ -82,6 +82,7 @@ func (r *serverCall) begin() error {
 	}
 	r.info.OneWay = kind == thrift.ONEWAY
 	r.info.Peer, r.info.from = r.conn.peer, r.conn.info.Load()
+	r.info.mirrored = mirrored(&r.info)
 	r.ctx.base, r.ctx.deadline, r.ctx.info = r.conn.base, r.info.Deadline, &r.info
 	return nil
 }
@@ -383,10 +384,10 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 	}
 	r.endSpan()
 	end = time.Now()
-	if outcome.Failed() && mirrored(&r.info) { // what the copy called may have been refused, by the policy
+	r.record(outcome, end.Sub(r.arrived))
+	if r.info.mirrored && outcome.Failed() { // what the copy called may have been refused, by the policy
 		outcome = health.Mirrored
 	}
-	r.counted.cell.Record(outcome, end.Sub(r.arrived))
 	r.remember(end.Sub(r.arrived), recentServed(outcome))
 	if r.inline == nil || !r.inline.CompareAndSwap(r, nil) {
 		r.unregister()
@@ -400,6 +401,15 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 	r.releaseInternal()
 	r.conn.s.ended()
 	return end, relieved
+}
+
+// record counts the call.
+func (r *serverCall) record(o health.Outcome, took time.Duration) {
+	if r.info.mirrored {
+		r.counted.cell.RecordCopy(o, took)
+		return
+	}
+	r.counted.cell.Record(o, took)
 }
 
 // hold counts the memory of the message.

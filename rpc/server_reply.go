@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/skerry/skerry/internal/rollout"
 
@@ -92,6 +93,9 @@ func (r *serverCall) handlerCode() Code {
 	if err := r.ctx.Err(); err != nil {
 		return giveUpCode(err, Canceled)
 	}
+	if atomic.LoadUint32(&r.info.shadowed) != 0 {
+		return Shadow
+	}
 	return HandlerFailed
 }
 
@@ -121,7 +125,7 @@ func (r *serverCall) refuse(code Code, err error) {
 	r.releaseMemory()
 	r.undoLimits()
 	if code != RulesNeeded && r.counted != nil { // after RulesNeeded the caller pushes the rules and calls again
-		r.counted.cell.Record(code.Outcome(), 0)
+		r.record(code.Outcome(), 0)
 		r.rememberRefusal(code)
 	}
 	r.exception(code, NotExecuted, err)

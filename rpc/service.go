@@ -150,7 +150,10 @@ func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 		if call.injected {
 			outcome = health.Injected
 		}
-		s.tally(call).cell.Record(outcome, time.Since(call.began))
+		call.record(s.tally(call).cell, outcome, time.Since(call.began))
+	}
+	if call.mirrored {
+		shadowed(ctx, err)
 	}
 	if s.o.Fallback == nil || CodeOf(err) == Canceled {
 		return err

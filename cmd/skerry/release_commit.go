@@ -120,7 +120,15 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 		return usagef("%w", err)
 	}
 	how.steps = slices.DeleteFunc(how.steps, func(share int) bool { return share < r.Share })
-	if err := a.confirm(f, commitPlan(r, how, guard)...); err != nil {
+	copies, err := copiesOf(ctx, to, r)
+	if err != nil {
+		return err
+	}
+	plan := commitPlan(r, how, guard)
+	for _, doubt := range copyDoubts(copies) {
+		plan = append(plan, "note: "+doubt)
+	}
+	if err := a.confirm(f, plan...); err != nil {
 		return err
 	}
 	said := r.Share

@@ -21,6 +21,10 @@ func (a *app) printStatus(st releaseStatus, now time.Time) error {
 		a.printf("\n")
 		a.printVersions(st.Versions)
 	}
+	if len(st.Copies) > 0 {
+		a.printf("\n")
+		a.printCopies(st.Copies)
+	}
 	if len(st.Processes) > 0 {
 		a.printf("\n")
 		a.printProcesses(st.Processes)

@@ -37,6 +37,8 @@ type releases interface {
 	Clean(ctx context.Context, tell func(holders []holder, note string)) (rollout.Release, error)
 	// Holders asks all processes once which of them hold back the outgoing versions.
 	Holders(ctx context.Context) ([]holder, error)
+	// Copies counts the copies of calls to the release's new versions, which the site's policy makes.
+	Copies(ctx context.Context, r rollout.Release, g operator.Guard) (list []operator.Watched, silent int, err error)
 	// Refresh completes an interrupted step, or with discard none. It brings
 	// every reachable process up to date.
 	Refresh(ctx context.Context, discard bool) error

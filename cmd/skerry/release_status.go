@@ -22,6 +22,7 @@ type releaseStatus struct {
 	Versions     []versionStatus    `json:"versions"`
 	Processes    []processStatus    `json:"processes"`
 	Holders      []holder           `json:"holders,omitempty"`  // while draining or changing over
+	Copies       []copiesStatus     `json:"copies,omitempty"`   // of calls to new versions, by the site's policy
 	Pending      []rollout.Entry    `json:"pending,omitempty"`  // promised steps that are not committed
 	Envelope     []envelopeUse      `json:"envelope,omitempty"` // steps signed by its key and not acknowledged
 	Logs         []logStatus        `json:"logs,omitempty"`     // when the log has parted; the first one is shown
@@ -91,6 +92,11 @@ func (a *app) releaseStatusCommand(f *releaseFlags) *cobra.Command {
 			}
 			if st.Open && (st.Release.State == rollout.Draining || len(s.changingOver()) > 0) {
 				if st.Holders, err = to.Holders(ctx); err != nil {
+					return err
+				}
+			}
+			if st.Open {
+				if st.Copies, err = copiesOf(ctx, to, *st.Release); err != nil {
 					return err
 				}
 			}

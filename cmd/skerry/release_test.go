@@ -30,7 +30,8 @@ type drill struct {
 	refused map[string]error // connections, by address
 	fails   int              // share at which the guard turns back
 	says    func(operator.Progress)
-	stuck   bool // a process that has yielded its turn does not stop
+	copies  []operator.Watched // that the site's policy has made
+	stuck   bool               // a process that has yielded its turn does not stop
 	retire  []rollout.Retirement
 	policy  policyInForce
 }
@@ -194,6 +195,13 @@ func (d *drill) Holders(context.Context) ([]holder, error) {
 		return nil, nil
 	}
 	return d.holders[0], nil
+}
+
+func (d *drill) Copies(_ context.Context, _ rollout.Release, g operator.Guard) ([]operator.Watched, int, error) {
+	for i := range d.copies {
+		d.copies[i].Bounds = g.Of(d.copies[i].Service)
+	}
+	return d.copies, 0, nil
 }
 
 func (d *drill) Refresh(context.Context, bool) error {

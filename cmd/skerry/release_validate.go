@@ -36,8 +36,16 @@ weights of the site's policy that leave a new version without an instance. Exit 
 				return err
 			}
 			p := to.Policy(ctx)
-			r, _ := s.session()
-			return a.printDifferences(append(list, p.leavesWithout(r, s.Instances)...), p)
+			r, open := s.session()
+			list = append(list, p.leavesWithout(r, s.Instances)...)
+			if open {
+				copies, err := copiesOf(ctx, to, r)
+				if err != nil {
+					return err
+				}
+				list = append(list, copyDifferences(copies)...)
+			}
+			return a.printDifferences(list, p)
 		}),
 	}
 }

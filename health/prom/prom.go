@@ -76,7 +76,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 			h = &histogram{buckets: make(map[float64]uint64, len(edges))}
 			histograms[m] = h
 		}
-		h.count += uint64(row.Calls())
+		h.count += uint64(row.Timed())
 		h.sum += row.Sum.Seconds()
 		for _, edge := range edges {
 			h.buckets[edge.Seconds()] += uint64(within(edge))

@@ -197,13 +197,20 @@ func (p peer) Served(ctx context.Context, slow time.Duration, slowOf map[string]
 	list, err := p.Client().Served(ctx, slow.Milliseconds(), ms)
 	var out []operator.Served
 	for _, s := range list {
-		out = append(out, operator.Served{
+		served := operator.Served{
 			Service: s.Name,
 			Version: s.GetVersion(),
 			Made:    s.Peer != nil,
 			Peer:    s.GetPeer(),
 			Count:   operator.Count{Calls: s.Calls, Failures: s.Failures, Slow: s.Slow, Kinds: s.Kinds},
-		})
+		}
+		if c := s.Copies; c != nil {
+			const denied = "denied" // the outcome of package health
+			served.Copies = operator.Count{Calls: c.Calls, Failures: c.Failures, Slow: c.Slow, Kinds: c.Kinds,
+				Denied: c.Kinds[denied]}
+			delete(c.Kinds, denied)
+		}
+		out = append(out, served)
 	}
 	return out, err
 }

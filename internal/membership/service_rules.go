@@ -147,9 +147,9 @@ func (s *Service) Report(ctx context.Context, round int64, before string, waitMs
 // service: those that it served only where the service has versions.
 func (s *Service) Served(_ context.Context, slowMs int64, slowMsOf map[string]int64) ([]*wire.Served, error) {
 	counts := map[health.Key]*wire.Served{}
-	s.cfg.Stats.Visit(func(row health.Row, within func(time.Duration) int64) {
+	of := func(row *health.Row) (into *wire.Served, limit time.Duration) {
 		if row.Version == "" && row.Side == health.Server || Hidden(row.Service) {
-			return
+			return nil, 0
 		}
 		k := health.Key{Side: row.Side, Service: row.Service, Version: row.Version}
 		if row.Side == health.Client {
@@ -162,7 +162,29 @@ func (s *Service) Served(_ context.Context, slowMs int64, slowMsOf map[string]in
 		if counts[k] == nil {
 			counts[k] = newServed(k)
 		}
-		count(counts[k], &row, row.Calls()-within(time.Duration(slow)*time.Millisecond))
+		return counts[k], time.Duration(slow) * time.Millisecond
+	}
+	s.cfg.Stats.Visit(func(row health.Row, within func(time.Duration) int64) {
+		if into, limit := of(&row); into != nil {
+			into.Slow += max(0, row.Timed()-within(limit))
+			into.Calls += judged(&row, into.Kinds, &into.Failures)
+		}
+	})
+	s.cfg.Stats.VisitCopies(func(row health.Row, within func(time.Duration) int64) {
+		into, limit := of(&row)
+		if into == nil {
+			return
+		}
+		if into.Copies == nil {
+			into.Copies = &wire.Copies{Kinds: map[string]int64{}}
+		}
+		c := into.Copies
+		c.Calls += row.Calls()
+		c.Slow += max(0, row.Timed()-within(limit))
+		judged(&row, c.Kinds, &c.Failures)
+		if n := row.Outcomes[health.Denied]; n > 0 {
+			c.Kinds[health.Denied.String()] += n
+		}
 	})
 	return slices.AppendSeq(make([]*wire.Served, 0, len(counts)), maps.Values(counts)), nil
 }
@@ -175,19 +197,20 @@ func newServed(k health.Key) *wire.Served {
 	return w
 }
 
-func count(into *wire.Served, row *health.Row, slow int64) {
-	into.Slow += max(0, slow)
+// judged returns the number of calls that show how well the callee works, and adds up those that failed.
+func judged(row *health.Row, kinds map[string]int64, failures *int64) (calls int64) {
 	for o, n := range row.Outcomes {
 		kind := health.Outcome(o)
 		if n == 0 || !kind.Judges(row.Side) {
 			continue
 		}
-		into.Calls += n
+		calls += n
 		if kind.Failed() {
-			into.Failures += n
-			into.Kinds[kind.String()] += n
+			*failures += n
+			kinds[kind.String()] += n
 		}
 	}
+	return calls
 }
 
 // Sees tells which versions of services this process could call. Those that it

@@ -127,6 +127,17 @@ struct Member {
   6: optional string gone   // how it left the lists, and, for the dead, who says so
 }
 
+/**
+ * Calls that belong to copies of calls, which the site's policy makes (mirror). They are in no other count.
+ * Kinds are the failures, by health.Outcome, and denied: those that ended as they called what a copy may not.
+ */
+struct Copies {
+  1: i64 calls
+  2: i64 failures
+  3: i64 slow
+  4: optional map<string, i64> kinds
+}
+
 /** What a process has counted of the calls of one version of a service since its start. */
 struct Served {
   1: string name             // the service
@@ -136,6 +147,7 @@ struct Served {
   5: i64 slow               // calls that took longer than asked about
   6: optional string peer   // calls that it made, to the instance at this address; absent: calls that it served
   7: optional map<string, i64> kinds  // the failures, by health.Outcome
+  8: optional Copies copies // absent: none
 }
 
 /** What a process has refused since its start, and the connections that it has now. */

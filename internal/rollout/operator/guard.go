@@ -78,10 +78,10 @@ func (w *Watched) Judged() bool {
 	return max(w.Callees.Calls, w.Callers.Calls) >= w.Bounds.Least()
 }
 
-// breach describes the bound that is broken, the side that counts and its worst
+// Breach describes the bound that is broken, the side that counts and its worst
 // place; "" while no bound is broken. With fewer calls than Least, the missing
 // ones count as good, so more calls could not undo a breach.
-func (w *Watched) breach() string {
+func (w *Watched) Breach() string {
 	for _, side := range []struct {
 		name string
 		*Tally

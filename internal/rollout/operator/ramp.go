@@ -189,7 +189,7 @@ func (s *stage) watch(ctx context.Context) error {
 		silent := s.counts.poll(ctx)
 		watched := s.counts.watched(s.r)
 		for i := range watched {
-			if breach := watched[i].breach(); breach != "" {
+			if breach := watched[i].Breach(); breach != "" {
 				return s.turnBack(ctx, breach)
 			}
 		}

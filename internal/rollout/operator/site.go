@@ -77,6 +77,7 @@ type Served struct {
 	Made             bool   // calls that this process made to Peer
 	Peer             string // the instance's address; "" if the call ended before one was chosen
 	Count
+	Copies Count // calls that belong to copies of calls, by the site's policy
 }
 
 // Count holds numbers of calls.
@@ -84,6 +85,7 @@ type Count struct {
 	Calls, Failures int64
 	Slow            int64            // took longer than the question's limit
 	Kinds           map[string]int64 // failures by health.Outcome
+	Denied          int64            // copies that ended as they called what a copy may not; no failures
 }
 
 // Errors of a Controller.

@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -116,6 +117,7 @@ func (c Count) since(o Count) Count {
 func (c Count) plus(o Count) Count {
 	sum := Count{
 		Calls: c.Calls + o.Calls, Failures: c.Failures + o.Failures, Slow: c.Slow + o.Slow, Kinds: map[string]int64{},
+		Denied: c.Denied + o.Denied,
 	}
 	for _, kinds := range []map[string]int64{c.Kinds, o.Kinds} {
 		for kind, n := range kinds {
@@ -130,6 +132,45 @@ func (t *Tally) add(place string, c Count) {
 		t.ByPlace = map[string]Count{}
 	}
 	t.Count, t.ByPlace[place] = t.Count.plus(c), t.ByPlace[place].plus(c)
+}
+
+// Copies asks every process what it has counted, since its start, of the copies of calls to the new versions of the
+// open release, which the site's policy makes. No guard counts them. A version without copies is left out; callers and
+// callees count the same copies. silent is the number of processes that do not answer.
+func (c *Controller) Copies(ctx context.Context, r rollout.Release, g Guard) (list []Watched, silent int, err error) {
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("find the processes: %w", err)
+	}
+	all, slowOf := map[[2]string]*Watched{}, map[string]time.Duration{}
+	for _, m := range r.Modules {
+		b := g.Of(m.Service)
+		all[[2]string{m.Service, m.New}] = &Watched{Service: m.Service, Version: m.New, Bounds: b}
+		slowOf[m.Service] = b.P99
+	}
+	var mu sync.Mutex
+	failed := ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
+		served, err := m.Peer.Served(ctx, g.P99, slowOf)
+		mu.Lock()
+		defer mu.Unlock()
+		for _, s := range served {
+			w := all[[2]string{s.Service, s.Version}]
+			switch {
+			case w == nil || s.Copies.Calls == 0:
+			case s.Made:
+				w.Callers.add(m.Process+" calling "+orNone(s.Peer), s.Copies)
+			default:
+				w.Callees.add(m.Process, s.Copies)
+			}
+		}
+		return err
+	})
+	for _, m := range r.Modules {
+		if w := all[[2]string{m.Service, m.New}]; w.Callers.Calls+w.Callees.Calls > 0 {
+			list = append(list, *w)
+		}
+	}
+	return list, len(failed), nil
 }
 
 // watched returns the modules on trial, in the order of the release.
