@@ -30,6 +30,7 @@ func play(seed uint64, f faults, without without) *operator {
 		release: rollout.Release{Name: fmt.Sprint("r", seed), Mark: "preview", State: rollout.Prepared}}
 	w.traffic(3000)
 	w.injectFaults()
+	w.changePolicy(3000)
 	o.ship()
 	w.after(300, func() { o.commit(2000) })
 	if seed%2 == 1 {
@@ -220,9 +221,13 @@ func TestWorldsStayConsistent(t *testing.T) {
 		"crashes":          {slow: true, crashes: 2},
 		"frozen processes": {slow: true, pauses: 2},
 		"all at once":      {slow: true, lostReplies: 0.03, crashes: 1, pauses: 2},
+
+		"a policy":                     {policy: true},
+		"a policy, slow to learn":      {policy: true, slow: true},
+		"a policy, and all the faults": {policy: true, slow: true, lostReplies: 0.03, crashes: 1, pauses: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			traces, aborted, spans := 0, 0, 0
+			traces, aborted, spans, harmed, copies := 0, 0, 0, 0, 0
 			for seed := range uint64(3) {
 				o := play(seed, f, without{})
 				for _, finding := range o.w.history.Check() {
@@ -232,13 +237,18 @@ func TestWorldsStayConsistent(t *testing.T) {
 					t.Errorf("seed %d: the release never ended: %v", seed, o.holders())
 				}
 				traces, aborted, spans = traces+o.w.traces, aborted+o.w.aborted, spans+len(o.w.history.Spans)
+				harmed, copies = harmed+o.w.harmed, copies+o.w.copies
 			}
-			if f == (faults{}) || f == (faults{slow: true}) {
+			if f.lostReplies == 0 && f.crashes+f.pauses == 0 {
 				if aborted > 0 {
 					t.Errorf("%d of %d traces failed without a fault", aborted, traces)
 				}
 			}
-			t.Logf("%d traces, %d spans, %d traces failed", traces, spans, aborted)
+			if (harmed > 0) != f.policy || (copies > 0) != f.policy {
+				t.Errorf("the policy has harmed %d traces, and made %d copies", harmed, copies)
+			}
+			t.Logf("%d traces, %d spans, %d traces failed, %d by the policy, %d copies", traces, spans, aborted, harmed,
+				copies)
 		})
 	}
 }
@@ -262,6 +272,12 @@ func TestWorldsCatchEveryMutant(t *testing.T) {
 		"forgotten edges, another version will do": {faults{slow: true},
 			without{edge: true, guard: true, refusal: true}},
 		"silence is death, another version will do": {all, without{silence: true, guard: true, refusal: true}},
+
+		"a route chooses the version, no callee check": {faults{policy: true}, without{routed: true, guard: true}},
+		"a route without an instance leads to another version, no callee check": {faults{policy: true},
+			without{elseAny: true, guard: true}},
+		"a copy belongs to the trace that it copies": {faults{policy: true}, without{sameCopy: true}},
+		"a copy holds no version back":               {faults{policy: true, slow: true}, without{freeCopy: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(60) {

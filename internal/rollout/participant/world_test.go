@@ -29,6 +29,8 @@ type world struct {
 	without without
 	traces  int
 	aborted int // traces that ended before their work was done
+	harmed  int // traces that ended so because of the site's policy
+	copies  int // of calls, by the site's policy
 	round   uint64
 }
 
@@ -38,6 +40,7 @@ type faults struct {
 	crashes     int
 	pauses      int  // number of processes frozen for longer than any lease
 	slow        bool // a quarter of the processes learns new rules very late
+	policy      bool // the site has a policy, which changes at each process at another time
 }
 
 // without switches off rules of the protocol, for the mutants.
@@ -48,6 +51,11 @@ type without struct {
 	silence bool // silent processes count as dead
 	edge    bool // the graph lacks cron's calls
 	token   bool // every hop decides by its own rules, without a snapshot
+
+	routed   bool // a route of the policy chooses among the instances of all versions
+	elseAny  bool // where a route leads nowhere, any other version will do
+	sameCopy bool // a copy belongs to the trace of the call that it copies
+	freeCopy bool // a copy holds no version back
 }
 
 type event struct {
@@ -99,6 +107,7 @@ type proc struct {
 	dead, stopped    bool
 	pausedTill       int
 	slow             bool
+	rules            sitePolicy
 }
 
 func (w *world) start(service, version string) *proc {
@@ -158,6 +167,8 @@ type trace struct {
 	spans    int
 	executed bool // a call below the root was or may have been executed
 	again    bool // the root has taken a fresh token before
+	copy     bool // of a call, by the site's policy
+	copies   int  // that its calls have made
 }
 
 // program holds the calls of each service's handlers: steps in order, and the
@@ -211,6 +222,8 @@ func (p *proc) root(t *trace) {
 			t.again = true
 			t.id += "'"
 			p.root(t) // no call was executed, so a fresh token is safe
+		case errors.Is(err, errPolicy):
+			p.w.harmed++
 		default:
 			p.w.aborted++
 		}
@@ -259,7 +272,16 @@ func (p *proc) steps(t *trace, parent string, span *participant.Span, rest [][]s
 			p.w.after(900, func() { p.wake(func() { ended(nil) }) })
 			continue
 		}
+		if name[0] == '~' && t.copy { // refused: a copy changes nothing
+			ended(nil)
+			continue
+		}
 		if name[0] != '~' {
+			p.mirror(t, trim(name))
+			if fails, err := p.disturbed(); fails {
+				ended(err)
+				continue
+			}
 			p.call(t, parent, name, 1, ended)
 			continue
 		}
@@ -332,6 +354,9 @@ func (p *proc) target(t *trace, service string) (*proc, error) {
 	if len(fit) == 0 {
 		return nil, rollouttest.ErrVersionUnavailable
 	}
+	if fit = p.route(fit, other); len(fit) == 0 {
+		return nil, errPolicy
+	}
 	return fit[p.w.rng.IntN(len(fit))], nil
 }
 
@@ -372,6 +397,10 @@ func (p *proc) receive(t *trace, parent string, caller *proc, accepted, done fun
 			caller.deliver(func() { accepted(err); done(err) })
 			return
 		}
+	}
+	if p.rules.limits > 0 && p.w.chance(p.rules.limits) { // refused, unexecuted
+		caller.deliver(func() { accepted(errPolicy); done(errPolicy) })
+		return
 	}
 	t.executed = true
 	p.execute(t, parent, false, func(err error) {
