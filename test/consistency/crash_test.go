@@ -60,7 +60,10 @@ func TestCrashes(t *testing.T) {
 // and meet no other version. Later ones are served.
 func TestVersionDies(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 4, onTheLAN)
+	versionDies(t, newSite(t, 4, onTheLAN))
+}
+
+func versionDies(t *testing.T, s *site) {
 	s.portals(1, 2)
 	s.serve(3, "proc-1", "proc", "v1")
 	stays := s.serve(3, "auth-1", "auth", "v1")

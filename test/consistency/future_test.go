@@ -67,6 +67,14 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{File: "internal/membership/membership.go", Old: `tags := map[string]string{`,
 		New: `tags := map[string]string{"weather": "fine", `},
 
+	// Entries of the policy log as well.
+	{File: "internal/policylog/entry.go", Old: "type Entry struct {\n",
+		New: "type Entry struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
+	{File: "internal/policylog/entry.go", Old: `	e.body, e.hash = "", ""
+`, New: `	e.body, e.hash = "", ""
+	e.Weather = "foggy <&> ☂"
+`},
+
 	// An operator can be made to break the rule that every process is asked first.
 	{File: "internal/rollout/operator/controller.go", Old: `	if len(e.Needs) == 0 {`,
 		New: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
@@ -119,6 +127,7 @@ ALTER TABLE skerry_instance ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAU
 ALTER TABLE skerry_rule ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_head ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_secret ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
+ALTER TABLE skerry_policy ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 INSERT INTO skerry_schema (version, needs) VALUES (7, 4) ON CONFLICT DO NOTHING;`},
 	{File: "registry/postgres/rules.go",
 		Old: `(cluster, timeline, n, hash, record)

@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/rollout/participant"
+	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/rpc"
 	"github.com/skerry/skerry/test/consistency/hop"
 )
@@ -37,6 +39,10 @@ func newAgent(p part, node *skerry.Node, out *lines) *agent {
 }
 
 func (a *agent) Visit(ctx context.Context, text string) error {
+	if a.FailsCopies && isCopy(ctx) {
+		_ = a.do(ctx, text, false)
+		return errors.New("the version can't bear copies")
+	}
 	if failed := a.do(ctx, text, slices.Contains(a.Entry, "visit")); failed != nil {
 		return failed
 	}
@@ -56,11 +62,32 @@ func (a *agent) do(ctx context.Context, text string, entry bool) *hop.Failed {
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
 		return &hop.Failed{Code: "errand", Reason: err.Error()}
 	}
+	e = asCopy(ctx, e)
 	span := a.begin(ctx, e, entry && e.Parent == "")
 	failed := a.work(ctx, e.Trace, span, e.Plan)
 	a.end(ctx, span, failed)
 	return failed
 }
+
+// asCopy gives the copy of a call (mirror in the site's policy) a trace of its own: it has a token of its own, and no
+// caller of the copied trace waits for it.
+func asCopy(ctx context.Context, e errand) errand {
+	if !isCopy(ctx) || strings.Contains(e.Trace, copied) {
+		return e
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(rpc.CallInfoFrom(ctx).Trace, "00-"), "-")
+	e.Trace, e.Parent = e.Trace+copied+id, "copied by "+e.Parent
+	return e
+}
+
+// isCopy reports whether a call belongs to a copy.
+func isCopy(ctx context.Context) bool {
+	info := rpc.CallInfoFrom(ctx)
+	return info != nil && tracecontext.Member(info.Baggage, tracecontext.MirrorMember) != ""
+}
+
+// copied stands in the name of the trace of a copy, between the name of the copied trace and its own W3C id.
+const copied = "~copy-"
 
 // begin notes that a plan has begun.
 func (a *agent) begin(ctx context.Context, e errand, entry bool) string {

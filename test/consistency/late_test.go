@@ -17,7 +17,13 @@ import (
 // must be by the old version (A3). The operator loses answers as well.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 4, "mode: broadcast\nlan: {key: "+lab.SiteKey+"}\n"+repeating)
+	lostAnswers(t, newSite(t, 4, repeatingOnTheLAN))
+}
+
+// repeatingOnTheLAN are the lines of a site where calls are executed again when their answer was lost.
+const repeatingOnTheLAN = "mode: broadcast\nlan: {key: " + lab.SiteKey + "}\n" + repeating
+
+func lostAnswers(t *testing.T, s *site) {
 	s.portals(1, 2)
 	var relays []*process
 	behind := func(port, host int, name, service, version string) {

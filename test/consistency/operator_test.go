@@ -37,7 +37,7 @@ var built = sync.OnceValues(func() (string, error) {
 	return path, testsite.Go("build", "-o", path, "../../cmd/skerry")
 })
 
-// operator is a running "skerry release".
+// operator is a running command of an operator.
 type operator struct {
 	*lab.Process
 	site *site
@@ -51,8 +51,15 @@ type operator struct {
 // operator begins a step of a release on a host.
 func (s *site) operator(host int, args ...string) *operator {
 	s.t.Helper()
+	s.policy.changes(args[0])
+	return s.command(host, append([]string{"release", "--yes"}, args...)...)
+}
+
+// command begins a command of an operator on a host.
+func (s *site) command(host int, args ...string) *operator {
+	s.t.Helper()
 	config := s.configure("operator-"+hostName(host), how{})
-	c := s.on(host, append([]string{s.tool, "--config", config, "release", "--yes"}, args...)...)
+	c := s.on(host, append([]string{s.tool, "--config", config}, args...)...)
 	c.Env = append(os.Environ(), s.env...)
 	r, w, err := os.Pipe()
 	must(s.t, err)
@@ -91,7 +98,7 @@ func (o *operator) says(phrase string) {
 	o.site.t.Helper()
 	o.hears(phrase)
 	if !strings.Contains(o.said(), phrase) {
-		o.site.t.Fatalf("skerry release %s ended without a word of %q:\n%s", o.args, phrase, o.said())
+		o.site.t.Fatalf("skerry %s ended without a word of %q:\n%s", o.args, phrase, o.said())
 	}
 }
 
@@ -118,7 +125,7 @@ func (o *operator) must() string {
 	o.site.t.Helper()
 	said, err := o.done()
 	if err != nil {
-		o.site.t.Fatalf("skerry release %s: %v\n%s", o.args, err, said)
+		o.site.t.Fatalf("skerry %s: %v\n%s", o.args, err, said)
 	}
 	return said
 }

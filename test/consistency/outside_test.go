@@ -32,7 +32,8 @@ func (v verdict) shares(t *testing.T, service string) {
 		}
 	}
 	for _, span := range v.history.Spans {
-		if sp := splits[span.Token.Generation]; sp != nil && span.Service == service && !span.Begin.IsZero() {
+		if sp := splits[span.Token.Generation]; sp != nil && span.Service == service && !span.Begin.IsZero() &&
+			span.Token.Mark == "" {
 			sp.met[span.Token.Seed] = span.Version == sp.version
 		}
 	}

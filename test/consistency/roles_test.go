@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -34,6 +35,9 @@ type part struct {
 	Version string   `json:"version,omitempty"`
 	Entry   []string `json:"entry,omitempty"` // methods by which requests come in
 
+	// FailsCopies makes visits of copies fail, as if the version could not bear them.
+	FailsCopies bool `json:"failsCopies,omitempty"`
+
 	// Of users and jobs.
 	Plans   []plan        `json:"plans,omitempty"` // one request after the other
 	Workers int           `json:"workers,omitempty"`
@@ -41,6 +45,7 @@ type part struct {
 	Doors   []string      `json:"doors,omitempty"` // host:port of the entries for users
 	Keys    int           `json:"keys,omitempty"`  // sticky keys in turn; 0: none
 	Baggage string        `json:"baggage,omitempty"`
+	Tenants []string      `json:"tenants,omitempty"` // of the requests in turn, "" for none; see tenantOf
 
 	// Of a relay.
 	Listen string `json:"listen,omitempty"`
@@ -109,8 +114,11 @@ func use(ctx context.Context, p part, out *lines) error {
 	out.note(note{Kind: ready, PID: os.Getpid(), At: time.Now()})
 	p.repeat(ctx, out, func(trace, key string, do plan) error {
 		ctx, baggage, parent := context.Background(), p.Baggage, ""
+		if tenant := tenantOf(trace); tenant != "" {
+			baggage = "tenant=" + tenant
+		}
 		if key != "" {
-			baggage = tracecontext.KeyMember + "=" + key
+			baggage = strings.TrimPrefix(baggage+","+tracecontext.KeyMember+"="+key, ",")
 		}
 		if p.Baggage != "" {
 			parent = "outside" // it brings a token, so none is made for it
@@ -146,6 +154,24 @@ func work(ctx context.Context, p part, out *lines) error {
 	return nil
 }
 
+// named returns the name of the trace of a request.
+func (p part) named(n int64) string {
+	trace := fmt.Sprintf("%s/%d", p.Name, n)
+	if len(p.Tenants) > 0 {
+		if tenant := p.Tenants[n%int64(len(p.Tenants))]; tenant != "" {
+			trace += "@" + tenant
+		}
+	}
+	return trace
+}
+
+// tenantOf returns the tenant in the name of a trace, "" without one.
+func tenantOf(trace string) string {
+	trace, _, _ = strings.Cut(trace, "~") // a copy, or calls that have lost their context
+	_, tenant, _ := strings.Cut(trace, "@")
+	return tenant
+}
+
 // repeat makes requests until ctx ends, and notes the outcome of each.
 func (p part) repeat(ctx context.Context, out *lines, request func(trace, key string, do plan) error) {
 	var number atomic.Int64
@@ -157,7 +183,7 @@ func (p part) repeat(ctx context.Context, out *lines, request func(trace, key st
 				if p.Keys > 0 {
 					key = fmt.Sprint("user-", n%int64(p.Keys))
 				}
-				trace, start := fmt.Sprintf("%s/%d", p.Name, n), time.Now()
+				trace, start := p.named(n), time.Now()
 				err := request(trace, key, p.Plans[n%int64(len(p.Plans))])
 				done := note{Kind: asked, At: start, Trace: trace, Key: key, Took: time.Since(start)}
 				if err != nil {

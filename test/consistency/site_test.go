@@ -54,6 +54,7 @@ type site struct {
 	faults   []*fault
 	members  []*process
 	others   [][]rollout.Entry // parted logs that ended
+	policy   *ruling           // changes the site's policy beside each step of a release; nil: there is none
 }
 
 var sites atomic.Int64
@@ -99,13 +100,15 @@ type how struct {
 	entry bool     // requests come in by visit, at the port of entries
 	port  int      // the service listens there, behind a relay at the port 100 above
 	wrap  []string // command around the process
+
+	failsCopies bool // see part
 }
 
 // serve starts a process that offers a version of a service.
 func (s *site) serve(host int, name, service, version string, h ...how) *process {
 	s.t.Helper()
 	how := first(h)
-	p := part{Role: "hop", Name: name, Service: service, Version: version}
+	p := part{Role: "hop", Name: name, Service: service, Version: version, FailsCopies: how.failsCopies}
 	listen, entry := ":0", ""
 	if how.entry {
 		p.Entry, listen, entry = []string{"visit"}, fmt.Sprint(":", doorPort), ", entry: [visit]"
@@ -141,6 +144,9 @@ func (s *site) portals(hosts ...int) (all []*process) {
 func (s *site) users(host int, name string, load part, doors ...int) *process {
 	s.t.Helper()
 	load.Role, load.Name, load.Service = "users", name, "portal"
+	if s.policy != nil {
+		load.Tenants = tenants
+	}
 	for _, d := range doors {
 		load.Doors = append(load.Doors, fmt.Sprintf("%s:%d", s.lan.Host(d).IP(0), doorPort))
 	}

@@ -14,11 +14,18 @@ import (
 // under way that have met only auth (A18).
 func TestReleaseOfTwo(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 4, onTheLAN)
+	releaseOfTwo(t, newSite(t, 4, onTheLAN), nil)
+}
+
+func releaseOfTwo(t *testing.T, s *site, db *database) {
 	s.portals(0, 1)
 	s.serve(2, "auth-1a", "auth", "v1")
 	s.serve(3, "auth-1b", "auth", "v1")
 	s.serve(2, "proc-1", "proc", "v1")
+	if db != nil {
+		db.await("auth", "v1")
+		db.await("proc", "v1")
+	}
 	s.users(3, "users", part{Plans: []plan{
 		call("portal", call("auth"), call("proc", call("auth"))),
 		atOnce("portal", call("auth"), call("proc", call("auth"))),
@@ -92,7 +99,10 @@ func TestOneReleaseAfterTheOther(t *testing.T) {
 // release brings a third version to the same users (A19).
 func TestRampAndBack(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 4, onTheLAN)
+	rampAndBack(t, newSite(t, 4, onTheLAN))
+}
+
+func rampAndBack(t *testing.T, s *site) {
 	s.portals(1, 2)
 	s.serve(2, "auth-1", "auth", "v1")
 	s.serve(3, "proc-1", "proc", "v1")

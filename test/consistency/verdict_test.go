@@ -50,6 +50,7 @@ func (s *site) judge(requests int) verdict {
 	s.t.Helper()
 	s.await(fmt.Sprintf("there are %d requests", requests), func() bool { return s.book.count(asked, nil) >= requests })
 	s.quiet()
+	s.policy.ends()
 	v := s.history(s.log())
 	for i, f := range v.history.Check() {
 		if i == 10 {
@@ -60,7 +61,7 @@ func (s *site) judge(requests int) verdict {
 	}
 	s.freshRoots(v.history)
 	for i, n := range s.book.of(asked, func(n note) bool {
-		return n.Code != "" && !s.explained(n.Trace, n.At, n.At.Add(n.Took), n.Code)
+		return n.Code != "" && !s.explained(n.Trace, n.At, n.At.Add(n.Took), n.Code) && !s.policy.explains(n)
 	}) {
 		if i == 10 {
 			s.t.Errorf("and more")
@@ -71,6 +72,7 @@ func (s *site) judge(requests int) verdict {
 	}
 	s.t.Logf("%d requests, %d of them failed by the faults; %d spans, %d entries", v.requests, v.failed,
 		len(v.history.Spans), len(v.history.Entries))
+	s.policy.judge(v)
 	return v
 }
 
@@ -97,8 +99,17 @@ func (s *site) history(entries []rollout.Entry) verdict {
 	for _, n := range s.book.of(asked, nil) {
 		requests[n.Trace] = n
 	}
+	copies := map[string]time.Time{} // begin of each trace of a copy, of which no user asks
+	for _, n := range s.book.of(began, func(n note) bool { return strings.Contains(n.Trace, copied) }) {
+		if at, known := copies[n.Trace]; !known || n.At.Before(at) {
+			copies[n.Trace] = n.At
+		}
+	}
 	spans, err := s.book.spans(func(n note) bool { // of a request that a fault may abort, or of messages when one lasts
 		r := requests[n.Trace]
+		if at, copied := copies[n.Trace]; copied {
+			return s.explained(n.Trace, at, n.At, n.Code)
+		}
 		return s.explained(n.Trace, n.At, n.At, n.Code) || r.Code == n.Code &&
 			s.explained(r.Trace, r.At, r.At.Add(r.Took), r.Code)
 	})
@@ -115,7 +126,7 @@ func (s *site) history(entries []rollout.Entry) verdict {
 		}
 	}
 	return verdict{history: h, requests: s.book.count(asked, nil),
-		failed: s.book.count(asked, func(n note) bool { return n.Code != "" })}
+		failed: s.book.count(asked, func(n note) bool { return n.Code != "" && !s.policy.explains(n) })}
 }
 
 // stopped returns when the last process of a version ended, zero while one runs.
