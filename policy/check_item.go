@@ -142,6 +142,14 @@ func (c *checker) match(i *Item) {
 		case (f == byHeader || f == byCookie || f == byPath || f == byIP) && i.Kind != lanes:
 			c.add(at+"."+name, "headers, cookies, paths and addresses of users are known at roots only: give such "+
 				"traces a mark by an entry in lanes, and match: {mark: NAME} here")
+		case f == byHost && (i.Kind == route || i.Kind == faults || i.Kind == mirror):
+			c.add(at+"."+name, "the callee's host is not known before a call is sent, so no call has one here; "+
+				"weights name hosts, and so does to of a route")
+		case f == byPath && i.Kind == lanes && !paths(list):
+			c.add(at+"."+name, "a path begins with /, so no request has such a one")
+		case f == byIP && i.Kind == lanes && strings.Contains(strings.Join(list, ""), "/"):
+			c.add(at+"."+name, "an address is compared as a text, and has no /; write the beginning that all have, "+
+				"such as 10.1.*")
 		case (f == byCaller || f == byCallerVersion || f == byMark || f == byVersion || f == byHost) && i.Kind == lanes:
 			c.add(at+"."+name, "a lane begins with a user's request, which has none; match header, cookie, path, ip, "+
 				"method, tenant or percent")
@@ -155,6 +163,14 @@ func (c *checker) match(i *Item) {
 			c.add(at+".percent", "%s is not in 0..100", percentText(*p))
 		}
 	}
+}
+
+// paths reports whether paths can have such values.
+func paths(list []string) bool {
+	return !slices.ContainsFunc(list, func(v string) bool {
+		text := parsePattern(v).text
+		return text != "" && text[0] != '/'
+	})
 }
 
 // values checks the values of one condition.

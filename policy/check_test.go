@@ -235,6 +235,12 @@ func TestCheck(t *testing.T) {
 		}), "it never applies: services.auth.deny[1] refuses"},
 		"caller of a lane": {&Policy{Lanes: []Item{{Kind: lanes, Name: "a", Gets: "a", Key: "lanes[0]",
 			Match: Match{Caller: []string{"x"}}}}}, "a lane begins with a user's request"},
+		"host of a fault": {items(Item{Kind: faults, Delay: time.Second, Expires: time.Hour,
+			Match: Match{Host: []string{"h3"}}}), "not known before a call is sent"},
+		"path without a slash": {&Policy{Lanes: []Item{{Kind: lanes, Name: "a", Gets: "a", Key: "lanes[0]",
+			Match: Match{Path: []string{"admin*"}}}}}, "a path begins with /"},
+		"a network": {&Policy{Lanes: []Item{{Kind: lanes, Name: "a", Gets: "a", Key: "lanes[0]",
+			Match: Match{IP: []string{"10.0.0.0/8"}}}}}, "such as 10.1.*"},
 		"plan that is not": {&Policy{On: []On{{Name: "storm"}}}, "has none of that name"},
 	} {
 		got := findings(c.p)

@@ -15,8 +15,9 @@ import (
 type converter struct {
 	problem func(key, format string, args ...any)
 	without map[string]bool
-	lines   map[string]int // of the text
-	kept    map[string]int // those that explanations need
+	lines   map[string]int  // of the text
+	bad     map[string]bool // keys with a value that could not be read
+	kept    map[string]int  // those that explanations need
 }
 
 func (c *converter) policy(f *file) *policy.Policy {
@@ -114,16 +115,47 @@ func convert[T any](c *converter, service, kind, key string, shapes []T, one fun
 			continue
 		}
 		one(&i, &shapes[n])
+		c.filled(i.Key, map[string]int{"expires": int(min(i.Expires, 1))})
 		c.kept[i.Key] = c.lines[i.Key]
 		out = append(out, i)
 	}
 	return out
 }
 
+// filled reports keys that stand in the text without a value. A condition without one would hold for every call, and
+// an item whose expires has none would never end.
+func (c *converter) filled(key string, values map[string]int) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		at := key + "." + name
+		if values[name] == 0 && c.lines[at] > 0 && !c.bad[at] {
+			c.problem(at, "it has no value; write one, or take the key out: without it %s",
+				cmp.Or(map[string]string{"expires": "the item never ends"}[name], "the item holds for all"))
+		}
+	}
+}
+
+// filledLists is filled for conditions with keys of their own, such as baggage.
+func (c *converter) filledLists(key string, tables map[string]map[string][]string) {
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		table, values := tables[name], map[string]int{}
+		for k, list := range table {
+			values[k] = len(list)
+		}
+		c.filled(key, map[string]int{name: len(table)})
+		c.filled(key+"."+name, values)
+	}
+}
+
+func (c *converter) target(key string, t *policy.Target) {
+	c.filled(key, map[string]int{"zone": len(t.Zone), "host": len(t.Host)})
+	c.filledLists(key, map[string]map[string][]string{"tag": t.Tag})
+}
+
 func (c *converter) route(i *policy.Item, s *route) {
 	i.Name, i.Expires, i.Why, i.Else = s.Name, s.Expires, s.Why, s.Else
 	i.To = policy.Target{Zone: s.To.Zone, Host: s.To.Host, Tag: s.To.Tag}
-	i.Match = c.match(i.Key, &s.Match, s.Percent)
+	c.target(i.Key+".to", &i.To)
+	i.Match = c.match(i.Key, ".match", &s.Match, s.Percent)
 	if s.To.Version != "" {
 		c.problem(i.Key+".to.version", "the version of a call is the release's to choose: begin one that sends "+
 			"a share there (skerry release commit --ramp), or give the traces the release's mark by an entry in lanes")
@@ -133,6 +165,7 @@ func (c *converter) route(i *policy.Item, s *route) {
 func (c *converter) weight(i *policy.Item, s *weight) {
 	i.Name, i.Expires, i.Why = s.Name, s.Expires, s.Why
 	i.To = policy.Target{Zone: s.Zone, Host: s.Host, Tag: s.Tag}
+	c.target(i.Key, &i.To)
 	if s.Weight == nil {
 		c.problem(i.Key, "weight is missing: 0 sends no calls, 100 is the share of an instance that says nothing")
 		return
@@ -143,44 +176,44 @@ func (c *converter) weight(i *policy.Item, s *weight) {
 func (c *converter) limit(i *policy.Item, s *limit) {
 	i.Name, i.Expires, i.Why = s.Name, s.Expires, s.Why
 	i.Pending, i.Rate, i.Burst, i.Per = s.Pending, s.Rate, s.Burst, s.Per
-	i.Match = c.match(i.Key, &s.Match, "")
+	i.Match = c.match(i.Key, ".match", &s.Match, "")
 }
 
 func (c *converter) grants(i *policy.Item, s *grants) {
 	i.Name, i.Expires, i.Why = s.Name, s.Expires, s.Why
-	i.Match = c.match(i.Key, &match{Method: s.Method, Caller: s.Caller, CallerVersion: s.CallerVersion, Zone: s.Zone,
-		Host: s.Host, Version: s.Version, Mark: s.Mark, Tag: s.Tag, Baggage: s.Baggage, Tenant: s.Tenant}, "")
+	i.Match = c.match(i.Key, "", &match{Method: s.Method, Caller: s.Caller, CallerVersion: s.CallerVersion,
+		Zone: s.Zone, Host: s.Host, Version: s.Version, Mark: s.Mark, Tag: s.Tag, Baggage: s.Baggage, Tenant: s.Tenant}, "")
 }
 
 func (c *converter) fallback(i *policy.Item, s *fallback) {
 	i.Name, i.Expires, i.Why = s.Name, s.Expires, s.Why
 	i.On, i.Reply = s.On, s.Reply
-	i.Match = c.match(i.Key, &s.Match, s.Percent)
+	i.Match = c.match(i.Key, ".match", &s.Match, s.Percent)
 }
 
 func (c *converter) fault(i *policy.Item, s *fault) {
 	i.Name, i.Expires, i.Why = s.Name, s.Expires, s.Why
 	i.Delay, i.Error = s.Delay, s.Error
-	i.Match = c.match(i.Key, &s.Match, s.Percent)
+	i.Match = c.match(i.Key, ".match", &s.Match, s.Percent)
 }
 
 func (c *converter) mirror(i *policy.Item, s *mirror) {
 	i.Name, i.Expires, i.Why = s.Name, s.Expires, s.Why
 	i.To.Mark = s.To.Mark
-	i.Match = c.match(i.Key, &s.Match, s.Percent)
+	i.Match = c.match(i.Key, ".match", &s.Match, s.Percent)
 }
 
 func (c *converter) lane(i *policy.Item, s *lane) {
 	i.Name, i.Expires, i.Why = s.Name, s.Expires, s.Why
 	i.Gets = cmp.Or(s.Gets, s.Name)
-	i.Match = c.match(i.Key, &s.Match, s.Percent)
+	i.Match = c.match(i.Key, ".match", &s.Match, s.Percent)
 	if s.Name == "" {
 		c.problem(i.Key, "name is missing: it is the mark that the traces get, unless gets says another")
 	}
 }
 
-// match reads the conditions of an item. The percent may stand in match or beside it.
-func (c *converter) match(key string, m *match, beside string) policy.Match {
+// match reads the conditions of an item, which stand at within. The percent may stand in match or beside it.
+func (c *converter) match(key, within string, m *match, beside string) policy.Match {
 	out := policy.Match{Method: m.Method, Caller: m.Caller, CallerVersion: m.CallerVersion, Zone: m.Zone, Host: m.Host,
 		Version: m.Version, Mark: m.Mark, Tag: m.Tag, Baggage: m.Baggage, Header: m.Header,
 		Cookie: m.Cookie, Path: m.Path,
@@ -196,6 +229,13 @@ func (c *converter) match(key string, m *match, beside string) policy.Match {
 		}
 		out.Baggage["tenant"] = m.Tenant
 	}
+	in := key + within
+	c.filled(key, map[string]int{"percent": len(beside)})
+	c.filled(in, map[string]int{"method": len(m.Method), "caller": len(m.Caller), "zone": len(m.Zone),
+		"caller_version": len(m.CallerVersion), "host": len(m.Host), "version": len(m.Version), "mark": len(m.Mark),
+		"tenant": len(m.Tenant), "path": len(m.Path), "ip": len(m.IP), "percent": len(m.Percent)})
+	c.filledLists(in, map[string]map[string][]string{"tag": m.Tag, "baggage": m.Baggage, "header": m.Header,
+		"cookie": m.Cookie})
 	at, text := key+".percent", beside
 	if m.Percent != "" {
 		at, text = key+".match.percent", m.Percent

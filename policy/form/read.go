@@ -104,7 +104,10 @@ func (r *reading) place(p Problem) Problem {
 func (r *reading) policy(without map[string]bool) (p *policy.Policy, found []Problem) {
 	before := r.found
 	r.found = nil
-	c := &converter{problem: r.add, without: without, lines: r.doc.Lines}
+	c := &converter{problem: r.add, without: without, lines: r.doc.Lines, bad: map[string]bool{}}
+	for _, b := range before {
+		c.bad[b.Key] = true
+	}
 	p = c.policy(&r.file)
 	for _, f := range policy.Check(p) {
 		r.found = append(r.found, r.place(Problem{Key: f.Key, Text: f.Text, Note: f.Note}))
