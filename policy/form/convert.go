@@ -182,7 +182,8 @@ func (c *converter) limit(i *policy.Item, s *limit) {
 func (c *converter) grants(i *policy.Item, s *grants) {
 	i.Name, i.Expires, i.Why = s.Name, s.Expires, s.Why
 	i.Match = c.match(i.Key, "", &match{Method: s.Method, Caller: s.Caller, CallerVersion: s.CallerVersion,
-		Zone: s.Zone, Host: s.Host, Version: s.Version, Mark: s.Mark, Tag: s.Tag, Baggage: s.Baggage, Tenant: s.Tenant}, "")
+		Zone: s.Zone, Host: s.Host, Version: s.Version, Mark: s.Mark, Tag: s.Tag, Baggage: s.Baggage,
+		Tenant: s.Tenant}, "")
 }
 
 func (c *converter) fallback(i *policy.Item, s *fallback) {
