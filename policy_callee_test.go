@@ -58,3 +58,27 @@ func TestCalleesCountTheirPeers(t *testing.T) {
 	eventually(t, "the list of its own service", func() bool { return len(provider.lists.Services()) > 0 })
 	eventually(t, "two instances are listed", func() bool { return provider.lists.Living("greeter") == 2 })
 }
+
+// TestTrialsCountPeersAtOnce: a callee that is asked what a policy would have done knows at the first question with
+// which instances it would share a limit of the site.
+func TestTrialsCountPeersAtOnce(t *testing.T) {
+	site := lanSite(t)
+	provider := offering(t, site, &greeter{name: "anna"})
+	offering(t, withState(t, site), &greeter{name: "berta"})
+	consumer := open(t, withState(t, site))
+	self := provider.members.Owner()
+	eventually(t, "the provider is known and was called", func() bool {
+		_, err := greet(t.Context(), consumer)
+		_, known := consumer.members.Find(self)
+		return err == nil && known && len(provider.recent.Last(60).Kinds) > 0
+	})
+	k, _ := consumer.members.Find(self)
+	peer, err := consumer.members.Peer(k)
+	must(t, "peer", err)
+	text := "policy: 1\nservices: {greeter: {limits: [{rate: 1, per: site}]}}\n"
+	_, err = peer.TryPolicy(t.Context(), text, nil, 60)
+	must(t, "try", err)
+	if n := provider.lists.Living("greeter"); n != 2 {
+		t.Errorf("the trial counted %d instances, want 2", n)
+	}
+}

@@ -308,6 +308,9 @@ func (d *Discovery) Offers(name string) bool {
 // as if this process called it.
 func (d *Discovery) Living(service string) int { return int(d.service(service).size.Load()) }
 
+// Watched reports whether the list of a service is kept here.
+func (d *Discovery) Watched(service string) bool { return (*d.services.Load())[service] != nil }
+
 // Services lists the services that were resolved or, with WatchAll, that an instance offers or has
 // offered. It leaves out the hidden ones; the list is sorted.
 func (d *Discovery) Services() []string {

@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/policytry"
 	"github.com/skerry/skerry/internal/recent"
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/policy"
@@ -42,7 +43,7 @@ func (p *Peer) TryPolicy(ctx context.Context, text string, plans []string, secon
 
 // TryPolicy says what another policy would have done with the calls of the last seconds, and applies nothing of it.
 func (s *Service) TryPolicy(ctx context.Context, text []byte, seconds int64, plans []string) ([]byte, error) {
-	r, err := s.try(text, seconds, plans)
+	r, err := s.try(ctx, text, seconds, plans)
 	if err != nil {
 		if !errors.Is(err, errTrying) && !errors.Is(err, errObeysNone) {
 			s.m.denials.say(ctx, "tryPolicy", err)
@@ -52,7 +53,9 @@ func (s *Service) TryPolicy(ctx context.Context, text []byte, seconds int64, pla
 	return r.Marshal()
 }
 
-func (s *Service) try(text []byte, seconds int64, plans []string) (policytry.Report, error) {
+func (s *Service) try(
+	ctx context.Context, text []byte, seconds int64, plans []string,
+) (policytry.Report, error) {
 	switch {
 	case len(text) > form.MaxText:
 		return policytry.Report{}, fmt.Errorf("the text has %d bytes, a policy has at most %d", len(text), form.MaxText)
@@ -74,10 +77,12 @@ func (s *Service) try(text []byte, seconds int64, plans []string) (policytry.Rep
 	for _, name := range plans {
 		p.On = append(p.On, policy.On{Name: name})
 	}
+	records := s.cfg.Recent.Last(int(seconds))
+	s.findPeers(ctx, records)
 	until := time.Now().Add(tryLimit)
 	places := places{lists: s.cfg.Lists, of: map[string]map[string]place{}}
 	r := policytry.Try(policytry.Config{
-		Records: s.cfg.Recent.Last(int(seconds)),
+		Records: records,
 		Now:     s.m.policy.Table(),
 		Then:    policy.Compile(p, nil, 0),
 		Self:    s.cfg.Self,
@@ -90,6 +95,37 @@ func (s *Service) try(text []byte, seconds int64, plans []string) (policytry.Rep
 		r.NotObeyed = append(r.NotObeyed, l.Key)
 	}
 	return r, nil
+}
+
+const (
+	peersPause = 10 * time.Millisecond
+	peersQuiet = 250 * time.Millisecond // without a change, until the lists count as whole
+	peersLimit = time.Second
+)
+
+// findPeers looks for the other instances of the services that this process has served: they share its limits. It has
+// no list of them before a policy asks for one, so that the first trial waits for it.
+func (s *Service) findPeers(ctx context.Context, r recent.Records) {
+	served := map[string]int{}
+	for _, k := range r.Kinds {
+		if k.Side == recent.Callee && !s.cfg.Lists.Watched(k.Service) {
+			served[k.Service] = 0
+		}
+	}
+	if len(served) == 0 {
+		return
+	}
+	changed, until := time.Now(), time.Now().Add(peersLimit)
+	for time.Since(changed) < peersQuiet && time.Now().Before(until) {
+		for name, before := range served {
+			if n := s.cfg.Lists.Living(name); n != before {
+				served[name], changed = n, time.Now()
+			}
+		}
+		if run.Sleep(ctx, peersPause) != nil {
+			return
+		}
+	}
 }
 
 // places are where the processes have their instances, by service and process.

@@ -26,13 +26,13 @@ func TestTrialsAreBounded(t *testing.T) {
 		{"policy", "\x00\xff{{{", 300, 0},
 		{"policy", "policy: 99\n", 300, 0},
 	} {
-		if _, err := s.try([]byte(c.text), c.seconds, make([]string, c.plans)); err == nil ||
+		if _, err := s.try(t.Context(), []byte(c.text), c.seconds, make([]string, c.plans)); err == nil ||
 			!strings.Contains(err.Error(), c.what) {
 			t.Errorf("%s: %v", c.what, err)
 		}
 	}
 	s.trying.Lock()
-	if _, err := s.try([]byte(text), 300, nil); err != errTrying {
+	if _, err := s.try(t.Context(), []byte(text), 300, nil); err != errTrying {
 		t.Errorf("beside another trial: %v", err)
 	}
 }
