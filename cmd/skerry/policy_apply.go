@@ -206,7 +206,7 @@ func (a *app) applyPolicy(
 	if err != nil {
 		return err
 	}
-	notes = append(s.unconfirmed(), notes...)
+	notes = append(append(s.unconfirmed(), uncheckedReplies(p, e.Replies)...), notes...)
 	if confirm == 0 {
 		notes = append(notes, s.newlyEnforced(p)...)
 	}
@@ -216,6 +216,19 @@ func (a *app) applyPolicy(
 		plan += ", and go back after " + durationText(confirm) + " without skerry policy confirm"
 	}
 	return a.changePolicy(ctx, s, e, f, append(append([]string{plan}, remarks...), notes...)...)
+}
+
+// uncheckedReplies names the replies that are to keep calls away and were compared with no .thrift file: a call whose
+// reply does not fit is sent.
+func uncheckedReplies(p *policy.Policy, checked map[string][]byte) (notes []string) {
+	sitepolicy.EachFallback(p, func(i *policy.Item) {
+		if _, fits := checked[sitepolicy.ReplyID(i)]; !fits && slices.Contains(i.On, "always") {
+			notes = append(notes, "note: "+i.Key+": calls are sent all the same where the reply does not fit the "+
+				"method; --idl "+i.Service+"=FILE checks it")
+		}
+	})
+	slices.Sort(notes)
+	return notes
 }
 
 // newlyEnforced names the access lists that begin to refuse calls.

@@ -233,7 +233,14 @@ func TestPlansAndUndosBesideOthers(t *testing.T) {
 	wants(exitProblem, "policy 7 of ", "", "plan", "on", "calm", "--yes")
 	wants(exitProblem, "waits for its confirmation", "", "plan", "off", "calm", "--yes")
 	wants(exitOK, "waits for its confirmation; this takes its place", off("3s"), "apply", "-", "--yes")
-	if number, _ := policyOf(other); number != 8 {
+	const reply = "policy: 1\nservices: {clock: {fallback: [{on: %s, reply: {}, expires: 1h}]}}\n"
+	wants(exitOK, "note: services.clock.fallback[0]: calls are sent all the same where the reply does not fit",
+		fmt.Sprintf(reply, "[timeout, always]"), "apply", "-", "--yes")
+	if code, out := run(fmt.Sprintf(reply, "timeout"), "apply", "-", "--yes"); code != exitOK ||
+		strings.Contains(out, "note:") {
+		t.Errorf("a reply after a failure: exit code %d\n%s", code, out)
+	}
+	if number, _ := policyOf(other); number != 10 {
 		t.Errorf("policy %d is obeyed", number)
 	}
 }
