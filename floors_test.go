@@ -37,6 +37,7 @@ var floors = map[string]struct {
 	"internal/tracecontext": {0, nil},
 	"internal/textfile":     {0, nil},
 	"internal/yamlfile":     {1, []string{"internal/mask", "internal/quote", "internal/suggest", "internal/textfile"}},
+	"internal/words":        {2, []string{"internal/yamlfile"}},
 	"internal/sitetls":      {1, nil},
 	"internal/tlsfile":      {1, []string{"internal/statedir"}},
 
@@ -89,7 +90,7 @@ var floors = map[string]struct {
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
 	"console": {7, []string{"", "config", "discovery", "internal/control", "internal/policylog", "internal/rollout",
-		"internal/rollout/operator", "internal/run", "internal/wire", "internal/yamlfile", "policy",
+		"internal/rollout/operator", "internal/run", "internal/wire", "internal/words", "policy",
 		"policy/form"}}, // config and internal/wire in its tests only
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "policy",
@@ -146,8 +147,8 @@ var top = map[string][]string{
 		"internal/reach",
 		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitekey",
 		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
-		"internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire", "internal/yamlfile", "policy",
-		"policy/form", "proxy", "registry", "registry/postgres", "rpc"},
+		"internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire", "internal/words",
+		"internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres", "rpc"},
 	"examples/":        {"", "config", "internal/rollout", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

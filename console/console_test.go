@@ -8,13 +8,13 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/words"
 )
 
 // still is a site that does not change.
@@ -181,30 +181,11 @@ func TestEveryPage(t *testing.T) {
 }
 
 func sections() (list []string) {
-	for _, k := range wordKeys(english) {
+	for _, k := range words.Keys(english) {
 		section, _, _ := strings.Cut(k, ".")
 		list = append(list, section)
 	}
 	return compact(list)
-}
-
-func TestWordsOfBothLanguages(t *testing.T) {
-	values := regexp.MustCompile(`\{[a-z]+\}`)
-	for _, k := range wordKeys(english) {
-		if _, ok := words[chinese][k]; !ok {
-			t.Errorf("%s has no text in Chinese", k)
-			continue
-		}
-		of := func(l language) []string { return compact(values.FindAllString(words[l][k], -1)) }
-		if a, b := of(english), of(chinese); !slices.Equal(a, b) && !strings.HasPrefix(k, "unit.") {
-			t.Errorf("%s names %v in english and %v in Chinese", k, a, b)
-		}
-	}
-	for _, k := range wordKeys(chinese) {
-		if _, ok := words[english][k]; !ok {
-			t.Errorf("%s has no text in English", k)
-		}
-	}
 }
 
 func TestPagesAsJSON(t *testing.T) {

@@ -11,7 +11,7 @@
 // # Adding a page
 //
 // A page is a row of the table in routes.go, a file that makes its content of a snapshot, a template in web, and the
-// section of its name in both files of words.
+// section of its name in both files of the console in internal/words.
 //
 // # Security
 //

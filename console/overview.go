@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/internal/words"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
 )
@@ -100,7 +101,7 @@ func (s *snapshot) changes() (list []change) {
 	}
 	for _, e := range s.Policy.Log {
 		c := change{At: e.At, Kind: "policy", What: say("history.policy", "number", e.Number), By: e.By, Reason: e.Why,
-			Number: grouped(int64(e.Number)), Hash: e.Hash(), Signer: s.Policy.Signers[e.Hash()]}
+			Number: words.Grouped(int64(e.Number)), Hash: e.Hash(), Signer: s.Policy.Signers[e.Hash()]}
 		if e.Undoes > 0 {
 			c.What = say("history.undo", "number", e.Number, "undone", e.Undoes)
 		} else if e.Origin == "plan" {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/skerry/skerry/internal/words"
 )
 
 //go:embed web/*.html
@@ -42,7 +44,7 @@ func functions(l language) template.FuncMap {
 		"file":  staticPath,
 		"ic":    func(name string, class ...string) template.HTML { return icon("ic "+strings.Join(class, " "), name) },
 		"dot":   func(kind string) template.HTML { return icon("d m-"+dotClass[kind], "d-"+kind) },
-		"count": func(n any) string { return l.value(n) },
+		"count": func(n any) string { return words.Value(n) },
 		"rate":  rateText,
 		"pct":   percent,
 		"ms":    millis,
@@ -100,7 +102,7 @@ func rateText(v float64) string {
 	case v < 10:
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
-	return grouped(int64(v + 0.5))
+	return words.Grouped(int64(v + 0.5))
 }
 
 // percent is a number in percent: 0, 0.02, 12.4.
@@ -124,7 +126,7 @@ func millis(v float64) string {
 	case v < 10:
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
-	return grouped(int64(v + 0.5))
+	return words.Grouped(int64(v + 0.5))
 }
 
 // spanText is a length of time in words: 4 s, 12 min, 18 d 4 h.

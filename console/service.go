@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/words"
 )
 
 // servicePage answers: which instance fails, since when, and what says so?
@@ -85,7 +86,7 @@ func kinds(of map[string]int64) string {
 	parts := make([]string, 0, len(names))
 	for _, n := range names {
 		if of[n] > 0 {
-			parts = append(parts, n+" "+grouped(of[n]))
+			parts = append(parts, n+" "+words.Grouped(of[n]))
 		}
 	}
 	return strings.Join(parts, ", ")

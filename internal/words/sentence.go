@@ -1,0 +1,198 @@
+package words
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// pair is an English text with its Chinese one. Both may have verbs of package fmt; the Chinese one names them by
+// number (%[2]s) where their order is another one.
+type pair struct {
+	english, chinese string
+	sentence         bool // for Sentence, too
+}
+
+// pairs are those of the files, by the English text.
+var pairs = sync.OnceValue(func() map[string]pair {
+	all := map[string]pair{}
+	for name, text := range filesOf("*.zh.txt") {
+		for _, p := range readPairs(name, string(text)) {
+			if _, twice := all[p.english]; twice {
+				panic(fmt.Sprintf("%s: %q stands there twice", name, p.english))
+			}
+			all[p.english] = p
+		}
+	}
+	return all
+})
+
+// readPairs reads a file: an English line, and below it the Chinese one. Lines that begin with # and empty ones are
+// passed over. The line "[sentences]" begins the texts that are for Sentence, too.
+func readPairs(name, text string) (list []pair) {
+	english, sentence := "", false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case line == "[sentences]":
+			sentence = true
+		case line == "" || line[0] == '#':
+		case english == "":
+			english = line
+		default:
+			list = append(list, pair{english, line, sentence})
+			english = ""
+		}
+	}
+	if english != "" {
+		panic(fmt.Sprintf("%s: %q has no Chinese text", name, english))
+	}
+	return list
+}
+
+// Format is the format of a text in the language: that of English where there is no other. Spaces and line
+// breaks around it stay there.
+func (l Language) Format(english string) string {
+	if l != Chinese {
+		return english
+	}
+	format := strings.Trim(english, " \n")
+	if p, known := pairs()[format]; known {
+		before, after, _ := strings.Cut(english, format)
+		return before + p.chinese + after
+	}
+	return english
+}
+
+// Sprintf is fmt.Sprintf with the format in the language.
+func (l Language) Sprintf(english string, args ...any) string {
+	return fmt.Sprintf(l.Format(english), args...)
+}
+
+// verb is a verb of package fmt, or the number of one in braces.
+var verb = regexp.MustCompile(`%(?:\[(\d)\])?[-+# 0]*\d*(?:\.\d+)?([a-zA-Z%])`)
+
+// pattern finds the values of a sentence.
+type pattern struct {
+	whole   *regexp.Regexp
+	literal int // length of what is no value
+	chinese string
+}
+
+// patterns are those of the sentences.
+var patterns = sync.OnceValue(func() (list []pattern) {
+	for _, p := range pairs() {
+		if p.sentence {
+			list = append(list, patternOf(p))
+		}
+	}
+	return list
+})
+
+func patternOf(p pair) pattern {
+	var b strings.Builder
+	literal, at := 0, 0
+	add := func(s string) {
+		literal += len(s)
+		b.WriteString(regexp.QuoteMeta(s))
+	}
+	for _, m := range verb.FindAllStringSubmatchIndex(p.english, -1) {
+		add(p.english[at:m[0]])
+		at = m[1]
+		switch p.english[m[4]:m[5]] {
+		case "%":
+			add("%")
+		case "d":
+			b.WriteString(`(-?[0-9][0-9,]*)`)
+		case "q":
+			b.WriteString(`("(?:[^"\\]|\\.)*")`)
+		default:
+			b.WriteString(`(.+?)`)
+		}
+	}
+	add(p.english[at:])
+	return pattern{regexp.MustCompile(`(?s)^` + b.String() + `$`), literal, p.chinese}
+}
+
+// Bounds of what Sentence looks at, as a text may come from another process.
+const (
+	deepest = 8     // sentences within sentences
+	longest = 2_000 // bytes of a line
+	places  = 8     // in front of a sentence
+)
+
+// Sentence is a text that was made in English, such as a fault of a policy or the reason that a process gives, in the
+// language. A text that is not known stays as it is. The lines of a text are sentences of their own.
+func (l Language) Sentence(english string) string {
+	if l != Chinese {
+		return english
+	}
+	lines := strings.Split(english, "\n")
+	for i, line := range lines {
+		lines[i] = sentence(line, deepest)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func sentence(text string, deep int) string {
+	if deep == 0 || len(text) > longest {
+		return text
+	}
+	if known, ok := match(text, deep); ok {
+		return known
+	}
+	// a sentence behind its place or its subject, such as services.auth.limits[0]: it limits nothing
+	at := 0
+	for range places {
+		i := strings.Index(text[at:], ": ")
+		if i < 0 {
+			break
+		}
+		at += i + len(": ")
+		if known, ok := match(text[at:], deep); ok {
+			return text[:at] + known
+		}
+	}
+	return text
+}
+
+// match is the Chinese text of a sentence that is known as a whole.
+func match(text string, deep int) (known string, ok bool) {
+	var best *pattern
+	var values []string
+	for i := range patterns() {
+		p := &patterns()[i]
+		if best != nil && p.literal <= best.literal {
+			continue
+		}
+		if found := p.whole.FindStringSubmatch(text); found != nil {
+			best, values = p, found[1:]
+		}
+	}
+	if best == nil {
+		return "", false
+	}
+	for i := range values {
+		values[i] = sentence(values[i], deep-1)
+	}
+	return fill(best.chinese, values), true
+}
+
+// fill puts values into the places of the verbs.
+func fill(format string, values []string) string {
+	next := 0
+	return verb.ReplaceAllStringFunc(format, func(v string) string {
+		if v == "%%" {
+			return "%"
+		}
+		if m := verb.FindStringSubmatch(v); m[1] != "" {
+			next = int(m[1][0] - '1')
+		}
+		next++
+		if next > len(values) {
+			return v
+		}
+		return values[next-1]
+	})
+}
