@@ -33,7 +33,8 @@
 //
 // # Output and exit codes
 //
-// The output is tables and sentences. With --json it is one JSON document on stdout, and an error is one JSON line on
+// The output is tables and sentences; those of policy and doctor's of the policy are in English or Chinese, by --lang,
+// SKERRY_LANG or the locale. With --json it is one JSON document on stdout, and an error is one JSON line on
 // stderr. Commands that follow events print one line for each event. Times in JSON are RFC 3339 or carry their unit in
 // the name. Control characters and line breaks in texts from outside are printed as \x1b and \n, and secrets as xxxxx:
 // see internal/quote and internal/mask.

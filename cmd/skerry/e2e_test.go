@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	time.Local = time.UTC // tests compare the printed times
+	os.Setenv("SKERRY_LANG", "en")
 	pgtest.Main(m)
 }
 

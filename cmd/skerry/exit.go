@@ -91,7 +91,7 @@ func (a *app) report(err error) int {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		code = e.code
 	}
-	text := quote.Safe(strings.TrimSpace(string(quote.Error(err))))
+	text := quote.Safe(a.lang.Sentence(strings.TrimSpace(string(quote.Error(err)))))
 	switch {
 	case text == "":
 	case a.flags.json:

@@ -14,6 +14,7 @@ type flags struct {
 	database string // a URL, or @ and the file that holds the URL
 	timeout  time.Duration
 	json     bool
+	lang     string // en or zh; "": by the environment
 }
 
 // spell makes the help show the default of a duration in short form: 2m, not 2m0s.
@@ -32,7 +33,11 @@ func (f *flags) register(root *cobra.Command) {
 		"`URL` of the database, or @FILE that holds it (default $SKERRY_DATABASE_URL)")
 	set.DurationVar(&f.timeout, "timeout", 3*time.Second, "how long to wait for the registry or the service")
 	set.BoolVar(&f.json, "json", false, "print JSON")
+	set.StringVar(&f.lang, "lang", "",
+		"`LANGUAGE` of policy and doctor: en or zh (default $SKERRY_LANG, then that of the locale)")
 	root.RegisterFlagCompletionFunc("mode",
 		cobra.FixedCompletions([]string{"auto", "database", "broadcast"}, cobra.ShellCompDirectiveNoFileComp))
+	root.RegisterFlagCompletionFunc("lang",
+		cobra.FixedCompletions([]string{"en", "zh"}, cobra.ShellCompDirectiveNoFileComp))
 	root.MarkPersistentFlagFilename("config", "yaml", "yml")
 }

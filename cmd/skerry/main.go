@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/words"
 )
 
 func main() {
@@ -36,12 +37,13 @@ type app struct {
 	in       io.Reader
 	out, err *quote.Writer
 	flags    flags
-	answers  *bufio.Reader // reads in; set after the first question
-	spun     int           // state of passing's spinner
-	shown    bool          // a passing line is on the screen
-	warned   bool          // of a password in the arguments
-	width    func() int    // columns of the terminal of out, 0 without one
-	started  bool          // the command line was parsed: later errors are not usage errors
+	lang     words.Language // of what people read; "": English
+	answers  *bufio.Reader  // reads in; set after the first question
+	spun     int            // state of passing's spinner
+	shown    bool           // a passing line is on the screen
+	warned   bool           // of a password in the arguments
+	width    func() int     // columns of the terminal of out, 0 without one
+	started  bool           // the command line was parsed: later errors are not usage errors
 
 	// nil: the operator answers for the hosts
 	openMembers  func(context.Context) (keyMembers, func(), error)
@@ -94,8 +96,9 @@ func (a *app) command() *cobra.Command {
 			"what is wrong with a host or a site.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRun: func(*cobra.Command, []string) {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.started = true
+			return a.setLanguage(cmd)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

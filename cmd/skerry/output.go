@@ -30,13 +30,13 @@ func (a *app) printLine(v any) error {
 
 // printf prints its arguments quoted. Only the format's line breaks are printed as
 // line breaks.
-func (a *app) printf(format string, args ...any) { fmt.Fprint(a.out, quote.Sprintf(format, args...)) }
+func (a *app) printf(format string, args ...any) { fmt.Fprint(a.out, a.say(format, args...)) }
 
 // note prints a text for the reader on stderr, beside the result.
 func (a *app) note(format string, args ...any) {
 	a.wipe()
 	if !a.flags.json {
-		fmt.Fprint(a.err, quote.Sprintf(format+"\n", args...))
+		fmt.Fprint(a.err, a.say(format+"\n", args...))
 	}
 }
 

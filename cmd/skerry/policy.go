@@ -99,7 +99,7 @@ func (a *app) printPolicyProblems(path string, problems []form.Problem) {
 	for _, p := range problems {
 		kind := quote.Safe("")
 		if p.Note {
-			kind = "note: "
+			kind = quote.Safe(a.lang.Format("note: "))
 		}
 		if p.Line > 0 {
 			a.printf("%s:%d:%d: %s", path, p.Line, p.Column, kind)

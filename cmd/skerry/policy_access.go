@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -99,7 +100,7 @@ func (a *app) printPolicyAccess(x policyAccessed, service string, suggests bool)
 	}
 	switch {
 	case suggests:
-		a.out.Write([]byte(x.Allow)) // which has quoted what others chose
+		a.printComments(x.Allow)
 	case len(x.Calls) == 0:
 		a.item("", "No access list has refused, or would have refused, a call of %s since the start of %s. Calls are "+
 			"counted where the policy has access of the service; mode: audit, default: deny and an empty allow count "+
@@ -123,10 +124,20 @@ func (a *app) accessTable(calls []rpc.DeniedCalls, now time.Time) {
 		if c.Enforced {
 			were = "refused"
 		}
-		rows = append(rows, []string{c.Service, c.Caller, proofText(c.Proof), c.Method, strconv.FormatInt(c.Calls, 10),
-			age(now.Sub(c.Last)), were, orDash(c.Item)})
+		rows = append(rows, []string{c.Service, c.Caller, a.lang.Format(proofText(c.Proof)), c.Method,
+			strconv.FormatInt(c.Calls, 10), age(now.Sub(c.Last)), a.lang.Format(were), orDash(c.Item)})
 	}
 	a.printTable([]string{"SERVICE", "CALLER", "PROOF", "METHOD", " CALLS", " LAST", "WERE", "BY"}, rows)
+}
+
+// printComments prints a text of YAML, which has quoted what others chose, with its comments in the language.
+func (a *app) printComments(text string) {
+	for line := range strings.Lines(text) {
+		if indent, comment, is := strings.Cut(line, "# "); is && strings.TrimSpace(indent) == "" {
+			line = indent + "# " + a.lang.Sentence(strings.TrimSuffix(comment, "\n")) + "\n"
+		}
+		a.out.Write([]byte(line))
+	}
 }
 
 // proofText says how a callee knows the name of a caller.

@@ -214,7 +214,7 @@ func (a *app) printPolicyExplained(x policyExplained, title string) error {
 	}
 	var rows [][]string
 	for _, s := range x.Settings {
-		rows = append(rows, []string{s.Key, s.Value, s.From + atLine(s.Line)})
+		rows = append(rows, []string{s.Key, s.Value, a.lang.Format(s.From) + atLine(s.Line)})
 	}
 	a.printTable([]string{"SETTING", "VALUE", "FROM"}, rows)
 	if len(x.Items) > 0 {
@@ -229,7 +229,7 @@ func (a *app) printPolicyExplained(x policyExplained, title string) error {
 			if i.Name != "" {
 				name += " " + strconv.Quote(i.Name)
 			}
-			rows = append(rows, []string{name, applies, i.Because})
+			rows = append(rows, []string{name, a.lang.Format(applies), a.lang.Sentence(i.Because)})
 		}
 		a.printTable([]string{"ITEM", "APPLIES", "BECAUSE"}, rows)
 	}

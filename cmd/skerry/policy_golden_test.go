@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/sitepolicy"
+	"github.com/skerry/skerry/internal/words"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
 	"github.com/skerry/skerry/rpc"
@@ -31,10 +32,18 @@ func longResult() policyResult {
 	return r
 }
 
-// TestPolicyOutput compares what the commands print with a file.
+// TestPolicyOutput compares what the commands print with a file of each language.
 func TestPolicyOutput(t *testing.T) {
+	golden(t, "policy", policyOutput(t, words.English))
+	golden(t, "policy.zh", policyOutput(t, words.Chinese))
+}
+
+// policyOutput is what the commands print in a language.
+func policyOutput(t *testing.T, l words.Language) []byte {
+	t.Helper()
 	var out bytes.Buffer
 	a := newApp(nil, &out, &out)
+	a.lang = l
 	a.width = func() int { return 80 }
 	at := time.Date(2026, 11, 30, 2, 31, 0, 0, time.UTC)
 	head := func(name string) { a.printf("\n--- %s\n", name) }
@@ -130,7 +139,7 @@ func TestPolicyOutput(t *testing.T) {
 		Calls: x.Calls[:1]}, "auth", false))
 	a.out.Flush()
 	a.err.Flush()
-	golden(t, "policy", out.Bytes())
+	return out.Bytes()
 }
 
 // tryImpact has an effect of each kind.

@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/policytry"
+	"github.com/skerry/skerry/internal/words"
 )
 
 // policyImpact is what a policy would have done with the calls of the last minutes.
@@ -101,7 +102,7 @@ func (a *app) printImpact(i policyImpact, whole bool) {
 		a.printSilent(i)
 		return
 	}
-	span := "5 minutes"
+	span := a.lang.Format("5 minutes")
 	if i.Seconds < policytry.Window {
 		span = age(time.Duration(i.Seconds) * time.Second)
 	}
@@ -115,11 +116,11 @@ func (a *app) printImpact(i policyImpact, whole bool) {
 		a.item("  ", "no recorded call would have been treated otherwise")
 	}
 	for _, e := range shown {
-		a.item("  ", "%s  %s", e.Service, e.title())
-		a.item("      ", "%s", e.sentence())
+		a.item("  ", "%s  %s", e.Service, e.title(a.lang))
+		a.item("      ", "%s", e.sentence(a.lang))
 		if whole {
 			for _, x := range e.Examples {
-				a.item("      ", "%s", x.text())
+				a.item("      ", "%s", x.text(a.lang))
 			}
 		}
 	}
@@ -155,58 +156,74 @@ func (a *app) printSilent(i policyImpact) {
 }
 
 // title is the effect's item.
-func (e policyEffect) title() string {
+func (e policyEffect) title(l words.Language) string {
+	what := l.Sentence(e.What)
 	switch policytry.Kind(e.Kind) {
 	case policytry.Timeout:
-		return "time-out " + e.What
+		return l.Sprintf("time-out %s", what)
 	case policytry.Limit:
-		return "limit " + e.What
+		return l.Sprintf("limit %s", what)
 	case policytry.Unlimit:
-		return "without the limit " + e.What
+		return l.Sprintf("without the limit %s", what)
 	case policytry.Access, policytry.Audit, policytry.Allow:
-		return e.Item + ": " + e.What
+		return e.Item + ": " + what
 	}
-	return e.Kind + ": " + e.What
+	return fmt.Sprintf(cmp.Or(kindTitle(l, e.Kind), e.Kind+": %s"), what)
+}
+
+// kindTitle is the format of a title of the kind, "" for one that is not known here.
+func kindTitle(l words.Language, kind string) string {
+	switch policytry.Kind(kind) {
+	case policytry.Fallback:
+		return l.Format("fallback: %s")
+	case policytry.Route:
+		return l.Format("route: %s")
+	case policytry.Weights:
+		return l.Format("weights: %s")
+	case policytry.Fault:
+		return l.Format("fault: %s")
+	case policytry.Mirror:
+		return l.Format("mirror: %s")
+	}
+	return ""
 }
 
 // sentence says what the effect is about.
-func (e policyEffect) sentence() string {
-	calls := fmt.Sprintf("%s of %s", thousands(e.Hit), counted(e.Calls))
-	if e.Calls > 0 {
-		calls += " (" + number.Percent(float64(e.Hit)/float64(e.Calls), 2) + " %"
-		if e.Error > 0 {
-			calls += ", give or take " + thousands(int64(e.Error+0.5))
-		}
-		calls += ")"
+func (e policyEffect) sentence(l words.Language) string {
+	calls := l.Sprintf("%s of %s", thousands(e.Hit), counted(l, e.Calls))
+	if share := number.Percent(float64(e.Hit)/float64(max(e.Calls, 1)), 2); e.Calls > 0 && e.Error > 0 {
+		calls = l.Sprintf("%s (%s %%, give or take %s)", calls, share, thousands(int64(e.Error+0.5)))
+	} else if e.Calls > 0 {
+		calls = l.Sprintf("%s (%s %%)", calls, share)
 	}
 	text := ""
 	switch policytry.Kind(e.Kind) {
 	case policytry.Timeout:
-		text = calls + " took longer"
+		text = l.Sprintf("%s took longer", calls)
 		if n := e.Ended["timeout"]; n > 0 {
-			text += "; " + thousands(n) + " timed out as it was"
+			text += l.Sprintf("; %s timed out as it was", thousands(n))
 		}
 	case policytry.Limit:
-		text = "refuses " + calls + e.callers()
+		text = l.Sprintf("refuses %s%s", calls, e.callers(l))
 		if e.Worst > 0 {
-			text += "; never more than " + number.Percent(e.Worst, 2) + " % in a second"
+			text += l.Sprintf("; never more than %s %% in a second", number.Percent(e.Worst, 2))
 		}
 	case policytry.Access:
-		text = "refuses " + calls + e.callers()
+		text = l.Sprintf("refuses %s%s", calls, e.callers(l))
 	case policytry.Unlimit:
-		text = "it refused " + calls + e.callers()
+		text = l.Sprintf("it refused %s%s", calls, e.callers(l))
 	case policytry.Audit:
-		text = "counts, and would refuse, " + calls + e.callers()
+		text = l.Sprintf("counts, and would refuse, %s%s", calls, e.callers(l))
 	case policytry.Allow:
-		text = "lets pass " + calls + ", which were refused" + e.callers()
+		text = l.Sprintf("lets pass %s, which were refused%s", calls, e.callers(l))
 	case policytry.Fallback:
-		text = "answers " + calls + e.callers() + e.failed()
+		text = l.Sprintf("answers %s%s%s", calls, e.callers(l), e.failed(l))
 	case policytry.Weights:
-		text = calls + " went there"
+		text = l.Sprintf("%s went there", calls)
 	default:
-		text = "is for " + calls + e.callers()
+		text = l.Sprintf("is for %s%s", calls, e.callers(l))
 	}
-	return text + estimates[e.Estimate]
+	return text + l.Format(estimates[e.Estimate])
 }
 
 var estimates = map[string]string{
@@ -217,7 +234,7 @@ var estimates = map[string]string{
 }
 
 // callers names the callers of the calls, those with most calls first.
-func (e policyEffect) callers() string {
+func (e policyEffect) callers(l words.Language) string {
 	names := slices.DeleteFunc(slices.Collect(maps.Keys(e.Callers)), func(name string) bool { return name == "" })
 	slices.SortFunc(names, func(a, b string) int {
 		return cmp.Or(cmp.Compare(e.Callers[b], e.Callers[a]), strings.Compare(a, b))
@@ -226,20 +243,20 @@ func (e policyEffect) callers() string {
 	case len(names) == 0:
 		return ""
 	case len(names) == 1 && e.Callers[""] == 0:
-		return ", all of " + names[0]
+		return l.Sprintf(", all of %s", names[0])
 	}
 	var parts []string
 	for _, name := range names[:min(len(names), 3)] {
 		parts = append(parts, name+" "+thousands(e.Callers[name]))
 	}
 	if more := len(names) - len(parts); more > 0 {
-		parts = append(parts, fmt.Sprintf("%d more", more))
+		parts = append(parts, l.Sprintf("%d more", more))
 	}
-	return ", of " + strings.Join(parts, ", ")
+	return l.Sprintf(", of %s", strings.Join(parts, ", "))
 }
 
 // failed says how many of the calls had failed.
-func (e policyEffect) failed() string {
+func (e policyEffect) failed(l words.Language) string {
 	sum := int64(0)
 	codes := slices.SortedFunc(maps.Keys(e.Ended), func(a, b string) int {
 		return cmp.Or(cmp.Compare(e.Ended[b], e.Ended[a]), strings.Compare(a, b))
@@ -254,23 +271,23 @@ func (e policyEffect) failed() string {
 	if sum == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s of them had failed (%s)", thousands(sum), strings.Join(parts, ", "))
+	return l.Sprintf("; %s of them had failed (%s)", thousands(sum), strings.Join(parts, ", "))
 }
 
-func (x policyExample) text() string {
-	text := fmt.Sprintf("%s ago: %s, from %s, %s", age(time.Duration(x.AgoMS)*time.Millisecond), x.Method,
-		cmp.Or(x.Caller, "?"), latency(time.Duration(x.TookMS*float64(time.Millisecond))))
-	if x.Trace != "" {
-		text += ", trace " + x.Trace
+func (x policyExample) text(l words.Language) string {
+	ago := age(time.Duration(x.AgoMS) * time.Millisecond)
+	took := latency(time.Duration(x.TookMS * float64(time.Millisecond)))
+	if x.Trace == "" {
+		return l.Sprintf("%s ago: %s, from %s, %s", ago, x.Method, cmp.Or(x.Caller, "?"), took)
 	}
-	return text
+	return l.Sprintf("%s ago: %s, from %s, %s, trace %s", ago, x.Method, cmp.Or(x.Caller, "?"), took, x.Trace)
 }
 
-func counted(n int64) string {
+func counted(l words.Language, n int64) string {
 	if n == 1 {
-		return "1 call"
+		return l.Format("1 call")
 	}
-	return thousands(n) + " calls"
+	return l.Sprintf("%s calls", thousands(n))
 }
 
 // thousands writes a number with commas between groups of three digits.

@@ -13,6 +13,7 @@ import (
 	"github.com/skerry/skerry/cmd/skerry/internal/textdiff"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/words"
 )
 
 // policyChange is an entry of the log in the output of show and history.
@@ -148,8 +149,8 @@ func (a *app) printPolicyProcesses(cluster string, e policylog.Entry, processes 
 		if said.Number > 0 {
 			number = strconv.FormatUint(said.Number, 10)
 		}
-		rows = append(rows, []string{said.Process, number, map[bool]string{true: "ok", false: "no"}[said.Obeys],
-			said.Why})
+		rows = append(rows, []string{said.Process, number, a.lang.Format(obeysText(said.Obeys)),
+			a.lang.Sentence(said.Why)})
 	}
 	var failed error
 	if obeyed < len(list) {
@@ -163,6 +164,13 @@ func (a *app) printPolicyProcesses(cluster string, e policylog.Entry, processes 
 	}
 	a.printTable([]string{"PROCESS", " POLICY", "OBEYS", "WHY"}, rows)
 	return failed
+}
+
+func obeysText(obeys bool) string {
+	if obeys {
+		return "ok"
+	}
+	return "no"
 }
 
 func (a *app) policyHistoryCommand(f *policyFlags) *cobra.Command {
@@ -205,21 +213,21 @@ func (a *app) printHistory(cluster string, list []policyChange) error {
 		}
 		signer := c.Signer
 		if c.Unsigned != "" {
-			signer = "nothing valid"
+			signer = a.lang.Format("nothing valid")
 		}
-		rows = append(rows, []string{number, c.At.Local().Format("2006-01-02 15:04"), orDash(c.By), orDash(c.Origin),
-			orDash(signer), c.about()})
+		rows = append(rows, []string{number, c.At.Local().Format("2006-01-02 15:04"), orDash(c.By),
+			a.lang.Format(orDash(c.Origin)), orDash(signer), c.about(a.lang)})
 	}
 	a.printTable([]string{" NUMBER", "AT", "BY", "ORIGIN", "SIGNED BY", "WHY"}, rows)
 	return nil
 }
 
 // about is what a person wants to know of a change beside its author.
-func (c policyChange) about() string {
+func (c policyChange) about(l words.Language) string {
 	var parts []string
-	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	add := func(format string, args ...any) { parts = append(parts, l.Sprintf(format, args...)) }
 	if c.Why != "" {
-		add("%s", c.Why)
+		parts = append(parts, c.Why)
 	}
 	if c.Lost {
 		add("lost to another one at once")

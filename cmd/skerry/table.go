@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -41,7 +42,12 @@ func (a *app) printTable(header []string, rows [][]string) {
 			cells[i][k] = quote.Text(cell)
 		}
 	}
-	fmt.Fprint(a.out, tableText(header, cells, a.columns()))
+	names := make([]string, len(header))
+	for i, h := range header {
+		name := strings.TrimPrefix(h, string(numberHeader))
+		names[i] = h[:len(h)-len(name)] + a.lang.Format(name)
+	}
+	fmt.Fprint(a.out, tableText(names, cells, a.columns()))
 }
 
 // columns returns the width of the output's terminal. It returns 0 without a terminal, and
@@ -83,7 +89,7 @@ func measure(header []string, rows [][]string) []tableColumn {
 		c.width, c.least = cells(c.head), max(columnLeast, cells(c.head))
 		for _, r := range rows {
 			c.width = max(c.width, cells(r[i]))
-			for _, word := range words(r[i]) {
+			for _, word := range breakable(r[i]) {
 				c.least = max(c.least, min(wordMost, cells(strings.TrimRight(word, " "))))
 			}
 		}
@@ -190,7 +196,7 @@ func writeBelow(b *strings.Builder, all []tableColumn, row []string, width int) 
 // cells returns how many cells of a terminal a text occupies.
 func cells(s string) int { return text.StringWidthWithoutEscSequences(s) }
 
-// wrap breaks a text into lines of at most width cells. It breaks behind a space or a comma.
+// wrap breaks a text into lines of at most width cells. It breaks behind a space, a comma or a Chinese character.
 // It breaks within a word only if the word has no room on a line.
 func wrap(s string, width int) []string {
 	if cells(s) <= width {
@@ -198,7 +204,7 @@ func wrap(s string, width int) []string {
 	}
 	var lines []string
 	line := ""
-	for _, word := range words(s) {
+	for _, word := range breakable(s) {
 		if line != "" && cells(line)+cells(strings.TrimRight(word, " ")) > width {
 			lines = append(lines, strings.TrimRight(line, " "))
 			line = ""
@@ -226,16 +232,26 @@ func cut(word string, width int) int {
 	}
 }
 
-// words returns the parts of a text between which a line may end, with their spaces.
-func words(s string) (all []string) {
+// breakable returns the parts of a text between which a line may end, with their spaces.
+func breakable(s string) (all []string) {
 	begin := 0
-	for i := range len(s) {
-		if (s[i] == ' ' || s[i] == ',') && i+1 < len(s) && s[i+1] != ' ' {
-			all = append(all, s[begin:i+1])
-			begin = i + 1
+	for i, r := range s {
+		end := i + utf8.RuneLen(r)
+		next, _ := utf8.DecodeRuneInString(s[min(end, len(s)):])
+		if end < len(s) && next != ' ' && (r == ' ' || r == ',' || wide(r) && !closes(next)) {
+			all = append(all, s[begin:end])
+			begin = end
 		}
 	}
 	return append(all, s[begin:])
+}
+
+// wide reports whether a character is one of those between which Chinese text may be broken.
+func wide(r rune) bool { return unicode.Is(unicode.Han, r) || closes(r) && r > unicode.MaxLatin1 }
+
+// closes reports whether a character may not begin a line.
+func closes(r rune) bool {
+	return strings.ContainsRune("，。；：、！？）》」』”…,.;:!?)", r)
 }
 
 // hanging returns a text broken for the terminal, with further lines indented below the
@@ -255,5 +271,5 @@ func (a *app) hanging(lead string, s quote.Safe) string {
 
 // item prints a text behind lead, with further lines indented below the first.
 func (a *app) item(lead, format string, args ...any) {
-	fmt.Fprint(a.out, a.hanging(lead, quote.Sprintf(format, args...)))
+	fmt.Fprint(a.out, a.hanging(a.lang.Format(lead), a.say(format, args...)))
 }

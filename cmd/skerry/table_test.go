@@ -52,7 +52,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 			text := tableText(header[:n], cut, width)
 			checkWidth(t, fmt.Sprintf("%d columns", n), text, width)
 			for _, r := range cut {
-				for _, word := range slices.Concat(words(strings.Join(r, " "))) {
+				for _, word := range slices.Concat(breakable(strings.Join(r, " "))) {
 					if word = strings.Trim(word, " "); cells(word) <= 30 && word != "-" &&
 						!strings.Contains(text, word) {
 						t.Fatalf("%d columns in %d cells: %q is lost:\n%s", n, width, word, text)
