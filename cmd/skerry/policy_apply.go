@@ -297,7 +297,7 @@ func (a *app) fits(
 	if err != nil {
 		return nil, err
 	}
-	faults, notes = append(faults, cut...), append(notes, warnings...)
+	faults, notes = append(faults, cut...), append(append(notes, warnings...), a.asleep(ctx, s, p)...)
 	if len(faults) > 0 {
 		return nil, problemf("%w\nNothing was done. --although KEY or --although HOST/PID accepts one, and is kept in "+
 			"the log", joined(faults))

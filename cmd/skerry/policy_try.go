@@ -55,13 +55,14 @@ func (a *app) tryPolicy(ctx context.Context, path string, f *policyFlags) error 
 	t := policyTried{Cluster: s.cluster, On: s.now.Number, Notes: append([]string{}, remarks...),
 		Lines: append([]string{}, textdiff.Unified(textOf(s.now), text)...), Faults: []string{}}
 	faults, notes := judgePolicy(p, listed, s.state.Processes, func(string) bool { return false })
-	then := s.compile(p, s.next(text, "", f).On)
+	on := s.next(text, "", f).On
+	then := s.compile(p, on)
 	cut, warnings, err := s.cutsOff(ctx, then, listed, func(string) bool { return false })
 	if err != nil {
 		return err
 	}
 	t.Faults = append(append(t.Faults, faults...), cut...)
-	t.Notes = append(append(t.Notes, notes...), warnings...)
+	t.Notes = append(append(append(t.Notes, notes...), warnings...), a.asleep(ctx, s, withPlans(p, on))...)
 	if newest, _ := s.state.Log.Newest(); made != nil && *made != newest.Number && *made != s.now.Number {
 		t.Faults = append(t.Faults, "the text was made on another policy than "+policyTitle(newest)+", the newest")
 	}
