@@ -125,9 +125,22 @@ func TestOldSitesInChinese(t *testing.T) {
 		Own: 100}}
 	old := []control.PolicyProcess{{Process: "h3/412/aaaaaaaaaa", Err: control.ErrNoPolicies}}
 	faults, _ := judgePolicy(p, listed, old, func(string) bool { return false })
-	want := "h3/412/aaaaaaaaaa：它的 skerry 版本不支持策略，请升级；它提供的服务有限流或访问控制，而它不会执行"
+	want := "h3/412/aaaaaaaaaa: 它的 skerry 版本不支持策略，请升级；它提供的服务有限流或访问控制，而它不会执行"
 	if have := words.Chinese.Sentence(joined(faults).Error()); have != want {
 		t.Errorf("%q, want %q", have, want)
+	}
+	for text, want := range map[string]string{
+		"services.auth.access: it would refuse all calls of auth by gw (the gateway h3/412), which has made 7; " +
+			"add {caller: gw} to allow, or apply it with --confirm 10m": "services.auth.access：会拒绝 gw（网关 h3/412） 对 " +
+			"auth 的全部调用（已有 7 次）；请在 allow 中加 {caller: gw}，或用 --confirm 10m 应用",
+		"make this policy 19 of site-2, and go back after 10m without skerry policy confirm": "设为 site-2 的策略 19，10m " +
+			"内没有 skerry policy confirm 则自动恢复",
+		"note: services.auth.access: it would refuse all calls of auth by x": "提示：services.auth.access：会拒绝 x 对 " +
+			"auth 的全部调用",
+	} {
+		if have := words.Chinese.Sentence(text); have != want {
+			t.Errorf("%q: %q, want %q", text, have, want)
+		}
 	}
 }
 
@@ -137,7 +150,9 @@ var formatAt = map[string][]int{"printf": {0}, "note": {0, 1}, "item": {1}, "Spr
 	"printTable": {0}}
 
 // partsOfText are parts of sentences, which the catalogue has whole, and what show prints for apply to read.
-var partsOfText = []string{", which has made %d", "add {caller: %s} to allow", "%s%d (%.8s) of %s\n"}
+var partsOfText = []string{", which has made %d", "%s%d (%.8s) of %s\n", "# made on policy ", "by the default",
+	", and go back after %s without skerry policy confirm", "%s may be called, %s.",
+	"%s would be refused, %s; access is in the mode audit, which counts it.", "policy: a setting of kind %s"}
 
 // TestEveryTextHasAChineseOne: the sources of the commands, of package policy and of its form have no text for people
 // that the catalogue lacks.
@@ -159,31 +174,49 @@ func TestEveryTextHasAChineseOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			call, is := n.(*ast.CallExpr)
-			if !is {
-				return true
+		for _, text := range printed(file) {
+			seen++
+			if !slices.Contains(partsOfText, text) && !inChinese(text) {
+				t.Errorf("%s: %q has no Chinese text", path, text)
 			}
-			for _, at := range formatAt[nameOf(call.Fun)] {
-				if at >= len(call.Args) {
-					continue
-				}
-				for _, text := range textsOf(call.Args[at]) {
-					seen++
-					if !strings.Contains(text, " ") && at == 0 && strings.HasPrefix(path, "..") {
-						continue // the key of a fault
-					}
-					if !slices.Contains(partsOfText, text) && !inChinese(text) {
-						t.Errorf("%s: %q has no Chinese text", path, text)
-					}
-				}
-			}
-			return true
-		})
+		}
 	}
 	if seen < 200 {
 		t.Errorf("%d texts were looked at", seen)
 	}
+}
+
+// printed are the texts of a source that people may read: formats, and what has three English words or more. Help and
+// the descriptions of flags are English.
+func printed(file *ast.File) (all []string) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.KeyValueExpr:
+			return !slices.Contains([]string{"Use", "Short", "Long", "Example"}, nameOf(n.Key))
+		case *ast.Field:
+			return false // with its tag
+		case *ast.CallExpr:
+			name := nameOf(n.Fun)
+			if strings.Contains(name, "Var") {
+				return false // a flag
+			}
+			for _, at := range formatAt[name] {
+				if at < len(n.Args) {
+					all = append(all, slices.DeleteFunc(textsOf(n.Args[at]), func(text string) bool { // but keys
+						return !strings.Contains(text, " ") && slices.Contains([]string{"add", "note", "problem"}, name)
+					})...)
+				}
+			}
+		case ast.Expr:
+			texts := textsOf(n)
+			if len(texts) == 1 && english.MatchString(texts[0]) {
+				all = append(all, texts[0])
+			}
+			return len(texts) == 0
+		}
+		return true
+	})
+	return all
 }
 
 // nameOf is the name of what is called.
@@ -197,7 +230,7 @@ func nameOf(e ast.Expr) string {
 	return ""
 }
 
-// textsOf are the texts of an argument: a literal, several with + between, or those of a list.
+// textsOf are the texts of an argument: a literal, a sum with %s for each value in it, or those of a list.
 func textsOf(e ast.Expr) []string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -206,8 +239,8 @@ func textsOf(e ast.Expr) []string {
 		}
 	case *ast.BinaryExpr:
 		a, b := textsOf(e.X), textsOf(e.Y)
-		if len(a) == 1 && len(b) == 1 {
-			return []string{a[0] + b[0]}
+		if e.Op == token.ADD && len(a)+len(b) > 0 {
+			return []string{append(a, "%s")[0] + append(b, "%s")[0]}
 		}
 	case *ast.CompositeLit:
 		var all []string
@@ -228,6 +261,9 @@ var (
 // inChinese reports whether the catalogue knows a text, line by line.
 func inChinese(text string) bool {
 	for line := range strings.Lines(strings.TrimLeft(text, " ")) {
+		if _, comment, is := strings.Cut(line, "# "); is { // of YAML
+			line = comment
+		}
 		if !englishWord.MatchString(formatVerb.ReplaceAllString(line, "")) {
 			continue
 		}
