@@ -84,8 +84,8 @@ var floors = map[string]struct {
 	"": {5, []string{"broadcast", "config", "discovery", "health", "health/statlog", "internal/drain", "internal/heap",
 		"internal/membership", "internal/policylog", "internal/reach", "internal/recent", "internal/refusal",
 		"internal/rollout", "internal/rollout/participant", "internal/run", "internal/sitetls", "internal/state",
-		"internal/suggest", "internal/tracecontext", "internal/trust", "internal/wire", "policy", "policy/form",
-		"registry", "registry/postgres", "rpc"}},
+		"internal/suggest", "internal/tracecontext", "internal/trust", "internal/wire", "internal/words", "policy",
+		"policy/form", "registry", "registry/postgres", "rpc"}}, // internal/words in its tests only
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},

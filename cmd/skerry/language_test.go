@@ -2,16 +2,10 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -142,139 +136,4 @@ func TestOldSitesInChinese(t *testing.T) {
 			t.Errorf("%q: %q, want %q", text, have, want)
 		}
 	}
-}
-
-// formatAt are the functions that take a format, and the places of formats and texts among their arguments.
-var formatAt = map[string][]int{"printf": {0}, "note": {0, 1}, "item": {1}, "Sprintf": {0}, "Format": {0},
-	"problemf": {0}, "usagef": {0}, "unreachablef": {0}, "fine": {0}, "hint": {0, 1}, "problem": {0, 1}, "add": {0, 1},
-	"printTable": {0}}
-
-// partsOfText are parts of sentences, which the catalogue has whole, and what show prints for apply to read.
-var partsOfText = []string{", which has made %d", "%s%d (%.8s) of %s\n", "# made on policy ", "by the default",
-	", and go back after %s without skerry policy confirm", "%s may be called, %s.",
-	"%s would be refused, %s; access is in the mode audit, which counts it.", "policy: a setting of kind %s"}
-
-// TestEveryTextHasAChineseOne: the sources of the commands, of package policy and of its form have no text for people
-// that the catalogue lacks.
-func TestEveryTextHasAChineseOne(t *testing.T) {
-	var paths []string
-	for _, pattern := range []string{"policy*.go", "doctor_policy.go", "../../policy/*.go", "../../policy/form/*.go"} {
-		found, err := filepath.Glob(pattern)
-		if err != nil || len(found) == 0 {
-			t.Fatalf("%s: %v, %v", pattern, found, err)
-		}
-		paths = append(paths, found...)
-	}
-	seen := 0
-	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, text := range printed(file) {
-			seen++
-			if !slices.Contains(partsOfText, text) && !inChinese(text) {
-				t.Errorf("%s: %q has no Chinese text", path, text)
-			}
-		}
-	}
-	if seen < 200 {
-		t.Errorf("%d texts were looked at", seen)
-	}
-}
-
-// printed are the texts of a source that people may read: formats, and what has three English words or more. Help and
-// the descriptions of flags are English.
-func printed(file *ast.File) (all []string) {
-	ast.Inspect(file, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.KeyValueExpr:
-			return !slices.Contains([]string{"Use", "Short", "Long", "Example"}, nameOf(n.Key))
-		case *ast.Field:
-			return false // with its tag
-		case *ast.CallExpr:
-			name := nameOf(n.Fun)
-			if strings.Contains(name, "Var") {
-				return false // a flag
-			}
-			for _, at := range formatAt[name] {
-				if at < len(n.Args) {
-					all = append(all, slices.DeleteFunc(textsOf(n.Args[at]), func(text string) bool { // but keys
-						return !strings.Contains(text, " ") && slices.Contains([]string{"add", "note", "problem"}, name)
-					})...)
-				}
-			}
-		case ast.Expr:
-			texts := textsOf(n)
-			if len(texts) == 1 && english.MatchString(texts[0]) {
-				all = append(all, texts[0])
-			}
-			return len(texts) == 0
-		}
-		return true
-	})
-	return all
-}
-
-// nameOf is the name of what is called.
-func nameOf(e ast.Expr) string {
-	switch e := e.(type) {
-	case *ast.SelectorExpr:
-		return e.Sel.Name
-	case *ast.Ident:
-		return e.Name
-	}
-	return ""
-}
-
-// textsOf are the texts of an argument: a literal, a sum with %s for each value in it, or those of a list.
-func textsOf(e ast.Expr) []string {
-	switch e := e.(type) {
-	case *ast.BasicLit:
-		if text, err := strconv.Unquote(e.Value); err == nil && e.Kind == token.STRING {
-			return []string{text}
-		}
-	case *ast.BinaryExpr:
-		a, b := textsOf(e.X), textsOf(e.Y)
-		if e.Op == token.ADD && len(a)+len(b) > 0 {
-			return []string{append(a, "%s")[0] + append(b, "%s")[0]}
-		}
-	case *ast.CompositeLit:
-		var all []string
-		for _, one := range e.Elts {
-			all = append(all, textsOf(one)...)
-		}
-		return all
-	}
-	return nil
-}
-
-var (
-	chineseText = regexp.MustCompile(`\p{Han}`)
-	formatVerb  = regexp.MustCompile(`%(\[\d\])?[0-9.]*[a-z]`)
-	englishWord = regexp.MustCompile(`[A-Za-z]{2,}`)
-)
-
-// inChinese reports whether the catalogue knows a text, line by line.
-func inChinese(text string) bool {
-	for line := range strings.Lines(strings.TrimLeft(text, " ")) {
-		if _, comment, is := strings.Cut(line, "# "); is { // of YAML
-			line = comment
-		}
-		if !englishWord.MatchString(formatVerb.ReplaceAllString(line, "")) {
-			continue
-		}
-		said := formatVerb.ReplaceAllStringFunc(strings.TrimSuffix(line, "\n"), func(v string) string {
-			return cmp.Or(map[byte]string{'d': "7", 'q': `"x"`}[v[len(v)-1]], "val")
-		})
-		said = strings.ReplaceAll(said, "%%", "%")
-		if !slices.ContainsFunc([]string{words.Chinese.Format(line), words.Chinese.Sentence(said)},
-			chineseText.MatchString) {
-			return false
-		}
-	}
-	return true
 }
