@@ -23,7 +23,7 @@ services:
       mode: enforce
       default: deny
       allow:
-        - {caller: report}
+        - {caller: [report, skerry-cli]}
     faults:
       - {name: drill, percent: 50, delay: 1ms, expires: 1h}
 plans:

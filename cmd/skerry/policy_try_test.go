@@ -43,7 +43,7 @@ func TestPolicyTry(t *testing.T) {
 		return policyEffect{}
 	}
 	const strict = "policy: 1\nservices: {clock: {timeout: 10m, access: {mode: enforce, default: deny, " +
-		"allow: [{caller: elsewhere}]}, limits: [{rate: 100000, per: instance}]}}\n"
+		"allow: [{caller: [elsewhere, skerry-cli]}]}, limits: [{rate: 100000, per: instance}]}}\n"
 	tried := try(strict, exitOK)
 	slow, refused, limit := effect(tried, "timeout"), effect(tried, "access"), effect(tried, "limit")
 	if slow.Calls < calls || slow.Hit != 0 || slow.Estimate != "" || tried.Impact.Processes != 2 ||

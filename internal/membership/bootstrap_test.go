@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -161,7 +162,9 @@ func TestTracesWaitForTheRules(t *testing.T) {
 				}
 				agent, _ := participant.New(participant.Config{Process: "me"})
 				var text strings.Builder
-				n := &Membership{rules: agent, log: slog.New(slog.NewTextHandler(&text, nil)),
+				held, err := sitepolicy.New(sitepolicy.Config{Cluster: "c"})
+				must(t, "policy", err)
+				n := &Membership{rules: agent, log: slog.New(slog.NewTextHandler(&text, nil)), policy: held, list: newList(nil),
 					bootstrap: newBootstrap(registry.Owner{Host: "me"}, sources, test.kept, time.Now())}
 				n.known = agent.BeginBootstrap()
 				test.heard(n.bootstrap)
