@@ -164,7 +164,8 @@ func TestTracesWaitForTheRules(t *testing.T) {
 				var text strings.Builder
 				held, err := sitepolicy.New(sitepolicy.Config{Cluster: "c"})
 				must(t, "policy", err)
-				n := &Membership{rules: agent, log: slog.New(slog.NewTextHandler(&text, nil)), policy: held, list: newList(nil),
+				n := &Membership{rules: agent, log: slog.New(slog.NewTextHandler(&text, nil)), policy: held,
+					list:      newList(nil),
 					bootstrap: newBootstrap(registry.Owner{Host: "me"}, sources, test.kept, time.Now())}
 				n.known = agent.BeginBootstrap()
 				test.heard(n.bootstrap)
