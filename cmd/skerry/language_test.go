@@ -91,6 +91,64 @@ services:
 	}
 }
 
+// TestCommandsInChinese changes and reads the policy of a living site in Chinese.
+func TestCommandsInChinese(t *testing.T) {
+	t.Parallel()
+	cfg := site(t, "state_dir: none\n")
+	offerClock(t, cfg)
+	file := filepath.Join(t.TempDir(), "p.yaml")
+	text := `policy: 1
+services:
+  clock:
+    timeout: 300ms
+    route: [{match: {tenant: t7}, to: {zone: hall-2}, else: all}]
+    limits: [{match: {caller: report}, rate: 5, per: site}]
+    access: {mode: audit, default: deny}
+plans:
+  storm: {services: {clock: {max_pending: 4}}}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`skerry (policy|key) [a-z]+( off storm)?`)
+	for _, c := range []struct {
+		args  string
+		stdin string
+		code  int
+		want  string
+	}{
+		{"history", "", exitOK, "站点还没有过策略"},
+		{"show", "", exitProblem, "站点没有策略"},
+		{"undo", "", exitProblem, "没有可撤销的内容"},
+		{"try " + file, "", exitOK, "会接受这份策略"},
+		{"apply " + file, "n\n", exitProblem, "未执行任何操作；请回答 y"},
+		{"apply " + file + " --confirm 10m", "y\n", exitOK, "10m 后自动恢复原策略"},
+		{"plan on storm --yes", "", exitProblem, "还在等待确认"},
+		{"confirm", "y\n", exitOK, "保留策略 1"},
+		{"confirm", "", exitProblem, "无需确认"},
+		{"plan on strom", "", exitProblem, "没有预案 strom；是不是 storm？"},
+		{"plan on storm --for 1h", "y\n", exitOK, "启用预案 storm"},
+		{"plan off storm --yes", "", exitOK, "停用预案 storm"},
+		{"history", "", exitOK, "确认 1"},
+		{"show --processes", "", exitOK, "已执行"},
+		{"explain clock now --tenant t7", "", exitOK, "条件全部满足"},
+		{"access", "", exitOK, "访问控制没有拒绝"},
+		{"diff 3 4", "", exitOK, "内容相同"},
+		{"diff 3 9", "", exitProblem, "日志中没有策略 9"},
+		{"undo 1 --yes", "", exitOK, "恢复策略 1"},
+		{"show x", "", exitUsage, "x 不是策略编号"},
+	} {
+		code, out, errs := policyCommand(t, cfg, c.stdin, append(strings.Fields(c.args), "--lang", "zh")...)
+		said := strings.ReplaceAll(out+errs, "\n", "")
+		if code != c.code || !strings.Contains(said, c.want) {
+			t.Errorf("%s: exit code %d, want %d and %q\n%s%s", c.args, code, c.code, c.want, out, errs)
+		}
+		if found := english.FindString(names.ReplaceAllString(out+errs, "")); found != "" {
+			t.Errorf("%s: %q in\n%s%s", c.args, found, out, errs)
+		}
+	}
+}
+
 // TestDoctorPolicyInChinese: what doctor says of the policy has Chinese texts.
 func TestDoctorPolicyInChinese(t *testing.T) {
 	var out bytes.Buffer

@@ -216,7 +216,7 @@ func (a *app) printHistory(cluster string, list []policyChange) error {
 			signer = a.lang.Format("nothing valid")
 		}
 		rows = append(rows, []string{number, c.At.Local().Format("2006-01-02 15:04"), orDash(c.By),
-			a.lang.Format(orDash(c.Origin)), orDash(signer), c.about(a.lang)})
+			a.lang.Format(orDash(c.Origin)), a.lang.Sentence(orDash(signer)), c.about(a.lang)})
 	}
 	a.printTable([]string{" NUMBER", "AT", "BY", "ORIGIN", "SIGNED BY", "WHY"}, rows)
 	return nil
