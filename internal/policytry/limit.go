@@ -35,10 +35,14 @@ type limitPart struct {
 func (t *trial) limitsOf(k *recent.Calls, q policy.Request, total int64, passes float64) {
 	then := t.then.loose.Rules(k.Service, k.Method).Limits(&q, nil)
 	if n := k.Outcomes[recent.Limited]; n > 0 && len(then) == 0 {
-		for _, i := range t.now.loose.Rules(k.Service, k.Method).Limits(&q, nil) {
-			e := t.effect(Unlimit, k.Service, i.Key, func() string { return limitText(i) })
+		if now := t.now.loose.Rules(k.Service, k.Method).Limits(&q, nil); len(now) > 0 {
+			key, what := now[0].Key, limitText
+			if len(now) > 1 { // which of them has refused a call is not recorded
+				key += ", " + now[1].Key
+				what = func(i *policy.Item) string { return limitText(i) + ", or another limit" }
+			}
+			e := t.effect(Unlimit, k.Service, key, func() string { return what(now[0]) })
 			e.add(share{part: 1}, n, k.Caller)
-			break
 		}
 	}
 	if len(then) == 0 {

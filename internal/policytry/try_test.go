@@ -92,6 +92,22 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// TestOneOfSeveralLimits: refused calls that several limits matched are not said to be those of the first one.
+func TestOneOfSeveralLimits(t *testing.T) {
+	served := recorded(kind(recent.Callee, "web", map[uint8]int64{recent.Served: 800, recent.Limited: 200}),
+		kind(recent.Callee, "billing", map[uint8]int64{recent.Served: 60, recent.Limited: 40}))
+	now := table(policy.Service{Items: []policy.Item{{Kind: "limits", Pending: 50, Per: "instance"},
+		{Kind: "limits", Match: policy.Match{Caller: []string{"billing"}}, Rate: 10, Per: "site"}}})
+	got := map[string]int64{}
+	for _, e := range Try(Config{Records: served, Now: now}).Effects {
+		got[e.Item+": "+e.What] = e.Hit
+	}
+	if len(got) != 2 || got["services.auth.limits[0]: 50 at a time per instance"] != 200 ||
+		got["services.auth.limits[0], services.auth.limits[1]: 50 at a time per instance, or another limit"] != 40 {
+		t.Errorf("%v", got)
+	}
+}
+
 // TestSiteLimit: a limit of the site is divided by its instances, and its burst with it.
 func TestSiteLimit(t *testing.T) {
 	served := recorded(kind(recent.Callee, "web", map[uint8]int64{recent.Served: 1000}))
