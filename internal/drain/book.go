@@ -211,6 +211,9 @@ func (b *Book) Of(in registry.Instance) (d Mark) {
 // and the process may get another one: at its next start when its port is free, or when its host
 // gets one. The drain of the instance goes with it.
 func (b *Book) Settle(in registry.Instance) {
+	if b == nil {
+		return
+	}
 	one := InstanceOf(in)
 	key := one.unplaced()
 	b.mu.Lock()
