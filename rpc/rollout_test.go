@@ -93,7 +93,6 @@ func TestOneTokenThroughAChain(t *testing.T) {
 }
 
 func TestTheWrongVersionNeverExecutes(t *testing.T) {
-	t.Parallel() // it waits for a version that does not come
 	s := newSite(t)
 	s.commit(v1, nil)
 	caller, other := s.caller("caller"), s.start("auth", "v2")
@@ -119,7 +118,6 @@ func TestTheWrongVersionNeverExecutes(t *testing.T) {
 }
 
 func TestNeverAnotherVersionInstead(t *testing.T) {
-	t.Parallel() // it waits for a version that does not come
 	s := newSite(t)
 	s.commit(v1, nil)
 	caller, other := s.caller("caller"), s.start("auth", "v2")
