@@ -209,23 +209,6 @@ func (r *ruling) change(step string) {
 	r.lost = append(r.lost, fmt.Sprintf("%s: %v\n%s", what, err, said))
 }
 
-// isObeyed checks that every process obeys the newest policy, and all of it.
-func (r *ruling) isObeyed() {
-	r.site.t.Helper()
-	r.after.Wait()
-	said := ""
-	r.site.await("all obey the policy", func() bool {
-		var err error
-		said, err = r.site.command(0, "policy", "show", "--processes").done()
-		return err == nil
-	})
-	for _, p := range r.site.members {
-		if p.Role == "hop" && r.site.book.over(p.Name).IsZero() && !strings.Contains(said, p.id()+"/") {
-			r.site.t.Errorf("%s (%s) says nothing of the policy:\n%s", p.Name, p.id(), said)
-		}
-	}
-}
-
 // ends waits until no change is under way.
 func (r *ruling) ends() {
 	if r != nil {
