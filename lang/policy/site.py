@@ -58,7 +58,7 @@ services:
       mode: enforce
       default: deny
       allow:
-        - {caller: front}
+        - {caller: [front, skerry-cli]}
         - {caller: "ip:127.0.0.1", method: executed}
   kiosk:
     access: {mode: enforce, default: allow, deny: [{caller: report, method: "!executed"}]}
@@ -365,8 +365,13 @@ class Policy(unittest.TestCase):
         self.apply(CALLERS, "--idl", "shop=%s" % os.path.join(HERE, "shop.thrift"),
                    "--idl", "kiosk=%s" % os.path.join(HERE, "shop.thrift"), "--although", "services.shop.route[1]")
         report = self.callers["python", "report", "shop", KINDS[1]]
-        self.assertIn(report("once", "a retry"), ("shop-1", "shop-2"))
-        self.assertEqual(2, report("executed", "once"))
+        for token in range(10):  # on a busy machine an attempt may end before the program has it
+            before = report("executed", "once")
+            self.assertIn(report("once", "retry %d" % token), ("shop-1", "shop-2"))
+            if report("executed", "once") == before + 2:
+                break
+        else:
+            self.fail("no call was tried again at the end of its first attempt")
         for (language, program, service, kind), call in self.callers.items():
             with self.subTest(language=language, program=program, service=service, kind=kind):
                 if service == "kiosk":
