@@ -11,8 +11,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
+
+// sites counts those of this process: several may begin in one millisecond, and must not meet.
+var sites atomic.Int64
 
 // Site is a cluster and its processes.
 type Site struct {
@@ -37,7 +41,7 @@ func New(bin, dir, database string) (*Site, error) {
 	return &Site{
 		bin:      bin,
 		dir:      dir,
-		cluster:  fmt.Sprintf("portal-%d-%d", os.Getpid(), time.Now().UnixMilli()),
+		cluster:  fmt.Sprintf("portal-%d-%d-%d", os.Getpid(), time.Now().UnixMilli(), sites.Add(1)),
 		lanPort:  socket.LocalAddr().(*net.UDPAddr).Port,
 		database: database,
 	}, nil
