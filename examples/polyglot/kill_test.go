@@ -17,7 +17,7 @@ import (
 )
 
 // noticed is how long after the end of a killed process a call may still be sent to it, on a busy machine.
-const noticed = 100 * time.Millisecond
+const noticed = 500 * time.Millisecond
 
 // fault is the death of a process.
 type fault struct {
