@@ -22,7 +22,7 @@ type still struct{ s *snapshot }
 
 func (f still) snapshot(context.Context) *snapshot { return f.s }
 
-// night is the site of the examples: portal and report call historian, whose instance on ops-4 fails.
+// night is the site of the examples: portal and report call historian, and the instance of that on ops-4 fails.
 func night() *snapshot {
 	at := time.Date(2026, 11, 29, 3, 12, 10, 0, time.Local)
 	s := &snapshot{Cluster: "launch-site-1", Title: "一号发射场", Host: "ops-1", Release: "0.1.0", At: at,

@@ -75,7 +75,7 @@ type policyState struct {
 	Newest  policylog.Entry   // Number 0: there is none
 	Log     []policylog.Entry // oldest first
 	Doubt   string            // what of the log is not believed
-	Signers map[string]string // by hash of an entry, the operator whose key signed it
+	Signers map[string]string // by hash of an entry, the operator that its signature names
 }
 
 // flow is the calls of one method from one caller to one instance in a minute.

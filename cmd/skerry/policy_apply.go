@@ -218,8 +218,8 @@ func (a *app) applyPolicy(
 	return a.changePolicy(ctx, s, e, f, append(append([]string{plan}, remarks...), notes...)...)
 }
 
-// uncheckedReplies names the replies that are to keep calls away and were compared with no .thrift file: a call whose
-// reply does not fit is sent.
+// uncheckedReplies names the replies that are to keep calls away and were compared with no .thrift file: where such a
+// reply does not fit its method, the call is sent.
 func uncheckedReplies(p *policy.Policy, checked map[string][]byte) (notes []string) {
 	sitepolicy.EachFallback(p, func(i *policy.Item) {
 		if _, fits := checked[sitepolicy.ReplyID(i)]; !fits && slices.Contains(i.On, "always") {

@@ -138,7 +138,7 @@ func mayCall(t *policy.Table, service string, q policy.Request) bool {
 // anyMethod stands for a method that the policy does not name.
 const anyMethod = "\x00"
 
-// refusedBy is the key of the item that refuses a caller's calls, or of the access list whose default does.
+// refusedBy is the key of the item that refuses a caller's calls, or of the access list that refuses them by default.
 func refusedBy(t *policy.Table, service string, q policy.Request) string {
 	q.Method = anyMethod
 	if _, _, by := t.Rules(service, "").Access(&q); by != nil {

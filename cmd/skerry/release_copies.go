@@ -67,7 +67,7 @@ func copiesOf(ctx context.Context, to releases, r rollout.Release) ([]copiesStat
 	return list, nil
 }
 
-// name is who has counted the copies.
+// name is the caller or process that has counted the copies.
 func (c copiesStatus) name() string {
 	if c.Made {
 		return "callers"
