@@ -153,7 +153,8 @@ func (r *Row) Calls() int64 {
 	return n
 }
 
-// Timed is the number of calls that the latencies of the row are of: all but those that the site's policy has made or ended.
+// Timed is the number of calls that the latencies of the row are of: all but those that the site's policy has made or
+// ended.
 func (r *Row) Timed() int64 {
 	var n int64
 	for o, c := range r.Outcomes {
