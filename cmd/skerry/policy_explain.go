@@ -15,10 +15,12 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
+	"github.com/skerry/skerry/registry"
 )
 
 // policyCall is the call that explain is asked for.
@@ -35,6 +37,7 @@ type policyExplained struct {
 	Method  string           `json:"method"`
 	Policy  uint64           `json:"policy"` // number; 0: none
 	Access  policyAccess     `json:"access"`
+	Route   *policyRouted    `json:"route,omitempty"` // absent: no route applies
 	Items   []policy.Verdict `json:"items"`
 
 	Settings []policy.Setting `json:"settings"`
@@ -47,6 +50,15 @@ type policyAccess struct {
 	By       string `json:"by,omitempty"` // key of the item that decides; "" for the default
 }
 
+// policyRouted is where a route sends a call.
+type policyRouted struct {
+	By        string `json:"by"`              // key of the item
+	Else      string `json:"else"`            // what a call gets when no instance is there: all, or none
+	Instances int    `json:"instances"`       // that get calls, at the target, of the call's version
+	Listed    int    `json:"listed"`          // of the service, wherever they are
+	Reply     string `json:"reply,omitempty"` // key of the fallback that answers when no instance is there
+}
+
 func (a *app) policyExplainCommand(f *policyFlags) *cobra.Command {
 	var q policyCall
 	c := &cobra.Command{
@@ -54,7 +66,8 @@ func (a *app) policyExplainCommand(f *policyFlags) *cobra.Command {
 		Short: "Say what the policy means for one call, and why",
 		Long: `Prints each setting of the call with its source: the line of the policy, the file, or
 the default. Then each item that may concern it, whether it applies, and why not.
-What the options do not say the call does not have.
+What the options do not say the call does not have. The last line says what becomes of
+the call: a route with else: none refuses it where no instance is at its target now.
 
 The file is the one of this command: give the caller's by --config. --trace is the
 trace that a percent is drawn by; without it no item with a percent applies. Without
@@ -137,11 +150,41 @@ func (a *app) explainPolicy(ctx context.Context, q policyCall, f *policyFlags) e
 		settingsOf(config.Config{}.ConsumerOf(q.service)))
 	x := policyExplained{Service: q.service, Method: q.Method, Policy: s.now.Number, Settings: e.Settings,
 		Items: e.Items}
+	rules := table.Rules(q.service, q.Method)
 	var by *policy.Item
-	if x.Access.Allowed, x.Access.Enforced, by = table.Rules(q.service, q.Method).Access(r); by != nil {
+	if x.Access.Allowed, x.Access.Enforced, by = rules.Access(r); by != nil {
 		x.Access.By = by.Key
 	}
+	if rules.Route(r) != nil && rules.Fallback(r, "always") == nil { // which answers before an instance is chosen
+		x.Route = routed(rules, r, a.look(ctx, s.node, q.service).Instances)
+	}
 	return a.printPolicyExplained(x, policyTitle(s.now))
+}
+
+// routed says how many of the listed instances of a service a call may get by its route.
+func routed(rules *policy.Rules, r *policy.Request, listed []discovery.Entry) *policyRouted {
+	route := rules.Route(r)
+	x := &policyRouted{By: route.Key, Else: route.Else}
+	for _, e := range listed {
+		owner, err := registry.ParseOwner(e.Owner)
+		if err != nil || !e.State.Here() {
+			continue
+		}
+		x.Listed++
+		weight := e.Own
+		if given, ruled := rules.Weight(e.Zone, owner.Host, e.Tags); ruled {
+			weight = given
+		}
+		excluded := e.State == discovery.Excluded && e.Weight > 0 // by the caller's file
+		callable := weight > 0 && !excluded && e.State != discovery.Drained
+		if callable && (r.Version == "" || r.Version == e.Version) && route.Picks(e.Zone, owner.Host, e.Tags) {
+			x.Instances++
+		}
+	}
+	if f := rules.Fallback(r, "no_instance"); f != nil {
+		x.Reply = f.Key
+	}
+	return x
 }
 
 // table compiles the policy in force, without what has expired in a process.
@@ -234,7 +277,7 @@ func (a *app) printPolicyExplained(x policyExplained, title string) error {
 		a.printTable([]string{"ITEM", "APPLIES", "BECAUSE"}, rows)
 	}
 	a.printf("\n")
-	a.item("", "%s", x.Access.text(x.Service, x.Method))
+	a.item("", "%s", x.text())
 	return nil
 }
 
@@ -244,6 +287,21 @@ func atLine(line int) string {
 		return ""
 	}
 	return fmt.Sprintf(":%d", line)
+}
+
+// text says what becomes of the call.
+func (x policyExplained) text() string {
+	r := x.Route
+	if r == nil || r.Else == "all" || r.Instances > 0 || x.Access.Enforced && !x.Access.Allowed {
+		return x.Access.text(x.Service, x.Method)
+	}
+	name := x.Service + "." + x.Method
+	if r.Reply != "" {
+		return fmt.Sprintf("%s gets the reply of %s: %s sends it to a place where none of the %d instances of %s "+
+			"gets calls.", name, r.Reply, r.By, r.Listed, x.Service)
+	}
+	return fmt.Sprintf("%s is refused with no_instance: %s sends it to a place where none of the %d instances of %s "+
+		"gets calls, and says else: none.", name, r.By, r.Listed, x.Service)
 }
 
 // text says whether the callee executes the call.

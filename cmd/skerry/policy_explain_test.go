@@ -155,3 +155,47 @@ func TestPolicyExplainWithoutAPolicy(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 }
+
+// TestPolicyExplainRouteToNoInstance: a call that a route with else: none sends to no instance is refused, or gets the
+// reply of a fallback; one that may go to all instances, or has been answered before, may be called.
+func TestPolicyExplainRouteToNoInstance(t *testing.T) {
+	t.Parallel()
+	cfg := site(t, "state_dir: none\n")
+	offerClock(t, cfg)
+	text := `policy: 1
+services:
+  clock:
+    route:
+      - {match: {method: now}, to: {zone: hall-9}, else: none}
+      - {match: {method: later}, to: {zone: hall-9}, else: all}
+      - {match: {method: [cached, off]}, to: {zone: hall-9}, else: none}
+      - {match: {method: here}, to: {host: "*"}, else: none}
+      - {match: {method: new}, to: {host: "*"}, else: none}
+    fallback:
+      - {match: {method: cached}, on: [no_instance], reply: 1}
+      - {match: {method: off}, on: [always], reply: 1, expires: 1h}
+`
+	code, out, errs := policyCommand(t, cfg, text, "apply", "-", "--yes", "--although", "services.clock.route[0]",
+		"--although", "services.clock.route[2]")
+	if code != exitOK {
+		t.Fatalf("apply: exit code %d\n%s%s", code, out, errs)
+	}
+	for _, c := range []struct {
+		args []string
+		want string // end of the output
+	}{
+		{[]string{"now"}, "clock.now is refused with no_instance: services.clock.route[0] sends it to a place where " +
+			"none of the 1 instances of clock gets calls, and says else: none."},
+		{[]string{"later"}, "clock.later may be called."},
+		{[]string{"cached"}, "clock.cached gets the reply of services.clock.fallback[0]: services.clock.route[2] " +
+			"sends it to a place where none of the 1 instances of clock gets calls."},
+		{[]string{"off"}, "clock.off may be called."},
+		{[]string{"here"}, "clock.here may be called."},
+		{[]string{"new", "--version", "v9"}, "clock.new is refused with no_instance"},
+	} {
+		code, out, errs := policyCommand(t, cfg, "", append([]string{"explain", "clock"}, c.args...)...)
+		if said := strings.Join(strings.Fields(out), " "); code != exitOK || !strings.Contains(said, c.want) {
+			t.Errorf("%v: exit code %d, want %q\n%s%s", c.args, code, c.want, out, errs)
+		}
+	}
+}

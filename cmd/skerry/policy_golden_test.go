@@ -112,6 +112,11 @@ func policyOutput(t *testing.T, l words.Language) []byte {
 		{false, true, "services.auth.access.deny[0]"}} {
 		a.item("", "%s", access.text("auth", "verify"))
 	}
+	routed := policyExplained{Service: "auth", Method: "verify", Access: policyAccess{Allowed: true},
+		Route: &policyRouted{By: "services.auth.route[0]", Else: "none", Listed: 3}}
+	a.item("", "%s", routed.text())
+	routed.Route.Reply = "services.auth.fallback[0]"
+	a.item("", "%s", routed.text())
 	head("try")
 	must(a.printPolicyTried(policyTried{Cluster: "launch-site-2", On: 19,
 		Faults: []string{"services.auth.route[0]: no instance is at to now"}, Notes: []string{"note: services.x: y"},
