@@ -226,6 +226,26 @@ func TestRingSkipsWhoIsNotWell(t *testing.T) {
 	}
 }
 
+// TestCopiesTakeNoTurn: calls go to all instances in turn while each of them is copied, and so do the copies.
+func TestCopiesTakeNoTurn(t *testing.T) {
+	var cs []candidate
+	for _, m := range membersOf(0, 2) {
+		cs = append(cs, candidate{ep: m.ep, weight: 1000})
+	}
+	v := newView(Options{Balancer: balanceRoundRobin}, &[tiers][]candidate{tierWell: cs}, nil)
+	var turn atomic.Uint64
+	called, copied := map[*rpc.Endpoint]int{}, map[*rpc.Endpoint]int{}
+	for range 1000 {
+		called[v.choose(&rpc.Call{}, &turn)]++
+		copied[v.choose(&rpc.Call{Copy: true}, &turn)]++
+	}
+	for _, c := range cs {
+		if called[c.ep] != 500 || copied[c.ep] < 400 {
+			t.Errorf("%s has %d of 1000 calls and %d copies", c.ep.Addr, called[c.ep], copied[c.ep])
+		}
+	}
+}
+
 func BenchmarkPick(b *testing.B) {
 	for _, n := range []int{3, 100, 10_000} {
 		for _, balancer := range balancers() {

@@ -235,6 +235,8 @@ func (v *view) choose(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 			return m.ep
 		}
 		return v.scan(call)
+	case v.balancer == balanceRoundRobin && call.Copy:
+		ep = v.best[v.cycle.at(rand.Uint64N(1<<32), len(v.best))].ep
 	case v.balancer == balanceRoundRobin:
 		ep = v.best[v.cycle.at(turn.Add(1), len(v.best))].ep
 	default:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/recent"
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
 	"github.com/skerry/skerry/rpc/internal/transport"
@@ -131,8 +132,21 @@ func (a *attempt) mayWait() bool {
 func (a *attempt) wait(p Picker) (*Endpoint, error) {
 	ctx, cancel := a.waiting()
 	defer cancel()
+	return a.next(ctx, p)
+}
+
+// next picks an instance, and waits for one until ctx ends. Before an instance is tried again it makes a pause: a proxy
+// answers for its ended program until the registry knows.
+func (a *attempt) next(ctx context.Context, p Picker) (*Endpoint, error) {
 	a.call.Wait = true
 	defer func() { a.call.Wait = false }()
+	ep, err := p.Pick(ctx, a.call)
+	if err != nil || !a.call.Tried(ep) {
+		return ep, err
+	}
+	if err := run.Sleep(ctx, retryPause(a.call.times(ep))); err != nil {
+		return nil, fmt.Errorf("%w: none but those that the call has tried: %w", ErrNoInstance, err)
+	}
 	return p.Pick(ctx, a.call)
 }
 

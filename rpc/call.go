@@ -29,8 +29,12 @@ type Call struct {
 	Route *policy.Item
 
 	// With Wait, a picker that has no instance waits for one until the call's context ends. It may
-	// then pick an instance that was tried before, once that instance has failed and recovered.
+	// then pick an instance that was tried before and is well. The call makes a pause before it tries that one again.
 	Wait bool
+
+	// Copy says that this is a copy of another call, by the site's policy. A copy takes no turn from the calls: with
+	// two instances in turn, all calls would go to one of them and all copies to the other.
+	Copy bool
 
 	// Others is set by the picker: the call could go to another instance.
 	Others bool
@@ -54,7 +58,6 @@ type Call struct {
 	facts     policy.Request // for the conditions of the site's policy, when it has items for the call
 	delayed   bool           // by a fault of the site's policy
 	injected  bool           // its error is a fault of the site's policy
-	copied    bool           // it is a copy of another call, by the site's policy
 	mirrored  bool           // it is made by a copy of another call
 	replaced  bool           // the site's policy has answered it
 	kind      *recent.Kind   // remembers the call; nil: no attempt was made, or nothing is remembered
@@ -131,6 +134,16 @@ func (c *Call) argsFor(encoding flat.Protocol, name string) *flat.Writer {
 
 // Tried reports whether an earlier attempt of this call went to e.
 func (c *Call) Tried(e *Endpoint) bool { return slices.Contains(c.tried, e) }
+
+// times is how many attempts of this call went to e.
+func (c *Call) times(e *Endpoint) (n int) {
+	for _, tried := range c.tried {
+		if tried == e {
+			n++
+		}
+	}
+	return n
+}
 
 // Endpoint is the endpoint of the latest attempt, nil before the first. After next has returned to
 // an interceptor, it is the endpoint that answered.

@@ -133,7 +133,7 @@ func (s *serviceClient) sendCopy(method string, args *Raw, seed uint64, mark, ba
 	o := *rules.o
 	o.Retries, o.Wait = new(int), -1
 	rules.o = &o
-	call := &Call{Service: s.name, Method: method, Args: args, Result: &Raw{}, chain: 1, rules: &rules, copied: true,
+	call := &Call{Service: s.name, Method: method, Args: args, Result: &Raw{}, chain: 1, rules: &rules, Copy: true,
 		began: time.Now()}
 	_, err := s.attempts(trace.Context(ctx), call)
 	var e *Error
@@ -143,7 +143,7 @@ func (s *serviceClient) sendCopy(method string, args *Raw, seed uint64, mark, ba
 }
 
 // inCopy reports whether the call is a copy of another one, or made by a copy.
-func (c *Call) inCopy() bool { return c.copied || c.mirrored }
+func (c *Call) inCopy() bool { return c.Copy || c.mirrored }
 
 // record counts an attempt, or a call without one.
 func (c *Call) record(cell *health.Cell, o health.Outcome, took time.Duration) {

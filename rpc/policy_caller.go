@@ -268,7 +268,7 @@ func (s *serviceClient) disturb(ctx *callContext, call *Call) error {
 	if p := &call.routing; p.trace != nil { // the first attempt will ask the same
 		q.Version, _, _, _ = s.c.route(s.name, p.trace.Token())
 	}
-	if call.copied {
+	if call.Copy {
 		return nil
 	}
 	s.mirror(ctx.base, call)

@@ -143,6 +143,8 @@ func (a *attempt) recover(err error) (bool, error) {
 		case a.mayWait() && !a.retired():
 			return a.await(a.waiting())
 		}
+	default:
+		p.exchanges-- // a failure of another kind
 	}
 	return false, err
 }
@@ -167,7 +169,7 @@ func (a *attempt) retired() bool {
 
 // await waits for an instance of the version, for a change of the rules, or for the end of ctx.
 func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, error) {
-	c, p := a.call, &a.call.routing
+	p := &a.call.routing
 	defer cancel()
 	changed := a.s.c.cfg.Rollout.Changed()
 	if !a.s.c.spawn(func() {
@@ -182,9 +184,7 @@ func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, e
 	if p.trace.Refresh(a.ctx, p.token) {
 		return true, nil // the rules have changed already
 	}
-	c.Wait = true
-	ep, err := a.s.picker().Pick(ctx, c)
-	c.Wait = false
+	ep, err := a.next(ctx, a.s.picker())
 	switch {
 	case err == nil:
 		p.next = ep

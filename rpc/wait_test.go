@@ -11,6 +11,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
 // arrivals is a picker of instances that come one after the other. A call that waits gets the next
@@ -112,6 +116,63 @@ func TestCallsWaitForASuccessor(t *testing.T) {
 			t.Errorf("%q, %v", who, err)
 		}
 	})
+}
+
+// standing is a picker of one instance that it holds for well, whatever calls find there.
+type standing struct{ only *Endpoint }
+
+func (s standing) Resolve(string) Picker { return s }
+
+func (s standing) Pick(_ context.Context, call *Call) (*Endpoint, error) {
+	if call.Tried(s.only) && !call.Wait {
+		return nil, ErrNoInstance
+	}
+	return s.only, nil
+}
+
+func (standing) Report(*Endpoint, health.Outcome, time.Duration) {}
+
+// TestCallsWaitBehindAProxy: a living proxy answers for a program that is started again. A call waits for the program
+// within its deadline, with pauses, also when its trace names the version.
+func TestCallsWaitBehindAProxy(t *testing.T) {
+	for _, versioned := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l, asked := newMemoryListener(), 0
+			back := time.Now().Add(1500 * time.Millisecond)
+			proxy := func(ctx context.Context, _ *CallInfo, next func(context.Context) error) error {
+				if asked++; time.Now().Before(back) {
+					return &Error{Code: Unreachable, Err: errors.New("the program has ended")}
+				}
+				return next(ctx)
+			}
+			s := serveOn(t, ServerConfig{Interceptors: []ServerInterceptor{proxy}}, &handler{name: "program"}, l)
+			e := s.endpoint()
+			e.Version = "v1"
+			cfg := ClientConfig{Resolver: standing{e}, Dial: l.dial}
+			ctx := t.Context()
+			if versioned {
+				var log rollout.Log
+				agent, err := participant.New(participant.Config{Process: "caller"})
+				if err == nil {
+					err = agent.Learn(log.Next("r", map[string]rollout.Rule{"echo": {Version: "v1"}}))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				cfg.Rollout = agent
+				trace := agent.Begin("caller", 1, "")
+				defer trace.End()
+				ctx = trace.Context(ctx)
+			}
+			who, err := stub(t, client(t, cfg), ServiceOptions{Timeout: 5 * time.Second})().Who(ctx)
+			if took := time.Since(back); err != nil || who != "program" || took < 0 || took > 2*lastPause {
+				t.Errorf("versioned %v: %v after it is back: %q, %v", versioned, took, who, err)
+			}
+			if asked < 3 || asked > 25 {
+				t.Errorf("versioned %v: the proxy was asked %d times", versioned, asked)
+			}
+		})
+	}
 }
 
 // TestSilentInstanceIsLeftInTime: an idempotent call leaves a silent instance after half of its time,

@@ -16,8 +16,8 @@ import (
 	"github.com/skerry/skerry/examples/polyglot/internal/hosts"
 )
 
-// noticed is how long after the end of a killed process a call may still be sent to it, on a busy machine.
-const noticed = 500 * time.Millisecond
+// noticed is how long after the end of a killed process a call may still be sent to it.
+const noticed = 100 * time.Millisecond
 
 // fault is the death of a process.
 type fault struct {
