@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,9 @@ type Config struct {
 	Hosts   []string     // names by which browsers reach the console, beside IP addresses and localhost
 	Logger  *slog.Logger // nil: slog.Default
 
+	Operator string  // at the terminal where the console runs; the links of Console.Link sign in by this name
+	Signers  Signers // nil: the site's key signs what the console changes
+
 	LinkUsed func() // a browser has signed in by a link; may be nil
 }
 
@@ -28,8 +32,9 @@ type Config struct {
 // methods may be called from any goroutine.
 type Console struct {
 	http.Handler
-	doors *doors
-	live  *live
+	doors    *doors
+	live     *live
+	operator string
 }
 
 // New returns a console. It asks nothing before [Console.Run].
@@ -43,41 +48,57 @@ func New(cfg Config) *Console {
 // Run looks at the site until ctx ends: every two seconds while pages are open, else once a minute.
 func (c *Console) Run(ctx context.Context) { c.live.run(ctx) }
 
-// Link makes the path of a link by which a browser signs in: once, in the next ten minutes.
-func (c *Console) Link() string { return "/in#" + c.doors.link() }
+// Link makes the path of a link by which a browser signs in: once, in the next ten minutes. It is for the operator at
+// the console's own terminal, and gives every right.
+func (c *Console) Link() string {
+	return "/in#" + c.doors.link(grant{name: c.operator, role: roleAdmin, terminal: true})
+}
 
 // serve makes the handler of a site's pages.
 func serve(of site, cfg Config) *Console {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	c := &handler{site: of, log: cfg.Logger, doors: newDoors(cfg.LinkUsed)}
-	inside := http.NewServeMux()
+	c := &handler{site: of, node: cfg.Node, log: cfg.Logger, doors: newDoors(cfg.LinkUsed), signers: cfg.Signers,
+		audit: &auditLog{cfg.Logger}, running: make(chan struct{}, mostActions)}
+	inside, posts := http.NewServeMux(), http.NewServeMux()
 	inside.HandleFunc("GET /events", c.events)
 	for _, p := range pages {
 		inside.HandleFunc("GET "+p.Path, func(w http.ResponseWriter, r *http.Request) { c.page(w, r, p) })
 	}
+	for _, a := range actions {
+		posts.HandleFunc("POST "+a.Path, func(w http.ResponseWriter, r *http.Request) { c.perform(w, r, a) })
+	}
+	inside.Handle("POST /", posts)
 	inside.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.failed(w, r, errNoPage) })
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /static/{hash}/{name}", serveStatic)
 	mux.HandleFunc("GET /set", c.set)
 	mux.HandleFunc("GET /in", c.signIn)
 	mux.HandleFunc("POST /in", c.enter)
-	mux.HandleFunc("POST /out", c.leave)
 	mux.Handle("/", c.gate(inside))
-	return &Console{Handler: guarded(mux, cfg.Hosts), doors: c.doors}
+	forms := func(r *http.Request) bool {
+		_, pattern := posts.Handler(r)
+		return pattern != "" || r.URL.Path == "/in"
+	}
+	return &Console{Handler: guarded(mux, cfg.Hosts, forms), doors: c.doors,
+		operator: cmp.Or(cfg.Operator, "terminal")}
 }
 
 // handler makes pages.
 type handler struct {
-	site  site
-	log   *slog.Logger
-	doors *doors
+	site    site
+	node    *skerry.Node // nil in tests of pages
+	log     *slog.Logger
+	doors   *doors
+	signers Signers // may be nil
+	audit   *auditLog
+	running chan struct{} // has a place for each action
 }
 
 // guarded refuses what no page of the console sends, and says to the browser what a page may load: files of this
-// console only, see docs/security.md.
-func guarded(next http.Handler, hosts []string) http.Handler {
+// console only, see docs/security.md. forms reports whether a form may be sent to the path of a request.
+func guarded(next http.Handler, hosts []string, forms func(*http.Request) bool) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	inner := cross.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -93,10 +114,9 @@ func guarded(next http.Handler, hosts []string) http.Handler {
 				"; use an IP address, localhost, or a name of console.hosts", http.StatusMisdirectedRequest)
 			return
 		}
-		if post := r.Method == http.MethodPost && (r.URL.Path == "/in" || r.URL.Path == "/out"); !post &&
-			r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && (r.Method != http.MethodPost || !forms(r)) {
 			h.Set("Allow", "GET, HEAD")
-			http.Error(w, "pages are only read", http.StatusMethodNotAllowed)
+			http.Error(w, "this address is only read", http.StatusMethodNotAllowed)
 			return
 		}
 		inner.ServeHTTP(w, r)
@@ -140,11 +160,7 @@ func (c *handler) set(w http.ResponseWriter, r *http.Request) {
 				SameSite: http.SameSiteStrictMode, MaxAge: int(365 * 24 * time.Hour / time.Second)})
 		}
 	}
-	back := q.Get("back")
-	if !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.ContainsAny(back, "\\\r\n") {
-		back = "/"
-	}
-	http.Redirect(w, r, back, http.StatusSeeOther)
+	http.Redirect(w, r, ownPath(q.Get("back")), http.StatusSeeOther)
 }
 
 const cookiePrefix = "skerry-console-"

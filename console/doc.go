@@ -13,10 +13,15 @@
 // A page is a row of the table in routes.go, a file that makes its content of a snapshot, a template in web, and the
 // section of its name in both files of the console in internal/words.
 //
+// # Adding an action
+//
+// What a page offers to do is a row of the table in actions.go, whose frame checks everything that is not its own.
+//
 // # Security
 //
 // The handler refuses names of hosts that are not its own, requests from other origins, and every method but GET and
-// HEAD. Its answers let the browser load nothing from elsewhere. See docs/security.md.
+// HEAD, and POST to the paths of actions by forms of a session's own pages. Its answers let the browser load nothing
+// from elsewhere. See docs/security.md.
 //
 // # Tests
 //

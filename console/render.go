@@ -214,6 +214,7 @@ func withQuery(at *url.URL, name, value string) string {
 	q := at.Query()
 	q.Del("page")
 	q.Del("format")
+	q.Del("done")
 	if value == "" {
 		q.Del(name)
 	} else {
@@ -237,6 +238,9 @@ type frame struct {
 	Theme   string   // light, dark, or "" for the system's
 	Title   string
 	Command string
+	Actor   actor  // the zero actor before signing in
+	Token   string // of the session's forms
+	Done    *done  // outcome of an action that the page shows; may be nil
 	Content any
 }
 
@@ -295,6 +299,10 @@ var errNoPage = errors.New("no page")
 // page answers with a page, as HTML or JSON.
 func (c *handler) page(w http.ResponseWriter, r *http.Request, p page) {
 	s := c.site.snapshot(r.Context())
+	if by := actorOf(r); by.Role < p.Role {
+		c.refused(w, r, say("failed.denied", "role", p.Role.Phrase(), "own", by.Role.Phrase()))
+		return
+	}
 	content, err := p.Content(s, r)
 	if err != nil {
 		c.failed(w, r, err)
@@ -312,7 +320,17 @@ func (c *handler) page(w http.ResponseWriter, r *http.Request, p page) {
 }
 
 func (c *handler) render(w http.ResponseWriter, r *http.Request, status int, p page, s *snapshot, content any) {
-	f := frame{Page: p, Rail: rail(), URL: r.URL, Snap: s, State: s.state(), Content: content,
+	c.show(w, r, status, p, s, content, nil)
+}
+
+// show is render with the outcome of an action.
+func (c *handler) show(w http.ResponseWriter, r *http.Request, status int, p page, s *snapshot, content any, d *done) {
+	by := actorOf(r)
+	if d == nil {
+		d = c.doors.kept(by.session, r.URL.Query().Get("done"))
+	}
+	f := frame{Page: p, Rail: rail(by.Role), URL: r.URL, Snap: s, State: s.state(), Content: content, Actor: by,
+		Token: c.doors.formToken(by.session), Done: d,
 		Lang: languageOf(cookieOf(r, "lang"), r.Header.Get("Accept-Language")), Command: "skerry " + p.Command}
 	f.Theme = cookieOf(r, "theme")
 	if f.Theme != "light" && f.Theme != "dark" {
@@ -364,6 +382,17 @@ func (c *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	c.render(w, r, http.StatusNotFound, page{Name: "failed"}, c.site.snapshot(r.Context()), what)
 }
 
+// refused answers with a page that says why the actor may not see what it has asked for.
+func (c *handler) refused(w http.ResponseWriter, r *http.Request, what phrase) {
+	if r.URL.Query().Get("format") == "json" {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.WriteHeader(http.StatusForbidden)
+		json.NewEncoder(w).Encode(map[string]string{"error": what.In(english)})
+		return
+	}
+	c.render(w, r, http.StatusForbidden, page{Name: "failed"}, c.site.snapshot(r.Context()), what)
+}
+
 // notFound is an error that a page shows in its reader's language.
 type notFound struct{ what phrase }
 
@@ -377,10 +406,10 @@ func cookieOf(r *http.Request, name string) string {
 	return c.Value
 }
 
-// rail are the pages of the rail, in groups.
-func rail() (groups [][]page) {
+// rail are the pages of the rail that a role sees, in groups.
+func rail(of role) (groups [][]page) {
 	for _, p := range pages {
-		if p.Group == 0 {
+		if p.Group == 0 || of < p.Role {
 			continue
 		}
 		for len(groups) < p.Group {

@@ -9,6 +9,7 @@ type page struct {
 	Key     string // after g leads there; "": no key
 	Command string // that shows the same, without "skerry "
 	Group   int    // of the rail; 0: not on it
+	Role    role   // the smallest that sees it; without one viewer
 	Rel     string // page that is marked on the rail, for pages that are not on it
 	Content func(*snapshot, *http.Request) (any, error)
 }

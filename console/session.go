@@ -1,13 +1,15 @@
 package console
 
 import (
+	"context"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -23,15 +25,42 @@ const (
 
 // doors lets browsers in: those with the token of a link become sessions. Tokens are kept as hashes only.
 type doors struct {
+	secret [32]byte // of the forms' tokens
+
 	mu       sync.Mutex
-	links    map[[32]byte]time.Time // by hash of the token, until when
-	sessions map[[32]byte]*session  // by hash of the cookie
+	links    map[[32]byte]link     // by hash of the token
+	sessions map[[32]byte]*session // by hash of the cookie
 	tries    map[netip.Addr]*tries
 	now      func() time.Time
 	used     func() // a link was used
 }
 
-type session struct{ begun, seen time.Time }
+// grant is what a link gives to the browser that signs in by it.
+type grant struct {
+	name     string
+	role     role
+	long     time.Duration // that the session lasts; 0: sessionTime
+	terminal bool          // made at the terminal where the console runs
+}
+
+type link struct {
+	grant
+	until time.Time
+}
+
+// session is a browser that has signed in.
+type session struct {
+	id       [32]byte // hash of its cookie
+	name     string
+	role     role
+	terminal bool // signed in by a link of the console's own terminal
+	addr     netip.Addr
+	begun    time.Time
+	ends     time.Time
+
+	seen time.Time // guarded by doors.mu, as is done
+	done []done    // newest last
+}
 
 type tries struct {
 	n     int
@@ -42,8 +71,18 @@ func newDoors(used func()) *doors {
 	if used == nil {
 		used = func() {}
 	}
-	return &doors{links: map[[32]byte]time.Time{}, sessions: map[[32]byte]*session{}, tries: map[netip.Addr]*tries{},
+	d := &doors{links: map[[32]byte]link{}, sessions: map[[32]byte]*session{}, tries: map[netip.Addr]*tries{},
 		now: time.Now, used: used}
+	rand.Read(d.secret[:])
+	return d
+}
+
+// mac is a text that only this console can make.
+func (d *doors) mac(use string, of []byte) []byte {
+	h := hmac.New(sha256.New, d.secret[:])
+	h.Write([]byte(use + "\x00"))
+	h.Write(of)
+	return h.Sum(nil)
 }
 
 // token is 32 random bytes as text.
@@ -54,12 +93,12 @@ func token() string {
 }
 
 // link makes a token for one sign-in.
-func (d *doors) link() string {
+func (d *doors) link(g grant) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sweep()
 	t := token()
-	d.links[sha256.Sum256([]byte(t))] = d.now().Add(linkTime)
+	d.links[sha256.Sum256([]byte(t))] = link{g, d.now().Add(linkTime)}
 	return t
 }
 
@@ -78,9 +117,9 @@ func (d *doors) enter(t string, from netip.Addr) (cookie string, wait time.Durat
 		return "", tryTime - now.Sub(tried.since)
 	}
 	h := sha256.Sum256([]byte(t))
-	until, ok := d.links[h]
+	l, ok := d.links[h]
 	delete(d.links, h)
-	if !ok || now.After(until) || len(d.sessions) >= mostEntries {
+	if !ok || now.After(l.until) || len(d.sessions) >= mostEntries {
 		if len(d.tries) < mostEntries {
 			tried.n++
 			d.tries[from] = tried
@@ -88,44 +127,49 @@ func (d *doors) enter(t string, from netip.Addr) (cookie string, wait time.Durat
 		return "", 0
 	}
 	cookie = token()
-	d.sessions[sha256.Sum256([]byte(cookie))] = &session{begun: now, seen: now}
+	id := sha256.Sum256([]byte(cookie))
+	long := sessionTime
+	if l.long > 0 {
+		long = min(long, l.long)
+	}
+	d.sessions[id] = &session{id: id, name: l.name, role: l.role, terminal: l.terminal, addr: from, begun: now,
+		ends: now.Add(long), seen: now}
 	d.used()
 	return cookie, 0
 }
 
-// known reports whether a cookie belongs to a session.
-func (d *doors) known(cookie string) bool {
+// known returns the session of a cookie, nil without one.
+func (d *doors) known(cookie string) *session {
 	if cookie == "" {
-		return false
+		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sweep()
 	s := d.sessions[sha256.Sum256([]byte(cookie))]
-	if s == nil {
-		return false
+	if s != nil {
+		s.seen = d.now()
 	}
-	s.seen = d.now()
-	return true
+	return s
 }
 
 // leave ends a session.
-func (d *doors) leave(cookie string) {
+func (d *doors) leave(id [32]byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.sessions, sha256.Sum256([]byte(cookie)))
+	delete(d.sessions, id)
 }
 
 // sweep forgets what is over.
 func (d *doors) sweep() {
 	now := d.now()
-	for h, until := range d.links {
-		if now.After(until) {
+	for h, l := range d.links {
+		if now.After(l.until) {
 			delete(d.links, h)
 		}
 	}
 	for h, s := range d.sessions {
-		if now.Sub(s.seen) > idleTime || now.Sub(s.begun) > sessionTime {
+		if now.Sub(s.seen) > idleTime || now.After(s.ends) {
 			delete(d.sessions, h)
 		}
 	}
@@ -141,8 +185,8 @@ const sessionCookie = cookiePrefix + "session"
 // gate lets sessions pass, and everything else to the page of signing in only.
 func (c *handler) gate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c.doors.known(cookieOf(r, "session")) {
-			next.ServeHTTP(w, r)
+		if s := c.doors.known(cookieOf(r, "session")); s != nil {
+			next.ServeHTTP(w, withActor(r, actor{s.name, s.role, addrOf(r), s}))
 			return
 		}
 		if r.URL.Query().Get("format") == "json" || r.URL.Path == "/events" {
@@ -165,10 +209,7 @@ func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
-	var from netip.Addr
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		from, _ = netip.ParseAddr(host)
-	}
+	from := addrOf(r)
 	cookie, wait := c.doors.enter(tokenOf(r.PostFormValue("token")), from)
 	switch {
 	case wait > 0:
@@ -184,15 +225,21 @@ func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (c *handler) leave(w http.ResponseWriter, r *http.Request) {
-	if !sameOrigin(r) {
-		http.Error(w, "this form is sent by the console's own page only", http.StatusForbidden)
-		return
+// leave is the action of signing out.
+func (c *handler) leave(_ context.Context, by actor, _ url.Values) (outcome, error) {
+	c.doors.leave(by.session.id)
+	return outcome{To: "/in", after: func(w http.ResponseWriter) {
+		w.Header().Set("Clear-Site-Data", `"cookies", "storage"`)
+		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1})
+	}}, nil
+}
+
+// addrOf is the address that a request comes from.
+func addrOf(r *http.Request) (from netip.Addr) {
+	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		from = at.Addr().Unmap().WithZone("")
 	}
-	c.doors.leave(cookieOf(r, "session"))
-	w.Header().Set("Clear-site-Data", `"cookies", "storage"`)
-	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1})
-	http.Redirect(w, r, "/in", http.StatusSeeOther)
+	return from
 }
 
 // tokenOf takes a token out of what was pasted: the token, or the whole link.

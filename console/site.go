@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/skerry/skerry/discovery"
@@ -136,5 +137,12 @@ func (t phrase) In(l language) string {
 	if t.Key == "" {
 		return t.Plain
 	}
-	return l.Text(t.Key, t.Values...)
+	values := t.Values
+	for i, v := range t.Values {
+		if inner, ok := v.(phrase); ok {
+			values = slices.Clone(values)
+			values[i] = inner.In(l)
+		}
+	}
+	return l.Text(t.Key, values...)
 }

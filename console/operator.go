@@ -1,0 +1,51 @@
+package console
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+
+	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/rollout/operator"
+)
+
+// Signers are the operators' keys that are unlocked for a console. See docs/security.md, "The console and operators'
+// keys".
+type Signers interface {
+	// Operators reports whether the site names operators, so that steps need the signature of one.
+	Operators() bool
+	// Signer returns the signer of the operator whose key was unlocked at the terminal of this console; nil when none
+	// of this name was.
+	Signer(name string) operator.Signer
+}
+
+// operator returns by what a step of the site is signed for an actor. ok is false when the site's operators have keys
+// and the session has none: nothing may be done then, and Do returns an outcome with a [confirmation].
+//
+//	op, ok := c.operator(by)
+//	if !ok {
+//		return outcome{Confirm: &confirmation{Command: "skerry policy undo 18 --why …", Code: Code(…)}}, nil
+//	}
+//	err := control.NewPolicies(c.node, op).Undo(ctx, …)
+func (c *handler) operator(by actor) (op control.Operator, ok bool) {
+	op = control.Operator{Name: by.Name}
+	if c.signers == nil || !c.signers.Operators() {
+		return op, true // the site's key signs
+	}
+	if !by.session.terminal {
+		return op, false
+	}
+	op.Signer = c.signers.Signer(by.Name)
+	return op, op.Signer != nil
+}
+
+// Code is the short code of what a page has previewed, such as K7QF-2MWD: 40 bits of a hash over the parts. The command
+// that the page shows computes it of what it would do.
+func Code(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s,", len(p), p)
+	}
+	text := base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").EncodeToString(h.Sum(nil)[:5])
+	return text[:4] + "-" + text[4:]
+}
