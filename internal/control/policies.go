@@ -90,7 +90,7 @@ func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
 		entries, err := db.Policies().Entries(limited)
 		cancel()
 		state.Away = err
-		_, state.Doubt = holder.Learn(nil, nil, entries...)
+		_, state.Doubt = learnStored(holder, entries)
 	}
 	others, err := p.others(ctx)
 	if err != nil {
@@ -131,13 +131,19 @@ func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
 	return state, nil
 }
 
+// learnStored takes in what the database has.
+func learnStored(holder *sitepolicy.Holder, stored []policylog.Stored) (bool, error) {
+	entries, ages := sitepolicy.FromStore(stored)
+	return holder.Learn(nil, ages, entries...)
+}
+
 // Learn reads what the database has of the policy log, and waits for the newest policy that a process announces, as
 // long as ctx lives. It returns the entry in force, by this process's clock; its number is 0 without one.
 func (p *Policies) Learn(ctx context.Context) policylog.Entry {
 	holder := p.s.m.Policy()
 	if db := p.s.m.Database(); db != nil {
 		entries, _ := db.Policies().Entries(ctx) // without them the processes' count
-		_, _ = holder.Learn(nil, nil, entries...)
+		_, _ = learnStored(holder, entries)
 	}
 	p.s.m.AwaitPolicy(ctx)
 	if holder.Table() == nil {
@@ -207,7 +213,7 @@ func (p *Policies) store(ctx context.Context, store policylog.Store, state Polic
 		return err
 	}
 	lacks := slices.DeleteFunc(slices.Clone(state.Log.Entries()), func(known policylog.Entry) bool {
-		return slices.ContainsFunc(there, func(o policylog.Entry) bool { return o.Hash() == known.Hash() })
+		return slices.ContainsFunc(there, func(o policylog.Stored) bool { return o.Hash() == known.Hash() })
 	})
 	oldest := uint64(0)
 	if len(there) > 0 {

@@ -103,10 +103,11 @@ func (m *Membership) AwaitPolicy(ctx context.Context) {
 // NewestPolicy is number and hash of the newest entry of the policy log here.
 func (m *Membership) NewestPolicy() (number uint64, hash string) { return m.policy.Newest() }
 
-// LearnPolicies takes in what the database has.
-func (m *Membership) LearnPolicies(entries []policylog.Entry) {
+// LearnPolicies takes in what the database has, with the ages that its own clock gives them.
+func (m *Membership) LearnPolicies(stored []policylog.Stored) {
 	text := ""
-	err := m.learnPolicies(Database, nil, entries)
+	entries, ages := sitepolicy.FromStore(stored)
+	err := m.learnPolicies(Database, ages, entries)
 	if err != nil {
 		text = err.Error()
 	}

@@ -49,6 +49,29 @@ func TestAnnouncedPolicies(t *testing.T) {
 	}
 }
 
+// TestPolicyOfTheDatabaseHasItsAge: a process that comes late and has a policy from the database alone does not obey
+// what was not confirmed in time.
+func TestPolicyOfTheDatabaseHasItsAge(t *testing.T) {
+	m := &Membership{cfg: Config{Cluster: "c"}, log: quiet, rules: newTestAgent(t), list: newList(nil)}
+	m.policies.unkept = make(chan struct{}, 1)
+	var err error
+	m.policy, err = sitepolicy.New(sitepolicy.Config{Cluster: "c"})
+	must(t, "holder", err)
+	log := policylog.NewLog("c")
+	one, err := log.Next("policy: 1\n").Seal()
+	must(t, "seal", err)
+	log, err = log.Merge(nil, nil, one)
+	must(t, "merge", err)
+	two := log.Next("policy: 1 # for a while\n")
+	two.Confirm = 10 * time.Minute
+	two, err = two.Seal()
+	must(t, "seal", err)
+	m.LearnPolicies([]policylog.Stored{{Entry: two, Age: 11 * time.Minute}, {Entry: one, Age: time.Hour}})
+	if s := m.policy.Status(); s.Number != 1 || s.Newest != 2 {
+		t.Errorf("policy %d is obeyed, %s; want 1, as 2 was not confirmed in time", s.Number, s.Because)
+	}
+}
+
 // TestPolicyIsKeptAtOnce: a policy is on disk when it has come, so that a process that is killed obeys it from its next
 // start on.
 func TestPolicyIsKeptAtOnce(t *testing.T) {
@@ -68,7 +91,7 @@ func TestPolicyIsKeptAtOnce(t *testing.T) {
 		e, err := policylog.NewLog("c").Next("policy: 1\n").Seal()
 		must(t, "seal", err)
 		begun := time.Now()
-		m.LearnPolicies([]policylog.Entry{e})
+		m.LearnPolicies([]policylog.Stored{{Entry: e}})
 		synctest.Wait()
 		saved, err := state.Read[sitepolicy.Saved](files, state.Policy)
 		must(t, "read", err)

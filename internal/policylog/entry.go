@@ -209,12 +209,18 @@ func (r Record) Open() (e Entry, err error) {
 // Store keeps entries where one place orders them. It believes its writers: a reader of an entry checks its proofs.
 type Store interface {
 	// Entries returns the newest entries, the winning one first: as many as a Log holds.
-	Entries(ctx context.Context) ([]Entry, error)
+	Entries(ctx context.Context) ([]Stored, error)
 	// Append adds an entry that was made on the newest one, or returns ErrStale. Appending the newest entry again
 	// changes nothing and succeeds.
 	Append(ctx context.Context, e Entry) error
 	// Merge adds entries that were written elsewhere, such as on the LAN while the store was away.
 	Merge(ctx context.Context, entries ...Entry) error
+}
+
+// Stored is an entry as a store keeps it.
+type Stored struct {
+	Entry
+	Age time.Duration // since it was written there, by the store's own clock; never negative
 }
 
 // Follows returns ErrStale unless the entry was made on newest, which is the zero Entry for an empty log.

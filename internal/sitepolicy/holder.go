@@ -156,6 +156,19 @@ func (h *Holder) Ages() map[uint64]time.Duration {
 // confirmID is the key of an entry that waits for its confirmation, among the ages of items.
 func confirmID(e policylog.Entry) uint64 { return rollout.SeedOf("confirm\x00" + e.Hash()) }
 
+// FromStore returns the entries of a store, and for Holder.Learn since when each of them that is to be confirmed waits
+// for that: it was written when its time began. One that another store had before is older than its age here.
+func FromStore(stored []policylog.Stored) (entries []policylog.Entry, ages map[uint64]time.Duration) {
+	ages = map[uint64]time.Duration{}
+	for _, s := range stored {
+		entries = append(entries, s.Entry)
+		if s.Confirm > 0 {
+			ages[confirmID(s.Entry)] = s.Age
+		}
+	}
+	return entries, ages
+}
+
 // Saved returns what the process keeps for its next run.
 func (h *Holder) Saved() Saved {
 	s := Saved{Ages: h.Ages(), Entries: map[string]time.Duration{}}

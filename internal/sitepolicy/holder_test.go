@@ -245,11 +245,22 @@ func TestLateProcessesDoNotBeginAnew(t *testing.T) {
 		time.Sleep(time.Minute)
 		obeys("a newcomer after it", within, 2)
 		obeys("one that comes later", from(h.Ages()), 2)
+		stored := func(age time.Duration) (all []policylog.Stored) {
+			for _, e := range h.Log().Entries() {
+				all = append(all, policylog.Stored{Entry: e, Age: age})
+			}
+			return all
+		}
+		_, ages := FromStore(stored(10 * time.Minute))
+		obeys("one that reads a database alone", from(ages), 2)
+		_, ages = FromStore(stored(9 * time.Minute))
+		read := from(ages)
+		obeys("one that reads it within the time", read, 0)
 		obeys("one that hears an age of another entry", from(map[uint64]time.Duration{1: time.Hour}), 0)
 		again := holder(t, saved)
 		g.Go(again.Run)
 		obeys("one that starts again", again, 0)
-		ages := map[uint64]time.Duration{}
+		ages = map[uint64]time.Duration{}
 		for id := range h.Ages() {
 			ages[id] = time.Hour
 		}
@@ -259,6 +270,7 @@ func TestLateProcessesDoNotBeginAnew(t *testing.T) {
 		}
 		obeys("one that knows the entry", again, 0)
 		time.Sleep(time.Minute)
+		obeys("one that has read a database, after its time", read, 2)
 		obeys("one that started again, after its time", again, 2)
 	})
 }

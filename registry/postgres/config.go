@@ -49,7 +49,7 @@ type Config struct {
 	// Policies is called with the newest entries of the policy log, the winning one first, when that
 	// one wins over NewestPolicy: soon after its commit, and with every Poll. When Policies is nil, the
 	// log is not followed. Both must not block.
-	Policies     func([]policylog.Entry)
+	Policies     func([]policylog.Stored)
 	NewestPolicy func() (number uint64, hash string)
 
 	// Secret is called with the site's keys after the first read and after each change: the first

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,9 +26,11 @@ const policyBytes = 4 << 20
 
 var (
 	// The newest entries: as many as a process keeps, and no more bytes than it keeps.
-	policiesSQL = statement(`SELECT n, hash, record FROM (
-			SELECT n, hash, record, sum(octet_length(record)) OVER newest AS total, row_number() OVER newest AS place
-			FROM (SELECT n, hash, record FROM skerry_policy WHERE cluster = @cluster AND {fits}
+	policiesSQL = statement(`SELECT n, hash, record, CASE WHEN isfinite(written)
+			THEN extract(epoch FROM clock_timestamp() - written)::float8 ELSE 0 END FROM (
+			SELECT n, hash, record, written,
+				sum(octet_length(record)) OVER newest AS total, row_number() OVER newest AS place
+			FROM (SELECT n, hash, record, written FROM skerry_policy WHERE cluster = @cluster AND {fits}
 				ORDER BY n DESC, hash DESC LIMIT @most::int) p
 			WINDOW newest AS (ORDER BY n DESC, hash DESC)) q
 		WHERE total <= @bytes::bigint OR place <= 2 ORDER BY n DESC, hash DESC`)
@@ -38,8 +41,8 @@ var (
 
 // Entries implements policylog.Store. Rows that are no entries are left out, and are in
 // Registry.Odd.
-func (p *policies) Entries(ctx context.Context) ([]policylog.Entry, error) {
-	read := make(chan []policylog.Entry, 1)
+func (p *policies) Entries(ctx context.Context) ([]policylog.Stored, error) {
+	read := make(chan []policylog.Stored, 1)
 	err := p.r.Rules().with(ctx, roleReader, func(ctx context.Context, conn *pgx.Conn) error {
 		entries, err := p.r.readPolicies(ctx, conn, policylog.MaxEntries)
 		if err == nil {
@@ -53,30 +56,37 @@ func (p *policies) Entries(ctx context.Context) ([]policylog.Entry, error) {
 	return <-read, nil
 }
 
-func (r *Registry) readPolicies(ctx context.Context, conn *pgx.Conn, most int) ([]policylog.Entry, error) {
+func (r *Registry) readPolicies(ctx context.Context, conn *pgx.Conn, most int) ([]policylog.Stored, error) {
 	args := r.args()
 	args["most"], args["bytes"] = most, int64(policyBytes)
 	rows, err := conn.Query(ctx, policiesSQL, args)
 	if err != nil {
 		return nil, err
 	}
-	var entries []policylog.Entry
+	var entries []policylog.Stored
 	var odd []OddRow
 	var n int64
 	var hash, record []byte
-	_, err = pgx.ForEachRow(rows, []any{&n, &hash, &record}, func() error {
+	var age float64
+	_, err = pgx.ForEachRow(rows, []any{&n, &hash, &record, &age}, func() error {
 		e, err := policyOf(n, hash, record)
 		if err != nil {
 			odd = append(odd, oddRow("skerry_policy", err, n, hex.EncodeToString(hash)))
 			return nil
 		}
-		entries = append(entries, e)
+		entries = append(entries, policylog.Stored{Entry: e, Age: ageOf(age)})
 		return nil
 	})
 	if err == nil {
 		r.odd.add("skerry_policy", true, odd...)
 	}
 	return entries, err
+}
+
+// ageOf is the age of a row in seconds as a time: the database's clock may have been set since it was written.
+func ageOf(seconds float64) time.Duration {
+	const most = 100 * 365 * 24 * time.Hour
+	return time.Duration(min(max(seconds, 0), most.Seconds()) * float64(time.Second))
 }
 
 // policyOf reads a row. The error says why it is no entry.
@@ -107,7 +117,7 @@ func (p *policies) Append(ctx context.Context, e policylog.Entry) error {
 		}
 		var newest policylog.Entry
 		if len(kept) > 0 {
-			newest = kept[0]
+			newest = kept[0].Entry
 			if newest.Hash() == e.Hash() {
 				return nil // written before, and the answer was lost
 			}
@@ -173,7 +183,7 @@ func (s *session) followPolicy(ctx context.Context) error {
 	var newest *string
 	err := s.conn.QueryRow(ctx, newestPolicySQL, s.r.args()).Scan(&newest)
 	if err == nil && s.winsOver(newest) {
-		var entries []policylog.Entry
+		var entries []policylog.Stored
 		if entries, err = s.r.readPolicies(ctx, s.conn, policylog.MaxEntries); err == nil {
 			s.r.cfg.Policies(entries)
 		}

@@ -3,6 +3,7 @@
 package postgres_test
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,10 +18,22 @@ import (
 func TestPoliciesConformance(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
-	policylogtest.Store(t, func(t *testing.T) policylog.Store {
-		return start(t, quick(t, server.URL(server.CreateDB(t)), newOwner())).Policies()
+	policylogtest.Store(t, func(t *testing.T) policylogtest.Clocked {
+		db := server.CreateDB(t)
+		return clocked{start(t, quick(t, server.URL(db), newOwner())).Policies(), func(d time.Duration) {
+			server.Exec(t, db, fmt.Sprintf("UPDATE skerry_policy SET written = written - interval '%d s'",
+				int(d.Seconds())))
+		}}
 	})
 }
+
+// clocked is a database whose clock seems to go on.
+type clocked struct {
+	policylog.Store
+	later func(time.Duration)
+}
+
+func (c clocked) Later(d time.Duration) { c.later(d) }
 
 func sealed(t *testing.T, log *policylog.Log, text string) policylog.Entry {
 	t.Helper()
@@ -52,9 +65,9 @@ func TestPolicyIsFollowed(t *testing.T) {
 		cfg := quick(t, follower.url, newOwner())
 		cfg.Heartbeat, cfg.Expiry, cfg.Poll = 30*time.Second, 90*time.Second, 30*time.Second
 		cfg.NewestPolicy = func() (uint64, string) { return follower.number, "00" }
-		cfg.Policies = func(entries []policylog.Entry) {
+		cfg.Policies = func(entries []policylog.Stored) {
 			for _, e := range entries {
-				follower.to <- e
+				follower.to <- e.Entry
 			}
 		}
 		start(t, cfg).until(5*time.Second, "auth is listed", func(s registry.Snapshot) bool {
@@ -95,7 +108,8 @@ func TestOddPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Exec(t, db,
-		`INSERT INTO skerry_policy (cluster, n, hash, record)
+		`UPDATE skerry_policy SET written = 'infinity';
+		INSERT INTO skerry_policy (cluster, n, hash, record)
 			SELECT cluster, 7, 'x', 'rubbish' FROM skerry_policy;
 		INSERT INTO skerry_policy (cluster, n, hash, record)
 			SELECT cluster, 9223372036854775807, hash, record FROM skerry_policy;
@@ -108,7 +122,7 @@ func TestOddPolicies(t *testing.T) {
 		INSERT INTO skerry_policy (cluster, n, hash, record)
 			SELECT cluster, 6, 'z', decode(repeat('00', 2000000), 'hex') FROM skerry_policy WHERE n = 8`)
 	got, err := writer.Policies().Entries(t.Context())
-	if err != nil || len(got) != 1 || got[0].Hash() != one.Hash() {
+	if err != nil || len(got) != 1 || got[0].Hash() != one.Hash() || got[0].Age != 0 {
 		t.Errorf("entries %v, %v; want the one that skerry wrote", got, err)
 	}
 	odd := 0
@@ -158,7 +172,7 @@ func TestPolicyWithoutTheRight(t *testing.T) {
 		"REVOKE SELECT ON skerry_policy FROM %s")
 	cfg := quick(t, server.UserURL(db, reader), newOwner())
 	cfg.NewestPolicy = func() (uint64, string) { return 0, "" }
-	cfg.Policies = func([]policylog.Entry) { t.Error("a policy was read without the right") }
+	cfg.Policies = func([]policylog.Stored) { t.Error("a policy was read without the right") }
 	started := time.Now()
 	follower := start(t, cfg)
 	follower.until(5*time.Second, "auth is listed", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
@@ -192,9 +206,9 @@ func TestPolicyIsPolled(t *testing.T) {
 		}
 		return 0, ""
 	}
-	cfg.Policies = func(entries []policylog.Entry) {
-		newest.Store(&entries[0])
-		heard <- entries[0]
+	cfg.Policies = func(entries []policylog.Stored) {
+		newest.Store(&entries[0].Entry)
+		heard <- entries[0].Entry
 	}
 	follower := start(t, cfg)
 	follower.until(5*time.Second, "auth is listed", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })

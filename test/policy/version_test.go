@@ -29,8 +29,8 @@ var older = []testsite.Change{
 		Old: "func announcedPolicy(tag string) (number uint64, mark string) {\n",
 		New: "func announcedPolicy(tag string) (number uint64, mark string) {\n	tag = \"\"\n"},
 	{File: "internal/membership/policy.go",
-		Old: "func (m *Membership) LearnPolicies(entries []policylog.Entry) {\n",
-		New: "func (m *Membership) LearnPolicies(entries []policylog.Entry) {\n	entries = nil\n"},
+		Old: "func (m *Membership) LearnPolicies(stored []policylog.Stored) {\n",
+		New: "func (m *Membership) LearnPolicies(stored []policylog.Stored) {\n	stored = nil\n"},
 }
 
 // newer is this tree as it may become: limits and entries of access have a further key.

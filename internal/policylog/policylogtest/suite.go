@@ -17,18 +17,30 @@ import (
 // Memory is the reference: a store in memory.
 type Memory struct {
 	mu  sync.Mutex
-	all []policylog.Entry
+	all []policylog.Stored // with their ages at the start of the clock
+	now time.Duration
+}
+
+// Later implements Clocked.
+func (m *Memory) Later(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now += d
 }
 
 // Entries implements policylog.Store.
-func (m *Memory) Entries(context.Context) ([]policylog.Entry, error) {
+func (m *Memory) Entries(context.Context) ([]policylog.Stored, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.newest(), nil
+	all := m.newest()
+	for i := range all {
+		all[i].Age = max(all[i].Age+m.now, 0)
+	}
+	return all, nil
 }
 
-func (m *Memory) newest() []policylog.Entry {
-	slices.SortFunc(m.all, func(a, b policylog.Entry) int {
+func (m *Memory) newest() []policylog.Stored {
+	slices.SortFunc(m.all, func(a, b policylog.Stored) int {
 		if a.Number != b.Number {
 			return int(b.Number) - int(a.Number)
 		}
@@ -43,7 +55,7 @@ func (m *Memory) Append(_ context.Context, e policylog.Entry) error {
 	defer m.mu.Unlock()
 	var newest policylog.Entry
 	if all := m.newest(); len(all) > 0 {
-		newest = all[0]
+		newest = all[0].Entry
 	}
 	if newest.Number > 0 && newest.Hash() == e.Hash() {
 		return nil
@@ -51,7 +63,7 @@ func (m *Memory) Append(_ context.Context, e policylog.Entry) error {
 	if err := e.Follows(newest); err != nil {
 		return err
 	}
-	m.all = append(m.all, e)
+	m.all = append(m.all, policylog.Stored{Entry: e, Age: -m.now})
 	return nil
 }
 
@@ -60,20 +72,27 @@ func (m *Memory) Merge(_ context.Context, entries ...policylog.Entry) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range entries {
-		if !slices.ContainsFunc(m.all, func(k policylog.Entry) bool { return k.Hash() == e.Hash() }) {
-			m.all = append(m.all, e)
+		if !slices.ContainsFunc(m.all, func(k policylog.Stored) bool { return k.Hash() == e.Hash() }) {
+			m.all = append(m.all, policylog.Stored{Entry: e, Age: -m.now})
 		}
 	}
 	return nil
 }
 
+// Clocked is a store whose clock a test can move on.
+type Clocked interface {
+	policylog.Store
+	Later(d time.Duration)
+}
+
 // Store runs the suite. open returns an empty store of the cluster "test".
-func Store(t *testing.T, open func(*testing.T) policylog.Store) {
+func Store(t *testing.T, open func(*testing.T) Clocked) {
 	t.Run("bytes and proofs are kept", func(t *testing.T) { verbatim(t, open(t)) })
 	t.Run("a stale change is refused", func(t *testing.T) { stale(t, open(t)) })
 	t.Run("of two writers one is told", func(t *testing.T) { race(t, open(t)) })
 	t.Run("what was written elsewhere comes in", func(t *testing.T) { merged(t, open(t)) })
 	t.Run("the newest are given", func(t *testing.T) { newest(t, open(t)) })
+	t.Run("ages are by the store's clock", func(t *testing.T) { ages(t, open(t)) })
 }
 
 // entry makes an entry on another one; the zero Entry stands for the empty log.
@@ -202,6 +221,34 @@ func merged(t *testing.T, s policylog.Store) {
 	}
 	c := add(t, s, entry(t, a, "li"))
 	same(t, s, c, a, b, one)
+}
+
+// ages begin when an entry is written, whatever it says of itself, and do not begin anew when it is written again.
+func ages(t *testing.T, s Clocked) {
+	begun := time.Now()
+	one := entry(t, policylog.Entry{}, "li")
+	two := entry(t, one, "li")
+	add(t, s, one)
+	s.Later(2 * time.Hour)
+	add(t, s, two)
+	s.Later(time.Hour)
+	add(t, s, two)
+	if err := s.Merge(t.Context(), one, two); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Entries(t.Context())
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%d entries, %v; want 2", len(got), err)
+	}
+	for i, want := range []time.Duration{time.Hour, 3 * time.Hour} {
+		if age := got[i].Age; age < want || age > want+time.Since(begun)+time.Minute {
+			t.Errorf("entry %d is %v old, want %v", got[i].Number, age, want)
+		}
+	}
+	s.Later(-24 * time.Hour)
+	if got, err = s.Entries(t.Context()); err != nil || got[0].Age != 0 || got[1].Age != 0 {
+		t.Errorf("by a clock that was set back the ages are %v, %v; want 0", got, err)
+	}
 }
 
 func newest(t *testing.T, s policylog.Store) {

@@ -1,11 +1,7 @@
 package policylogtest
 
-import (
-	"testing"
-
-	"github.com/skerry/skerry/internal/policylog"
-)
+import "testing"
 
 func TestMemory(t *testing.T) {
-	Store(t, func(*testing.T) policylog.Store { return &Memory{} })
+	Store(t, func(*testing.T) Clocked { return &Memory{} })
 }
