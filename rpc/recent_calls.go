@@ -78,6 +78,7 @@ func (r *serverCall) findKind() {
 	}
 	k := recent.Key{Side: recent.Callee, Service: r.served.name, Version: r.served.version, Method: r.kind.name}
 	k.Caller, k.Proof = r.info.from.caller(at.key.caller)
+	k.Greets = c.hello != nil
 	if f := c.facts; f != nil {
 		k.Zone = f.zone
 		if f.name == r.info.Caller {

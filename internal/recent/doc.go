@@ -1,4 +1,5 @@
-// Package recent remembers the calls of the last five minutes in one process, so that a policy can be tried on them.
+// Package recent remembers the calls of the last five minutes in one process, so that a policy can be tried on them
+// and a console can show them.
 //
 // # Model
 //
@@ -6,8 +7,9 @@
 // caller. Of each kind it keeps
 //
 //   - counts for each second and outcome, with the time that the calls took together;
-//   - of calls that this process made, a histogram of latencies for each 30 s. Its bounds are two decimal digits, such
-//     as 250 ms, so that for a time-out of two digits the number of slower calls is exact;
+//   - a histogram of latencies for each 30 s. Its bounds are two decimal digits, such as 250 ms, so that for a time-out
+//     of two digits the number of slower calls is exact. Calls that were served have one while there are less than 500
+//     kinds;
 //   - a sample of single calls with the facts that differ within a kind: baggage, mark, seed of the trace.
 //
 // Each slice of 10 s samples by itself, every call with the same chance. When a slice is full, each of its samples

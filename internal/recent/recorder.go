@@ -27,13 +27,15 @@ type Key struct {
 	CallerVersion, Zone     string
 	Tags                    string // of TagText
 	OwnFallback, Unmirrored bool   // of the caller: the program answers failed calls itself; no copies are made
+	Greets                  bool   // the caller is a process of skerry, which counts the calls, too
 }
 
 // Bounds of a recorder.
 const (
 	mostKinds = 1000
 	mostBytes = 16 << 20
-	shared    = 256 // further kinds, for calls of a service beyond these bounds
+	mostHists = mostKinds / 2 // while there are fewer kinds, those of the callee get a histogram, too
+	shared    = 256           // further kinds, for calls of a service beyond these bounds
 	sweepTime = 10 * time.Second
 
 	ringBytes = 8*slots + 64
@@ -70,7 +72,7 @@ type Kind struct {
 	r     *Recorder
 	key   Key
 	rings [Outcomes]atomic.Pointer[ring]
-	hist  *histogram // nil: of calls that were served
+	hist  *histogram // nil: there was no room for it
 }
 
 // Outcomes of calls that this process served.
@@ -130,7 +132,7 @@ func (r *Recorder) add(k Key) *Kind {
 }
 
 func (r *Recorder) insert(k *Kind) *Kind {
-	if k.key.Side == Caller && k.hist == nil {
+	if k.hist == nil && (k.key.Side == Caller || len(r.kinds) < mostHists) {
 		k.hist = &histogram{}
 		r.bytes.Add(histBytes)
 	}

@@ -23,7 +23,7 @@ type Calls struct {
 	Outcomes  [Outcomes]int64
 	PerSecond []int64         // of all outcomes
 	Busy      []time.Duration // that they took together, by the second in which they began
-	Latencies *Latencies      // nil: of calls that were served
+	Latencies *Latencies      // nil: the recorder had no room for them
 }
 
 // Sum is the number of calls.
