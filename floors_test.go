@@ -104,7 +104,7 @@ var floors = map[string]struct {
 		"rpc"}},
 
 	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/drain",
-		"internal/membership", "internal/policylog", "internal/policytry",
+		"internal/membership", "internal/policylog", "internal/policytry", "internal/recent",
 		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitepolicy",
 		"internal/wire", "registry", "rpc"}},
 

@@ -65,6 +65,7 @@ type Service struct {
 	started time.Time
 	watched watched
 	trying  sync.Mutex // held while a policy is tried
+	recents recentAnswers
 }
 
 var _ wire.Internal = (*Service)(nil)

@@ -7666,6 +7666,1238 @@ func (p *DeniedCalls) String() string {
 	return fmt.Sprintf("DeniedCalls(%+v)", *p)
 }
 
+// The calls of one kind in the seconds that Recent tells.
+//
+// Attributes:
+//   - Name
+//   - Method
+//   - Version
+//   - Caller
+//   - Greets
+//   - Calls
+//   - Kinds
+//   - Latencies
+type RecentCalls struct {
+	Name      string           `thrift:"name,1" db:"name" json:"name"`
+	Method    string           `thrift:"method,2" db:"method" json:"method"`
+	Version   *string          `thrift:"version,3" db:"version" json:"version,omitempty"`
+	Caller    *string          `thrift:"caller,4" db:"caller" json:"caller,omitempty"`
+	Greets    *bool            `thrift:"greets,5" db:"greets" json:"greets,omitempty"`
+	Calls     int64            `thrift:"calls,6" db:"calls" json:"calls"`
+	Kinds     map[string]int64 `thrift:"kinds,7" db:"kinds" json:"kinds,omitempty"`
+	Latencies map[int32]int64  `thrift:"latencies,8" db:"latencies" json:"latencies,omitempty"`
+}
+
+func NewRecentCalls() *RecentCalls {
+	return &RecentCalls{}
+}
+
+func (p *RecentCalls) GetName() string {
+	return p.Name
+}
+
+func (p *RecentCalls) GetMethod() string {
+	return p.Method
+}
+
+var RecentCalls_Version_DEFAULT string
+
+func (p *RecentCalls) GetVersion() string {
+	if !p.IsSetVersion() {
+		return RecentCalls_Version_DEFAULT
+	}
+	return *p.Version
+}
+
+var RecentCalls_Caller_DEFAULT string
+
+func (p *RecentCalls) GetCaller() string {
+	if !p.IsSetCaller() {
+		return RecentCalls_Caller_DEFAULT
+	}
+	return *p.Caller
+}
+
+var RecentCalls_Greets_DEFAULT bool
+
+func (p *RecentCalls) GetGreets() bool {
+	if !p.IsSetGreets() {
+		return RecentCalls_Greets_DEFAULT
+	}
+	return *p.Greets
+}
+
+func (p *RecentCalls) GetCalls() int64 {
+	return p.Calls
+}
+
+var RecentCalls_Kinds_DEFAULT map[string]int64
+
+func (p *RecentCalls) GetKinds() map[string]int64 {
+	return p.Kinds
+}
+
+var RecentCalls_Latencies_DEFAULT map[int32]int64
+
+func (p *RecentCalls) GetLatencies() map[int32]int64 {
+	return p.Latencies
+}
+func (p *RecentCalls) IsSetVersion() bool {
+	return p.Version != nil
+}
+
+func (p *RecentCalls) IsSetCaller() bool {
+	return p.Caller != nil
+}
+
+func (p *RecentCalls) IsSetGreets() bool {
+	return p.Greets != nil
+}
+
+func (p *RecentCalls) IsSetKinds() bool {
+	return p.Kinds != nil
+}
+
+func (p *RecentCalls) IsSetLatencies() bool {
+	return p.Latencies != nil
+}
+
+func (p *RecentCalls) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 5:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 6:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.MAP {
+				if err := p.ReadField7(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 8:
+			if fieldTypeId == thrift.MAP {
+				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *RecentCalls) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Name = v
+	}
+	return nil
+}
+
+func (p *RecentCalls) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Method = v
+	}
+	return nil
+}
+
+func (p *RecentCalls) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Version = &v
+	}
+	return nil
+}
+
+func (p *RecentCalls) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.Caller = &v
+	}
+	return nil
+}
+
+func (p *RecentCalls) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 5: ", err)
+	} else {
+		p.Greets = &v
+	}
+	return nil
+}
+
+func (p *RecentCalls) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 6: ", err)
+	} else {
+		p.Calls = v
+	}
+	return nil
+}
+
+func (p *RecentCalls) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	_, _, size, err := iprot.ReadMapBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading map begin: ", err)
+	}
+	tMap := make(map[string]int64, size)
+	p.Kinds = tMap
+	for i := 0; i < size; i++ {
+		var _key47 string
+		if v, err := iprot.ReadString(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_key47 = v
+		}
+		var _val48 int64
+		if v, err := iprot.ReadI64(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_val48 = v
+		}
+		p.Kinds[_key47] = _val48
+	}
+	if err := iprot.ReadMapEnd(ctx); err != nil {
+		return thrift.PrependError("error reading map end: ", err)
+	}
+	return nil
+}
+
+func (p *RecentCalls) ReadField8(ctx context.Context, iprot thrift.TProtocol) error {
+	_, _, size, err := iprot.ReadMapBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading map begin: ", err)
+	}
+	tMap := make(map[int32]int64, size)
+	p.Latencies = tMap
+	for i := 0; i < size; i++ {
+		var _key49 int32
+		if v, err := iprot.ReadI32(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_key49 = v
+		}
+		var _val50 int64
+		if v, err := iprot.ReadI64(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_val50 = v
+		}
+		p.Latencies[_key49] = _val50
+	}
+	if err := iprot.ReadMapEnd(ctx); err != nil {
+		return thrift.PrependError("error reading map end: ", err)
+	}
+	return nil
+}
+
+func (p *RecentCalls) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "RecentCalls"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField8(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *RecentCalls) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:name: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Name)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.name (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:name: ", p), err)
+	}
+	return err
+}
+
+func (p *RecentCalls) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "method", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:method: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Method)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.method (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:method: ", p), err)
+	}
+	return err
+}
+
+func (p *RecentCalls) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetVersion() {
+		if err := oprot.WriteFieldBegin(ctx, "version", thrift.STRING, 3); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:version: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Version)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.version (3) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 3:version: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *RecentCalls) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetCaller() {
+		if err := oprot.WriteFieldBegin(ctx, "caller", thrift.STRING, 4); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:caller: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Caller)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.caller (4) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 4:caller: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *RecentCalls) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetGreets() {
+		if err := oprot.WriteFieldBegin(ctx, "greets", thrift.BOOL, 5); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:greets: ", p), err)
+		}
+		if err := oprot.WriteBool(ctx, bool(*p.Greets)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.greets (5) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 5:greets: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *RecentCalls) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "calls", thrift.I64, 6); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:calls: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Calls)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.calls (6) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 6:calls: ", p), err)
+	}
+	return err
+}
+
+func (p *RecentCalls) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetKinds() {
+		if err := oprot.WriteFieldBegin(ctx, "kinds", thrift.MAP, 7); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:kinds: ", p), err)
+		}
+		if err := oprot.WriteMapBegin(ctx, thrift.STRING, thrift.I64, len(p.Kinds)); err != nil {
+			return thrift.PrependError("error writing map begin: ", err)
+		}
+		for k, v := range p.Kinds {
+			if err := oprot.WriteString(ctx, string(k)); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+			if err := oprot.WriteI64(ctx, int64(v)); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+		}
+		if err := oprot.WriteMapEnd(ctx); err != nil {
+			return thrift.PrependError("error writing map end: ", err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 7:kinds: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *RecentCalls) writeField8(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetLatencies() {
+		if err := oprot.WriteFieldBegin(ctx, "latencies", thrift.MAP, 8); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 8:latencies: ", p), err)
+		}
+		if err := oprot.WriteMapBegin(ctx, thrift.I32, thrift.I64, len(p.Latencies)); err != nil {
+			return thrift.PrependError("error writing map begin: ", err)
+		}
+		for k, v := range p.Latencies {
+			if err := oprot.WriteI32(ctx, int32(k)); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+			if err := oprot.WriteI64(ctx, int64(v)); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+		}
+		if err := oprot.WriteMapEnd(ctx); err != nil {
+			return thrift.PrependError("error writing map end: ", err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 8:latencies: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *RecentCalls) Equals(other *RecentCalls) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if p.Name != other.Name {
+		return false
+	}
+	if p.Method != other.Method {
+		return false
+	}
+	if p.Version != other.Version {
+		if p.Version == nil || other.Version == nil {
+			return false
+		}
+		if (*p.Version) != (*other.Version) {
+			return false
+		}
+	}
+	if p.Caller != other.Caller {
+		if p.Caller == nil || other.Caller == nil {
+			return false
+		}
+		if (*p.Caller) != (*other.Caller) {
+			return false
+		}
+	}
+	if p.Greets != other.Greets {
+		if p.Greets == nil || other.Greets == nil {
+			return false
+		}
+		if (*p.Greets) != (*other.Greets) {
+			return false
+		}
+	}
+	if p.Calls != other.Calls {
+		return false
+	}
+	if len(p.Kinds) != len(other.Kinds) {
+		return false
+	}
+	for k, _tgt := range p.Kinds {
+		_src51 := other.Kinds[k]
+		if _tgt != _src51 {
+			return false
+		}
+	}
+	if len(p.Latencies) != len(other.Latencies) {
+		return false
+	}
+	for k, _tgt := range p.Latencies {
+		_src52 := other.Latencies[k]
+		if _tgt != _src52 {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *RecentCalls) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("RecentCalls(%+v)", *p)
+}
+
+// Calls of a service in each 10 s of the last 5 minutes, oldest first: those that it made, or, with served, those of callers that do not count.
+//
+// Attributes:
+//   - Name
+//   - Served
+//   - Calls
+type RecentTrend struct {
+	Name   string  `thrift:"name,1" db:"name" json:"name"`
+	Served *bool   `thrift:"served,2" db:"served" json:"served,omitempty"`
+	Calls  []int32 `thrift:"calls,3" db:"calls" json:"calls"`
+}
+
+func NewRecentTrend() *RecentTrend {
+	return &RecentTrend{}
+}
+
+func (p *RecentTrend) GetName() string {
+	return p.Name
+}
+
+var RecentTrend_Served_DEFAULT bool
+
+func (p *RecentTrend) GetServed() bool {
+	if !p.IsSetServed() {
+		return RecentTrend_Served_DEFAULT
+	}
+	return *p.Served
+}
+
+func (p *RecentTrend) GetCalls() []int32 {
+	return p.Calls
+}
+func (p *RecentTrend) IsSetServed() bool {
+	return p.Served != nil
+}
+
+func (p *RecentTrend) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *RecentTrend) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Name = v
+	}
+	return nil
+}
+
+func (p *RecentTrend) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Served = &v
+	}
+	return nil
+}
+
+func (p *RecentTrend) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]int32, 0, size)
+	p.Calls = tSlice
+	for i := 0; i < size; i++ {
+		var _elem53 int32
+		if v, err := iprot.ReadI32(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem53 = v
+		}
+		p.Calls = append(p.Calls, _elem53)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *RecentTrend) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "RecentTrend"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *RecentTrend) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:name: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Name)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.name (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:name: ", p), err)
+	}
+	return err
+}
+
+func (p *RecentTrend) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetServed() {
+		if err := oprot.WriteFieldBegin(ctx, "served", thrift.BOOL, 2); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:served: ", p), err)
+		}
+		if err := oprot.WriteBool(ctx, bool(*p.Served)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.served (2) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:served: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *RecentTrend) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "calls", thrift.LIST, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:calls: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.I32, len(p.Calls)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Calls {
+		if err := oprot.WriteI32(ctx, int32(v)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:calls: ", p), err)
+	}
+	return err
+}
+
+func (p *RecentTrend) Equals(other *RecentTrend) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if p.Name != other.Name {
+		return false
+	}
+	if p.Served != other.Served {
+		if p.Served == nil || other.Served == nil {
+			return false
+		}
+		if (*p.Served) != (*other.Served) {
+			return false
+		}
+	}
+	if len(p.Calls) != len(other.Calls) {
+		return false
+	}
+	for i, _tgt := range p.Calls {
+		_src54 := other.Calls[i]
+		if _tgt != _src54 {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *RecentTrend) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("RecentTrend(%+v)", *p)
+}
+
+// The calls of a process in the last seconds, those with most calls first, in at most 64 KiB.
+//
+// Attributes:
+//   - Seconds
+//   - Calls
+//   - Trends
+//   - Caller
+//   - KindsLeft
+//   - CallsLeft
+type Recent struct {
+	Seconds   int64          `thrift:"seconds,1" db:"seconds" json:"seconds"`
+	Calls     []*RecentCalls `thrift:"calls,2" db:"calls" json:"calls"`
+	Trends    []*RecentTrend `thrift:"trends,3" db:"trends" json:"trends"`
+	Caller    *string        `thrift:"caller,4" db:"caller" json:"caller,omitempty"`
+	KindsLeft *int64         `thrift:"kindsLeft,5" db:"kindsLeft" json:"kindsLeft,omitempty"`
+	CallsLeft *int64         `thrift:"callsLeft,6" db:"callsLeft" json:"callsLeft,omitempty"`
+}
+
+func NewRecent() *Recent {
+	return &Recent{}
+}
+
+func (p *Recent) GetSeconds() int64 {
+	return p.Seconds
+}
+
+func (p *Recent) GetCalls() []*RecentCalls {
+	return p.Calls
+}
+
+func (p *Recent) GetTrends() []*RecentTrend {
+	return p.Trends
+}
+
+var Recent_Caller_DEFAULT string
+
+func (p *Recent) GetCaller() string {
+	if !p.IsSetCaller() {
+		return Recent_Caller_DEFAULT
+	}
+	return *p.Caller
+}
+
+var Recent_KindsLeft_DEFAULT int64
+
+func (p *Recent) GetKindsLeft() int64 {
+	if !p.IsSetKindsLeft() {
+		return Recent_KindsLeft_DEFAULT
+	}
+	return *p.KindsLeft
+}
+
+var Recent_CallsLeft_DEFAULT int64
+
+func (p *Recent) GetCallsLeft() int64 {
+	if !p.IsSetCallsLeft() {
+		return Recent_CallsLeft_DEFAULT
+	}
+	return *p.CallsLeft
+}
+func (p *Recent) IsSetCaller() bool {
+	return p.Caller != nil
+}
+
+func (p *Recent) IsSetKindsLeft() bool {
+	return p.KindsLeft != nil
+}
+
+func (p *Recent) IsSetCallsLeft() bool {
+	return p.CallsLeft != nil
+}
+
+func (p *Recent) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 5:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 6:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Recent) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Seconds = v
+	}
+	return nil
+}
+
+func (p *Recent) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*RecentCalls, 0, size)
+	p.Calls = tSlice
+	for i := 0; i < size; i++ {
+		_elem55 := &RecentCalls{}
+		if err := _elem55.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem55), err)
+		}
+		p.Calls = append(p.Calls, _elem55)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Recent) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*RecentTrend, 0, size)
+	p.Trends = tSlice
+	for i := 0; i < size; i++ {
+		_elem56 := &RecentTrend{}
+		if err := _elem56.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem56), err)
+		}
+		p.Trends = append(p.Trends, _elem56)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Recent) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.Caller = &v
+	}
+	return nil
+}
+
+func (p *Recent) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 5: ", err)
+	} else {
+		p.KindsLeft = &v
+	}
+	return nil
+}
+
+func (p *Recent) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 6: ", err)
+	} else {
+		p.CallsLeft = &v
+	}
+	return nil
+}
+
+func (p *Recent) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Recent"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Recent) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "seconds", thrift.I64, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:seconds: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Seconds)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.seconds (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:seconds: ", p), err)
+	}
+	return err
+}
+
+func (p *Recent) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "calls", thrift.LIST, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:calls: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Calls)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Calls {
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:calls: ", p), err)
+	}
+	return err
+}
+
+func (p *Recent) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "trends", thrift.LIST, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:trends: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Trends)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Trends {
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:trends: ", p), err)
+	}
+	return err
+}
+
+func (p *Recent) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetCaller() {
+		if err := oprot.WriteFieldBegin(ctx, "caller", thrift.STRING, 4); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:caller: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Caller)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.caller (4) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 4:caller: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Recent) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetKindsLeft() {
+		if err := oprot.WriteFieldBegin(ctx, "kindsLeft", thrift.I64, 5); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:kindsLeft: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.KindsLeft)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.kindsLeft (5) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 5:kindsLeft: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Recent) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetCallsLeft() {
+		if err := oprot.WriteFieldBegin(ctx, "callsLeft", thrift.I64, 6); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:callsLeft: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.CallsLeft)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.callsLeft (6) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 6:callsLeft: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Recent) Equals(other *Recent) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if p.Seconds != other.Seconds {
+		return false
+	}
+	if len(p.Calls) != len(other.Calls) {
+		return false
+	}
+	for i, _tgt := range p.Calls {
+		_src57 := other.Calls[i]
+		if !_tgt.Equals(_src57) {
+			return false
+		}
+	}
+	if len(p.Trends) != len(other.Trends) {
+		return false
+	}
+	for i, _tgt := range p.Trends {
+		_src58 := other.Trends[i]
+		if !_tgt.Equals(_src58) {
+			return false
+		}
+	}
+	if p.Caller != other.Caller {
+		if p.Caller == nil || other.Caller == nil {
+			return false
+		}
+		if (*p.Caller) != (*other.Caller) {
+			return false
+		}
+	}
+	if p.KindsLeft != other.KindsLeft {
+		if p.KindsLeft == nil || other.KindsLeft == nil {
+			return false
+		}
+		if (*p.KindsLeft) != (*other.KindsLeft) {
+			return false
+		}
+	}
+	if p.CallsLeft != other.CallsLeft {
+		if p.CallsLeft == nil || other.CallsLeft == nil {
+			return false
+		}
+		if (*p.CallsLeft) != (*other.CallsLeft) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Recent) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Recent(%+v)", *p)
+}
+
 // What a process keeps calls away from, as operators have ordered.
 //
 // Attributes:
@@ -7803,11 +9035,11 @@ func (p *Drains) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*Drain, 0, size)
 	p.Drains = tSlice
 	for i := 0; i < size; i++ {
-		_elem47 := &Drain{}
-		if err := _elem47.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem47), err)
+		_elem59 := &Drain{}
+		if err := _elem59.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem59), err)
 		}
-		p.Drains = append(p.Drains, _elem47)
+		p.Drains = append(p.Drains, _elem59)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -7937,8 +9169,8 @@ func (p *Drains) Equals(other *Drains) bool {
 		return false
 	}
 	for i, _tgt := range p.Drains {
-		_src48 := other.Drains[i]
-		if !_tgt.Equals(_src48) {
+		_src60 := other.Drains[i]
+		if !_tgt.Equals(_src60) {
 			return false
 		}
 	}
@@ -8154,11 +9386,11 @@ func (p *Drain) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*DrainedInstance, 0, size)
 	p.Instances = tSlice
 	for i := 0; i < size; i++ {
-		_elem49 := &DrainedInstance{}
-		if err := _elem49.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem49), err)
+		_elem61 := &DrainedInstance{}
+		if err := _elem61.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem61), err)
 		}
-		p.Instances = append(p.Instances, _elem49)
+		p.Instances = append(p.Instances, _elem61)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -8307,8 +9539,8 @@ func (p *Drain) Equals(other *Drain) bool {
 		return false
 	}
 	for i, _tgt := range p.Instances {
-		_src50 := other.Instances[i]
-		if !_tgt.Equals(_src50) {
+		_src62 := other.Instances[i]
+		if !_tgt.Equals(_src62) {
 			return false
 		}
 	}
@@ -8803,6 +10035,11 @@ type Internal interface { //The framework's own service, skerry.internal, on the
 	//  - Seconds
 	//  - Plans
 	TryPolicy(ctx context.Context, text []byte, seconds int64, plans []string) (_r []byte, _err error)
+	// The calls that it served and made in the last seconds, 1 to 300.
+	//
+	// Parameters:
+	//  - Seconds
+	Recent(ctx context.Context, seconds int64) (_r *Recent, _err error)
 	// The drains in force, and the number of the last order that it has obeyed.
 	Drains(ctx context.Context) (_r *Drains, _err error)
 	// Obeys an operator's order: the text of an order, which names this process and the next number, and a rollout.Proof.
@@ -8861,41 +10098,41 @@ func (p *InternalClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 }
 
 func (p *InternalClient) WhoAmI(ctx context.Context) (_r *Identity, _err error) {
-	var _args51 InternalWhoAmIArgs
-	var _result53 InternalWhoAmIResult
-	var _meta52 thrift.ResponseMeta
-	_meta52, _err = p.Client_().Call(ctx, "whoAmI", &_args51, &_result53)
-	p.SetLastResponseMeta_(_meta52)
+	var _args63 InternalWhoAmIArgs
+	var _result65 InternalWhoAmIResult
+	var _meta64 thrift.ResponseMeta
+	_meta64, _err = p.Client_().Call(ctx, "whoAmI", &_args63, &_result65)
+	p.SetLastResponseMeta_(_meta64)
 	if _err != nil {
 		return
 	}
-	if _ret54 := _result53.GetSuccess(); _ret54 != nil {
-		return _ret54, nil
+	if _ret66 := _result65.GetSuccess(); _ret66 != nil {
+		return _ret66, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "whoAmI failed: unknown result")
 }
 
 func (p *InternalClient) Describe(ctx context.Context) (_r *Description, _err error) {
-	var _args55 InternalDescribeArgs
-	var _result57 InternalDescribeResult
-	var _meta56 thrift.ResponseMeta
-	_meta56, _err = p.Client_().Call(ctx, "describe", &_args55, &_result57)
-	p.SetLastResponseMeta_(_meta56)
+	var _args67 InternalDescribeArgs
+	var _result69 InternalDescribeResult
+	var _meta68 thrift.ResponseMeta
+	_meta68, _err = p.Client_().Call(ctx, "describe", &_args67, &_result69)
+	p.SetLastResponseMeta_(_meta68)
 	if _err != nil {
 		return
 	}
-	if _ret58 := _result57.GetSuccess(); _ret58 != nil {
-		return _ret58, nil
+	if _ret70 := _result69.GetSuccess(); _ret70 != nil {
+		return _ret70, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "describe failed: unknown result")
 }
 
 func (p *InternalClient) Ping(ctx context.Context) (_err error) {
-	var _args59 InternalPingArgs
-	var _result61 InternalPingResult
-	var _meta60 thrift.ResponseMeta
-	_meta60, _err = p.Client_().Call(ctx, "ping", &_args59, &_result61)
-	p.SetLastResponseMeta_(_meta60)
+	var _args71 InternalPingArgs
+	var _result73 InternalPingResult
+	var _meta72 thrift.ResponseMeta
+	_meta72, _err = p.Client_().Call(ctx, "ping", &_args71, &_result73)
+	p.SetLastResponseMeta_(_meta72)
 	if _err != nil {
 		return
 	}
@@ -8907,17 +10144,17 @@ func (p *InternalClient) Ping(ctx context.Context) (_err error) {
 // Parameters:
 //   - After
 func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _err error) {
-	var _args62 InternalLogArgs
-	_args62.After = after
-	var _result64 InternalLogResult
-	var _meta63 thrift.ResponseMeta
-	_meta63, _err = p.Client_().Call(ctx, "log", &_args62, &_result64)
-	p.SetLastResponseMeta_(_meta63)
+	var _args74 InternalLogArgs
+	_args74.After = after
+	var _result76 InternalLogResult
+	var _meta75 thrift.ResponseMeta
+	_meta75, _err = p.Client_().Call(ctx, "log", &_args74, &_result76)
+	p.SetLastResponseMeta_(_meta75)
 	if _err != nil {
 		return
 	}
-	if _ret65 := _result64.GetSuccess(); _ret65 != nil {
-		return _ret65, nil
+	if _ret77 := _result76.GetSuccess(); _ret77 != nil {
+		return _ret77, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "log failed: unknown result")
 }
@@ -8927,21 +10164,21 @@ func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _e
 // Parameters:
 //   - Records
 func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string, _err error) {
-	var _args66 InternalBringArgs
-	_args66.Records = records
-	var _result68 InternalBringResult
-	var _meta67 thrift.ResponseMeta
-	_meta67, _err = p.Client_().Call(ctx, "bring", &_args66, &_result68)
-	p.SetLastResponseMeta_(_meta67)
+	var _args78 InternalBringArgs
+	_args78.Records = records
+	var _result80 InternalBringResult
+	var _meta79 thrift.ResponseMeta
+	_meta79, _err = p.Client_().Call(ctx, "bring", &_args78, &_result80)
+	p.SetLastResponseMeta_(_meta79)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result68.Refused != nil:
-		return _r, _result68.Refused
+	case _result80.Refused != nil:
+		return _r, _result80.Refused
 	}
 
-	return _result68.GetSuccess(), nil
+	return _result80.GetSuccess(), nil
 }
 
 // Accepts an entry that is to be committed where no database orders the log. undertaking is a rollout.Undertaking: which command asks, and its proof.
@@ -8950,19 +10187,19 @@ func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args69 InternalPromiseArgs
-	_args69.Record = record
-	_args69.Undertaking = undertaking
-	var _result71 InternalPromiseResult
-	var _meta70 thrift.ResponseMeta
-	_meta70, _err = p.Client_().Call(ctx, "promise", &_args69, &_result71)
-	p.SetLastResponseMeta_(_meta70)
+	var _args81 InternalPromiseArgs
+	_args81.Record = record
+	_args81.Undertaking = undertaking
+	var _result83 InternalPromiseResult
+	var _meta82 thrift.ResponseMeta
+	_meta82, _err = p.Client_().Call(ctx, "promise", &_args81, &_result83)
+	p.SetLastResponseMeta_(_meta82)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result71.Refused != nil:
-		return _result71.Refused
+	case _result83.Refused != nil:
+		return _result83.Refused
 	}
 
 	return nil
@@ -8974,19 +10211,19 @@ func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args72 InternalAbandonArgs
-	_args72.Record = record
-	_args72.Undertaking = undertaking
-	var _result74 InternalAbandonResult
-	var _meta73 thrift.ResponseMeta
-	_meta73, _err = p.Client_().Call(ctx, "abandon", &_args72, &_result74)
-	p.SetLastResponseMeta_(_meta73)
+	var _args84 InternalAbandonArgs
+	_args84.Record = record
+	_args84.Undertaking = undertaking
+	var _result86 InternalAbandonResult
+	var _meta85 thrift.ResponseMeta
+	_meta85, _err = p.Client_().Call(ctx, "abandon", &_args84, &_result86)
+	p.SetLastResponseMeta_(_meta85)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result74.Refused != nil:
-		return _result74.Refused
+	case _result86.Refused != nil:
+		return _result86.Refused
 	}
 
 	return nil
@@ -8998,19 +10235,19 @@ func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args75 InternalBarArgs
-	_args75.Record = record
-	_args75.Undertaking = undertaking
-	var _result77 InternalBarResult
-	var _meta76 thrift.ResponseMeta
-	_meta76, _err = p.Client_().Call(ctx, "bar", &_args75, &_result77)
-	p.SetLastResponseMeta_(_meta76)
+	var _args87 InternalBarArgs
+	_args87.Record = record
+	_args87.Undertaking = undertaking
+	var _result89 InternalBarResult
+	var _meta88 thrift.ResponseMeta
+	_meta88, _err = p.Client_().Call(ctx, "bar", &_args87, &_result89)
+	p.SetLastResponseMeta_(_meta88)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result77.Refused != nil:
-		return _result77.Refused
+	case _result89.Refused != nil:
+		return _result89.Refused
 	}
 
 	return nil
@@ -9018,15 +10255,15 @@ func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []b
 
 // The entry that was promised and is not committed; empty: none.
 func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
-	var _args78 InternalPromisedArgs
-	var _result80 InternalPromisedResult
-	var _meta79 thrift.ResponseMeta
-	_meta79, _err = p.Client_().Call(ctx, "promised", &_args78, &_result80)
-	p.SetLastResponseMeta_(_meta79)
+	var _args90 InternalPromisedArgs
+	var _result92 InternalPromisedResult
+	var _meta91 thrift.ResponseMeta
+	_meta91, _err = p.Client_().Call(ctx, "promised", &_args90, &_result92)
+	p.SetLastResponseMeta_(_meta91)
 	if _err != nil {
 		return
 	}
-	return _result80.GetSuccess(), nil
+	return _result92.GetSuccess(), nil
 }
 
 // Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way.
@@ -9036,31 +10273,31 @@ func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
 //   - Before
 //   - WaitMs
 func (p *InternalClient) Report(ctx context.Context, round int64, before string, waitMs int64) (_r []byte, _err error) {
-	var _args81 InternalReportArgs
-	_args81.Round = round
-	_args81.Before = before
-	_args81.WaitMs = waitMs
-	var _result83 InternalReportResult
-	var _meta82 thrift.ResponseMeta
-	_meta82, _err = p.Client_().Call(ctx, "report", &_args81, &_result83)
-	p.SetLastResponseMeta_(_meta82)
+	var _args93 InternalReportArgs
+	_args93.Round = round
+	_args93.Before = before
+	_args93.WaitMs = waitMs
+	var _result95 InternalReportResult
+	var _meta94 thrift.ResponseMeta
+	_meta94, _err = p.Client_().Call(ctx, "report", &_args93, &_result95)
+	p.SetLastResponseMeta_(_meta94)
 	if _err != nil {
 		return
 	}
-	return _result83.GetSuccess(), nil
+	return _result95.GetSuccess(), nil
 }
 
 // Every process that this one has heard of and that has not withdrawn.
 func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error) {
-	var _args84 InternalMembersArgs
-	var _result86 InternalMembersResult
-	var _meta85 thrift.ResponseMeta
-	_meta85, _err = p.Client_().Call(ctx, "members", &_args84, &_result86)
-	p.SetLastResponseMeta_(_meta85)
+	var _args96 InternalMembersArgs
+	var _result98 InternalMembersResult
+	var _meta97 thrift.ResponseMeta
+	_meta97, _err = p.Client_().Call(ctx, "members", &_args96, &_result98)
+	p.SetLastResponseMeta_(_meta97)
 	if _err != nil {
 		return
 	}
-	return _result86.GetSuccess(), nil
+	return _result98.GetSuccess(), nil
 }
 
 // The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so.
@@ -9068,12 +10305,12 @@ func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error) {
-	var _args87 InternalIntroduceArgs
-	_args87.Me = me
-	var _result89 InternalIntroduceResult
-	var _meta88 thrift.ResponseMeta
-	_meta88, _err = p.Client_().Call(ctx, "introduce", &_args87, &_result89)
-	p.SetLastResponseMeta_(_meta88)
+	var _args99 InternalIntroduceArgs
+	_args99.Me = me
+	var _result101 InternalIntroduceResult
+	var _meta100 thrift.ResponseMeta
+	_meta100, _err = p.Client_().Call(ctx, "introduce", &_args99, &_result101)
+	p.SetLastResponseMeta_(_meta100)
 	if _err != nil {
 		return
 	}
@@ -9085,12 +10322,12 @@ func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
-	var _args90 InternalFarewellArgs
-	_args90.Me = me
-	var _result92 InternalFarewellResult
-	var _meta91 thrift.ResponseMeta
-	_meta91, _err = p.Client_().Call(ctx, "farewell", &_args90, &_result92)
-	p.SetLastResponseMeta_(_meta91)
+	var _args102 InternalFarewellArgs
+	_args102.Me = me
+	var _result104 InternalFarewellResult
+	var _meta103 thrift.ResponseMeta
+	_meta103, _err = p.Client_().Call(ctx, "farewell", &_args102, &_result104)
+	p.SetLastResponseMeta_(_meta103)
 	if _err != nil {
 		return
 	}
@@ -9103,17 +10340,17 @@ func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
 //   - Owner
 //   - Place
 func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) (_r bool, _err error) {
-	var _args93 InternalEndedArgs
-	_args93.Owner = owner
-	_args93.Place = place
-	var _result95 InternalEndedResult
-	var _meta94 thrift.ResponseMeta
-	_meta94, _err = p.Client_().Call(ctx, "ended", &_args93, &_result95)
-	p.SetLastResponseMeta_(_meta94)
+	var _args105 InternalEndedArgs
+	_args105.Owner = owner
+	_args105.Place = place
+	var _result107 InternalEndedResult
+	var _meta106 thrift.ResponseMeta
+	_meta106, _err = p.Client_().Call(ctx, "ended", &_args105, &_result107)
+	p.SetLastResponseMeta_(_meta106)
 	if _err != nil {
 		return
 	}
-	return _result95.GetSuccess(), nil
+	return _result107.GetSuccess(), nil
 }
 
 // The versions of services of which this process could call an instance now; it begins to look for services that it does not know.
@@ -9121,16 +10358,16 @@ func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) 
 // Parameters:
 //   - Names
 func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[string][]string, _err error) {
-	var _args96 InternalSeesArgs
-	_args96.Names = names
-	var _result98 InternalSeesResult
-	var _meta97 thrift.ResponseMeta
-	_meta97, _err = p.Client_().Call(ctx, "sees", &_args96, &_result98)
-	p.SetLastResponseMeta_(_meta97)
+	var _args108 InternalSeesArgs
+	_args108.Names = names
+	var _result110 InternalSeesResult
+	var _meta109 thrift.ResponseMeta
+	_meta109, _err = p.Client_().Call(ctx, "sees", &_args108, &_result110)
+	p.SetLastResponseMeta_(_meta109)
 	if _err != nil {
 		return
 	}
-	return _result98.GetSuccess(), nil
+	return _result110.GetSuccess(), nil
 }
 
 // Counts of the calls served and made; slow counts those that took longer than slowMs, or than what slowMsOf says of the service.
@@ -9139,31 +10376,31 @@ func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[strin
 //   - SlowMs
 //   - SlowMsOf
 func (p *InternalClient) Served(ctx context.Context, slowMs int64, slowMsOf map[string]int64) (_r []*Served, _err error) {
-	var _args99 InternalServedArgs
-	_args99.SlowMs = slowMs
-	_args99.SlowMsOf = slowMsOf
-	var _result101 InternalServedResult
-	var _meta100 thrift.ResponseMeta
-	_meta100, _err = p.Client_().Call(ctx, "served", &_args99, &_result101)
-	p.SetLastResponseMeta_(_meta100)
+	var _args111 InternalServedArgs
+	_args111.SlowMs = slowMs
+	_args111.SlowMsOf = slowMsOf
+	var _result113 InternalServedResult
+	var _meta112 thrift.ResponseMeta
+	_meta112, _err = p.Client_().Call(ctx, "served", &_args111, &_result113)
+	p.SetLastResponseMeta_(_meta112)
 	if _err != nil {
 		return
 	}
-	return _result101.GetSuccess(), nil
+	return _result113.GetSuccess(), nil
 }
 
 // What it has refused.
 func (p *InternalClient) Refusals(ctx context.Context) (_r *Refusals, _err error) {
-	var _args102 InternalRefusalsArgs
-	var _result104 InternalRefusalsResult
-	var _meta103 thrift.ResponseMeta
-	_meta103, _err = p.Client_().Call(ctx, "refusals", &_args102, &_result104)
-	p.SetLastResponseMeta_(_meta103)
+	var _args114 InternalRefusalsArgs
+	var _result116 InternalRefusalsResult
+	var _meta115 thrift.ResponseMeta
+	_meta115, _err = p.Client_().Call(ctx, "refusals", &_args114, &_result116)
+	p.SetLastResponseMeta_(_meta115)
 	if _err != nil {
 		return
 	}
-	if _ret105 := _result104.GetSuccess(); _ret105 != nil {
-		return _ret105, nil
+	if _ret117 := _result116.GetSuccess(); _ret117 != nil {
+		return _ret117, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "refusals failed: unknown result")
 }
@@ -9173,17 +10410,17 @@ func (p *InternalClient) Refusals(ctx context.Context) (_r *Refusals, _err error
 // Parameters:
 //   - Have
 func (p *InternalClient) Policies(ctx context.Context, have []string) (_r *Policies, _err error) {
-	var _args106 InternalPoliciesArgs
-	_args106.Have = have
-	var _result108 InternalPoliciesResult
-	var _meta107 thrift.ResponseMeta
-	_meta107, _err = p.Client_().Call(ctx, "policies", &_args106, &_result108)
-	p.SetLastResponseMeta_(_meta107)
+	var _args118 InternalPoliciesArgs
+	_args118.Have = have
+	var _result120 InternalPoliciesResult
+	var _meta119 thrift.ResponseMeta
+	_meta119, _err = p.Client_().Call(ctx, "policies", &_args118, &_result120)
+	p.SetLastResponseMeta_(_meta119)
 	if _err != nil {
 		return
 	}
-	if _ret109 := _result108.GetSuccess(); _ret109 != nil {
-		return _ret109, nil
+	if _ret121 := _result120.GetSuccess(); _ret121 != nil {
+		return _ret121, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "policies failed: unknown result")
 }
@@ -9193,35 +10430,35 @@ func (p *InternalClient) Policies(ctx context.Context, have []string) (_r *Polic
 // Parameters:
 //   - Records
 func (p *InternalClient) BringPolicies(ctx context.Context, records [][]byte) (_r int64, _err error) {
-	var _args110 InternalBringPoliciesArgs
-	_args110.Records = records
-	var _result112 InternalBringPoliciesResult
-	var _meta111 thrift.ResponseMeta
-	_meta111, _err = p.Client_().Call(ctx, "bringPolicies", &_args110, &_result112)
-	p.SetLastResponseMeta_(_meta111)
+	var _args122 InternalBringPoliciesArgs
+	_args122.Records = records
+	var _result124 InternalBringPoliciesResult
+	var _meta123 thrift.ResponseMeta
+	_meta123, _err = p.Client_().Call(ctx, "bringPolicies", &_args122, &_result124)
+	p.SetLastResponseMeta_(_meta123)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result112.Refused != nil:
-		return _r, _result112.Refused
+	case _result124.Refused != nil:
+		return _r, _result124.Refused
 	}
 
-	return _result112.GetSuccess(), nil
+	return _result124.GetSuccess(), nil
 }
 
 // The calls that the policy's access has refused, or would refuse.
 func (p *InternalClient) Denied(ctx context.Context) (_r *DeniedCalls, _err error) {
-	var _args113 InternalDeniedArgs
-	var _result115 InternalDeniedResult
-	var _meta114 thrift.ResponseMeta
-	_meta114, _err = p.Client_().Call(ctx, "denied", &_args113, &_result115)
-	p.SetLastResponseMeta_(_meta114)
+	var _args125 InternalDeniedArgs
+	var _result127 InternalDeniedResult
+	var _meta126 thrift.ResponseMeta
+	_meta126, _err = p.Client_().Call(ctx, "denied", &_args125, &_result127)
+	p.SetLastResponseMeta_(_meta126)
 	if _err != nil {
 		return
 	}
-	if _ret116 := _result115.GetSuccess(); _ret116 != nil {
-		return _ret116, nil
+	if _ret128 := _result127.GetSuccess(); _ret128 != nil {
+		return _ret128, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "denied failed: unknown result")
 }
@@ -9233,37 +10470,57 @@ func (p *InternalClient) Denied(ctx context.Context) (_r *DeniedCalls, _err erro
 //   - Seconds
 //   - Plans
 func (p *InternalClient) TryPolicy(ctx context.Context, text []byte, seconds int64, plans []string) (_r []byte, _err error) {
-	var _args117 InternalTryPolicyArgs
-	_args117.Text = text
-	_args117.Seconds = seconds
-	_args117.Plans = plans
-	var _result119 InternalTryPolicyResult
-	var _meta118 thrift.ResponseMeta
-	_meta118, _err = p.Client_().Call(ctx, "tryPolicy", &_args117, &_result119)
-	p.SetLastResponseMeta_(_meta118)
+	var _args129 InternalTryPolicyArgs
+	_args129.Text = text
+	_args129.Seconds = seconds
+	_args129.Plans = plans
+	var _result131 InternalTryPolicyResult
+	var _meta130 thrift.ResponseMeta
+	_meta130, _err = p.Client_().Call(ctx, "tryPolicy", &_args129, &_result131)
+	p.SetLastResponseMeta_(_meta130)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result119.Refused != nil:
-		return _r, _result119.Refused
+	case _result131.Refused != nil:
+		return _r, _result131.Refused
 	}
 
-	return _result119.GetSuccess(), nil
+	return _result131.GetSuccess(), nil
+}
+
+// The calls that it served and made in the last seconds, 1 to 300.
+//
+// Parameters:
+//   - Seconds
+func (p *InternalClient) Recent(ctx context.Context, seconds int64) (_r *Recent, _err error) {
+	var _args132 InternalRecentArgs
+	_args132.Seconds = seconds
+	var _result134 InternalRecentResult
+	var _meta133 thrift.ResponseMeta
+	_meta133, _err = p.Client_().Call(ctx, "recent", &_args132, &_result134)
+	p.SetLastResponseMeta_(_meta133)
+	if _err != nil {
+		return
+	}
+	if _ret135 := _result134.GetSuccess(); _ret135 != nil {
+		return _ret135, nil
+	}
+	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "recent failed: unknown result")
 }
 
 // The drains in force, and the number of the last order that it has obeyed.
 func (p *InternalClient) Drains(ctx context.Context) (_r *Drains, _err error) {
-	var _args120 InternalDrainsArgs
-	var _result122 InternalDrainsResult
-	var _meta121 thrift.ResponseMeta
-	_meta121, _err = p.Client_().Call(ctx, "drains", &_args120, &_result122)
-	p.SetLastResponseMeta_(_meta121)
+	var _args136 InternalDrainsArgs
+	var _result138 InternalDrainsResult
+	var _meta137 thrift.ResponseMeta
+	_meta137, _err = p.Client_().Call(ctx, "drains", &_args136, &_result138)
+	p.SetLastResponseMeta_(_meta137)
 	if _err != nil {
 		return
 	}
-	if _ret123 := _result122.GetSuccess(); _ret123 != nil {
-		return _ret123, nil
+	if _ret139 := _result138.GetSuccess(); _ret139 != nil {
+		return _ret139, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "drains failed: unknown result")
 }
@@ -9274,23 +10531,23 @@ func (p *InternalClient) Drains(ctx context.Context) (_r *Drains, _err error) {
 //   - Order
 //   - Proof
 func (p *InternalClient) Obey(ctx context.Context, order []byte, proof []byte) (_r *Drains, _err error) {
-	var _args124 InternalObeyArgs
-	_args124.Order = order
-	_args124.Proof = proof
-	var _result126 InternalObeyResult
-	var _meta125 thrift.ResponseMeta
-	_meta125, _err = p.Client_().Call(ctx, "obey", &_args124, &_result126)
-	p.SetLastResponseMeta_(_meta125)
+	var _args140 InternalObeyArgs
+	_args140.Order = order
+	_args140.Proof = proof
+	var _result142 InternalObeyResult
+	var _meta141 thrift.ResponseMeta
+	_meta141, _err = p.Client_().Call(ctx, "obey", &_args140, &_result142)
+	p.SetLastResponseMeta_(_meta141)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result126.Refused != nil:
-		return _r, _result126.Refused
+	case _result142.Refused != nil:
+		return _r, _result142.Refused
 	}
 
-	if _ret127 := _result126.GetSuccess(); _ret127 != nil {
-		return _ret127, nil
+	if _ret143 := _result142.GetSuccess(); _ret143 != nil {
+		return _ret143, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "obey failed: unknown result")
 }
@@ -9301,17 +10558,17 @@ func (p *InternalClient) Obey(ctx context.Context, order []byte, proof []byte) (
 //   - Name
 //   - Version
 func (p *InternalClient) Leave(ctx context.Context, name string, version string) (_r bool, _err error) {
-	var _args128 InternalLeaveArgs
-	_args128.Name = name
-	_args128.Version = version
-	var _result130 InternalLeaveResult
-	var _meta129 thrift.ResponseMeta
-	_meta129, _err = p.Client_().Call(ctx, "leave", &_args128, &_result130)
-	p.SetLastResponseMeta_(_meta129)
+	var _args144 InternalLeaveArgs
+	_args144.Name = name
+	_args144.Version = version
+	var _result146 InternalLeaveResult
+	var _meta145 thrift.ResponseMeta
+	_meta145, _err = p.Client_().Call(ctx, "leave", &_args144, &_result146)
+	p.SetLastResponseMeta_(_meta145)
 	if _err != nil {
 		return
 	}
-	return _result130.GetSuccess(), nil
+	return _result146.GetSuccess(), nil
 }
 
 type InternalProcessor struct {
@@ -9334,32 +10591,33 @@ func (p *InternalProcessor) ProcessorMap() map[string]thrift.TProcessorFunction 
 
 func NewInternalProcessor(handler Internal) *InternalProcessor {
 
-	self131 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self131.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
-	self131.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
-	self131.processorMap["ping"] = &internalProcessorPing{handler: handler}
-	self131.processorMap["log"] = &internalProcessorLog{handler: handler}
-	self131.processorMap["bring"] = &internalProcessorBring{handler: handler}
-	self131.processorMap["promise"] = &internalProcessorPromise{handler: handler}
-	self131.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
-	self131.processorMap["bar"] = &internalProcessorBar{handler: handler}
-	self131.processorMap["promised"] = &internalProcessorPromised{handler: handler}
-	self131.processorMap["report"] = &internalProcessorReport{handler: handler}
-	self131.processorMap["members"] = &internalProcessorMembers{handler: handler}
-	self131.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
-	self131.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
-	self131.processorMap["ended"] = &internalProcessorEnded{handler: handler}
-	self131.processorMap["sees"] = &internalProcessorSees{handler: handler}
-	self131.processorMap["served"] = &internalProcessorServed{handler: handler}
-	self131.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
-	self131.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
-	self131.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
-	self131.processorMap["denied"] = &internalProcessorDenied{handler: handler}
-	self131.processorMap["tryPolicy"] = &internalProcessorTryPolicy{handler: handler}
-	self131.processorMap["drains"] = &internalProcessorDrains{handler: handler}
-	self131.processorMap["obey"] = &internalProcessorObey{handler: handler}
-	self131.processorMap["leave"] = &internalProcessorLeave{handler: handler}
-	return self131
+	self147 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self147.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
+	self147.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
+	self147.processorMap["ping"] = &internalProcessorPing{handler: handler}
+	self147.processorMap["log"] = &internalProcessorLog{handler: handler}
+	self147.processorMap["bring"] = &internalProcessorBring{handler: handler}
+	self147.processorMap["promise"] = &internalProcessorPromise{handler: handler}
+	self147.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
+	self147.processorMap["bar"] = &internalProcessorBar{handler: handler}
+	self147.processorMap["promised"] = &internalProcessorPromised{handler: handler}
+	self147.processorMap["report"] = &internalProcessorReport{handler: handler}
+	self147.processorMap["members"] = &internalProcessorMembers{handler: handler}
+	self147.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
+	self147.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
+	self147.processorMap["ended"] = &internalProcessorEnded{handler: handler}
+	self147.processorMap["sees"] = &internalProcessorSees{handler: handler}
+	self147.processorMap["served"] = &internalProcessorServed{handler: handler}
+	self147.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
+	self147.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
+	self147.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
+	self147.processorMap["denied"] = &internalProcessorDenied{handler: handler}
+	self147.processorMap["tryPolicy"] = &internalProcessorTryPolicy{handler: handler}
+	self147.processorMap["recent"] = &internalProcessorRecent{handler: handler}
+	self147.processorMap["drains"] = &internalProcessorDrains{handler: handler}
+	self147.processorMap["obey"] = &internalProcessorObey{handler: handler}
+	self147.processorMap["leave"] = &internalProcessorLeave{handler: handler}
+	return self147
 }
 
 func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -9372,12 +10630,12 @@ func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TPr
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x132 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x148 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x132.Write(ctx, oprot)
+	x148.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x132
+	return false, x148
 
 }
 
@@ -9386,7 +10644,7 @@ type internalProcessorWhoAmI struct {
 }
 
 func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err133 error
+	var _write_err149 error
 	args := InternalWhoAmIArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9432,21 +10690,21 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc134 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
+		_exc150 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err133 = thrift.WrapTException(err2)
+			_write_err149 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc134.Write(ctx, oprot); _write_err133 == nil && err2 != nil {
-			_write_err133 = thrift.WrapTException(err2)
+		if err2 := _exc150.Write(ctx, oprot); _write_err149 == nil && err2 != nil {
+			_write_err149 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err133 == nil && err2 != nil {
-			_write_err133 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err149 == nil && err2 != nil {
+			_write_err149 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err133 == nil && err2 != nil {
-			_write_err133 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err149 == nil && err2 != nil {
+			_write_err149 = thrift.WrapTException(err2)
 		}
-		if _write_err133 != nil {
-			return false, thrift.WrapTException(_write_err133)
+		if _write_err149 != nil {
+			return false, thrift.WrapTException(_write_err149)
 		}
 		return true, err
 	} else {
@@ -9454,19 +10712,19 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.REPLY, seqId); err2 != nil {
-		_write_err133 = thrift.WrapTException(err2)
+		_write_err149 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err133 == nil && err2 != nil {
-		_write_err133 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err149 == nil && err2 != nil {
+		_write_err149 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err133 == nil && err2 != nil {
-		_write_err133 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err149 == nil && err2 != nil {
+		_write_err149 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err133 == nil && err2 != nil {
-		_write_err133 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err149 == nil && err2 != nil {
+		_write_err149 = thrift.WrapTException(err2)
 	}
-	if _write_err133 != nil {
-		return false, thrift.WrapTException(_write_err133)
+	if _write_err149 != nil {
+		return false, thrift.WrapTException(_write_err149)
 	}
 	return true, err
 }
@@ -9476,7 +10734,7 @@ type internalProcessorDescribe struct {
 }
 
 func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err135 error
+	var _write_err151 error
 	args := InternalDescribeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9522,21 +10780,21 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc136 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
+		_exc152 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err135 = thrift.WrapTException(err2)
+			_write_err151 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc136.Write(ctx, oprot); _write_err135 == nil && err2 != nil {
-			_write_err135 = thrift.WrapTException(err2)
+		if err2 := _exc152.Write(ctx, oprot); _write_err151 == nil && err2 != nil {
+			_write_err151 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err135 == nil && err2 != nil {
-			_write_err135 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err151 == nil && err2 != nil {
+			_write_err151 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err135 == nil && err2 != nil {
-			_write_err135 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err151 == nil && err2 != nil {
+			_write_err151 = thrift.WrapTException(err2)
 		}
-		if _write_err135 != nil {
-			return false, thrift.WrapTException(_write_err135)
+		if _write_err151 != nil {
+			return false, thrift.WrapTException(_write_err151)
 		}
 		return true, err
 	} else {
@@ -9544,19 +10802,19 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.REPLY, seqId); err2 != nil {
-		_write_err135 = thrift.WrapTException(err2)
+		_write_err151 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err135 == nil && err2 != nil {
-		_write_err135 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err151 == nil && err2 != nil {
+		_write_err151 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err135 == nil && err2 != nil {
-		_write_err135 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err151 == nil && err2 != nil {
+		_write_err151 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err135 == nil && err2 != nil {
-		_write_err135 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err151 == nil && err2 != nil {
+		_write_err151 = thrift.WrapTException(err2)
 	}
-	if _write_err135 != nil {
-		return false, thrift.WrapTException(_write_err135)
+	if _write_err151 != nil {
+		return false, thrift.WrapTException(_write_err151)
 	}
 	return true, err
 }
@@ -9566,7 +10824,7 @@ type internalProcessorPing struct {
 }
 
 func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err137 error
+	var _write_err153 error
 	args := InternalPingArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9612,39 +10870,39 @@ func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc138 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
+		_exc154 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err137 = thrift.WrapTException(err2)
+			_write_err153 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc138.Write(ctx, oprot); _write_err137 == nil && err2 != nil {
-			_write_err137 = thrift.WrapTException(err2)
+		if err2 := _exc154.Write(ctx, oprot); _write_err153 == nil && err2 != nil {
+			_write_err153 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err137 == nil && err2 != nil {
-			_write_err137 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err153 == nil && err2 != nil {
+			_write_err153 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err137 == nil && err2 != nil {
-			_write_err137 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err153 == nil && err2 != nil {
+			_write_err153 = thrift.WrapTException(err2)
 		}
-		if _write_err137 != nil {
-			return false, thrift.WrapTException(_write_err137)
+		if _write_err153 != nil {
+			return false, thrift.WrapTException(_write_err153)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.REPLY, seqId); err2 != nil {
-		_write_err137 = thrift.WrapTException(err2)
+		_write_err153 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err137 == nil && err2 != nil {
-		_write_err137 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err153 == nil && err2 != nil {
+		_write_err153 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err137 == nil && err2 != nil {
-		_write_err137 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err153 == nil && err2 != nil {
+		_write_err153 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err137 == nil && err2 != nil {
-		_write_err137 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err153 == nil && err2 != nil {
+		_write_err153 = thrift.WrapTException(err2)
 	}
-	if _write_err137 != nil {
-		return false, thrift.WrapTException(_write_err137)
+	if _write_err153 != nil {
+		return false, thrift.WrapTException(_write_err153)
 	}
 	return true, err
 }
@@ -9654,7 +10912,7 @@ type internalProcessorLog struct {
 }
 
 func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err139 error
+	var _write_err155 error
 	args := InternalLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9700,21 +10958,21 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc140 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
+		_exc156 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err139 = thrift.WrapTException(err2)
+			_write_err155 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc140.Write(ctx, oprot); _write_err139 == nil && err2 != nil {
-			_write_err139 = thrift.WrapTException(err2)
+		if err2 := _exc156.Write(ctx, oprot); _write_err155 == nil && err2 != nil {
+			_write_err155 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err139 == nil && err2 != nil {
-			_write_err139 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err155 == nil && err2 != nil {
+			_write_err155 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err139 == nil && err2 != nil {
-			_write_err139 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err155 == nil && err2 != nil {
+			_write_err155 = thrift.WrapTException(err2)
 		}
-		if _write_err139 != nil {
-			return false, thrift.WrapTException(_write_err139)
+		if _write_err155 != nil {
+			return false, thrift.WrapTException(_write_err155)
 		}
 		return true, err
 	} else {
@@ -9722,19 +10980,19 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.REPLY, seqId); err2 != nil {
-		_write_err139 = thrift.WrapTException(err2)
+		_write_err155 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err139 == nil && err2 != nil {
-		_write_err139 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err155 == nil && err2 != nil {
+		_write_err155 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err139 == nil && err2 != nil {
-		_write_err139 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err155 == nil && err2 != nil {
+		_write_err155 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err139 == nil && err2 != nil {
-		_write_err139 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err155 == nil && err2 != nil {
+		_write_err155 = thrift.WrapTException(err2)
 	}
-	if _write_err139 != nil {
-		return false, thrift.WrapTException(_write_err139)
+	if _write_err155 != nil {
+		return false, thrift.WrapTException(_write_err155)
 	}
 	return true, err
 }
@@ -9744,7 +11002,7 @@ type internalProcessorBring struct {
 }
 
 func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err141 error
+	var _write_err157 error
 	args := InternalBringArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9794,21 +11052,21 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc142 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
+			_exc158 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err141 = thrift.WrapTException(err2)
+				_write_err157 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc142.Write(ctx, oprot); _write_err141 == nil && err2 != nil {
-				_write_err141 = thrift.WrapTException(err2)
+			if err2 := _exc158.Write(ctx, oprot); _write_err157 == nil && err2 != nil {
+				_write_err157 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err141 == nil && err2 != nil {
-				_write_err141 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err157 == nil && err2 != nil {
+				_write_err157 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err141 == nil && err2 != nil {
-				_write_err141 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err157 == nil && err2 != nil {
+				_write_err157 = thrift.WrapTException(err2)
 			}
-			if _write_err141 != nil {
-				return false, thrift.WrapTException(_write_err141)
+			if _write_err157 != nil {
+				return false, thrift.WrapTException(_write_err157)
 			}
 			return true, err
 		}
@@ -9817,19 +11075,19 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.REPLY, seqId); err2 != nil {
-		_write_err141 = thrift.WrapTException(err2)
+		_write_err157 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err141 == nil && err2 != nil {
-		_write_err141 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err157 == nil && err2 != nil {
+		_write_err157 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err141 == nil && err2 != nil {
-		_write_err141 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err157 == nil && err2 != nil {
+		_write_err157 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err141 == nil && err2 != nil {
-		_write_err141 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err157 == nil && err2 != nil {
+		_write_err157 = thrift.WrapTException(err2)
 	}
-	if _write_err141 != nil {
-		return false, thrift.WrapTException(_write_err141)
+	if _write_err157 != nil {
+		return false, thrift.WrapTException(_write_err157)
 	}
 	return true, err
 }
@@ -9839,7 +11097,7 @@ type internalProcessorPromise struct {
 }
 
 func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err143 error
+	var _write_err159 error
 	args := InternalPromiseArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9889,40 +11147,40 @@ func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc144 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
+			_exc160 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err143 = thrift.WrapTException(err2)
+				_write_err159 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc144.Write(ctx, oprot); _write_err143 == nil && err2 != nil {
-				_write_err143 = thrift.WrapTException(err2)
+			if err2 := _exc160.Write(ctx, oprot); _write_err159 == nil && err2 != nil {
+				_write_err159 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err143 == nil && err2 != nil {
-				_write_err143 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err159 == nil && err2 != nil {
+				_write_err159 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err143 == nil && err2 != nil {
-				_write_err143 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err159 == nil && err2 != nil {
+				_write_err159 = thrift.WrapTException(err2)
 			}
-			if _write_err143 != nil {
-				return false, thrift.WrapTException(_write_err143)
+			if _write_err159 != nil {
+				return false, thrift.WrapTException(_write_err159)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.REPLY, seqId); err2 != nil {
-		_write_err143 = thrift.WrapTException(err2)
+		_write_err159 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err143 == nil && err2 != nil {
-		_write_err143 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err159 == nil && err2 != nil {
+		_write_err159 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err143 == nil && err2 != nil {
-		_write_err143 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err159 == nil && err2 != nil {
+		_write_err159 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err143 == nil && err2 != nil {
-		_write_err143 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err159 == nil && err2 != nil {
+		_write_err159 = thrift.WrapTException(err2)
 	}
-	if _write_err143 != nil {
-		return false, thrift.WrapTException(_write_err143)
+	if _write_err159 != nil {
+		return false, thrift.WrapTException(_write_err159)
 	}
 	return true, err
 }
@@ -9932,7 +11190,7 @@ type internalProcessorAbandon struct {
 }
 
 func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err145 error
+	var _write_err161 error
 	args := InternalAbandonArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -9982,40 +11240,40 @@ func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc146 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
+			_exc162 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err145 = thrift.WrapTException(err2)
+				_write_err161 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc146.Write(ctx, oprot); _write_err145 == nil && err2 != nil {
-				_write_err145 = thrift.WrapTException(err2)
+			if err2 := _exc162.Write(ctx, oprot); _write_err161 == nil && err2 != nil {
+				_write_err161 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err145 == nil && err2 != nil {
-				_write_err145 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err161 == nil && err2 != nil {
+				_write_err161 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err145 == nil && err2 != nil {
-				_write_err145 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err161 == nil && err2 != nil {
+				_write_err161 = thrift.WrapTException(err2)
 			}
-			if _write_err145 != nil {
-				return false, thrift.WrapTException(_write_err145)
+			if _write_err161 != nil {
+				return false, thrift.WrapTException(_write_err161)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.REPLY, seqId); err2 != nil {
-		_write_err145 = thrift.WrapTException(err2)
+		_write_err161 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err145 == nil && err2 != nil {
-		_write_err145 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err161 == nil && err2 != nil {
+		_write_err161 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err145 == nil && err2 != nil {
-		_write_err145 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err161 == nil && err2 != nil {
+		_write_err161 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err145 == nil && err2 != nil {
-		_write_err145 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err161 == nil && err2 != nil {
+		_write_err161 = thrift.WrapTException(err2)
 	}
-	if _write_err145 != nil {
-		return false, thrift.WrapTException(_write_err145)
+	if _write_err161 != nil {
+		return false, thrift.WrapTException(_write_err161)
 	}
 	return true, err
 }
@@ -10025,7 +11283,7 @@ type internalProcessorBar struct {
 }
 
 func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err147 error
+	var _write_err163 error
 	args := InternalBarArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10075,40 +11333,40 @@ func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc148 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
+			_exc164 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err147 = thrift.WrapTException(err2)
+				_write_err163 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc148.Write(ctx, oprot); _write_err147 == nil && err2 != nil {
-				_write_err147 = thrift.WrapTException(err2)
+			if err2 := _exc164.Write(ctx, oprot); _write_err163 == nil && err2 != nil {
+				_write_err163 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err147 == nil && err2 != nil {
-				_write_err147 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err163 == nil && err2 != nil {
+				_write_err163 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err147 == nil && err2 != nil {
-				_write_err147 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err163 == nil && err2 != nil {
+				_write_err163 = thrift.WrapTException(err2)
 			}
-			if _write_err147 != nil {
-				return false, thrift.WrapTException(_write_err147)
+			if _write_err163 != nil {
+				return false, thrift.WrapTException(_write_err163)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.REPLY, seqId); err2 != nil {
-		_write_err147 = thrift.WrapTException(err2)
+		_write_err163 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err147 == nil && err2 != nil {
-		_write_err147 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err163 == nil && err2 != nil {
+		_write_err163 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err147 == nil && err2 != nil {
-		_write_err147 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err163 == nil && err2 != nil {
+		_write_err163 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err147 == nil && err2 != nil {
-		_write_err147 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err163 == nil && err2 != nil {
+		_write_err163 = thrift.WrapTException(err2)
 	}
-	if _write_err147 != nil {
-		return false, thrift.WrapTException(_write_err147)
+	if _write_err163 != nil {
+		return false, thrift.WrapTException(_write_err163)
 	}
 	return true, err
 }
@@ -10118,7 +11376,7 @@ type internalProcessorPromised struct {
 }
 
 func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err149 error
+	var _write_err165 error
 	args := InternalPromisedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10164,21 +11422,21 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc150 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
+		_exc166 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err149 = thrift.WrapTException(err2)
+			_write_err165 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc150.Write(ctx, oprot); _write_err149 == nil && err2 != nil {
-			_write_err149 = thrift.WrapTException(err2)
+		if err2 := _exc166.Write(ctx, oprot); _write_err165 == nil && err2 != nil {
+			_write_err165 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err149 == nil && err2 != nil {
-			_write_err149 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err165 == nil && err2 != nil {
+			_write_err165 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err149 == nil && err2 != nil {
-			_write_err149 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err165 == nil && err2 != nil {
+			_write_err165 = thrift.WrapTException(err2)
 		}
-		if _write_err149 != nil {
-			return false, thrift.WrapTException(_write_err149)
+		if _write_err165 != nil {
+			return false, thrift.WrapTException(_write_err165)
 		}
 		return true, err
 	} else {
@@ -10186,19 +11444,19 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.REPLY, seqId); err2 != nil {
-		_write_err149 = thrift.WrapTException(err2)
+		_write_err165 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err149 == nil && err2 != nil {
-		_write_err149 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err165 == nil && err2 != nil {
+		_write_err165 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err149 == nil && err2 != nil {
-		_write_err149 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err165 == nil && err2 != nil {
+		_write_err165 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err149 == nil && err2 != nil {
-		_write_err149 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err165 == nil && err2 != nil {
+		_write_err165 = thrift.WrapTException(err2)
 	}
-	if _write_err149 != nil {
-		return false, thrift.WrapTException(_write_err149)
+	if _write_err165 != nil {
+		return false, thrift.WrapTException(_write_err165)
 	}
 	return true, err
 }
@@ -10208,7 +11466,7 @@ type internalProcessorReport struct {
 }
 
 func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err151 error
+	var _write_err167 error
 	args := InternalReportArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10254,21 +11512,21 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc152 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
+		_exc168 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err151 = thrift.WrapTException(err2)
+			_write_err167 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc152.Write(ctx, oprot); _write_err151 == nil && err2 != nil {
-			_write_err151 = thrift.WrapTException(err2)
+		if err2 := _exc168.Write(ctx, oprot); _write_err167 == nil && err2 != nil {
+			_write_err167 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err151 == nil && err2 != nil {
-			_write_err151 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err167 == nil && err2 != nil {
+			_write_err167 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err151 == nil && err2 != nil {
-			_write_err151 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err167 == nil && err2 != nil {
+			_write_err167 = thrift.WrapTException(err2)
 		}
-		if _write_err151 != nil {
-			return false, thrift.WrapTException(_write_err151)
+		if _write_err167 != nil {
+			return false, thrift.WrapTException(_write_err167)
 		}
 		return true, err
 	} else {
@@ -10276,19 +11534,19 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.REPLY, seqId); err2 != nil {
-		_write_err151 = thrift.WrapTException(err2)
+		_write_err167 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err151 == nil && err2 != nil {
-		_write_err151 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err167 == nil && err2 != nil {
+		_write_err167 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err151 == nil && err2 != nil {
-		_write_err151 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err167 == nil && err2 != nil {
+		_write_err167 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err151 == nil && err2 != nil {
-		_write_err151 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err167 == nil && err2 != nil {
+		_write_err167 = thrift.WrapTException(err2)
 	}
-	if _write_err151 != nil {
-		return false, thrift.WrapTException(_write_err151)
+	if _write_err167 != nil {
+		return false, thrift.WrapTException(_write_err167)
 	}
 	return true, err
 }
@@ -10298,7 +11556,7 @@ type internalProcessorMembers struct {
 }
 
 func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err153 error
+	var _write_err169 error
 	args := InternalMembersArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10344,21 +11602,21 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc154 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
+		_exc170 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err153 = thrift.WrapTException(err2)
+			_write_err169 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc154.Write(ctx, oprot); _write_err153 == nil && err2 != nil {
-			_write_err153 = thrift.WrapTException(err2)
+		if err2 := _exc170.Write(ctx, oprot); _write_err169 == nil && err2 != nil {
+			_write_err169 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err153 == nil && err2 != nil {
-			_write_err153 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err169 == nil && err2 != nil {
+			_write_err169 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err153 == nil && err2 != nil {
-			_write_err153 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err169 == nil && err2 != nil {
+			_write_err169 = thrift.WrapTException(err2)
 		}
-		if _write_err153 != nil {
-			return false, thrift.WrapTException(_write_err153)
+		if _write_err169 != nil {
+			return false, thrift.WrapTException(_write_err169)
 		}
 		return true, err
 	} else {
@@ -10366,19 +11624,19 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.REPLY, seqId); err2 != nil {
-		_write_err153 = thrift.WrapTException(err2)
+		_write_err169 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err153 == nil && err2 != nil {
-		_write_err153 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err169 == nil && err2 != nil {
+		_write_err169 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err153 == nil && err2 != nil {
-		_write_err153 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err169 == nil && err2 != nil {
+		_write_err169 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err153 == nil && err2 != nil {
-		_write_err153 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err169 == nil && err2 != nil {
+		_write_err169 = thrift.WrapTException(err2)
 	}
-	if _write_err153 != nil {
-		return false, thrift.WrapTException(_write_err153)
+	if _write_err169 != nil {
+		return false, thrift.WrapTException(_write_err169)
 	}
 	return true, err
 }
@@ -10388,7 +11646,7 @@ type internalProcessorIntroduce struct {
 }
 
 func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err155 error
+	var _write_err171 error
 	args := InternalIntroduceArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10434,39 +11692,39 @@ func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc156 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
+		_exc172 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err155 = thrift.WrapTException(err2)
+			_write_err171 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc156.Write(ctx, oprot); _write_err155 == nil && err2 != nil {
-			_write_err155 = thrift.WrapTException(err2)
+		if err2 := _exc172.Write(ctx, oprot); _write_err171 == nil && err2 != nil {
+			_write_err171 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err155 == nil && err2 != nil {
-			_write_err155 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err171 == nil && err2 != nil {
+			_write_err171 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err155 == nil && err2 != nil {
-			_write_err155 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err171 == nil && err2 != nil {
+			_write_err171 = thrift.WrapTException(err2)
 		}
-		if _write_err155 != nil {
-			return false, thrift.WrapTException(_write_err155)
+		if _write_err171 != nil {
+			return false, thrift.WrapTException(_write_err171)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.REPLY, seqId); err2 != nil {
-		_write_err155 = thrift.WrapTException(err2)
+		_write_err171 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err155 == nil && err2 != nil {
-		_write_err155 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err171 == nil && err2 != nil {
+		_write_err171 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err155 == nil && err2 != nil {
-		_write_err155 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err171 == nil && err2 != nil {
+		_write_err171 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err155 == nil && err2 != nil {
-		_write_err155 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err171 == nil && err2 != nil {
+		_write_err171 = thrift.WrapTException(err2)
 	}
-	if _write_err155 != nil {
-		return false, thrift.WrapTException(_write_err155)
+	if _write_err171 != nil {
+		return false, thrift.WrapTException(_write_err171)
 	}
 	return true, err
 }
@@ -10476,7 +11734,7 @@ type internalProcessorFarewell struct {
 }
 
 func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err157 error
+	var _write_err173 error
 	args := InternalFarewellArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10522,39 +11780,39 @@ func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc158 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
+		_exc174 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err157 = thrift.WrapTException(err2)
+			_write_err173 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc158.Write(ctx, oprot); _write_err157 == nil && err2 != nil {
-			_write_err157 = thrift.WrapTException(err2)
+		if err2 := _exc174.Write(ctx, oprot); _write_err173 == nil && err2 != nil {
+			_write_err173 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err157 == nil && err2 != nil {
-			_write_err157 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err173 == nil && err2 != nil {
+			_write_err173 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err157 == nil && err2 != nil {
-			_write_err157 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err173 == nil && err2 != nil {
+			_write_err173 = thrift.WrapTException(err2)
 		}
-		if _write_err157 != nil {
-			return false, thrift.WrapTException(_write_err157)
+		if _write_err173 != nil {
+			return false, thrift.WrapTException(_write_err173)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.REPLY, seqId); err2 != nil {
-		_write_err157 = thrift.WrapTException(err2)
+		_write_err173 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err157 == nil && err2 != nil {
-		_write_err157 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err173 == nil && err2 != nil {
+		_write_err173 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err157 == nil && err2 != nil {
-		_write_err157 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err173 == nil && err2 != nil {
+		_write_err173 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err157 == nil && err2 != nil {
-		_write_err157 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err173 == nil && err2 != nil {
+		_write_err173 = thrift.WrapTException(err2)
 	}
-	if _write_err157 != nil {
-		return false, thrift.WrapTException(_write_err157)
+	if _write_err173 != nil {
+		return false, thrift.WrapTException(_write_err173)
 	}
 	return true, err
 }
@@ -10564,7 +11822,7 @@ type internalProcessorEnded struct {
 }
 
 func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err159 error
+	var _write_err175 error
 	args := InternalEndedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10610,21 +11868,21 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc160 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
+		_exc176 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err159 = thrift.WrapTException(err2)
+			_write_err175 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc160.Write(ctx, oprot); _write_err159 == nil && err2 != nil {
-			_write_err159 = thrift.WrapTException(err2)
+		if err2 := _exc176.Write(ctx, oprot); _write_err175 == nil && err2 != nil {
+			_write_err175 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err159 == nil && err2 != nil {
-			_write_err159 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err175 == nil && err2 != nil {
+			_write_err175 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err159 == nil && err2 != nil {
-			_write_err159 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err175 == nil && err2 != nil {
+			_write_err175 = thrift.WrapTException(err2)
 		}
-		if _write_err159 != nil {
-			return false, thrift.WrapTException(_write_err159)
+		if _write_err175 != nil {
+			return false, thrift.WrapTException(_write_err175)
 		}
 		return true, err
 	} else {
@@ -10632,19 +11890,19 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.REPLY, seqId); err2 != nil {
-		_write_err159 = thrift.WrapTException(err2)
+		_write_err175 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err159 == nil && err2 != nil {
-		_write_err159 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err175 == nil && err2 != nil {
+		_write_err175 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err159 == nil && err2 != nil {
-		_write_err159 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err175 == nil && err2 != nil {
+		_write_err175 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err159 == nil && err2 != nil {
-		_write_err159 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err175 == nil && err2 != nil {
+		_write_err175 = thrift.WrapTException(err2)
 	}
-	if _write_err159 != nil {
-		return false, thrift.WrapTException(_write_err159)
+	if _write_err175 != nil {
+		return false, thrift.WrapTException(_write_err175)
 	}
 	return true, err
 }
@@ -10654,7 +11912,7 @@ type internalProcessorSees struct {
 }
 
 func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err161 error
+	var _write_err177 error
 	args := InternalSeesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10700,21 +11958,21 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc162 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
+		_exc178 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err161 = thrift.WrapTException(err2)
+			_write_err177 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc162.Write(ctx, oprot); _write_err161 == nil && err2 != nil {
-			_write_err161 = thrift.WrapTException(err2)
+		if err2 := _exc178.Write(ctx, oprot); _write_err177 == nil && err2 != nil {
+			_write_err177 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err161 == nil && err2 != nil {
-			_write_err161 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err177 == nil && err2 != nil {
+			_write_err177 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err161 == nil && err2 != nil {
-			_write_err161 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err177 == nil && err2 != nil {
+			_write_err177 = thrift.WrapTException(err2)
 		}
-		if _write_err161 != nil {
-			return false, thrift.WrapTException(_write_err161)
+		if _write_err177 != nil {
+			return false, thrift.WrapTException(_write_err177)
 		}
 		return true, err
 	} else {
@@ -10722,19 +11980,19 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.REPLY, seqId); err2 != nil {
-		_write_err161 = thrift.WrapTException(err2)
+		_write_err177 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err161 == nil && err2 != nil {
-		_write_err161 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err177 == nil && err2 != nil {
+		_write_err177 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err161 == nil && err2 != nil {
-		_write_err161 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err177 == nil && err2 != nil {
+		_write_err177 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err161 == nil && err2 != nil {
-		_write_err161 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err177 == nil && err2 != nil {
+		_write_err177 = thrift.WrapTException(err2)
 	}
-	if _write_err161 != nil {
-		return false, thrift.WrapTException(_write_err161)
+	if _write_err177 != nil {
+		return false, thrift.WrapTException(_write_err177)
 	}
 	return true, err
 }
@@ -10744,7 +12002,7 @@ type internalProcessorServed struct {
 }
 
 func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err163 error
+	var _write_err179 error
 	args := InternalServedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10790,21 +12048,21 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc164 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
+		_exc180 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err163 = thrift.WrapTException(err2)
+			_write_err179 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc164.Write(ctx, oprot); _write_err163 == nil && err2 != nil {
-			_write_err163 = thrift.WrapTException(err2)
+		if err2 := _exc180.Write(ctx, oprot); _write_err179 == nil && err2 != nil {
+			_write_err179 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err163 == nil && err2 != nil {
-			_write_err163 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err179 == nil && err2 != nil {
+			_write_err179 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err163 == nil && err2 != nil {
-			_write_err163 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err179 == nil && err2 != nil {
+			_write_err179 = thrift.WrapTException(err2)
 		}
-		if _write_err163 != nil {
-			return false, thrift.WrapTException(_write_err163)
+		if _write_err179 != nil {
+			return false, thrift.WrapTException(_write_err179)
 		}
 		return true, err
 	} else {
@@ -10812,19 +12070,19 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.REPLY, seqId); err2 != nil {
-		_write_err163 = thrift.WrapTException(err2)
+		_write_err179 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err163 == nil && err2 != nil {
-		_write_err163 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err179 == nil && err2 != nil {
+		_write_err179 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err163 == nil && err2 != nil {
-		_write_err163 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err179 == nil && err2 != nil {
+		_write_err179 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err163 == nil && err2 != nil {
-		_write_err163 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err179 == nil && err2 != nil {
+		_write_err179 = thrift.WrapTException(err2)
 	}
-	if _write_err163 != nil {
-		return false, thrift.WrapTException(_write_err163)
+	if _write_err179 != nil {
+		return false, thrift.WrapTException(_write_err179)
 	}
 	return true, err
 }
@@ -10834,7 +12092,7 @@ type internalProcessorRefusals struct {
 }
 
 func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err165 error
+	var _write_err181 error
 	args := InternalRefusalsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10880,21 +12138,21 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc166 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
+		_exc182 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err165 = thrift.WrapTException(err2)
+			_write_err181 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc166.Write(ctx, oprot); _write_err165 == nil && err2 != nil {
-			_write_err165 = thrift.WrapTException(err2)
+		if err2 := _exc182.Write(ctx, oprot); _write_err181 == nil && err2 != nil {
+			_write_err181 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err165 == nil && err2 != nil {
-			_write_err165 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err181 == nil && err2 != nil {
+			_write_err181 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err165 == nil && err2 != nil {
-			_write_err165 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err181 == nil && err2 != nil {
+			_write_err181 = thrift.WrapTException(err2)
 		}
-		if _write_err165 != nil {
-			return false, thrift.WrapTException(_write_err165)
+		if _write_err181 != nil {
+			return false, thrift.WrapTException(_write_err181)
 		}
 		return true, err
 	} else {
@@ -10902,19 +12160,19 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.REPLY, seqId); err2 != nil {
-		_write_err165 = thrift.WrapTException(err2)
+		_write_err181 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err165 == nil && err2 != nil {
-		_write_err165 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err181 == nil && err2 != nil {
+		_write_err181 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err165 == nil && err2 != nil {
-		_write_err165 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err181 == nil && err2 != nil {
+		_write_err181 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err165 == nil && err2 != nil {
-		_write_err165 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err181 == nil && err2 != nil {
+		_write_err181 = thrift.WrapTException(err2)
 	}
-	if _write_err165 != nil {
-		return false, thrift.WrapTException(_write_err165)
+	if _write_err181 != nil {
+		return false, thrift.WrapTException(_write_err181)
 	}
 	return true, err
 }
@@ -10924,7 +12182,7 @@ type internalProcessorPolicies struct {
 }
 
 func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err167 error
+	var _write_err183 error
 	args := InternalPoliciesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10970,21 +12228,21 @@ func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc168 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
+		_exc184 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err167 = thrift.WrapTException(err2)
+			_write_err183 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc168.Write(ctx, oprot); _write_err167 == nil && err2 != nil {
-			_write_err167 = thrift.WrapTException(err2)
+		if err2 := _exc184.Write(ctx, oprot); _write_err183 == nil && err2 != nil {
+			_write_err183 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err167 == nil && err2 != nil {
-			_write_err167 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err183 == nil && err2 != nil {
+			_write_err183 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err167 == nil && err2 != nil {
-			_write_err167 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err183 == nil && err2 != nil {
+			_write_err183 = thrift.WrapTException(err2)
 		}
-		if _write_err167 != nil {
-			return false, thrift.WrapTException(_write_err167)
+		if _write_err183 != nil {
+			return false, thrift.WrapTException(_write_err183)
 		}
 		return true, err
 	} else {
@@ -10992,19 +12250,19 @@ func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.REPLY, seqId); err2 != nil {
-		_write_err167 = thrift.WrapTException(err2)
+		_write_err183 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err167 == nil && err2 != nil {
-		_write_err167 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err183 == nil && err2 != nil {
+		_write_err183 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err167 == nil && err2 != nil {
-		_write_err167 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err183 == nil && err2 != nil {
+		_write_err183 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err167 == nil && err2 != nil {
-		_write_err167 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err183 == nil && err2 != nil {
+		_write_err183 = thrift.WrapTException(err2)
 	}
-	if _write_err167 != nil {
-		return false, thrift.WrapTException(_write_err167)
+	if _write_err183 != nil {
+		return false, thrift.WrapTException(_write_err183)
 	}
 	return true, err
 }
@@ -11014,7 +12272,7 @@ type internalProcessorBringPolicies struct {
 }
 
 func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err169 error
+	var _write_err185 error
 	args := InternalBringPoliciesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11064,21 +12322,21 @@ func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc170 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
+			_exc186 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err169 = thrift.WrapTException(err2)
+				_write_err185 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc170.Write(ctx, oprot); _write_err169 == nil && err2 != nil {
-				_write_err169 = thrift.WrapTException(err2)
+			if err2 := _exc186.Write(ctx, oprot); _write_err185 == nil && err2 != nil {
+				_write_err185 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err169 == nil && err2 != nil {
-				_write_err169 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err185 == nil && err2 != nil {
+				_write_err185 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err169 == nil && err2 != nil {
-				_write_err169 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err185 == nil && err2 != nil {
+				_write_err185 = thrift.WrapTException(err2)
 			}
-			if _write_err169 != nil {
-				return false, thrift.WrapTException(_write_err169)
+			if _write_err185 != nil {
+				return false, thrift.WrapTException(_write_err185)
 			}
 			return true, err
 		}
@@ -11087,19 +12345,19 @@ func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.REPLY, seqId); err2 != nil {
-		_write_err169 = thrift.WrapTException(err2)
+		_write_err185 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err169 == nil && err2 != nil {
-		_write_err169 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err185 == nil && err2 != nil {
+		_write_err185 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err169 == nil && err2 != nil {
-		_write_err169 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err185 == nil && err2 != nil {
+		_write_err185 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err169 == nil && err2 != nil {
-		_write_err169 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err185 == nil && err2 != nil {
+		_write_err185 = thrift.WrapTException(err2)
 	}
-	if _write_err169 != nil {
-		return false, thrift.WrapTException(_write_err169)
+	if _write_err185 != nil {
+		return false, thrift.WrapTException(_write_err185)
 	}
 	return true, err
 }
@@ -11109,7 +12367,7 @@ type internalProcessorDenied struct {
 }
 
 func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err171 error
+	var _write_err187 error
 	args := InternalDeniedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11155,21 +12413,21 @@ func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc172 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing denied: "+err2.Error())
+		_exc188 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing denied: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "denied", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err171 = thrift.WrapTException(err2)
+			_write_err187 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc172.Write(ctx, oprot); _write_err171 == nil && err2 != nil {
-			_write_err171 = thrift.WrapTException(err2)
+		if err2 := _exc188.Write(ctx, oprot); _write_err187 == nil && err2 != nil {
+			_write_err187 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err171 == nil && err2 != nil {
-			_write_err171 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err187 == nil && err2 != nil {
+			_write_err187 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err171 == nil && err2 != nil {
-			_write_err171 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err187 == nil && err2 != nil {
+			_write_err187 = thrift.WrapTException(err2)
 		}
-		if _write_err171 != nil {
-			return false, thrift.WrapTException(_write_err171)
+		if _write_err187 != nil {
+			return false, thrift.WrapTException(_write_err187)
 		}
 		return true, err
 	} else {
@@ -11177,19 +12435,19 @@ func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "denied", thrift.REPLY, seqId); err2 != nil {
-		_write_err171 = thrift.WrapTException(err2)
+		_write_err187 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err171 == nil && err2 != nil {
-		_write_err171 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err187 == nil && err2 != nil {
+		_write_err187 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err171 == nil && err2 != nil {
-		_write_err171 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err187 == nil && err2 != nil {
+		_write_err187 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err171 == nil && err2 != nil {
-		_write_err171 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err187 == nil && err2 != nil {
+		_write_err187 = thrift.WrapTException(err2)
 	}
-	if _write_err171 != nil {
-		return false, thrift.WrapTException(_write_err171)
+	if _write_err187 != nil {
+		return false, thrift.WrapTException(_write_err187)
 	}
 	return true, err
 }
@@ -11199,7 +12457,7 @@ type internalProcessorTryPolicy struct {
 }
 
 func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err173 error
+	var _write_err189 error
 	args := InternalTryPolicyArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11249,21 +12507,21 @@ func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc174 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing tryPolicy: "+err2.Error())
+			_exc190 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing tryPolicy: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "tryPolicy", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err173 = thrift.WrapTException(err2)
+				_write_err189 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc174.Write(ctx, oprot); _write_err173 == nil && err2 != nil {
-				_write_err173 = thrift.WrapTException(err2)
+			if err2 := _exc190.Write(ctx, oprot); _write_err189 == nil && err2 != nil {
+				_write_err189 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err173 == nil && err2 != nil {
-				_write_err173 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err189 == nil && err2 != nil {
+				_write_err189 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err173 == nil && err2 != nil {
-				_write_err173 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err189 == nil && err2 != nil {
+				_write_err189 = thrift.WrapTException(err2)
 			}
-			if _write_err173 != nil {
-				return false, thrift.WrapTException(_write_err173)
+			if _write_err189 != nil {
+				return false, thrift.WrapTException(_write_err189)
 			}
 			return true, err
 		}
@@ -11272,19 +12530,109 @@ func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "tryPolicy", thrift.REPLY, seqId); err2 != nil {
-		_write_err173 = thrift.WrapTException(err2)
+		_write_err189 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err173 == nil && err2 != nil {
-		_write_err173 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err189 == nil && err2 != nil {
+		_write_err189 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err173 == nil && err2 != nil {
-		_write_err173 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err189 == nil && err2 != nil {
+		_write_err189 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err173 == nil && err2 != nil {
-		_write_err173 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err189 == nil && err2 != nil {
+		_write_err189 = thrift.WrapTException(err2)
 	}
-	if _write_err173 != nil {
-		return false, thrift.WrapTException(_write_err173)
+	if _write_err189 != nil {
+		return false, thrift.WrapTException(_write_err189)
+	}
+	return true, err
+}
+
+type internalProcessorRecent struct {
+	handler Internal
+}
+
+func (p *internalProcessorRecent) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err191 error
+	args := InternalRecentArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "recent", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := InternalRecentResult{}
+	if retval, err2 := p.handler.Recent(ctx, args.Seconds); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc192 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing recent: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "recent", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err191 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc192.Write(ctx, oprot); _write_err191 == nil && err2 != nil {
+			_write_err191 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err191 == nil && err2 != nil {
+			_write_err191 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err191 == nil && err2 != nil {
+			_write_err191 = thrift.WrapTException(err2)
+		}
+		if _write_err191 != nil {
+			return false, thrift.WrapTException(_write_err191)
+		}
+		return true, err
+	} else {
+		result.Success = retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "recent", thrift.REPLY, seqId); err2 != nil {
+		_write_err191 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err191 == nil && err2 != nil {
+		_write_err191 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err191 == nil && err2 != nil {
+		_write_err191 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err191 == nil && err2 != nil {
+		_write_err191 = thrift.WrapTException(err2)
+	}
+	if _write_err191 != nil {
+		return false, thrift.WrapTException(_write_err191)
 	}
 	return true, err
 }
@@ -11294,7 +12642,7 @@ type internalProcessorDrains struct {
 }
 
 func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err175 error
+	var _write_err193 error
 	args := InternalDrainsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11340,21 +12688,21 @@ func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc176 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing drains: "+err2.Error())
+		_exc194 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing drains: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "drains", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err175 = thrift.WrapTException(err2)
+			_write_err193 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc176.Write(ctx, oprot); _write_err175 == nil && err2 != nil {
-			_write_err175 = thrift.WrapTException(err2)
+		if err2 := _exc194.Write(ctx, oprot); _write_err193 == nil && err2 != nil {
+			_write_err193 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err175 == nil && err2 != nil {
-			_write_err175 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err193 == nil && err2 != nil {
+			_write_err193 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err175 == nil && err2 != nil {
-			_write_err175 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err193 == nil && err2 != nil {
+			_write_err193 = thrift.WrapTException(err2)
 		}
-		if _write_err175 != nil {
-			return false, thrift.WrapTException(_write_err175)
+		if _write_err193 != nil {
+			return false, thrift.WrapTException(_write_err193)
 		}
 		return true, err
 	} else {
@@ -11362,19 +12710,19 @@ func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "drains", thrift.REPLY, seqId); err2 != nil {
-		_write_err175 = thrift.WrapTException(err2)
+		_write_err193 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err175 == nil && err2 != nil {
-		_write_err175 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err193 == nil && err2 != nil {
+		_write_err193 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err175 == nil && err2 != nil {
-		_write_err175 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err193 == nil && err2 != nil {
+		_write_err193 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err175 == nil && err2 != nil {
-		_write_err175 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err193 == nil && err2 != nil {
+		_write_err193 = thrift.WrapTException(err2)
 	}
-	if _write_err175 != nil {
-		return false, thrift.WrapTException(_write_err175)
+	if _write_err193 != nil {
+		return false, thrift.WrapTException(_write_err193)
 	}
 	return true, err
 }
@@ -11384,7 +12732,7 @@ type internalProcessorObey struct {
 }
 
 func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err177 error
+	var _write_err195 error
 	args := InternalObeyArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11434,21 +12782,21 @@ func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot,
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc178 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing obey: "+err2.Error())
+			_exc196 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing obey: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "obey", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err177 = thrift.WrapTException(err2)
+				_write_err195 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc178.Write(ctx, oprot); _write_err177 == nil && err2 != nil {
-				_write_err177 = thrift.WrapTException(err2)
+			if err2 := _exc196.Write(ctx, oprot); _write_err195 == nil && err2 != nil {
+				_write_err195 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err177 == nil && err2 != nil {
-				_write_err177 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err195 == nil && err2 != nil {
+				_write_err195 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err177 == nil && err2 != nil {
-				_write_err177 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err195 == nil && err2 != nil {
+				_write_err195 = thrift.WrapTException(err2)
 			}
-			if _write_err177 != nil {
-				return false, thrift.WrapTException(_write_err177)
+			if _write_err195 != nil {
+				return false, thrift.WrapTException(_write_err195)
 			}
 			return true, err
 		}
@@ -11457,19 +12805,19 @@ func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "obey", thrift.REPLY, seqId); err2 != nil {
-		_write_err177 = thrift.WrapTException(err2)
+		_write_err195 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err177 == nil && err2 != nil {
-		_write_err177 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err195 == nil && err2 != nil {
+		_write_err195 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err177 == nil && err2 != nil {
-		_write_err177 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err195 == nil && err2 != nil {
+		_write_err195 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err177 == nil && err2 != nil {
-		_write_err177 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err195 == nil && err2 != nil {
+		_write_err195 = thrift.WrapTException(err2)
 	}
-	if _write_err177 != nil {
-		return false, thrift.WrapTException(_write_err177)
+	if _write_err195 != nil {
+		return false, thrift.WrapTException(_write_err195)
 	}
 	return true, err
 }
@@ -11479,7 +12827,7 @@ type internalProcessorLeave struct {
 }
 
 func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err179 error
+	var _write_err197 error
 	args := InternalLeaveArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11525,21 +12873,21 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc180 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
+		_exc198 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err179 = thrift.WrapTException(err2)
+			_write_err197 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc180.Write(ctx, oprot); _write_err179 == nil && err2 != nil {
-			_write_err179 = thrift.WrapTException(err2)
+		if err2 := _exc198.Write(ctx, oprot); _write_err197 == nil && err2 != nil {
+			_write_err197 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err179 == nil && err2 != nil {
-			_write_err179 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err197 == nil && err2 != nil {
+			_write_err197 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err179 == nil && err2 != nil {
-			_write_err179 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err197 == nil && err2 != nil {
+			_write_err197 = thrift.WrapTException(err2)
 		}
-		if _write_err179 != nil {
-			return false, thrift.WrapTException(_write_err179)
+		if _write_err197 != nil {
+			return false, thrift.WrapTException(_write_err197)
 		}
 		return true, err
 	} else {
@@ -11547,19 +12895,19 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.REPLY, seqId); err2 != nil {
-		_write_err179 = thrift.WrapTException(err2)
+		_write_err197 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err179 == nil && err2 != nil {
-		_write_err179 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err197 == nil && err2 != nil {
+		_write_err197 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err179 == nil && err2 != nil {
-		_write_err179 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err197 == nil && err2 != nil {
+		_write_err197 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err179 == nil && err2 != nil {
-		_write_err179 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err197 == nil && err2 != nil {
+		_write_err197 = thrift.WrapTException(err2)
 	}
-	if _write_err179 != nil {
-		return false, thrift.WrapTException(_write_err179)
+	if _write_err197 != nil {
+		return false, thrift.WrapTException(_write_err197)
 	}
 	return true, err
 }
@@ -12272,13 +13620,13 @@ func (p *InternalBringArgs) ReadField1(ctx context.Context, iprot thrift.TProtoc
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem181 []byte
+		var _elem199 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem181 = v
+			_elem199 = v
 		}
-		p.Records = append(p.Records, _elem181)
+		p.Records = append(p.Records, _elem199)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -13812,11 +15160,11 @@ func (p *InternalMembersResult) ReadField0(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]*Member, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem182 := &Member{}
-		if err := _elem182.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem182), err)
+		_elem200 := &Member{}
+		if err := _elem200.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem200), err)
 		}
-		p.Success = append(p.Success, _elem182)
+		p.Success = append(p.Success, _elem200)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -14514,13 +15862,13 @@ func (p *InternalSeesArgs) ReadField1(ctx context.Context, iprot thrift.TProtoco
 	tSlice := make([]string, 0, size)
 	p.Names = tSlice
 	for i := 0; i < size; i++ {
-		var _elem183 string
+		var _elem201 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem183 = v
+			_elem201 = v
 		}
-		p.Names = append(p.Names, _elem183)
+		p.Names = append(p.Names, _elem201)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -14640,31 +15988,31 @@ func (p *InternalSeesResult) ReadField0(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string][]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key184 string
+		var _key202 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key184 = v
+			_key202 = v
 		}
 		_, size, err := iprot.ReadListBegin(ctx)
 		if err != nil {
 			return thrift.PrependError("error reading list begin: ", err)
 		}
 		tSlice := make([]string, 0, size)
-		_val185 := tSlice
+		_val203 := tSlice
 		for i := 0; i < size; i++ {
-			var _elem186 string
+			var _elem204 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_elem186 = v
+				_elem204 = v
 			}
-			_val185 = append(_val185, _elem186)
+			_val203 = append(_val203, _elem204)
 		}
 		if err := iprot.ReadListEnd(ctx); err != nil {
 			return thrift.PrependError("error reading list end: ", err)
 		}
-		p.Success[_key184] = _val185
+		p.Success[_key202] = _val203
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -14816,19 +16164,19 @@ func (p *InternalServedArgs) ReadField2(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string]int64, size)
 	p.SlowMsOf = tMap
 	for i := 0; i < size; i++ {
-		var _key187 string
+		var _key205 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key187 = v
+			_key205 = v
 		}
-		var _val188 int64
+		var _val206 int64
 		if v, err := iprot.ReadI64(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val188 = v
+			_val206 = v
 		}
-		p.SlowMsOf[_key187] = _val188
+		p.SlowMsOf[_key205] = _val206
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -14967,11 +16315,11 @@ func (p *InternalServedResult) ReadField0(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]*Served, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem189 := &Served{}
-		if err := _elem189.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem189), err)
+		_elem207 := &Served{}
+		if err := _elem207.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem207), err)
 		}
-		p.Success = append(p.Success, _elem189)
+		p.Success = append(p.Success, _elem207)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -15251,13 +16599,13 @@ func (p *InternalPoliciesArgs) ReadField1(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]string, 0, size)
 	p.Have = tSlice
 	for i := 0; i < size; i++ {
-		var _elem190 string
+		var _elem208 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem190 = v
+			_elem208 = v
 		}
-		p.Have = append(p.Have, _elem190)
+		p.Have = append(p.Have, _elem208)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -15480,13 +16828,13 @@ func (p *InternalBringPoliciesArgs) ReadField1(ctx context.Context, iprot thrift
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem191 []byte
+		var _elem209 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem191 = v
+			_elem209 = v
 		}
-		p.Records = append(p.Records, _elem191)
+		p.Records = append(p.Records, _elem209)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -15975,13 +17323,13 @@ func (p *InternalTryPolicyArgs) ReadField3(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]string, 0, size)
 	p.Plans = tSlice
 	for i := 0; i < size; i++ {
-		var _elem192 string
+		var _elem210 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem192 = v
+			_elem210 = v
 		}
-		p.Plans = append(p.Plans, _elem192)
+		p.Plans = append(p.Plans, _elem210)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -16223,6 +17571,214 @@ func (p *InternalTryPolicyResult) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("InternalTryPolicyResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Seconds
+type InternalRecentArgs struct {
+	Seconds int64 `thrift:"seconds,1" db:"seconds" json:"seconds"`
+}
+
+func NewInternalRecentArgs() *InternalRecentArgs {
+	return &InternalRecentArgs{}
+}
+
+func (p *InternalRecentArgs) GetSeconds() int64 {
+	return p.Seconds
+}
+func (p *InternalRecentArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalRecentArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Seconds = v
+	}
+	return nil
+}
+
+func (p *InternalRecentArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "recent_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalRecentArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "seconds", thrift.I64, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:seconds: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Seconds)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.seconds (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:seconds: ", p), err)
+	}
+	return err
+}
+
+func (p *InternalRecentArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalRecentArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type InternalRecentResult struct {
+	Success *Recent `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalRecentResult() *InternalRecentResult {
+	return &InternalRecentResult{}
+}
+
+var InternalRecentResult_Success_DEFAULT *Recent
+
+func (p *InternalRecentResult) GetSuccess() *Recent {
+	if !p.IsSetSuccess() {
+		return InternalRecentResult_Success_DEFAULT
+	}
+	return p.Success
+}
+func (p *InternalRecentResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *InternalRecentResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalRecentResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Success = &Recent{}
+	if err := p.Success.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Success), err)
+	}
+	return nil
+}
+
+func (p *InternalRecentResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "recent_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalRecentResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRUCT, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := p.Success.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Success), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *InternalRecentResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalRecentResult(%+v)", *p)
 }
 
 type InternalDrainsArgs struct {

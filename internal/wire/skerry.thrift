@@ -211,6 +211,35 @@ struct DeniedCalls {
   2: optional i64 others    // calls of further kinds
 }
 
+/** The calls of one kind in the seconds that Recent tells. */
+struct RecentCalls {
+  1: string name            // the service
+  2: string method          // "*": of kinds beyond what the process tells apart
+  3: optional string version // of the callee
+  4: optional string caller // of calls that it served; absent: calls that it made
+  5: optional bool greets   // the caller is a process of skerry, which counts the calls, too
+  6: i64 calls
+  7: optional map<string, i64> kinds  // the failures, by health.Outcome; those that it served and that failed: failed
+  8: optional map<i32, i64> latencies // how many took how long, by step of recent.Steps
+}
+
+/** Calls of a service in each 10 s of the last 5 minutes, oldest first: those that it made, or, with served, those of callers that do not count. */
+struct RecentTrend {
+  1: string name            // the service
+  2: optional bool served
+  3: list<i32> calls
+}
+
+/** The calls of a process in the last seconds, those with most calls first, in at most 64 KiB. */
+struct Recent {
+  1: i64 seconds            // that the calls cover: up to 30 more than asked for, less when the process is younger
+  2: list<RecentCalls> calls
+  3: list<RecentTrend> trends
+  4: optional string caller // its name at callees; absent: its address
+  5: optional i64 kindsLeft // kinds that are left out, with their calls
+  6: optional i64 callsLeft
+}
+
 /** What a process keeps calls away from, as operators have ordered. */
 struct Drains {
   1: i64 number             // orders obeyed since its start; the next one has the number after it
@@ -290,6 +319,8 @@ service Internal {
   DeniedCalls denied()
   /** What another policy, with these plans on, would have done with the calls of the last seconds: a policytry.Report. Nothing of it is applied. */
   binary tryPolicy(1: binary text, 2: i64 seconds, 3: list<string> plans) throws (1: RulesRefused refused)
+  /** The calls that it served and made in the last seconds, 1 to 300. */
+  Recent recent(1: i64 seconds)
   /** The drains in force, and the number of the last order that it has obeyed. */
   Drains drains()
   /** Obeys an operator's order: the text of an order, which names this process and the next number, and a rollout.Proof. */
