@@ -44,6 +44,21 @@ func TestChinesePages(t *testing.T) {
 	}
 }
 
+// TestChinesePolicy: the page of policies has what the English one names in code letters, before it compares systems.
+func TestChinesePolicy(t *testing.T) {
+	english, _, _ := strings.Cut(read(t, "docs/policy.md"), "## Compared with")
+	chinese := folded(read(t, "docs/zh/policy.md"))
+	spans := span.FindAllStringSubmatch(folded(fence.ReplaceAllString(english, "")), -1)
+	if len(spans) < 200 {
+		t.Fatalf("%d parts were looked at", len(spans))
+	}
+	for _, found := range spans {
+		if !strings.Contains(chinese, found[1]) {
+			t.Errorf("docs/zh/policy.md lacks %q, which docs/policy.md has", found[1])
+		}
+	}
+}
+
 // TestChineseKeys: the table of keys has the rows of the English one, with the same defaults.
 func TestChineseKeys(t *testing.T) {
 	const marker = " keeps the first three columns equal to the code. -->"
