@@ -35,6 +35,7 @@ var floors = map[string]struct {
 	"internal/number":       {0, nil},
 	"internal/suggest":      {0, nil},
 	"internal/tracecontext": {0, nil},
+	"internal/textdiff":     {0, nil},
 	"internal/textfile":     {0, nil},
 	"internal/yamlfile":     {1, []string{"internal/mask", "internal/quote", "internal/suggest", "internal/textfile"}},
 	"internal/words":        {2, []string{"internal/yamlfile"}},
@@ -89,9 +90,9 @@ var floors = map[string]struct {
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
-	"console": {7, []string{"", "config", "discovery", "internal/control", "internal/policylog", "internal/rollout",
-		"internal/rollout/operator", "internal/run", "internal/wire", "internal/words", "policy",
-		"policy/form"}}, // config and internal/wire in its tests only
+	"console": {8, []string{"", "config", "discovery", "internal/control", "internal/policychange",
+		"internal/policylog", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/wire",
+		"internal/words", "policy", "policy/form"}}, // config and internal/wire in its tests only
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "policy",
 		"registry", "rpc"}},
@@ -107,6 +108,10 @@ var floors = map[string]struct {
 		"internal/membership", "internal/policylog", "internal/policytry", "internal/recent",
 		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitepolicy",
 		"internal/wire", "registry", "rpc"}},
+
+	"internal/policychange": {7, []string{"", "discovery", "internal/control", "internal/number", "internal/policylog",
+		"internal/policytry", "internal/rollout", "internal/sitepolicy", "internal/suggest", "internal/textdiff",
+		"internal/words", "policy", "policy/form", "registry", "rpc"}},
 
 	"internal/testsite": {0, []string{}},
 
@@ -143,12 +148,13 @@ var top = map[string][]string{
 		"health/statlog", "internal/control",
 		"internal/drain", "internal/dynamic", "internal/foreign", "internal/keyfile", "internal/mask",
 		"internal/membership",
-		"internal/number", "internal/operatorkey", "internal/policylog", "internal/policytry", "internal/quote",
-		"internal/reach",
+		"internal/number", "internal/operatorkey", "internal/policychange", "internal/policylog",
+		"internal/policytry", "internal/quote", "internal/reach",
 		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitekey",
 		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
-		"internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire", "internal/words",
-		"internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres", "rpc"},
+		"internal/textdiff", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire",
+		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",
+		"rpc"},
 	"examples/":        {"", "config", "internal/rollout", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -34,7 +35,7 @@ func (a *app) direct(r callRequest, conf *tls.Config) (thrift.TClient, func(), e
 }
 
 // callerName is the name of this program at servers and in their statistics.
-const callerName = "skerry-cli"
+const callerName = policychange.CommandCaller
 
 func checkInstance(r callRequest) error {
 	host, port, err := net.SplitHostPort(r.instance)

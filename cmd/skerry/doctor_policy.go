@@ -5,6 +5,7 @@ import (
 
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/sitepolicy"
 )
@@ -27,7 +28,7 @@ func (f *findings) policy(state control.PolicyState) {
 			continue
 		}
 		answered++
-		said := obeys(p, now)
+		said := policychange.Obeys(p, now)
 		if said.Obeys {
 			obeyed++
 			continue
@@ -36,21 +37,22 @@ func (f *findings) policy(state control.PolicyState) {
 			"of skerry", "%s does not obey policy %d: %s", p.Process, now.Number, said.Why)
 	}
 	if obeyed > 0 {
-		f.fine("policy %s is obeyed by %d of %s that answered", policyTitle(now), obeyed,
+		f.fine("policy %s is obeyed by %d of %s that answered", policychange.Title(now), obeyed,
 			count(answered, "process", "es"))
 	}
 	switch {
 	case newest.Confirm > 0 && now.Hash() == newest.Hash():
 		f.hint("skerry policy confirm keeps it, skerry policy undo ends it at once",
-			"policy %s goes back by itself, as it is not confirmed", policyTitle(newest))
+			"policy %s goes back by itself, as it is not confirmed", policychange.Title(newest))
 	case newest.Confirm > 0:
 		f.hint("apply it again when it was meant to stay", "policy %s was not confirmed, so policy %d is in force",
-			policyTitle(newest), now.Number)
+			policychange.Title(newest), now.Number)
 	}
 	for _, l := range state.Log.Lost() {
 		if l.To.Hash() == newest.Hash() { // older ones are history
 			f.hint("skerry policy history shows both; make what is lacking once more",
-				"two operators changed the policy at once: %s lost to %s", policyTitle(l.Entry), policyTitle(l.To))
+				"two operators changed the policy at once: %s lost to %s", policychange.Title(l.Entry),
+				policychange.Title(l.To))
 		}
 	}
 	if state.Doubt != nil {

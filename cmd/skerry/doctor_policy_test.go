@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/policy/form"
@@ -17,7 +18,7 @@ func policyLog(t *testing.T, entries ...policylog.Entry) *policylog.Log {
 	t.Helper()
 	log := policylog.NewLog("x")
 	for _, e := range entries {
-		next := log.Next(noPolicy)
+		next := log.Next(policychange.NoPolicy)
 		if e.Number > 0 && e.Number < next.Number {
 			next.Number = e.Number
 			next.Previous = ""

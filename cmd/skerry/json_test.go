@@ -23,6 +23,7 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
@@ -112,22 +113,24 @@ func documents() map[string]func(*app) error {
 		"checkPolicy": func(a *app) error {
 			return a.printJSON([]policyProblem{filled[policyProblem]()})
 		},
-		"printPolicy":  func(a *app) error { return a.printPolicy(filled[policyChange](), "x") },
-		"printHistory": func(a *app) error { return a.printHistory("x", []policyChange{filled[policyChange]()}) },
+		"printPolicy": func(a *app) error { return a.printPolicy(filled[policychange.Change](), "x") },
+		"printHistory": func(a *app) error {
+			return a.printHistory("x", []policychange.Change{filled[policychange.Change]()})
+		},
 		"printPolicyExplained": func(a *app) error {
 			return a.printPolicyExplained(filled[policyExplained](), "x")
 		},
 		"printPolicyAccess": func(a *app) error {
-			return a.printPolicyAccess(filled[policyAccessed](), "", false)
+			return a.printPolicyAccess(filled[policychange.Accessed](), "", false)
 		},
-		"printPolicyTried": func(a *app) error { return a.printPolicyTried(filled[policyTried]()) },
+		"printPolicyTried": func(a *app) error { return a.printPolicyTried(filled[policychange.Trial]()) },
 		"printPolicyDiff":  func(a *app) error { return a.printPolicyDiff(1, 2, []string{"x"}) },
 		"printPolicyProcesses": func(a *app) error {
 			return a.printPolicyProcesses("x", policylog.Entry{Number: 1}, []control.PolicyProcess{
 				{Process: "x", Status: sitepolicy.Status{Lost: []form.Problem{filled[form.Problem]()}}},
 			})
 		},
-		"printPolicyResult": func(a *app) error { return a.printPolicyResult(filled[policyResult](), true) },
+		"printPolicyResult": func(a *app) error { return a.printPolicyResult(filled[policychange.Result](), true) },
 		"printFindings":     func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
 		"printDrain": func(a *app) error {
 			return a.printDrain("x", []drainResult{filled[drainResult]()})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/words"
@@ -160,7 +161,7 @@ func TestDoctorPolicyInChinese(t *testing.T) {
 		Status: sitepolicy.Status{Obey: sitepolicy.ObeysNone, Because: "it is told to obey no policy"}}}})
 	f.problem("apply it again when it was meant to stay", "%s does not obey policy %d: %s", "h1/1/a", e.Number,
 		"it has policy 2")
-	f.fine("policy %s is obeyed by %d of %s that answered", policyTitle(e), 2, count(3, "process", "es"))
+	f.fine("policy %s is obeyed by %d of %s that answered", policychange.Title(e), 2, count(3, "process", "es"))
 	a.report(a.printFindings(f.list))
 	for _, want := range []string{"h1/1/a 不执行站点的任何策略", "h1/1/a 没有执行策略 3：它已是策略 2", "如果本来要保留",
 		"3 个进程有应答，其中 2 个已执行策略 3（li）", "有 2 个问题需要处理。"} {
@@ -176,7 +177,7 @@ func TestOldSitesInChinese(t *testing.T) {
 	listed := []discovery.Entry{{Service: "auth", Owner: "h3/412/aaaaaaaaaa", State: discovery.OK, Weight: 100,
 		Own: 100}}
 	old := []control.PolicyProcess{{Process: "h3/412/aaaaaaaaaa", Err: control.ErrNoPolicies}}
-	faults, _ := judgePolicy(p, listed, old, func(string) bool { return false })
+	faults, _ := policychange.Judge(p, listed, old, func(string) bool { return false })
 	want := "h3/412/aaaaaaaaaa: 它的 skerry 版本不支持策略，请升级；它提供的服务有限流或访问控制，而它不会执行"
 	if have := words.Chinese.Sentence(joined(faults).Error()); have != want {
 		t.Errorf("%q, want %q", have, want)

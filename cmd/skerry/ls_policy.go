@@ -10,6 +10,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/policy"
 )
@@ -36,7 +37,7 @@ func (a *app) lookAtPolicy(ctx context.Context, n *skerry.Node, service string, 
 	defer cancel()
 	e := control.NewPolicies(n, control.Operator{}).Learn(ctx)
 	p := &listedPolicy{Number: e.Number, By: e.By, Services: []servicePolicy{}, ObeyNone: n.Membership().ObeyNone(),
-		title: policyTitle(e)}
+		title: policychange.Title(e)}
 	if e.Number > 0 {
 		_ = run.Sleep(ctx, lookPeriod) // the lists get its weights a moment later
 		l.Instances = n.Explain(service)

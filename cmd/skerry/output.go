@@ -41,19 +41,7 @@ func (a *app) note(format string, args ...any) {
 }
 
 // age returns a duration as tables show it, with one or two units.
-func age(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "0s"
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	}
-	return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
-}
+func age(d time.Duration) string { return number.Age(d) }
 
 // latency returns the duration of a call, with three digits.
 func latency(d time.Duration) string {

@@ -10,19 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/rpc"
 )
-
-// policyAccessed is the document of access.
-type policyAccessed struct {
-	Cluster  string            `json:"cluster"`
-	Calls    []rpc.DeniedCalls `json:"calls"`            // sums over the processes
-	Others   int64             `json:"others,omitempty"` // calls of further kinds
-	Answered int               `json:"processes"`        // that have counted
-	Silent   map[string]string `json:"silent,omitempty"` // reason, by process
-	Allow    string            `json:"allow,omitempty"`  // YAML
-}
 
 func (a *app) policyAccessCommand(f *policyFlags) *cobra.Command {
 	suggests := false
@@ -61,33 +51,18 @@ func (a *app) policyAccess(ctx context.Context, service string, suggests bool, f
 	if err != nil {
 		return unreachablef("find the processes: %w", err)
 	}
-	x := accessed(s.cluster, service, d)
+	x := policychange.AccessedOf(s.Cluster, service, d)
 	if suggests {
-		table, err := s.table()
+		table, err := s.Table()
 		if err != nil {
 			return err
 		}
-		x.Allow = allowText(table, policyTitle(s.now), x.Calls)
+		x.Allow = policychange.AllowText(table, policychange.Title(s.Now), x.Calls)
 	}
 	return a.printPolicyAccess(x, service, suggests)
 }
 
-// accessed is the document of what was counted of a service; "" is all services.
-func accessed(cluster, service string, d control.Denied) policyAccessed {
-	x := policyAccessed{Cluster: cluster, Calls: []rpc.DeniedCalls{}, Others: d.Others, Answered: d.Answered,
-		Silent: map[string]string{}}
-	for _, c := range d.Calls {
-		if service == "" || c.Service == service {
-			x.Calls = append(x.Calls, c)
-		}
-	}
-	for process, err := range d.Silent {
-		x.Silent[process] = silentWhy(err)
-	}
-	return x
-}
-
-func (a *app) printPolicyAccess(x policyAccessed, service string, suggests bool) error {
+func (a *app) printPolicyAccess(x policychange.Accessed, service string, suggests bool) error {
 	var failed error
 	if len(x.Silent) > 0 {
 		failed = &exitError{exitProblem, nil}

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,48 +12,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/skerry/skerry/cmd/skerry/internal/textdiff"
-	"github.com/skerry/skerry/discovery"
-	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/number"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/quote"
-	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/internal/textdiff"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
-	"github.com/skerry/skerry/registry"
 )
-
-// Bounds of apply --confirm, and how long a change waits to be obeyed.
-const (
-	confirmLeast = 10 * time.Second
-	confirmMost  = 24 * time.Hour
-	policyWait   = 5 * time.Second
-)
-
-// policyResult is a change in the output of the commands that make one.
-type policyResult struct {
-	Cluster   string          `json:"cluster"`
-	Number    uint64          `json:"number"`
-	Hash      string          `json:"hash"`
-	Confirm   float64         `json:"confirm_s,omitempty"` // it goes back by itself after that
-	Kept      string          `json:"not_kept,omitempty"`  // why the database does not have it
-	Obeyed    int             `json:"obeyed"`
-	TookMS    int64           `json:"took_ms"`
-	Processes []policyProcess `json:"processes"`
-
-	took time.Duration
-}
-
-// policyProcess is a process in the output of show and of the commands that change the policy.
-type policyProcess struct {
-	Process string         `json:"process"`
-	Obeys   bool           `json:"obeys"`            // the policy in question, whole
-	Number  uint64         `json:"number,omitempty"` // that it obeys; 0: none
-	Why     string         `json:"why,omitempty"`
-	Lost    []form.Problem `json:"not_obeyed,omitempty"`
-}
 
 func (a *app) policyApplyCommand(f *policyFlags) *cobra.Command {
 	confirm, on := time.Duration(0), uint64(0)
@@ -92,9 +57,9 @@ every process obeys it.`,
   skerry policy apply site-policy.yaml --confirm 10m`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if confirm != 0 && (confirm < confirmLeast || confirm > confirmMost) {
-				return usagef("--confirm: want a time from %s to %s", durationText(confirmLeast),
-					durationText(confirmMost))
+			if confirm != 0 && (confirm < policychange.ConfirmLeast || confirm > policychange.ConfirmMost) {
+				return usagef("--confirm: want a time from %s to %s", durationText(policychange.ConfirmLeast),
+					durationText(policychange.ConfirmMost))
 			}
 			var made *uint64
 			if cmd.Flags().Changed("on") {
@@ -190,174 +155,44 @@ func (a *app) applyPolicy(
 		return err
 	}
 	defer leave()
-	newest, _ := s.state.Log.Newest()
-	if made != nil && *made != newest.Number && *made != s.now.Number {
+	if made != nil && s.Stale(*made) {
 		return a.refuseStale(s, *made, text)
 	}
-	e := s.next(text, "cli", f)
-	e.Confirm = confirm
-	maps.Copy(e.Replies, thrifts)
-	same := maps.EqualFunc(e.Replies, s.now.Replies, bytes.Equal)
-	if same && s.now.Number > 0 && s.now.Number == newest.Number && s.now.Confirm == 0 && text == s.now.Text {
-		a.note("policy %d is this text already; nothing is to be done", s.now.Number)
-		return a.awaitPolicy(ctx, s, s.now, nil, time.Now())
-	}
-	notes, err := a.fits(ctx, s, withPlans(p, e.On), s.compile(p, e.On), confirm > 0, f)
+	step, err := s.ToApply(ctx, policychange.Draft{Text: text, Policy: p, Remarks: remarks, Replies: thrifts,
+		Confirm: confirm, Although: f.although, Why: f.why, Origin: "cli"}, a.look(ctx, s.Node, "").Instances)
 	if err != nil {
-		return err
+		return policyFailure(err)
 	}
-	notes = append(append(s.unconfirmed(), uncheckedReplies(p, e.Replies)...), notes...)
-	if confirm == 0 {
-		notes = append(notes, s.newlyEnforced(p)...)
+	if step.Same {
+		a.note("policy %d is this text already; nothing is to be done", s.Now.Number)
+		return a.awaitPolicy(ctx, s, s.Now, nil, time.Now())
 	}
-	e.Although = f.although
-	plan := fmt.Sprintf("make this policy %d of %s", e.Number, s.cluster)
-	if confirm > 0 {
-		plan += ", and go back after " + durationText(confirm) + " without skerry policy confirm"
-	}
-	return a.changePolicy(ctx, s, e, f, append(append([]string{plan}, remarks...), notes...)...)
-}
-
-// uncheckedReplies names the replies that are to keep calls away and were compared with no .thrift file: where such a
-// reply does not fit its method, the call is sent.
-func uncheckedReplies(p *policy.Policy, checked map[string][]byte) (notes []string) {
-	sitepolicy.EachFallback(p, func(i *policy.Item) {
-		if _, fits := checked[sitepolicy.ReplyID(i)]; !fits && slices.Contains(i.On, "always") {
-			notes = append(notes, "note: "+i.Key+": calls are sent all the same where the reply does not fit the "+
-				"method; --idl "+i.Service+"=FILE checks it")
-		}
-	})
-	slices.Sort(notes)
-	return notes
-}
-
-// newlyEnforced names the access lists that begin to refuse calls.
-func (s *policySite) newlyEnforced(p *policy.Policy) (notes []string) {
-	now, _, err := form.Understand([]byte(textOf(s.now)))
-	if err != nil {
-		now = &policy.Policy{}
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
-		was := now.Services[name]
-		if access := p.Services[name].Access; access == nil || !access.Enforce ||
-			was != nil && was.Access != nil && was.Access.Enforce {
-			continue
-		}
-		notes = append(notes, "note: services."+name+".access begins to refuse calls; with --confirm 10m the site "+
-			"goes back by itself when that cuts off too much")
-	}
-	return notes
+	return a.changePolicy(ctx, s, step, f)
 }
 
 // refuseStale shows what has changed since a text was made, and what the text changes.
-func (a *app) refuseStale(s *policySite, made uint64, text string) error {
+func (a *app) refuseStale(s *policychange.Site, made uint64, text string) error {
 	base := policylog.Entry{}
 	if made > 0 {
 		var err error
-		if base, err = s.find(made); err != nil {
+		if base, err = s.Find(made); err != nil {
 			return err
 		}
 	}
 	if !a.flags.json {
-		a.printf("Since policy %d, %s:\n", made, policyTitle(s.now))
-		a.printDifference(textOf(base), textOf(s.now))
+		a.printf("Since policy %d, %s:\n", made, policychange.Title(s.Now))
+		a.printDifference(policychange.TextOf(base), policychange.TextOf(s.Now))
 		a.printf("The text to apply, against policy %d:\n", made)
-		a.printDifference(textOf(base), text)
+		a.printDifference(policychange.TextOf(base), text)
 	}
 	return problemf("the text was made on policy %d, and the newest is %s: put both changes into one text, and apply "+
-		"it with --on %d", made, policyTitle(s.now), s.now.Number)
-}
-
-// policyTitle names an entry with its author and reason.
-func policyTitle(e policylog.Entry) string {
-	text := strconv.FormatUint(e.Number, 10)
-	if e.By != "" {
-		text += " of " + e.By
-	}
-	if e.Why != "" {
-		text += " (" + e.Why + ")"
-	}
-	return text
+		"it with --on %d", made, policychange.Title(s.Now), s.Now.Number)
 }
 
 func (a *app) printDifference(from, to string) {
 	for _, line := range textdiff.Unified(from, to) {
 		fmt.Fprintln(a.out, line) // which quotes all but tabs
 	}
-}
-
-// fits compares a policy with the site; then is its table with the plans that are on. It returns what the operator
-// should know, or an error for what only --although lets pass. A policy that is to be confirmed may cut callers off.
-func (a *app) fits(
-	ctx context.Context, s *policySite, p *policy.Policy, then *policy.Table, confirm bool, f *policyFlags,
-) (notes []string, err error) {
-	listed := a.look(ctx, s.node, "").Instances
-	faults, notes := judgePolicy(p, listed, s.state.Processes, f.accepted)
-	cut, warnings, err := s.cutsOff(ctx, then, listed, func(key string) bool { return confirm || f.accepted(key) })
-	if err != nil {
-		return nil, err
-	}
-	faults, notes = append(faults, cut...), append(append(notes, warnings...), a.asleep(ctx, s, p)...)
-	if len(faults) > 0 {
-		return nil, problemf("%w\nNothing was done. --although KEY or --although HOST/PID accepts one, and is kept in "+
-			"the log", joined(faults))
-	}
-	return notes, nil
-}
-
-// judgePolicy compares a policy with what is listed, and with what the processes understand. accepted says of a key or
-// a process that the operator has accepted it.
-func judgePolicy(
-	p *policy.Policy, listed []discovery.Entry, processes []control.PolicyProcess, accepted func(string) bool,
-) (faults, notes []string) {
-	for _, found := range policy.CheckSite(p, instancesOf(listed)) {
-		switch text := found.Key + ": " + found.Text; {
-		case found.Note || accepted(found.Key):
-			notes = append(notes, "note: "+text)
-		default:
-			faults = append(faults, text)
-		}
-	}
-	for _, process := range processes {
-		if process.Err == nil && process.Status.Obey == sitepolicy.ObeysNone {
-			notes = append(notes, "note: "+process.Process+" will not obey it: "+process.Status.Because)
-		}
-	}
-	guarded := protectiveServices(p, nil)
-	for _, process := range processes {
-		if !errors.Is(process.Err, control.ErrNoPolicies) {
-			continue
-		}
-		weak := slices.ContainsFunc(listed, func(e discovery.Entry) bool {
-			return e.Owner == process.Process && (guarded[e.Service] || guarded[policy.Every])
-		})
-		text := process.Process + ": " + process.Err.Error()
-		if weak && !accepted(process.Process) {
-			faults = append(faults, text+"; it offers a service with limits or access, which it would not enforce")
-		} else {
-			notes = append(notes, "note: "+text)
-		}
-	}
-	return faults, notes
-}
-
-// withPlans is a policy with the plans that are on.
-func withPlans(p *policy.Policy, on []policylog.On) *policy.Policy {
-	with := *p
-	with.On = nil
-	for _, o := range on {
-		with.On = append(with.On, policy.On(o))
-	}
-	return &with
-}
-
-// unconfirmed warns that a further change ends the wait for a confirmation.
-func (s *policySite) unconfirmed() []string {
-	if s.now.Confirm == 0 {
-		return nil
-	}
-	return []string{"note: policy " + policyTitle(s.now) + " waits for its confirmation; this takes its place, and " +
-		"then the site does not go back by itself to what was before it"}
 }
 
 // joined is an error with a line for each text.
@@ -369,108 +204,51 @@ func joined(texts []string) error {
 	return all
 }
 
-// instancesOf returns the living instances of the lists, with the weights that they have without a policy.
-func instancesOf(entries []discovery.Entry) (out []registry.Instance) {
-	for _, e := range entries {
-		owner, err := registry.ParseOwner(e.Owner)
-		if err != nil || !e.State.Here() {
-			continue
-		}
-		weight := e.Own
-		if weight == 0 {
-			weight = -1 // it gets no calls
-		}
-		out = append(out, registry.Instance{Service: e.Service, Version: e.Version, Zone: e.Zone, Tags: e.Tags,
-			Weight: weight, Owner: owner})
-	}
-	return out
-}
-
 // changePolicy shows a change, asks, makes it, and waits until it is obeyed.
 func (a *app) changePolicy(
-	ctx context.Context, s *policySite, e policylog.Entry, f *policyFlags, plan ...string,
+	ctx context.Context, s *policychange.Site, step policychange.Step, f *policyFlags,
 ) error {
-	if !a.flags.json && e.Text != textOf(s.now) {
-		a.printDifference(textOf(s.now), e.Text)
+	if len(step.Faults) > 0 {
+		return problemf("%w\nNothing was done. --although KEY or --although HOST/PID accepts one, and is kept in "+
+			"the log", joined(step.Faults))
+	}
+	e := step.Entry
+	if !a.flags.json && e.Text != policychange.TextOf(s.Now) {
+		a.printDifference(policychange.TextOf(s.Now), e.Text)
 	}
 	a.previewPolicy(ctx, s, e, f)
-	if !s.node.Membership().Trust().Provable() {
+	plan := append([]string{step.Plan}, step.Notes...)
+	if !s.Node.Membership().Trust().Provable() {
 		plan = append(plan, "note: the site has no key, so any program that reaches a process can change the policy; "+
 			"skerry key new makes one")
 	}
 	if err := a.confirm(&f.releaseFlags, plan...); err != nil {
 		return err
 	}
-	before, err := s.Look(ctx) // an operator may have changed it while this one read
-	if err != nil {
-		return unreachablef("find the processes: %w", err)
-	}
 	begun := time.Now()
-	put, kept, err := s.Put(ctx, before, e)
-	switch {
-	case errors.Is(err, policylog.ErrStale):
+	put, kept, err := s.Make(ctx, e)
+	if errors.Is(err, policylog.ErrStale) {
 		return problemf("%w\nNothing was done. Next: skerry policy history, then repeat it", err)
-	case errors.Is(err, registry.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return unreachablef("%w", err)
-	case err != nil:
-		return problemf("%w", err)
+	}
+	if err != nil {
+		return policyFailure(err)
 	}
 	return a.awaitPolicy(ctx, s, put, kept, begun)
 }
 
 // awaitPolicy waits until all processes obey an entry, and prints what they say.
-func (a *app) awaitPolicy(ctx context.Context, s *policySite, e policylog.Entry, kept error, begun time.Time) error {
-	limited, cancel := context.WithTimeout(ctx, policyWait)
-	defer cancel()
-	state, err := s.Await(limited, e)
+func (a *app) awaitPolicy(
+	ctx context.Context, s *policychange.Site, e policylog.Entry, kept error, begun time.Time,
+) error {
+	r, err := s.Outcome(ctx, e, kept, begun)
 	if err != nil {
-		return unreachablef("policy %d is made; which processes obey it is not known: %w", e.Number, err)
+		return policyFailure(err)
 	}
-	r := policyResult{Cluster: s.cluster, Number: e.Number, Hash: e.Hash(), Confirm: e.Confirm.Seconds(),
-		took: time.Since(begun), Processes: []policyProcess{}}
-	r.TookMS = r.took.Milliseconds()
-	if kept != nil {
-		r.Kept = kept.Error()
-	}
-	for _, p := range state.Processes {
-		said := obeys(p, e)
-		r.Processes = append(r.Processes, said)
-		if said.Obeys {
-			r.Obeyed++
-		}
-	}
-	p, _, err := form.Understand([]byte(e.Text))
-	on := func(plan string) bool {
-		return slices.ContainsFunc(e.On, func(on policylog.On) bool { return on.Name == plan })
-	}
-	return a.printPolicyResult(r, err == nil && len(protectiveServices(p, on)) > 0)
-}
-
-// obeys says whether a process obeys an entry.
-func obeys(p control.PolicyProcess, e policylog.Entry) policyProcess {
-	out := policyProcess{Process: p.Process, Number: p.Status.Number}
-	switch s := p.Status; {
-	case p.Err != nil:
-		out.Why = p.Err.Error()
-	case s.Obey == sitepolicy.ObeysNone && e.Number > 0:
-		out.Why = s.Because
-	case s.Hash == e.Hash() && e.Number > 0, s.Number == 0 && e.Number == 0:
-		out.Lost, out.Obeys = s.Lost, len(s.Lost) == 0
-		if len(s.Lost) > 0 {
-			out.Why = "it can't obey " + s.Lost[0].Key + ": " + s.Lost[0].Text
-		}
-	case s.Newest > e.Number:
-		out.Why = fmt.Sprintf("it has policy %d", s.Newest)
-	case s.Because != "":
-		out.Why = s.Because
-	default:
-		out.Why = "it does not have it yet"
-	}
-	return out
+	return a.printPolicyResult(r, r.Protective)
 }
 
 // printPolicyResult prints a change. protective says that a process which does not obey it leaves a callee open.
-func (a *app) printPolicyResult(r policyResult, protective bool) error {
+func (a *app) printPolicyResult(r policychange.Result, protective bool) error {
 	var failed error
 	if r.Obeyed < len(r.Processes) && (protective || r.Obeyed == 0) {
 		failed = &exitError{exitProblem, nil}
@@ -479,7 +257,7 @@ func (a *app) printPolicyResult(r policyResult, protective bool) error {
 		return errors.Join(a.printJSON(r), failed)
 	}
 	a.item("", "Policy %d is obeyed by %d of %s after %s.", r.Number, r.Obeyed,
-		count(len(r.Processes), "process", "es"), number.Latency(r.took))
+		count(len(r.Processes), "process", "es"), number.Latency(r.Took))
 	for _, p := range r.Processes {
 		if !p.Obeys {
 			a.item("  ", "%s: %s", p.Process, p.Why)

@@ -2,19 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skerry/skerry/discovery"
-	"github.com/skerry/skerry/internal/policylog"
-	"github.com/skerry/skerry/internal/suggest"
-	"github.com/skerry/skerry/policy"
-	"github.com/skerry/skerry/policy/form"
+	"github.com/skerry/skerry/internal/policychange"
 )
 
 func (a *app) policyConfirmCommand(f *policyFlags) *cobra.Command {
@@ -28,19 +21,11 @@ func (a *app) policyConfirmCommand(f *policyFlags) *cobra.Command {
 				return err
 			}
 			defer leave()
-			newest, _ := s.state.Log.Newest()
-			switch {
-			case newest.Number == 0:
-				return problemf("the site has no policy, so there is nothing to confirm")
-			case newest.Confirm == 0:
-				return problemf("policy %d waits for no confirmation", newest.Number)
-			case s.now.Hash() != newest.Hash():
-				return problemf("policy %d was not confirmed in time, and the site went back to %d; apply it again: "+
-					"skerry policy show %d > FILE, then skerry policy apply FILE", newest.Number, s.now.Number,
-					newest.Number)
+			step, err := s.ToConfirm("confirm", f.why)
+			if err != nil {
+				return policyFailure(err)
 			}
-			e := s.next(newest.Text, "confirm", f)
-			return a.changePolicy(cmd.Context(), s, e, f, fmt.Sprintf("keep policy %d", newest.Number))
+			return a.changePolicy(cmd.Context(), s, step, f)
 		},
 	}
 	f.registerWhy(c)
@@ -77,53 +62,16 @@ func (a *app) undoPolicy(ctx context.Context, args []string, f *policyFlags) err
 		return err
 	}
 	defer leave()
-	if len(s.state.Log.Entries()) == 0 {
-		return problemf("the site has no policy, so there is nothing to undo")
-	}
-	if newest, _ := s.state.Log.Newest(); number == 0 && newest.Hash() != s.now.Hash() {
-		return problemf("policy %d was not confirmed, and the site went back to %d by itself; skerry policy undo "+
-			"NUMBER names another one", newest.Number, s.now.Number)
-	}
-	old, known := s.state.Log.Before(s.now)
-	switch {
-	case number > 0:
-		if old, err = s.find(number); err != nil {
-			return err
-		}
-	case !known:
-		return problemf("the policy before %d is not kept any more; skerry policy history lists those that are, for "+
-			"skerry policy undo NUMBER", s.now.Number)
-	}
-	e := s.next(textOf(old), "undo", f)
-	e.Undoes, e.On = old.Number, old.On
-	plan := fmt.Sprintf("bring policy %s back, as %d", policyTitle(old), e.Number)
-	if old.Number == 0 {
-		plan = fmt.Sprintf("make an empty policy %d, as there was none before %d", e.Number, s.now.Number)
-	}
-	notes, err := a.undoNotes(ctx, s, e)
+	step, err := s.ToUndo(ctx, number, f.why, a.lister(ctx, s))
 	if err != nil {
-		return err
+		return policyFailure(err)
 	}
-	return a.changePolicy(ctx, s, e, f, append([]string{plan}, notes...)...)
+	return a.changePolicy(ctx, s, step, f)
 }
 
-// undoNotes says what of an older policy does not fit the site of today. It refuses nothing: an undo is for trouble.
-func (a *app) undoNotes(ctx context.Context, s *policySite, e policylog.Entry) ([]string, error) {
-	p, lost, err := form.Understand([]byte(e.Text))
-	if err != nil {
-		return nil, problemf("this skerry can't read that policy, and processes of its version would not obey it: %w",
-			err)
-	}
-	var notes []string
-	for _, l := range lost {
-		notes = append(notes, "note: processes of this version of skerry leave out "+l.String())
-	}
-	faults, more := judgePolicy(withPlans(p, e.On), a.look(ctx, s.node, "").Instances, s.state.Processes,
-		func(string) bool { return true })
-	for _, fault := range faults {
-		more = append(more, "note: "+fault)
-	}
-	return append(notes, more...), nil
+// lister looks which instances the site has.
+func (a *app) lister(ctx context.Context, s *policychange.Site) func() []discovery.Entry {
+	return func() []discovery.Entry { return a.look(ctx, s.Node, "").Instances }
 }
 
 func (a *app) policyPlanCommand(f *policyFlags) *cobra.Command {
@@ -143,8 +91,8 @@ it asks it shows what the plan would have done in the last 5 minutes.`,
 		Example: `  skerry policy plan on storm --for 2h --why "the queue grows since 02:10"`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("for") && (lasts < time.Second || lasts > planMost) {
-				return usagef("--for: want a time from 1s to %dh", int(planMost.Hours()))
+			if cmd.Flags().Changed("for") && (lasts < time.Second || lasts > policychange.PlanMost) {
+				return usagef("--for: want a time from 1s to %dh", int(policychange.PlanMost.Hours()))
 			}
 			return a.switchPlan(cmd.Context(), args[0], true, lasts, f)
 		},
@@ -166,61 +114,16 @@ it asks it shows what the plan would have done in the last 5 minutes.`,
 	return c
 }
 
-// planMost bounds plan on --for.
-const planMost = 90 * 24 * time.Hour
-
-// faultsBesides are the keys of what does not fit the site already, without a plan: they are no reason to leave it off.
-func faultsBesides(plan string, p *policy.Policy, listed []discovery.Entry) (keys []string) {
-	for _, found := range policy.CheckSite(p, instancesOf(listed)) {
-		if !found.Note && !strings.HasPrefix(found.Key, "plans."+plan+".") {
-			keys = append(keys, found.Key)
-		}
-	}
-	return keys
-}
-
 func (a *app) switchPlan(ctx context.Context, name string, on bool, lasts time.Duration, f *policyFlags) error {
 	s, leave, err := a.openPolicy(ctx, f)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	p, _, err := form.Understand([]byte(textOf(s.now)))
+	step, err := s.ToSwitch(ctx, policychange.Switch{Name: name, On: on, For: lasts, Although: f.although, Why: f.why},
+		a.lister(ctx, s))
 	if err != nil {
-		return problemf("policy %d: %w", s.now.Number, err)
+		return policyFailure(err)
 	}
-	if s.now.Number == 0 {
-		return problemf("the site has no policy, so there is no plan %s", name)
-	}
-	if s.now.Confirm > 0 {
-		return problemf("policy %s waits for its confirmation, and a plan would keep it for good: first skerry policy "+
-			"confirm, or skerry policy undo", policyTitle(s.now))
-	}
-	e := s.next(textOf(s.now), "plan", f)
-	was := slices.ContainsFunc(e.On, func(o policylog.On) bool { return o.Name == name })
-	e.On = slices.DeleteFunc(e.On, func(o policylog.On) bool { return o.Name == name })
-	switch {
-	case !on && !was:
-		return problemf("plan %s is not on", name)
-	case !on:
-		return a.changePolicy(ctx, s, e, f, fmt.Sprintf("switch plan %s off", name))
-	case p.Plans[name] == nil:
-		names := slices.Sorted(maps.Keys(p.Plans))
-		return problemf("policy %d has no plan %s%s; it has: %s", s.now.Number, name,
-			suggest.DidYouMean(name, names), sortedOr(names, "none"))
-	}
-	e.On = append(e.On, policylog.On{Name: name, For: lasts, Since: e.Number})
-	listed := a.look(ctx, s.node, "").Instances
-	var lenient policyFlags
-	lenient.although = append(slices.Clone(f.although), faultsBesides(name, withPlans(p, s.now.On), listed)...)
-	notes, err := a.fits(ctx, s, withPlans(p, e.On), s.compile(p, e.On), false, &lenient)
-	if err != nil {
-		return err
-	}
-	e.Although = f.although
-	plan := "switch plan " + name + " on, until skerry policy plan off " + name
-	if lasts > 0 {
-		plan += ", or for " + durationText(lasts)
-	}
-	return a.changePolicy(ctx, s, e, f, append([]string{plan}, notes...)...)
+	return a.changePolicy(ctx, s, step, f)
 }

@@ -9,17 +9,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
-	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/policy"
-	"github.com/skerry/skerry/policy/form"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -141,14 +139,14 @@ func (a *app) explainPolicy(ctx context.Context, q policyCall, f *policyFlags) e
 		return err
 	}
 	defer leave()
-	table, err := s.table()
+	table, err := s.Table()
 	if err != nil {
 		return err
 	}
 	r := q.request()
 	e := table.Explain(q.service, r, q.code, settingsOfFile(c, q.service),
 		settingsOf(config.Config{}.ConsumerOf(q.service)))
-	x := policyExplained{Service: q.service, Method: q.Method, Policy: s.now.Number, Settings: e.Settings,
+	x := policyExplained{Service: q.service, Method: q.Method, Policy: s.Now.Number, Settings: e.Settings,
 		Items: e.Items}
 	rules := table.Rules(q.service, q.Method)
 	var by *policy.Item
@@ -156,9 +154,9 @@ func (a *app) explainPolicy(ctx context.Context, q policyCall, f *policyFlags) e
 		x.Access.By = by.Key
 	}
 	if rules.Route(r) != nil && rules.Fallback(r, "always") == nil { // which answers before an instance is chosen
-		x.Route = routed(rules, r, a.look(ctx, s.node, q.service).Instances)
+		x.Route = routed(rules, r, a.look(ctx, s.Node, q.service).Instances)
 	}
-	return a.printPolicyExplained(x, policyTitle(s.now))
+	return a.printPolicyExplained(x, policychange.Title(s.Now))
 }
 
 // routed says how many of the listed instances of a service a call may get by its route.
@@ -185,34 +183,6 @@ func routed(rules *policy.Rules, r *policy.Request, listed []discovery.Entry) *p
 		x.Reply = f.Key
 	}
 	return x
-}
-
-// table compiles the policy in force, without what has expired in a process.
-func (s *policySite) table() (*policy.Table, error) {
-	if s.now.Number == 0 {
-		return nil, nil
-	}
-	p, lost, err := form.Understand([]byte(s.now.Text))
-	if err != nil || len(lost) > 0 {
-		return nil, problemf("policy %d has what this command does not know; take a later version of skerry",
-			s.now.Number)
-	}
-	return s.compile(p, s.now.On), nil
-}
-
-// compile makes the table of a policy with plans that are on.
-func (s *policySite) compile(p *policy.Policy, plans []policylog.On) *policy.Table {
-	for _, on := range plans {
-		p.On = append(p.On, policy.On(on))
-	}
-	const now = 10_000 * time.Hour // on a clock that began before any item applied
-	ages := policy.Ages{}.At(p, now)
-	for id, age := range s.state.Ages {
-		if since, timed := ages[id]; timed {
-			ages[id] = min(since, now-age)
-		}
-	}
-	return policy.Compile(p, ages, now)
 }
 
 // settingsOfFile are the settings that a configuration has for the calls of a service.

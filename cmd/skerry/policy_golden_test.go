@@ -7,11 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/cmd/skerry/internal/textdiff"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/sitepolicy"
+	"github.com/skerry/skerry/internal/textdiff"
 	"github.com/skerry/skerry/internal/words"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
@@ -19,15 +20,15 @@ import (
 )
 
 // longChange is an entry of the log with long names.
-func longChange() policyChange {
-	c := filled[policyChange]()
+func longChange() policychange.Change {
+	c := filled[policychange.Change]()
 	c.By, c.Why, c.Signer = "zhang.wei@launch-control-7", longText, "the site's key SHA256:2bf1a0c37d5e"
 	return c
 }
 
-func longResult() policyResult {
-	r := filled[policyResult]()
-	r.Processes[0] = policyProcess{Process: "launch-control-7/31245/9f8e7d6c5b4a", Why: longText}
+func longResult() policychange.Result {
+	r := filled[policychange.Result]()
+	r.Processes[0] = policychange.Process{Process: "launch-control-7/31245/9f8e7d6c5b4a", Why: longText}
 	r.Kept = longText
 	return r
 }
@@ -55,11 +56,11 @@ func policyOutput(t *testing.T, l words.Language) []byte {
 	}
 
 	head("history")
-	must(a.printHistory("launch-site-2", []policyChange{
+	must(a.printHistory("launch-site-2", []policychange.Change{
 		{Number: 21, Hash: "3d", At: at, By: "li", Signer: "li", Origin: "confirm", Keeps: 20},
 		{Number: 20, Hash: "3b", At: at, By: "li", Signer: "li", Origin: "plan", Ended: []string{"storm"}},
 		{Number: 19, Hash: "2b", At: at, By: "li", Signer: "li", Origin: "plan", Why: "queue grows since 02:10",
-			Plans: []policyPlan{{Name: "storm", For: 7200, Since: 19}}, InForce: true},
+			Plans: []policychange.Plan{{Name: "storm", For: 7200, Since: 19}}, InForce: true},
 		{Number: 18, Hash: "1b", At: at, By: "wang", Signer: "wang", Origin: "undo", Undoes: 16},
 		{Number: 18, Hash: "0c", At: at, By: "li", Signer: "li", Origin: "cli", Lost: true},
 		{Number: 17, Hash: "0b", At: at, By: "li", Unsigned: "no key", Origin: "cli", Confirm: 600,
@@ -67,8 +68,8 @@ func policyOutput(t *testing.T, l words.Language) []byte {
 	}))
 	must(a.printHistory("launch-site-2", nil))
 	head("show")
-	must(a.printPolicy(policyChange{Number: 19, Hash: "2bf1a0c37d5e", By: "li",
-		Plans: []policyPlan{{Name: "storm", Since: 19}}}, "policy: 1 # for\tthe hall\nservices: {}"))
+	must(a.printPolicy(policychange.Change{Number: 19, Hash: "2bf1a0c37d5e", By: "li",
+		Plans: []policychange.Plan{{Name: "storm", Since: 19}}}, "policy: 1 # for\tthe hall\nservices: {}"))
 	head("show --processes")
 	e := policylog.Entry{Number: 19}
 	has := sitepolicy.Status{Number: 19, Hash: e.Hash(), Newest: 19}
@@ -87,10 +88,10 @@ func policyOutput(t *testing.T, l words.Language) []byte {
 	}
 	must(a.printPolicyProcesses("launch-site-2", e, processes))
 	head("apply")
-	r := policyResult{Cluster: "launch-site-2", Number: 19, Confirm: 600, Obeyed: 1, took: 400 * time.Millisecond,
-		Kept: "the database can't be reached"}
+	r := policychange.Result{Cluster: "launch-site-2", Number: 19, Confirm: 600, Obeyed: 1,
+		Took: 400 * time.Millisecond, Kept: "the database can't be reached"}
 	for _, p := range processes[:3] {
-		r.Processes = append(r.Processes, obeys(p, e))
+		r.Processes = append(r.Processes, policychange.Obeys(p, e))
 	}
 	must(a.printPolicyResult(r, true))
 	head("diff")
@@ -118,20 +119,20 @@ func policyOutput(t *testing.T, l words.Language) []byte {
 	routed.Route.Reply = "services.auth.fallback[0]"
 	a.item("", "%s", routed.text())
 	head("try")
-	must(a.printPolicyTried(policyTried{Cluster: "launch-site-2", On: 19,
+	must(a.printPolicyTried(policychange.Trial{Cluster: "launch-site-2", On: 19,
 		Faults: []string{"services.auth.route[0]: no instance is at to now"}, Notes: []string{"note: services.x: y"},
 		Lines:  []string{"@@ -1,1 +1,1 @@", "-a", "+b"},
 		Impact: tryImpact()}))
-	must(a.printPolicyTried(policyTried{}))
+	must(a.printPolicyTried(policychange.Trial{}))
 	head("preview")
 	young := tryImpact()
 	young.Seconds, young.Shortest, young.Younger, young.Silent = 41, 12, 24, nil
 	young.Effects = append(young.Effects, young.Effects...)
 	young.Others, young.Cut, young.More, young.NotObeyed = 12_345, 1, 3, []string{"services.auth.limits[3].queue"}
 	a.printImpact(young, false)
-	a.printImpact(policyImpact{Processes: 1, Seconds: 330, Shortest: 330}, false)
+	a.printImpact(policychange.Impact{Processes: 1, Seconds: 330, Shortest: 330}, false)
 	head("access")
-	x := policyAccessed{Answered: 3, Calls: []rpc.DeniedCalls{
+	x := policychange.Accessed{Answered: 3, Calls: []rpc.DeniedCalls{
 		{Service: "auth", Method: "verify", Caller: "portal", Proof: "certificate", Calls: 1_204_112, Last: time.Now()},
 		{Service: "auth", Method: "getToken", Caller: "ip:10.0.0.9", Proof: "address", Calls: 3,
 			Last: time.Now().Add(-3 * time.Hour)},
@@ -139,8 +140,8 @@ func policyOutput(t *testing.T, l words.Language) []byte {
 			Item: "services.auth.access.deny[0]", Last: time.Now()},
 	}}
 	must(a.printPolicyAccess(x, "auth", false))
-	must(a.printPolicyAccess(policyAccessed{Answered: 3}, "auth", false))
-	must(a.printPolicyAccess(policyAccessed{Others: 7, Silent: map[string]string{"h3/412/c": "no answer"},
+	must(a.printPolicyAccess(policychange.Accessed{Answered: 3}, "auth", false))
+	must(a.printPolicyAccess(policychange.Accessed{Others: 7, Silent: map[string]string{"h3/412/c": "no answer"},
 		Calls: x.Calls[:1]}, "auth", false))
 	a.out.Flush()
 	a.err.Flush()
@@ -148,13 +149,13 @@ func policyOutput(t *testing.T, l words.Language) []byte {
 }
 
 // tryImpact has an effect of each kind.
-func tryImpact() policyImpact {
-	some := []policyExample{{AgoMS: 71_000, Caller: "web", Method: "placeOrder", Trace: strings.Repeat("4bf92f35", 4),
-		TookMS: 12.3}, {AgoMS: 900, Method: "verify", TookMS: 0}}
+func tryImpact() policychange.Impact {
+	some := []policychange.Example{{AgoMS: 71_000, Caller: "web", Method: "placeOrder",
+		Trace: strings.Repeat("4bf92f35", 4), TookMS: 12.3}, {AgoMS: 900, Method: "verify", TookMS: 0}}
 	web := map[string]int64{"web": 41_212}
 	many := map[string]int64{"web": 30_000, "report": 9_000, "batch": 2_000, "h": 200, "": 12}
-	effect := func(kind, service, item, what string, hit int64) policyEffect {
-		return policyEffect{Kind: kind, Service: service, Item: item, What: what, Calls: 131_040, Hit: hit}
+	effect := func(kind, service, item, what string, hit int64) policychange.Effect {
+		return policychange.Effect{Kind: kind, Service: service, Item: item, What: what, Calls: 131_040, Hit: hit}
 	}
 	rate := effect("limit", "proc", "services.proc.limits[0]", "300/s per site", 41_212)
 	rate.Callers, rate.Worst, rate.Estimate, rate.Examples = web, 0.6, "spread", some
@@ -170,9 +171,9 @@ func tryImpact() policyImpact {
 	answer.Ended = map[string]int64{"timeout": 190, "breaker_open": 20, "overloaded": 1, "no_instance": 1}
 	slow := effect("timeout", "auth", "services.auth.timeout", "155ms", 12)
 	slow.Ended, slow.Error, slow.Estimate = map[string]int64{"timeout": 10}, 7, "about"
-	return policyImpact{Seconds: 330, Shortest: 330, Processes: 23,
+	return policychange.Impact{Seconds: 330, Shortest: 330, Processes: 23,
 		Silent: map[string]string{"h3/412/hoe2y8wk60": "no answer"},
-		Effects: []policyEffect{rate, pending, access, audit, allow, answer, slow,
+		Effects: []policychange.Effect{rate, pending, access, audit, allow, answer, slow,
 			effect("unlimit", "proc", "services.proc.limits[0]", "10/s per instance (night)", 77),
 			effect("weights", "auth", "services.auth.weights[0]", "weight 20 of host h3", 40_000),
 			effect("mirror", "auth", "services.auth.mirror[0]", "copy to preview", 6_500)}}
@@ -183,7 +184,7 @@ func TestPolicyIsShownAsItWasWritten(t *testing.T) {
 	text := "policy: 1\r\n# a tab\there, \u200b invisible, 中文\r\nservices: {}\n"
 	var out, errs bytes.Buffer
 	a := newApp(nil, &out, &errs)
-	if err := a.printPolicy(policyChange{Number: 3, Hash: "2bf1a0c37d5e", By: "li"}, text); err != nil {
+	if err := a.printPolicy(policychange.Change{Number: 3, Hash: "2bf1a0c37d5e", By: "li"}, text); err != nil {
 		t.Fatal(err)
 	}
 	a.in = &out
@@ -224,8 +225,8 @@ func TestOldProcesses(t *testing.T) {
 		if p == nil {
 			t.Fatalf("%s: %v", c.name, problems)
 		}
-		f := policyFlags{although: c.although}
-		faults, notes := judgePolicy(p, listed, c.processes, f.accepted)
+		accepted := policychange.Accepts(c.although)
+		faults, notes := policychange.Judge(p, listed, c.processes, accepted)
 		if len(faults) != c.faults || len(notes) != c.notes {
 			t.Errorf("%s: faults %q, notes %q", c.name, faults, notes)
 		}
@@ -240,11 +241,11 @@ func TestProtectivePlans(t *testing.T) {
 		t.Fatal(problems)
 	}
 	for on, want := range map[string]int{"storm": 1, "other": 0} {
-		if got := protectiveServices(p, func(plan string) bool { return plan == on }); len(got) != want {
+		if got := policychange.Protective(p, func(plan string) bool { return plan == on }); len(got) != want {
 			t.Errorf("with %s on: %v", on, got)
 		}
 	}
-	if got := protectiveServices(p, nil); len(got) != 1 {
+	if got := policychange.Protective(p, nil); len(got) != 1 {
 		t.Errorf("of all plans: %v", got)
 	}
 }
@@ -261,7 +262,7 @@ func TestWeightsMove(t *testing.T) {
 		if p == nil {
 			t.Fatal(problems)
 		}
-		faults, _ := judgePolicy(p, listed, nil, func(string) bool { return false })
+		faults, _ := policychange.Judge(p, listed, nil, func(string) bool { return false })
 		if len(faults) != want {
 			t.Errorf("%s: faults %q, want %d", zone, faults, want)
 		}

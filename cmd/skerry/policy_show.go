@@ -3,45 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/skerry/skerry/cmd/skerry/internal/textdiff"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
-	"github.com/skerry/skerry/internal/words"
+	"github.com/skerry/skerry/internal/textdiff"
 )
-
-// policyChange is an entry of the log in the output of show and history.
-type policyChange struct {
-	Number   uint64       `json:"number"`
-	Hash     string       `json:"hash"`
-	At       time.Time    `json:"at,omitzero"`
-	By       string       `json:"by,omitempty"`
-	Signer   string       `json:"signer,omitempty"`     // "" when no trusted key has signed it
-	Unsigned string       `json:"not_signed,omitempty"` // why
-	Why      string       `json:"why,omitempty"`
-	Origin   string       `json:"origin,omitempty"`
-	Undoes   uint64       `json:"text_of,omitempty"` // number of the policy that came back
-	Confirm  float64      `json:"confirm_s,omitempty"`
-	Although []string     `json:"although,omitempty"`
-	Plans    []policyPlan `json:"plans_on,omitempty"`
-	Ended    []string     `json:"plans_off,omitempty"` // that were on in the entry before
-	Keeps    uint64       `json:"confirms,omitempty"`  // number of the policy that it confirms
-	Lost     bool         `json:"lost,omitempty"`      // to another one of the same number
-	InForce  bool         `json:"in_force,omitempty"`  // now
-}
-
-// policyPlan is a plan that is switched on.
-type policyPlan struct {
-	Name  string  `json:"name"`
-	For   float64 `json:"for_s,omitempty"` // 0: until it is switched off
-	Since uint64  `json:"since"`           // number that switched it on
-}
 
 func (a *app) policyShowCommand(f *policyFlags) *cobra.Command {
 	processes := false
@@ -61,24 +32,24 @@ a process does not obey it.`,
 				return err
 			}
 			defer leave()
-			e := s.now
+			e := s.Now
 			if len(args) == 1 {
 				n, err := policyNumber(args[0])
 				if err != nil {
 					return err
 				}
-				if e, err = s.find(n); err != nil {
+				if e, err = s.Find(n); err != nil {
 					return err
 				}
 			}
 			if processes {
-				return a.printPolicyProcesses(s.cluster, e, s.state.Processes)
+				return a.printPolicyProcesses(s.Cluster, e, s.State.Processes)
 			}
 			if e.Number == 0 {
 				return problemf("the site has no policy; skerry policy apply FILE makes one, of a text that begins " +
 					"with policy: 1")
 			}
-			return a.printPolicy(s.change(e), e.Text)
+			return a.printPolicy(s.Describe(e), e.Text)
 		},
 	}
 	c.Flags().BoolVar(&processes, "processes", false, "print what each process obeys")
@@ -93,33 +64,7 @@ func policyNumber(text string) (uint64, error) {
 	return n, nil
 }
 
-// change describes an entry.
-func (s *policySite) change(e policylog.Entry) policyChange {
-	c := policyChange{Number: e.Number, Hash: e.Hash(), At: e.At, By: e.By, Why: e.Why, Origin: e.Origin,
-		Undoes: e.Undoes, Confirm: e.Confirm.Seconds(), Although: e.Although, InForce: e.Hash() == s.now.Hash()}
-	var err error
-	if c.Signer, err = control.PolicySignerOf(s.node, e); err != nil {
-		c.Unsigned = err.Error()
-	}
-	for _, on := range e.On {
-		c.Plans = append(c.Plans, policyPlan{on.Name, on.For.Seconds(), on.Since})
-	}
-	before, known := s.state.Log.Find(e.Previous)
-	if known && e.Origin == "confirm" {
-		c.Keeps = before.Number
-	}
-	for _, was := range before.On {
-		if !slices.ContainsFunc(e.On, func(on policylog.On) bool { return on.Name == was.Name }) {
-			c.Ended = append(c.Ended, was.Name)
-		}
-	}
-	for _, l := range s.state.Log.Lost() {
-		c.Lost = c.Lost || l.Entry.Hash() == e.Hash()
-	}
-	return c
-}
-
-func (a *app) printPolicy(c policyChange, text string) error {
+func (a *app) printPolicy(c policychange.Change, text string) error {
 	if a.flags.json {
 		return a.printJSON(map[string]any{"policy": c, "text": text})
 	}
@@ -137,10 +82,10 @@ func (a *app) printPolicy(c policyChange, text string) error {
 }
 
 func (a *app) printPolicyProcesses(cluster string, e policylog.Entry, processes []control.PolicyProcess) error {
-	list, obeyed := []policyProcess{}, 0
+	list, obeyed := []policychange.Process{}, 0
 	var rows [][]string
 	for _, p := range processes {
-		said := obeys(p, e)
+		said := policychange.Obeys(p, e)
 		list = append(list, said)
 		if said.Obeys {
 			obeyed++
@@ -188,16 +133,16 @@ did not win.`,
 				return err
 			}
 			defer leave()
-			list := []policyChange{}
-			for _, e := range s.state.Log.Entries() {
-				list = append(list, s.change(e))
+			list := []policychange.Change{}
+			for _, e := range s.State.Log.Entries() {
+				list = append(list, s.Describe(e))
 			}
-			return a.printHistory(s.cluster, list)
+			return a.printHistory(s.Cluster, list)
 		},
 	}
 }
 
-func (a *app) printHistory(cluster string, list []policyChange) error {
+func (a *app) printHistory(cluster string, list []policychange.Change) error {
 	if a.flags.json {
 		return a.printJSON(map[string]any{"cluster": cluster, "policies": list})
 	}
@@ -216,41 +161,10 @@ func (a *app) printHistory(cluster string, list []policyChange) error {
 			signer = a.lang.Format("nothing valid")
 		}
 		rows = append(rows, []string{number, c.At.Local().Format("2006-01-02 15:04"), orDash(c.By),
-			a.lang.Format(orDash(c.Origin)), a.lang.Sentence(orDash(signer)), c.about(a.lang)})
+			a.lang.Format(orDash(c.Origin)), a.lang.Sentence(orDash(signer)), c.About(a.lang)})
 	}
 	a.printTable([]string{" NUMBER", "AT", "BY", "ORIGIN", "SIGNED BY", "WHY"}, rows)
 	return nil
-}
-
-// about is what a person wants to know of a change beside its author.
-func (c policyChange) about(l words.Language) string {
-	var parts []string
-	add := func(format string, args ...any) { parts = append(parts, l.Sprintf(format, args...)) }
-	if c.Why != "" {
-		parts = append(parts, c.Why)
-	}
-	if c.Lost {
-		add("lost to another one at once")
-	}
-	if c.Undoes > 0 {
-		add("text of %d", c.Undoes)
-	}
-	if c.Confirm > 0 {
-		add("to be confirmed within %s", durationText(time.Duration(c.Confirm*float64(time.Second))))
-	}
-	if c.Keeps > 0 {
-		add("confirms %d", c.Keeps)
-	}
-	for _, p := range c.Plans {
-		add("plan %s on", p.Name)
-	}
-	for _, name := range c.Ended {
-		add("plan %s off", name)
-	}
-	if len(c.Although) > 0 {
-		add("although %s", strings.Join(c.Although, ", "))
-	}
-	return strings.Join(parts, "; ")
 }
 
 func (a *app) policyDiffCommand(f *policyFlags) *cobra.Command {
@@ -278,16 +192,17 @@ func (a *app) diffPolicies(ctx context.Context, args []string, f *policyFlags) e
 		return err
 	}
 	defer leave()
-	two := []policylog.Entry{{}, s.now}
+	two := []policylog.Entry{{}, s.Now}
 	for i, n := range numbers {
-		if two[i], err = s.find(n); err != nil {
+		if two[i], err = s.Find(n); err != nil {
 			return err
 		}
 	}
 	if len(numbers) == 0 {
-		two[0], _ = s.state.Log.Before(s.now)
+		two[0], _ = s.State.Log.Before(s.Now)
 	}
-	return a.printPolicyDiff(two[0].Number, two[1].Number, textdiff.Unified(textOf(two[0]), textOf(two[1])))
+	lines := textdiff.Unified(policychange.TextOf(two[0]), policychange.TextOf(two[1]))
+	return a.printPolicyDiff(two[0].Number, two[1].Number, lines)
 }
 
 func (a *app) printPolicyDiff(from, to uint64, lines []string) error {

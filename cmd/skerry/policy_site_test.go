@@ -10,6 +10,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/policychange"
 )
 
 // policyOf returns the number that a node obeys, and its timeout for clock in ms, -1 without one.
@@ -105,7 +106,7 @@ func changePolicyOf(t *testing.T, cfg string, nodes ...*skerry.Node) {
 		t.Errorf("confirm once more: exit code %d, %s", code, errs)
 	}
 
-	var doc struct{ Policies []policyChange }
+	var doc struct{ Policies []policychange.Change }
 	if err := json.Unmarshal([]byte(must("", "history", "--json")), &doc); err != nil || len(doc.Policies) != 8 {
 		t.Fatalf("%v, %+v", err, doc)
 	}

@@ -5,18 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/skerry/skerry/cmd/skerry/internal/textdiff"
+	"github.com/skerry/skerry/internal/policychange"
 )
-
-// policyTried is what try says of a text.
-type policyTried struct {
-	Cluster string       `json:"cluster"`
-	On      uint64       `json:"made_on"` // number of the policy that it was compared with; 0: none
-	Faults  []string     `json:"faults"`  // for which apply refuses it
-	Notes   []string     `json:"notes"`
-	Lines   []string     `json:"lines"` // of the difference
-	Impact  policyImpact `json:"impact"`
-}
 
 func (a *app) policyTryCommand(f *policyFlags) *cobra.Command {
 	return &cobra.Command{
@@ -51,30 +41,15 @@ func (a *app) tryPolicy(ctx context.Context, path string, f *policyFlags) error 
 		return err
 	}
 	defer leave()
-	listed := a.look(ctx, s.node, "").Instances
-	t := policyTried{Cluster: s.cluster, On: s.now.Number, Notes: append([]string{}, remarks...),
-		Lines: append([]string{}, textdiff.Unified(textOf(s.now), text)...), Faults: []string{}}
-	faults, notes := judgePolicy(p, listed, s.state.Processes, func(string) bool { return false })
-	on := s.next(text, "", f).On
-	then := s.compile(p, on)
-	cut, warnings, err := s.cutsOff(ctx, then, listed, func(string) bool { return false })
+	t, err := s.Trial(ctx, policychange.Draft{Text: text, Policy: p, Remarks: remarks}, made,
+		a.look(ctx, s.Node, "").Instances)
 	if err != nil {
-		return err
+		return policyFailure(err)
 	}
-	t.Faults = append(append(t.Faults, faults...), cut...)
-	t.Notes = append(append(append(t.Notes, notes...), warnings...), a.asleep(ctx, s, withPlans(p, on))...)
-	if newest, _ := s.state.Log.Newest(); made != nil && *made != newest.Number && *made != s.now.Number {
-		t.Faults = append(t.Faults, "the text was made on another policy than "+policyTitle(newest)+", the newest")
-	}
-	tried, err := s.Try(ctx, text, planNames(s.next(text, "", &policyFlags{})))
-	if err != nil {
-		return unreachablef("find the processes: %w", err)
-	}
-	t.Impact = impactOf(tried)
 	return a.printPolicyTried(t)
 }
 
-func (a *app) printPolicyTried(t policyTried) error {
+func (a *app) printPolicyTried(t policychange.Trial) error {
 	var failed error
 	if len(t.Faults) > 0 {
 		failed = &exitError{exitProblem, nil}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/policychange"
 )
 
 // TestPolicyTry: a text is compared with the site and with the calls of the last minutes, and nothing changes. What is
@@ -24,7 +25,7 @@ func TestPolicyTry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	try := func(text string, want int) (tried policyTried) {
+	try := func(text string, want int) (tried policychange.Trial) {
 		t.Helper()
 		code, out, errs := policyCommand(t, cfg, text, "try", "-", "--json")
 		if err := json.Unmarshal([]byte(out), &tried); err != nil || code != want {
@@ -32,7 +33,7 @@ func TestPolicyTry(t *testing.T) {
 		}
 		return tried
 	}
-	effect := func(tried policyTried, kind string) policyEffect {
+	effect := func(tried policychange.Trial, kind string) policychange.Effect {
 		t.Helper()
 		for _, e := range tried.Impact.Effects {
 			if e.Kind == kind && e.Service == "clock" {
@@ -40,7 +41,7 @@ func TestPolicyTry(t *testing.T) {
 			}
 		}
 		t.Fatalf("no effect %s: %+v", kind, tried.Impact)
-		return policyEffect{}
+		return policychange.Effect{}
 	}
 	const strict = "policy: 1\nservices: {clock: {timeout: 10m, access: {mode: enforce, default: deny, " +
 		"allow: [{caller: [elsewhere, skerry-cli]}]}, limits: [{rate: 100000, per: instance}]}}\n"

@@ -11,9 +11,9 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/refusal"
-	"github.com/skerry/skerry/rpc"
 )
 
 // refusedStats prints every running process's refusals since its start.
@@ -89,7 +89,7 @@ func (a *app) printRefused(list []control.Refusals, silent map[string]error) err
 		a.item("  → ", "%s", k.Do)
 	}
 	for _, process := range slices.Sorted(maps.Keys(silent)) {
-		a.note("%s does not tell: %v", process, silentWhy(silent[process]))
+		a.note("%s does not tell: %v", process, policychange.Silence(silent[process]))
 	}
 	return nil
 }
@@ -105,14 +105,6 @@ func (a *app) printOtherKey(list []control.Refusals) {
 			}
 		}
 	}
-}
-
-// silentWhy returns the reason why a process does not report its counts.
-func silentWhy(err error) string {
-	if rpc.CodeOf(err) == rpc.UnknownMethod {
-		return "its release of skerry does not know how"
-	}
-	return err.Error()
 }
 
 // kindsOf returns the kinds with counts. Kinds that may mean an attack come first.

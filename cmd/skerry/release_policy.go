@@ -7,6 +7,7 @@ import (
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/registry"
@@ -23,7 +24,7 @@ func (s *liveSite) Policy(ctx context.Context) policyInForce {
 	ctx, cancel := context.WithTimeout(ctx, rulesTime)
 	defer cancel()
 	e := control.NewPolicies(s.node, control.Operator{}).Learn(ctx)
-	return policyInForce{e.Number, policyTitle(e), s.node.Membership().Policy().Table()}
+	return policyInForce{e.Number, policychange.Title(e), s.node.Membership().Policy().Table()}
 }
 
 // stays says that a rollback does not touch the policy, "" without one.
@@ -40,7 +41,7 @@ func (p policyInForce) leavesWithout(r rollout.Release, listed []discovery.Entry
 		return nil
 	}
 	for _, m := range r.Modules {
-		there := slices.DeleteFunc(instancesOf(listed), func(in registry.Instance) bool {
+		there := slices.DeleteFunc(policychange.InstancesOf(listed), func(in registry.Instance) bool {
 			return in.Service != m.Service || in.Version != m.New
 		})
 		if len(there) == 0 {

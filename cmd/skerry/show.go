@@ -172,16 +172,7 @@ func scalar(v any) string {
 }
 
 // durationText returns a duration without units that are zero: "30s", "3m", "1m30s".
-func durationText(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
-}
+func durationText(d time.Duration) string { return number.Duration(d) }
 
 func toMap(tree []setting) map[string]any {
 	m := map[string]any{}

@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/refusal"
 	"github.com/skerry/skerry/internal/rollout"
@@ -127,7 +128,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 			return a.confirm(&releaseFlags{yes: true}, plan...)
 		},
 		"policy history": func(a *app) error {
-			return a.printHistory("x", []policyChange{longChange()})
+			return a.printHistory("x", []policychange.Change{longChange()})
 		},
 		"policy show --processes": func(a *app) error {
 			return a.printPolicyProcesses("x", policylog.Entry{Number: 18},
@@ -142,13 +143,13 @@ func TestEveryTableIn80Columns(t *testing.T) {
 			return a.printPolicyExplained(x, "18 of zhang.wei@launch-control-7")
 		},
 		"policy access": func(a *app) error {
-			x := filled[policyAccessed]()
+			x := filled[policychange.Accessed]()
 			x.Calls[0].Caller, x.Calls[0].Service = "launch-control-station-7", "launch-site-inventory"
 			x.Calls[0].Calls, x.Calls[0].Item = 1<<40, "services.launch-site-inventory.access.deny[12]"
 			return a.printPolicyAccess(x, "", false)
 		},
 		"policy try": func(a *app) error {
-			t := filled[policyTried]()
+			t := filled[policychange.Trial]()
 			t.Faults, t.Notes = []string{longText}, []string{longText}
 			return a.printPolicyTried(t)
 		},

@@ -1,4 +1,4 @@
-package main
+package policychange
 
 import (
 	"fmt"
@@ -26,8 +26,8 @@ type allowed struct {
 	left    []string // comments on what is not suggested
 }
 
-// allowText returns items of access.allow for calls that a policy does not allow yet, as text for the policy.
-func allowText(table *policy.Table, title string, calls []rpc.DeniedCalls) string {
+// AllowText returns items of access.allow for calls that a policy does not allow yet, as text for the policy.
+func AllowText(table *policy.Table, title string, calls []rpc.DeniedCalls) string {
 	services := map[string]map[string]*allowed{}
 	for _, c := range calls {
 		_, _, by := table.Rules(c.Service, c.Method).Access(&policy.Request{Method: c.Method, Caller: c.Caller})
@@ -70,7 +70,7 @@ func allowText(table *policy.Table, title string, calls []rpc.DeniedCalls) strin
 			b.WriteString(strings.ReplaceAll(text.String(), allowIndent, ""))
 			continue
 		}
-		fmt.Fprintf(&lists, "  %s:\n    access:\n      allow:\n%s", yamlText(service), text.String())
+		fmt.Fprintf(&lists, "  %s:\n    access:\n      allow:\n%s", YAMLText(service), text.String())
 	}
 	if lists.Len() > 0 {
 		b.WriteString("services:\n" + lists.String())
@@ -117,13 +117,13 @@ func (x *allowed) write(b *strings.Builder, caller string) (items int) {
 	}
 	for methods := range slices.Chunk(slices.Sorted(maps.Keys(x.methods)), allowMethods) {
 		for i, m := range methods {
-			methods[i] = yamlText(m)
+			methods[i] = YAMLText(m)
 		}
 		list := "[" + strings.Join(methods, ", ") + "]"
 		if len(methods) == 1 {
 			list = methods[0]
 		}
-		fmt.Fprintf(b, allowIndent+"- {caller: %s, method: %s}\n", yamlText(caller), list)
+		fmt.Fprintf(b, allowIndent+"- {caller: %s, method: %s}\n", YAMLText(caller), list)
 		items++
 	}
 	return items
@@ -135,8 +135,8 @@ var plainYAML = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
 // otherYAML are words that YAML takes for values of another kind.
 var otherYAML = []string{"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
 
-// yamlText is a text as a scalar of YAML.
-func yamlText(s string) string {
+// YAMLText is a text as a scalar of YAML.
+func YAMLText(s string) string {
 	if plainYAML.MatchString(s) && !slices.Contains(otherYAML, strings.ToLower(s)) {
 		return s
 	}

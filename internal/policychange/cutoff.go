@@ -1,4 +1,4 @@
-package main
+package policychange
 
 import (
 	"cmp"
@@ -14,8 +14,11 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// policyCaller is a caller that an access list may refuse.
-type policyCaller struct {
+// CommandCaller is the name of the command line at servers.
+const CommandCaller = "skerry-cli"
+
+// caller is a caller that an access list may refuse.
+type caller struct {
 	policy.Request
 	what  string // it is, such as "the gateway h3/412"; "" for a service of the site
 	calls map[string]int64
@@ -23,14 +26,14 @@ type policyCaller struct {
 
 // cutsOff says which callers that may call now a policy would refuse: faults for gateways, programs behind proxies and
 // the operator's own tools, notes for the others. accepted says of an item's key that the operator has accepted it.
-func (s *policySite) cutsOff(
+func (s *Site) cutsOff(
 	ctx context.Context, then *policy.Table, listed []discovery.Entry, accepted func(key string) bool,
 ) (faults, notes []string, err error) {
 	services := enforced(then, listed)
 	if len(services) == 0 {
 		return nil, nil, nil
 	}
-	now, err := s.table()
+	now, err := s.Table()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -38,7 +41,7 @@ func (s *policySite) cutsOff(
 	if err != nil {
 		return nil, nil, unreachablef("find the processes: %w", err)
 	}
-	faults, notes = judgeCallers(now, then, services, policyCallers(known, listed), accepted)
+	faults, notes = judgeCallers(now, then, services, callersOf(known, listed), accepted)
 	return faults, notes, nil
 }
 
@@ -62,10 +65,10 @@ func enforced(t *policy.Table, listed []discovery.Entry) (services []string) {
 	return services
 }
 
-// policyCallers are the callers of the site with the operator's own tools.
-func policyCallers(known []control.Caller, listed []discovery.Entry) (list []policyCaller) {
+// callersOf are the callers of the site with the operator's own tools.
+func callersOf(known []control.Caller, listed []discovery.Entry) (list []caller) {
 	for _, c := range known {
-		p := policyCaller{Request: policy.Request{Caller: c.Name}, calls: c.Calls}
+		p := caller{Request: policy.Request{Caller: c.Name}, calls: c.Calls}
 		if c.Gateway {
 			p.what = "the gateway " + c.Process
 		}
@@ -79,13 +82,13 @@ func policyCallers(known []control.Caller, listed []discovery.Entry) (list []pol
 		}
 		list = append(list, p)
 	}
-	return append(list, policyCaller{Request: policy.Request{Caller: callerName}, what: "skerry call"})
+	return append(list, caller{Request: policy.Request{Caller: CommandCaller}, what: "skerry call"})
 }
 
 // judgeCallers compares what callers may call by two tables. Of a caller with counts those services matter that it has
 // called.
 func judgeCallers(
-	now, then *policy.Table, services []string, callers []policyCaller, accepted func(key string) bool,
+	now, then *policy.Table, services []string, callers []caller, accepted func(key string) bool,
 ) (faults, notes []string) {
 	said := map[string]bool{}
 	for _, service := range services {
@@ -107,7 +110,7 @@ func judgeCallers(
 				continue
 			}
 			said[text] = true
-			cure := fmt.Sprintf("add {caller: %s} to allow", yamlText(c.Caller))
+			cure := fmt.Sprintf("add {caller: %s} to allow", YAMLText(c.Caller))
 			if !strings.HasSuffix(key, ".access") {
 				cure = "narrow the item"
 			}

@@ -1,9 +1,11 @@
-package main
+package policychange
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/rollout"
@@ -15,14 +17,14 @@ const previewMark = "preview"
 
 // asleep names the lanes and mirrors that do nothing until a release is open, when none is. Plans that are off do
 // not count: they are prepared for later.
-func (a *app) asleep(ctx context.Context, s *policySite, p *policy.Policy) (notes []string) {
+func (s *Site) asleep(ctx context.Context, p *policy.Policy) (notes []string) {
 	items := previewItems(p)
 	if len(items) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.flags.timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.Limit, 5*time.Second))
 	defer cancel()
-	log, _, err := control.Releases(s.node, control.Operator{}).Log(ctx)
+	log, _, err := control.Releases(s.Node, control.Operator{}).Log(ctx)
 	if err != nil {
 		return nil // the items are not known to sleep
 	}
