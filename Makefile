@@ -1,7 +1,7 @@
-.PHONY: help demo demo-languages check test race bench bench-full fuzz cross generate lang setup
+.PHONY: help demo demo-languages check test race bench bench-full console-pictures fuzz cross generate lang setup
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: ## four services find each other on this machine; one is killed, one added, one stopped, one restarted; two are released (80 s)
 	go build -o bin/portal/ ./examples/portal/cmd/... ./cmd/skerry
@@ -29,6 +29,9 @@ bench: ## the call path beside its rivals, and the token of a release (3 minutes
 
 bench-full: ## every figure and picture of docs/benchmarks.md (about an hour; root, PostgreSQL, etcd, ZooKeeper)
 	scripts/bench-full
+
+console-pictures: ## a picture of each page of the console, in .build/console-pictures (2 minutes; root, make setup)
+	cd console/e2e && go run ./pictures $(CURDIR)/.build/console-pictures
 
 fuzz: ## every decoder for 60 s each
 	scripts/fuzz 60s

@@ -18,7 +18,7 @@ func TestMemoryIsMeasuredAlone(t *testing.T) {
 		case err != nil:
 			return err
 		case d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bench" ||
-			name == "bin"),
+			name == "e2e" || name == "bin"),
 			d.IsDir() && (filepath.ToSlash(path) == "test/guarantees" || filepath.ToSlash(path) == "test/soak"):
 			return fs.SkipDir
 		case d.IsDir() || !strings.HasSuffix(name, "_test.go"):

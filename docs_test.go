@@ -113,21 +113,31 @@ func TestFloorsPage(t *testing.T) {
 }
 
 // TestDependenciesPage keeps docs/dependencies.md equal to go.mod, and to the additional modules of
-// bench/go.mod.
+// bench/go.mod and console/e2e/go.mod, and to what npm brings.
 func TestDependenciesPage(t *testing.T) {
 	const path = "docs/dependencies.md"
 	own := directModules(t, "go.mod")
-	var want, more []string
+	row := func(name string) string { return fmt.Sprintf("| `%s` | ", name) }
+	var want []string
 	for _, m := range own {
-		want = append(want, fmt.Sprintf("| `%s` | ", m))
-	}
-	for _, m := range directModules(t, "bench/go.mod") {
-		if m != "github.com/skerry/skerry" && !slices.Contains(own, m) {
-			more = append(more, fmt.Sprintf("| `%s` | ", m))
-		}
+		want = append(want, row(m))
 	}
 	sameRows(t, path, rowsBehind(t, path, "<!-- go.mod -->"), want)
-	sameRows(t, path, rowsBehind(t, path, "<!-- bench/go.mod -->"), more)
+	for _, nested := range []string{"bench/go.mod", "console/e2e/go.mod"} {
+		var more []string
+		for _, m := range directModules(t, nested) {
+			if m != "github.com/skerry/skerry" && !slices.Contains(own, m) {
+				more = append(more, row(m))
+			}
+		}
+		if nested == "console/e2e/go.mod" {
+			for _, m := range regexp.MustCompile(`"([a-z-]+)": "\d`).FindAllStringSubmatch(
+				read(t, "console/e2e/package.json"), -1) {
+				more = append(more, row(m[1]))
+			}
+		}
+		sameRows(t, path, rowsBehind(t, path, "<!-- "+nested+" -->"), more)
+	}
 }
 
 // directModules are the direct requirements of a go.mod.

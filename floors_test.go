@@ -175,7 +175,8 @@ func TestFloors(t *testing.T) {
 		}
 		name := d.Name()
 		if d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "vendor" ||
-			name == "bench" || name == "bin") {
+			name == "bench" || name == "e2e" ||
+			name == "bin") {
 			return fs.SkipDir
 		}
 		if d.IsDir() || !strings.HasSuffix(name, ".go") {

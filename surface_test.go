@@ -44,6 +44,7 @@ func TestSurface(t *testing.T) {
 		name := d.Name()
 		if d.IsDir() {
 			if path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "internal" ||
+				name == "e2e" ||
 				filepath.Dir(path) == "." && (name == "bench" || name == "examples" || name == "test")) {
 				return fs.SkipDir
 			}

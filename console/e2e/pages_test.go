@@ -101,8 +101,8 @@ func (f *faults) report(t *testing.T) {
 const textsOf = `(function () {
 	var texts = [document.title], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 	while (walk.nextNode()) {
-		var own = walk.currentNode.parentElement.closest("[lang]");
-		if (own === document.documentElement && walk.currentNode.data.trim()) { texts.push(walk.currentNode.data.trim()); }
+		var node = walk.currentNode, text = node.data.trim();
+		if (text && node.parentElement.closest("[lang]") === document.documentElement) { texts.push(text); }
 	}
 	document.querySelectorAll("*").forEach(function (e) {
 		["title", "aria-label", "placeholder", "alt", "data-l", "value"].forEach(function (a) {
@@ -117,7 +117,8 @@ const textsOf = `(function () {
 const tooWide = `(function () {
 	var root = document.scrollingElement, width = root.clientWidth;
 	if (root.scrollWidth <= width) { return ""; }
-	return root.scrollWidth + " px in " + width + ": " + Array.from(document.querySelectorAll("body *")).filter(function (e) {
+	var all = Array.from(document.querySelectorAll("body *"));
+	return root.scrollWidth + " px in " + width + ": " + all.filter(function (e) {
 		return e.getBoundingClientRect().right > width + 1 && !e.closest(".scroll");
 	}).slice(0, 5).map(function (e) { return e.outerHTML.slice(0, 120); }).join("\n");
 }())`

@@ -75,7 +75,8 @@ func (s *Site) path(name string) string { return filepath.Join(s.dir, name) }
 func (s *Site) config(name, lines string) string {
 	s.t.Helper()
 	text := fmt.Sprintf("cluster: %s\nmode: broadcast\nsite: {keys: [%s]}\nlan: {interfaces: [127.0.0.0/8]}\n"+
-		"state_dir: %q\nconsumers:\n  \"*\": {timeout: 2s}\n%s", Cluster, s.path("site.key"), s.path(name+".state"), lines)
+		"state_dir: %q\nconsumers:\n  \"*\": {timeout: 2s}\n%s",
+		Cluster, s.path("site.key"), s.path(name+".state"), lines)
 	path := s.path(name + ".yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
