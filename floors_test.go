@@ -82,15 +82,17 @@ var floors = map[string]struct {
 	"config": {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey",
 		"internal/statedir", "internal/suggest", "internal/tlsfile", "internal/webpath", "internal/yamlfile",
 		"registry", "registry/postgres"}},
-	"": {5, []string{"broadcast", "config", "discovery", "health", "health/statlog", "internal/drain", "internal/heap",
-		"internal/membership", "internal/policylog", "internal/reach", "internal/recent", "internal/refusal",
+	"": {5, []string{"broadcast", "config", "discovery", "health", "health/statlog",
+		"internal/doctor", "internal/drain", "internal/heap",
+		"internal/membership", "internal/policylog", "internal/quote", "internal/reach", "internal/recent",
+		"internal/refusal",
 		"internal/rollout", "internal/rollout/participant", "internal/run", "internal/sitetls", "internal/state",
 		"internal/suggest", "internal/tracecontext", "internal/trust", "internal/wire", "internal/words", "policy",
 		"policy/form", "registry", "registry/postgres", "rpc"}}, // internal/words in its tests only
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
-	"console": {9, []string{"", "config", "discovery", "internal/control", "internal/policychange",
+	"console": {8, []string{"", "config", "discovery", "internal/control", "internal/policychange",
 		"internal/policylog", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/wire",
 		"internal/words", "policy", "policy/form"}}, // config and internal/wire in its tests only
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
@@ -104,7 +106,10 @@ var floors = map[string]struct {
 		"internal/state", "internal/trust", "internal/wire", "policy", "policy/form", "registry", "registry/postgres",
 		"rpc"}},
 
-	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/drain",
+	"internal/doctor": {4, []string{"broadcast", "config", "internal/keyfile", "internal/number", "internal/quote",
+		"internal/sitepolicy", "internal/statedir", "internal/tlsfile", "policy/form",
+		"registry/postgres"}}, // policy/form in its tests only
+	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/doctor", "internal/drain",
 		"internal/membership", "internal/policylog", "internal/policytry", "internal/recent",
 		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitepolicy",
 		"internal/wire", "registry", "rpc"}},
@@ -112,10 +117,6 @@ var floors = map[string]struct {
 	"internal/policychange": {7, []string{"", "discovery", "internal/control", "internal/number", "internal/policylog",
 		"internal/policytry", "internal/rollout", "internal/sitepolicy", "internal/suggest", "internal/textdiff",
 		"internal/words", "policy", "policy/form", "registry", "rpc"}},
-	"internal/releases": {8, []string{"", "discovery", "gateway", "internal/control", "internal/number",
-		"internal/operatorkey", "internal/policychange", "internal/quote", "internal/reach", "internal/rollout",
-		"internal/rollout/operator", "internal/run", "internal/sshsig", "policy", "registry",
-		"registry/postgres"}},
 
 	"internal/testsite": {0, []string{}},
 
@@ -149,13 +150,12 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 // imports them.
 var top = map[string][]string{
 	"cmd/": {"", "broadcast", "config", "console", "discovery", "gateway", "health",
-		"health/statlog", "internal/control",
+		"health/statlog", "internal/control", "internal/doctor",
 		"internal/drain", "internal/dynamic", "internal/foreign", "internal/keyfile", "internal/mask",
 		"internal/membership",
 		"internal/number", "internal/operatorkey", "internal/policychange", "internal/policylog",
 		"internal/policytry", "internal/quote", "internal/reach",
-		"internal/refusal", "internal/releases", "internal/rollout", "internal/rollout/operator", "internal/run",
-		"internal/sitekey",
+		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitekey",
 		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
 		"internal/textdiff", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire",
 		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",

@@ -13,6 +13,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/doctor"
 	"github.com/skerry/skerry/internal/drain"
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/membership"
@@ -55,6 +56,7 @@ type Node struct {
 	calls     *rpc.Client
 	offers    *provider
 	internal  *membership.Service
+	checker   doctor.Checker // of the examinations that members ask for
 
 	// Running groups, in the order of their start; Close stops them in reverse.
 	registries, lookout, counting *run.Group

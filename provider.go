@@ -87,7 +87,7 @@ func newProvider(n *Node) (*provider, error) {
 	self := n.callerFacts()
 	self.Caller = n.name()
 	n.internal = n.members.Service(membership.ServiceConfig{Lists: n.lists, Offers: p, Stats: n.stats,
-		Recent: n.recent, Self: self, Answered: p.answered, Denied: p.server.DeniedCalls})
+		Recent: n.recent, Self: self, Answered: p.answered, Denied: p.server.DeniedCalls, Examine: n.examine})
 	return p, n.internal.HandleAt(p.server)
 }
 

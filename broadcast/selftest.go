@@ -51,3 +51,8 @@ func SelfTest(ctx context.Context, cfg Config) (Report, error) {
 	}
 	return diagnose(stats, peers, r.cfg.Port, len(r.cfg.Seeds) > 0), nil
 }
+
+// Diagnose reads the counters of a running registry, since its start, as those of a SelfTest.
+func (r *Registry) Diagnose() Report {
+	return diagnose(r.Stats(), r.Peers(), r.cfg.Port, len(r.cfg.Seeds) > 0)
+}

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
-	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/doctor"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 )
@@ -66,10 +65,6 @@ func rowOf(s *postgres.Stat) health.Row {
 	}
 }
 
-// clockTolerance is the least difference of clocks that doctor reports, because it makes
-// the times of logs hard to compare. skerry itself uses only the database's clock.
-const clockTolerance = 5 * time.Second
-
 // examineDatabase reports whether the database can be used, by which users and how well.
 func examineDatabase(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "Database"}
@@ -84,68 +79,5 @@ func examineDatabase(ctx context.Context, c skerry.Config) []finding {
 		f.problem("mend database.url", "%v", err)
 		return f.list
 	}
-	p, err := db.Probe(ctx)
-	if errors.Is(err, postgres.ErrParameter) {
-		f.problem("do what it says, or mend database.url", "%s: %v", p.Address, err)
-		return f.list
-	}
-	if err != nil {
-		f.problem(quote.Lines(db.Advice(err)), "%s: %v", p.Address, err)
-		return f.list
-	}
-	describeDatabase(f, p)
-	for _, wrong := range p.Problems() {
-		f.problem(quote.Lines(wrong.Do), "%s", quote.Lines(wrong.What))
-	}
-	return f.list
-}
-
-// describeKeys reports where the site's key is stored and which users can read it.
-func describeKeys(f *findings, p postgres.Report) {
-	if p.Keys <= 0 {
-		return
-	}
-	f.fine("the site's key lies in skerry_secret; superusers and copies of the database have it, and may read: %s",
-		sortedOr(p.KeyReaders, "no other user"))
-	switch l := p.Link; {
-	case l.Encrypted && !l.Verified && !l.Socket && !l.Loopback:
-		f.hint("let the server prove its name: sslmode=verify-full and sslrootcert in database.url",
-			"the connection has TLS (%s), and the server has proved nothing: another one could stand between", l.TLS)
-	case !l.Private():
-		f.hint("encrypt the connection: sslmode=verify-full in database.url",
-			"this connection has no TLS: a listener on the network reads the site's key, and could alter what the "+
-				"database says")
-	}
-}
-
-func describeDatabase(f *findings, p postgres.Report) {
-	f.fine("%s: PostgreSQL %s, answers in %s, %d of %d connections in use", p.Address, p.Version, latency(p.Latency),
-		p.Connections, p.MaxConnections)
-	if len(p.Missing) == 0 && p.CanRead && p.CanWrite {
-		f.fine("tables of version %d, which %s may read and write; clusters in them: %s", p.SchemaVersion, p.User,
-			sortedOr(p.Clusters, "none"))
-	}
-	if p.Schema != "" {
-		f.fine("schema %s, search_path %s", p.Schema, p.SearchPath)
-	}
-	if len(p.Missing) > 0 && p.CanCreate {
-		f.fine("tables are missing (%s); the first service makes them, as %s may do so", strings.Join(p.Missing, ", "),
-			p.User)
-	}
-	if p.Notifies && p.CanListen {
-		f.fine("notifications arrive: changes are seen at once")
-	}
-	describeKeys(f, p)
-	if p.Plain {
-		f.hint("connect to PostgreSQL itself when there is no need for the pooler",
-			"it takes no start-up parameters: probably a pooler")
-	}
-	if off := p.ClockOffset.Abs(); off > clockTolerance {
-		f.hint("set this host's clock, so that logs can be compared; skerry does not depend on it",
-			"the database's clock and this host's differ by %s", age(off))
-	}
-	if h := p.Oldest; h != nil {
-		f.fine("the oldest snapshot is held by process %d (%s, %s) for %s",
-			h.PID, h.User, orDash(h.Application), age(h.Age))
-	}
+	return doctor.Database(ctx, db)
 }

@@ -16,16 +16,17 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/doctor"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/reach"
-	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/run"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	site, redacted := false, false
+	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find out what is wrong here, and what to do about it",
 		Long: `Looks at everything that skerry depends on, from this host: the configuration,
@@ -37,10 +38,28 @@ here, the largest packets that pass to each host, and what the running processes
 have refused. It changes nothing.
 
 Run it as the user and with the configuration of the service. Exit code 1 when
-something must be done.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context()) },
+something must be done.
+
+With --site it asks the processes of all hosts instead: each one checks itself and
+its host (files and connections of their limits, addresses, the LAN as it has heard
+it, certificates, the database, the state directory and its disk, the policy), for
+ten seconds at most. Processes that do not answer are named. --redacted takes
+names, addresses and paths out, for a reader outside of the site.`,
+		Example: "  skerry doctor\n  skerry doctor --site\n  skerry doctor --site --redacted --json > report.json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case site:
+				return a.doctorSite(cmd.Context(), redacted)
+			case redacted:
+				return usagef("--redacted goes with --site")
+			}
+			return a.doctor(cmd.Context())
+		},
 	}
+	c.Flags().BoolVar(&site, "site", false, "ask the processes of all hosts")
+	c.Flags().BoolVar(&redacted, "redacted", false, "without names, addresses and paths of the site")
+	return c
 }
 
 func (a *app) doctor(ctx context.Context) error {
@@ -59,10 +78,16 @@ func (a *app) doctor(ctx context.Context) error {
 	list = append(list, a.examineKey(c, heard, refused)...)
 	list = append(list, a.examineTrust(ctx, c)...)
 	list = append(list, examineDatabase(ctx, c)...)
-	list = append(list, examineState(c.StateDir)...)
+	list = append(list, doctor.State(c.StateDir)...)
+	list = append(list, spaceWanted(doctor.Disk(c.StateDir))...)
 	list = append(list, examinePort(c.Services)...)
 	list = append(list, examinePrograms(ctx, c.Proxy)...)
 	return a.printFindings(append(list, site...))
+}
+
+// spaceWanted is what needs space: on a disk that has some nothing must be said.
+func spaceWanted(list []finding) []finding {
+	return slices.DeleteFunc(list, func(f finding) bool { return f.Level == fine })
 }
 
 // examineConfig reads the configuration; ok is false when the configuration can't
@@ -121,7 +146,7 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []co
 		} else {
 			do := quote.Safe("see that it runs, that it advertises an address that this host can reach, " +
 				"and that a firewall lets its TCP port through")
-			own := reach.OwnNetworks()
+			own := ownNetworks()
 			where := offNetworks(reach.Address(entries[i].Addr, entries[i].Tags, own), own)
 			if where != "" {
 				do = "have a router between the two networks, or let that process listen at an address of this " +
@@ -172,7 +197,7 @@ func (f *findings) standings(entries []discovery.Entry) {
 				n++
 			}
 		}
-		f.problem(quote.Safe(mend), "%s: %s listed, and %s", name, releases.CountAre(n), what)
+		f.problem(quote.Safe(mend), "%s: %s listed, and %s", name, countAre(n), what)
 	}
 }
 
@@ -229,7 +254,7 @@ func connectAll(ctx context.Context, entries []discovery.Entry) []error {
 		g.Go(func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, connectTime)
 			defer cancel()
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", reach.Address(e.Addr, e.Tags, reach.OwnNetworks()))
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", reach.Address(e.Addr, e.Tags, ownNetworks()))
 			if results[i] = err; err == nil {
 				conn.Close()
 			}

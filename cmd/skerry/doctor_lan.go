@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/doctor"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/trust"
 )
@@ -100,20 +101,7 @@ func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Repo
 	if len(keys) == 0 && !open && c.Database.URL == "" {
 		r.Stats.OtherKey = listen(ctx, cfg)
 	}
-	for _, i := range r.Interfaces {
-		f.fine("%s (%s): sent %d packets, heard %d of our own, %d broadcast and %d unicast of others",
-			i.Name, i.Addr, i.Sent, i.HeardOwn, i.HeardGroup, i.HeardDirect)
-	}
-	if len(r.Peers) > 0 {
-		describePeers(f, r.Peers)
-	}
-	for _, x := range r.Findings {
-		if x.Wrong {
-			f.problem(quote.Safe(quote.Text(x.Do)), "%s", x.What)
-		} else {
-			f.hint(quote.Safe(quote.Text(x.Do)), "%s", x.What)
-		}
-	}
+	f.list = append(f.list, doctor.LAN(r)...)
 	switch {
 	case open:
 		f.problem(quote.Sprintf("take site.keys out (or unset SKERRY_SITE_KEYS), then make a key and give it to "+
@@ -132,6 +120,19 @@ func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Repo
 			"no key of the site: only processes of this host find each other")
 	}
 	return f.list, r
+}
+
+// ownNetworks returns the networks in which this host has an address.
+func ownNetworks() []netip.Prefix {
+	var list []netip.Prefix
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() &&
+			!p.Addr().IsLinkLocalUnicast() {
+			list = append(list, p.Masked())
+		}
+	}
+	return list
 }
 
 // offNetworks returns a text when an address is in none of the host's networks, so
@@ -168,22 +169,4 @@ func storedKeys(ctx context.Context, c skerry.Config) ([]string, error) {
 func keyCommands(cluster string) quote.Safe {
 	return quote.Sprintf("skerry key new --cluster %[1]s; skerry key show --cluster %[1]s | ssh HOST skerry key set "+
 		"--cluster %[1]s", cluster)
-}
-
-// describePeers reports the peers that answered, and whether broadcast reaches them.
-func describePeers(f *findings, peers []broadcast.Peer) {
-	hosts, registrations, unicast := map[string]bool{}, 0, 0
-	for _, p := range peers {
-		hosts[p.Owner.Host] = true
-		registrations += p.Registrations
-		if !p.Broadcast {
-			unicast++
-		}
-	}
-	f.fine("%s on %s answered, with %s",
-		count(len(peers), "process", "es"), count(len(hosts), "host", "s"), count(registrations, "registration", "s"))
-	if unicast == len(peers) {
-		f.hint("nothing, when the hosts are in several VLANs; else let broadcast through the switches and firewalls",
-			"all of them answered by unicast only: broadcast does not pass between us")
-	}
 }

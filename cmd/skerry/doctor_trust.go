@@ -6,9 +6,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
-	"github.com/skerry/skerry/internal/keyfile"
-	"github.com/skerry/skerry/internal/quote"
-	"github.com/skerry/skerry/internal/releases"
+	"github.com/skerry/skerry/internal/doctor"
 )
 
 // examineTrust reports the keys by which the site is trusted, and the operators that
@@ -25,36 +23,13 @@ func (a *app) examineTrust(ctx context.Context, c skerry.Config) []finding {
 			f.fine("site key %s, from %s; every host has the same", k.found[0].Key.Fingerprint(), k.found[0].Place())
 		}
 	}
-	describeCertificate(f, c.TLS, time.Now())
-	describeGateway(f, c.Gateway.TLS, time.Now())
-	if describeOperators(f, c.Site.Operators); c.Site.Operators == "" {
+	f.list = append(f.list, doctor.Certificate(c.TLS, time.Now())...)
+	f.list = append(f.list, doctor.GatewayCertificate(c.Gateway.TLS, time.Now())...)
+	f.list = append(f.list, doctor.Operators(c.Site.Operators)...)
+	if c.Site.Operators == "" {
 		return f.list
 	}
 	return append(f.list, a.examineSteps(ctx)...)
-}
-
-// describeOperators reports the operators that may release.
-func describeOperators(f *findings, path string) {
-	if path == "" {
-		f.hint("let operators sign with keys of their own: skerry operator add, and site.operators on every host",
-			"no operators are named: any process of the site can release")
-		return
-	}
-	list, err := keyfile.ReadOperators(path)
-	if err != nil {
-		what := quote.Safe("a service of this configuration does not start; one that runs goes by the operators that " +
-			"it has read last")
-		if keyfile.Nobody(err) {
-			what = "no operator may release here: no step is obeyed, and a service of this configuration does not start"
-		}
-		f.problem("mend it, or copy it from another host", "site.operators: %v: %s", err, what)
-		return
-	}
-	var names []string
-	for _, op := range list {
-		names = append(names, op.Name)
-	}
-	f.fine("%s: releases of %s are obeyed; every host needs the same file", path, sortedOr(names, "nobody"))
 }
 
 // examineSteps reports whether the newest steps of the release log are obeyed.
@@ -69,13 +44,13 @@ func (a *app) examineSteps(ctx context.Context) []finding {
 	if err != nil {
 		return nil
 	}
-	if used := s.Envelope(); len(used) > 0 {
+	if used := s.envelope(); len(used) > 0 {
 		f.problem("see whether an operator did it; then, by another key: skerry release acknowledge",
-			"the key of the envelope has signed %s", releases.EnvelopeText(used))
+			"the key of the envelope has signed %s", envelopeText(used))
 	}
 	unvouched := 0
 	for i := range s.Trail {
-		if s.Unvouched(i) {
+		if s.unvouched(i) {
 			unvouched++
 		}
 	}

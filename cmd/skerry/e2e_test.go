@@ -187,6 +187,19 @@ func TestLAN(t *testing.T) {
 		!strings.Contains(out, "1 process on 1 host answered, with 2 registrations") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}
+	code, out, errs = cli(t, "", "doctor", "--site", "-c", cfg)
+	if code != exitOK || !strings.Contains(out, ": 1 process\n") ||
+		!strings.Contains(out, "checks are as they should be") ||
+		!strings.Contains(out, "Address: 127.0.0.1 of clock is advertised") {
+		t.Errorf("doctor of the site: exit code %d\n%s%s", code, out, errs)
+	}
+	host, _ := os.Hostname()
+	code, out, errs = cli(t, "", "doctor", "--site", "--redacted", "--json", "-c", cfg)
+	var report siteReport
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitOK || len(report.Hosts) != 1 ||
+		strings.Contains(out, "clock") || strings.Contains(out, "test-site") || strings.Contains(out, `"`+host) {
+		t.Errorf("redacted: exit code %d, %v\n%s%s", code, err, out, errs)
+	}
 
 	n.Close()
 	next("dropped")

@@ -3,26 +3,21 @@ package main
 import (
 	"fmt"
 
+	"github.com/skerry/skerry/internal/doctor"
 	"github.com/skerry/skerry/internal/quote"
 )
 
-// level is the importance of a finding.
-type level string
+// level is the importance of a finding. Only a problem makes doctor exit with code 1.
+type level = doctor.Level
 
-// The levels. Only a problem makes doctor exit with code 1.
 const (
-	fine    level = "ok"
-	hint    level = "note"    // worth knowing, needs no action
-	problem level = "PROBLEM" // needs an action
+	fine    = doctor.Fine
+	hint    = doctor.Hint
+	problem = doctor.Problem
 )
 
 // finding is one result of doctor.
-type finding struct {
-	Area  string     `json:"area"`
-	Level level      `json:"level"`
-	Text  quote.Safe `json:"text"`
-	Do    quote.Safe `json:"do,omitempty"` // the action to take
-}
+type finding = doctor.Finding
 
 // findings collects the results of one part of doctor.
 type findings struct {
@@ -31,26 +26,21 @@ type findings struct {
 }
 
 func (f *findings) fine(format string, args ...any) {
-	f.list = append(f.list, finding{f.area, fine, quote.Sprintf(format, args...), ""})
+	f.list = append(f.list, finding{Area: f.area, Level: fine, Text: quote.Sprintf(format, args...)})
 }
 
 func (f *findings) hint(do quote.Safe, format string, args ...any) {
-	f.list = append(f.list, finding{f.area, hint, quote.Sprintf(format, args...), do})
+	f.list = append(f.list, finding{Area: f.area, Level: hint, Text: quote.Sprintf(format, args...), Do: do})
 }
 
 func (f *findings) problem(do quote.Safe, format string, args ...any) {
-	f.list = append(f.list, finding{f.area, problem, quote.Sprintf(format, args...), do})
+	f.list = append(f.list, finding{Area: f.area, Level: problem, Text: quote.Sprintf(format, args...), Do: do})
 }
 
 // printFindings prints the findings by area, and how many problems there are. The
 // error carries exit code 1 when there is a problem.
 func (a *app) printFindings(list []finding) error {
-	problems := 0
-	for _, f := range list {
-		if f.Level == problem {
-			problems++
-		}
-	}
+	problems := doctor.Problems(list)
 	var failed error
 	if problems > 0 {
 		failed = &exitError{exitProblem, nil}
@@ -67,11 +57,22 @@ func (a *app) printFindings(list []finding) error {
 			area = f.Area
 			a.printf("%s\n", area)
 		}
-		a.item(fmt.Sprintf("  %-8s ", f.Level), "%s", f.Text)
-		if f.Do != "" {
-			a.item("           → ", "%s", f.Do)
-		}
+		a.printFinding(f.Level, f.Text, f.Do)
 	}
+	a.printSum(problems)
+	return failed
+}
+
+// printFinding prints one finding with its cure, if it has one.
+func (a *app) printFinding(l level, text, do quote.Safe) {
+	a.item(fmt.Sprintf("  %-8s ", l), "%s", text)
+	if do != "" {
+		a.item("           → ", "%s", do)
+	}
+}
+
+// printSum says how many problems there are.
+func (a *app) printSum(problems int) {
 	switch problems {
 	case 0:
 		a.printf("\nNothing must be done.\n")
@@ -80,5 +81,4 @@ func (a *app) printFindings(list []finding) error {
 	default:
 		a.printf("\n%d problems must be dealt with.\n", problems)
 	}
-	return failed
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/skerry/skerry/internal/doctor"
 )
 
 func write(t *testing.T, path, text string) string {
@@ -180,17 +182,17 @@ func TestPasswordsAreMasked(t *testing.T) {
 func TestDoctorJudgesState(t *testing.T) {
 	dir := t.TempDir()
 	chmod(t, dir, 0o777)
-	list := examineState(dir)
+	list := doctor.State(dir)
 	if len(list) != 1 || list[0].Level != problem ||
 		!strings.Contains(string(list[0].Text), "every user may write it") ||
 		!strings.Contains(string(list[0].Do), "chmod go-w "+dir) {
 		t.Errorf("%+v", list)
 	}
 	chmod(t, dir, 0o700)
-	if list := examineState(dir); len(list) != 1 || list[0].Level != fine {
+	if list := doctor.State(dir); len(list) != 1 || list[0].Level != fine {
 		t.Errorf("%+v", list)
 	}
-	if list := examineState(filepath.Join(dir, "not", "yet")); len(list) != 1 || list[0].Level != fine {
+	if list := doctor.State(filepath.Join(dir, "not", "yet")); len(list) != 1 || list[0].Level != fine {
 		t.Errorf("%+v", list)
 	}
 }

@@ -25,7 +25,6 @@ import (
 	"github.com/skerry/skerry/internal/foreign"
 	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
-	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/sitepolicy"
@@ -133,6 +132,7 @@ func documents() map[string]func(*app) error {
 		},
 		"printPolicyResult": func(a *app) error { return a.printPolicyResult(filled[policychange.Result](), true) },
 		"printFindings":     func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
+		"printSite":         func(a *app) error { return a.printSite(filled[siteReport]()) },
 		"printDrain": func(a *app) error {
 			return a.printDrain("x", []drainResult{filled[drainResult]()})
 		},
@@ -149,16 +149,16 @@ func documents() map[string]func(*app) error {
 		"operatorEnvelopeCommand": none,
 		"stepped":                 func(a *app) error { return a.stepped(filled[rollout.Release]()) },
 		"printHolders": func(a *app) error {
-			return a.printHolders(filled[rollout.Release](), []releases.Holder{filled[releases.Holder]()}, time.Now())
+			return a.printHolders(filled[rollout.Release](), []holder{filled[holder]()}, time.Now())
 		},
 		"printSettings": none, // the keys are the operator's
-		"printStatus":   func(a *app) error { return a.printStatus(filled[releases.Status](), time.Now()) },
+		"printStatus":   func(a *app) error { return a.printStatus(filled[releaseStatus](), time.Now()) },
 		"printDifferences": func(a *app) error {
-			return a.printDifferences([]releases.Difference{filled[releases.Difference]()}, releases.Policy{Number: 1})
+			return a.printDifferences([]difference{filled[difference]()}, policyInForce{number: 1})
 		},
 		"printVerified": func(a *app) error {
 			status := operator.Status{Trail: []rollout.Entry{entry}}
-			return a.printVerified(releases.Site{Status: status, Signers: []releases.Signer{{Name: "x"}}})
+			return a.printVerified(siteState{Status: status, Signers: []signer{{name: "x"}}})
 		},
 		"printLog":       func(a *app) error { return a.printLog([]rollout.Entry{entry}) },
 		"schemaCommand":  none,

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skerry/skerry/internal/doctor"
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/operatorkey"
 	"github.com/skerry/skerry/internal/sshsig"
@@ -104,13 +105,12 @@ func TestDoctorNamesOperators(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "operators")
 	look := func(path string, is level, parts ...string) {
 		t.Helper()
-		f := &findings{}
-		describeOperators(f, path)
-		if len(f.list) != 1 || f.list[0].Level != is {
-			t.Fatalf("%+v", f.list)
+		list := doctor.Operators(path)
+		if len(list) != 1 || list[0].Level != is {
+			t.Fatalf("%+v", list)
 		}
 		for _, part := range parts {
-			if text := string(f.list[0].Text + f.list[0].Do); !strings.Contains(text, part) {
+			if text := string(list[0].Text + list[0].Do); !strings.Contains(text, part) {
 				t.Errorf("%q lacks %q", text, part)
 			}
 		}

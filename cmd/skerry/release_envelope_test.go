@@ -14,7 +14,6 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skerry/skerry/internal/operatorkey"
-	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
@@ -65,7 +64,7 @@ func TestUseOfTheEnvelopeIsShown(t *testing.T) {
 	}
 	shown := func(want ...string) {
 		t.Helper()
-		var st struct{ Envelope []releases.EnvelopeUse }
+		var st struct{ Envelope []envelopeUse }
 		eventually(t, fmt.Sprint("status shows ", want), func() bool { // after the LAN has answered
 			st.Envelope = nil
 			err := json.Unmarshal([]byte(run(exitOK, "", "release", "status", "--json")), &st)

@@ -8,10 +8,9 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/number"
-	"github.com/skerry/skerry/internal/releases"
 )
 
-func (a *app) printStatus(st releases.Status, now time.Time) error {
+func (a *app) printStatus(st releaseStatus, now time.Time) error {
 	if a.flags.json {
 		return a.printJSON(st)
 	}
@@ -37,12 +36,12 @@ func (a *app) printStatus(st releases.Status, now time.Time) error {
 	return nil
 }
 
-func (a *app) printHeadline(st releases.Status, now time.Time) {
+func (a *app) printHeadline(st releaseStatus, now time.Time) {
 	switch {
 	case st.Release == nil:
 		a.item("", "There has been no release yet; generation %v.", st.Generation)
 	case st.Open:
-		line := releases.Describe(*st.Release, now)
+		line := describe(*st.Release, now)
 		a.item("", "R%s, at generation %v.", line[1:], st.Generation)
 	default:
 		a.item("", "No release is open; the last one was %s of %s (%s), at generation %v.", st.Release.Name,
@@ -59,14 +58,14 @@ func (a *app) printHeadline(st releases.Status, now time.Time) {
 			"off: skerry release refresh.", e.Step, e.By, e.Generation)
 	}
 	if len(st.Envelope) > 0 {
-		a.item("", "ENVELOPE: its key has signed %s", releases.EnvelopeText(st.Envelope))
+		a.item("", "ENVELOPE: its key has signed %s", envelopeText(st.Envelope))
 		a.item("  → ", "see whether an operator did it; then, by another key: skerry release acknowledge")
 	}
 	a.item("", "Next: %s", st.Next)
 }
 
 // printLogs prints the logs of a site with a parted log.
-func (a *app) printLogs(list []releases.LogStatus) {
+func (a *app) printLogs(list []logStatus) {
 	if len(list) == 0 {
 		return
 	}
@@ -82,7 +81,7 @@ func (a *app) printLogs(list []releases.LogStatus) {
 	a.printTable([]string{"LOG", " GENERATION", "GOES BY IT", "LAST STEP", "BY"}, rows)
 }
 
-func (a *app) printEnvironments(list []releases.Environment) {
+func (a *app) printEnvironments(list []environment) {
 	if len(list) == 0 || len(list) == 1 && len(list[0].Versions) == 0 {
 		return
 	}
@@ -94,7 +93,7 @@ func (a *app) printEnvironments(list []releases.Environment) {
 	a.printTable([]string{"ENVIRONMENT", "VERSIONS", "COOKIE"}, rows)
 }
 
-func environmentText(e releases.Environment) string {
+func environmentText(e environment) string {
 	var all []string
 	for service, version := range e.Versions {
 		all = append(all, service+"/"+version)
@@ -102,7 +101,7 @@ func environmentText(e releases.Environment) string {
 	return sortedOr(all, "")
 }
 
-func (a *app) printVersions(list []releases.Version) {
+func (a *app) printVersions(list []versionStatus) {
 	var rows [][]string
 	for _, v := range list {
 		share := number.Percent(v.Share/100, 4) + "%"
@@ -114,13 +113,13 @@ func (a *app) printVersions(list []releases.Version) {
 	a.printTable([]string{"SERVICE", "VERSION", "ROLE", " SHARE", " UP"}, rows)
 }
 
-func (a *app) printProcesses(list []releases.ProcessStatus) {
+func (a *app) printProcesses(list []processStatus) {
 	var rows [][]string
 	for _, p := range list {
 		text := p.State
 		applied := p.Applied.String()
 		if p.Silent > 0 {
-			text, applied = text+releases.Silence(p.Silent), "-"
+			text, applied = text+silence(p.Silent), "-"
 		}
 		rows = append(rows, []string{p.Name, text, applied, p.Addr, orDash(strings.Join(p.Runs, ",")), p.Why})
 	}
@@ -137,7 +136,7 @@ func silence(d time.Duration) string {
 }
 
 // printOrphans prints the calls that no release can keep together.
-func (a *app) printOrphans(list []releases.ProcessStatus) {
+func (a *app) printOrphans(list []processStatus) {
 	var rows [][]string
 	for _, p := range list {
 		for _, where := range slices.Sorted(maps.Keys(p.Orphans)) {

@@ -55,6 +55,8 @@ type ServiceConfig struct {
 
 	// Denied returns what the policy's access refuses, as rpc.Server.DeniedCalls.
 	Denied func() (all []rpc.DeniedCalls, others int64)
+	// Examine checks the process and its host, within ten seconds, and returns a doctor.Report as it travels.
+	Examine func(context.Context) ([]byte, error)
 }
 
 // Service tells other skerry processes about this one: the framework's own
@@ -66,6 +68,7 @@ type Service struct {
 	watched watched
 	trying  sync.Mutex // held while a policy is tried
 	recents recentAnswers
+	checkup checkup
 }
 
 var _ wire.Internal = (*Service)(nil)
@@ -84,7 +87,7 @@ func (s *Service) HandleAt(server *rpc.Server) error {
 // WhoAmI says which process answers at this port; to strangers, of which
 // cluster and release it is.
 func (s *Service) WhoAmI(ctx context.Context) (*wire.Identity, error) {
-	id := &wire.Identity{Cluster: s.m.cfg.Cluster, Owner: &wire.Owner{}, Release: buildRelease(), Services: []string{}}
+	id := &wire.Identity{Cluster: s.m.cfg.Cluster, Owner: &wire.Owner{}, Release: Release(), Services: []string{}}
 	if !fromMember(ctx) {
 		return id, nil
 	}
@@ -232,8 +235,8 @@ func ownerOf(o *wire.Owner) registry.Owner {
 	return registry.Owner{Host: o.GetHost(), PID: int(o.GetPid()), Epoch: o.GetEpoch()}
 }
 
-// buildRelease is the version of this module in the program's build.
-func buildRelease() string {
+// Release is the version of this module in the program's build.
+func Release() string {
 	const module = "github.com/skerry/skerry"
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -321,6 +321,8 @@ service Internal {
   binary tryPolicy(1: binary text, 2: i64 seconds, 3: list<string> plans) throws (1: RulesRefused refused)
   /** The calls that it served and made in the last seconds, 1 to 300. */
   Recent recent(1: i64 seconds)
+  /** Checks itself and its host, for ten seconds at most and one at a time: a doctor.Report. */
+  binary doctor()
   /** The drains in force, and the number of the last order that it has obeyed. */
   Drains drains()
   /** Obeys an operator's order: the text of an order, which names this process and the next number, and a rollout.Proof. */

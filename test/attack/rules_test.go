@@ -207,6 +207,7 @@ func strangerSteers(t *testing.T, s *site) {
 			_, errLeave := c.Leave(ctx, "auth", "v1")
 			_, errDrains := c.Drains(ctx)
 			_, errDenied := c.Denied(ctx)
+			_, errDoctor := c.Doctor(ctx)
 			order := drain.Order{Verb: drain.Begin, Cluster: s.cluster, To: strangerOwner, Number: 1}
 			_, errObey := c.Obey(ctx, []byte(order.Text()), mustText(t, s.li.sign(t, drain.Purpose, order.Text())))
 			ghost := &wire.Member{Owner: &wire.Owner{Host: "ghost", Pid: 1, Epoch: 1}, Addr: "10.77.0.3:1"}
@@ -215,6 +216,7 @@ func strangerSteers(t *testing.T, s *site) {
 				"members": errMembers,
 				"ended":   errEnded, "sees": errSees, "served": errServed, "leave": errLeave,
 				"drains": errDrains, "obey": errObey, "denied": errDenied,
+				"doctor":    errDoctor,
 				"introduce": c.Introduce(ctx, ghost), "farewell": c.Farewell(ctx, ghost.Owner),
 				"promise": c.Promise(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
 				"abandon": c.Abandon(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"crypto/tls"
@@ -9,11 +9,12 @@ import (
 	"github.com/skerry/skerry/internal/tlsfile"
 )
 
-// describeCertificate reports whether peers accept the certificate of tls.cert.
-func describeCertificate(f *findings, c config.TLS, now time.Time) {
+// Certificate reports whether peers accept the certificate of tls.cert.
+func Certificate(c config.TLS, now time.Time) []Finding {
+	l := List{Area: "Trust"}
 	conf, err := c.Client()
 	if err != nil || conf == nil || len(conf.Certificates) == 0 || conf.Certificates[0].Leaf == nil {
-		return // the check of the configuration reports the error
+		return nil // the check of the configuration reports the error
 	}
 	pair := conf.Certificates[0]
 	leaf, others := pair.Leaf, x509.NewCertPool()
@@ -30,41 +31,44 @@ func describeCertificate(f *findings, c config.TLS, now time.Time) {
 	end := leaf.NotAfter.UTC().Format(time.DateTime)
 	switch {
 	case now.After(leaf.NotAfter):
-		f.problem(anew, "the certificate %s has expired on %s UTC: peers refuse it", c.Cert, end)
+		l.Problem(anew, "the certificate %s has expired on %s UTC: peers refuse it", c.Cert, end)
 	case now.Before(leaf.NotBefore):
-		f.problem("set the clock of this host, or let the authority sign a new one",
+		l.Problem("set the clock of this host, or let the authority sign a new one",
 			"the certificate %s is not valid before %s UTC, and this host's clock says %s: peers refuse it",
 			c.Cert, leaf.NotBefore.UTC().Format(time.DateTime), now.UTC().Format(time.DateTime))
 	case err != nil:
-		f.problem("let the authority of tls.ca sign it, the same authority on every host",
+		l.Problem("let the authority of tls.ca sign it, the same authority on every host",
 			"peers with the same tls.ca refuse the certificate %s: %v", c.Cert, err)
 	case tlsfile.Soon(leaf, now):
-		f.hint(anew, "the certificate %s expires on %s UTC", c.Cert, end)
+		l.Hint(anew, "the certificate %s expires on %s UTC", c.Cert, end)
 	default:
-		f.fine("the certificate %s is valid until %s UTC", c.Cert, end)
+		l.Fine("the certificate %s is valid until %s UTC", c.Cert, end)
 	}
+	return l.All
 }
 
-// describeGateway reports how long the gateway's certificate for users is valid.
-func describeGateway(f *findings, c config.GatewayTLS, now time.Time) {
+// GatewayCertificate reports how long the gateway's certificate for users is valid.
+func GatewayCertificate(c config.GatewayTLS, now time.Time) []Finding {
+	l := List{Area: "Trust"}
 	if c.Cert == "" {
-		return
+		return nil
 	}
 	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
 	const anew = "put a new one in its place: the gateway uses it without a restart"
 	switch {
 	case err != nil:
-		f.problem("let both files be of one pair, and readable for the gateway's user",
+		l.Problem("let both files be of one pair, and readable for the gateway's user",
 			"the gateway's certificate can't be used: %v", err)
 	case pair.Leaf == nil:
 	case now.After(pair.Leaf.NotAfter):
-		f.problem(anew, "the gateway's certificate %s has expired on %s UTC: users are warned of it",
+		l.Problem(anew, "the gateway's certificate %s has expired on %s UTC: users are warned of it",
 			c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
 	case tlsfile.Soon(pair.Leaf, now):
-		f.hint(anew, "the gateway's certificate %s expires on %s UTC",
+		l.Hint(anew, "the gateway's certificate %s expires on %s UTC",
 			c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
 	default:
-		f.fine("the gateway's certificate %s is valid until %s UTC",
+		l.Fine("the gateway's certificate %s is valid until %s UTC",
 			c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
 	}
+	return l.All
 }

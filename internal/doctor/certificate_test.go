@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"crypto/ecdsa"
@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/config"
 )
 
-func TestDoctorNamesBadCertificates(t *testing.T) {
+func TestBadCertificatesAreNamed(t *testing.T) {
 	dir, now := t.TempDir(), time.Now()
 	write := func(name, kind string, der []byte) string {
 		path := filepath.Join(dir, name)
@@ -56,26 +56,24 @@ func TestDoctorNamesBadCertificates(t *testing.T) {
 		from, to time.Time
 		ca       *x509.Certificate
 		key      *ecdsa.PrivateKey
-		level    level
+		level    Level
 		part     string
 	}{
-		"good":     {now.Add(-time.Hour), now.Add(year / 2), ca, caKey, fine, "is valid until"},
-		"expired":  {now.Add(-2 * time.Hour), now.Add(-time.Hour), ca, caKey, problem, "has expired"},
-		"early":    {now.Add(time.Hour), now.Add(year / 2), ca, caKey, problem, "clock"},
-		"soon":     {now.Add(-5 * time.Hour), now.Add(time.Hour), ca, caKey, hint, "expires on"},
-		"stranger": {now.Add(-time.Hour), now.Add(year / 2), other, otherKey, problem, "unknown authority"},
+		"good":     {now.Add(-time.Hour), now.Add(year / 2), ca, caKey, Fine, "is valid until"},
+		"expired":  {now.Add(-2 * time.Hour), now.Add(-time.Hour), ca, caKey, Problem, "has expired"},
+		"early":    {now.Add(time.Hour), now.Add(year / 2), ca, caKey, Problem, "clock"},
+		"soon":     {now.Add(-5 * time.Hour), now.Add(time.Hour), ca, caKey, Hint, "expires on"},
+		"stranger": {now.Add(-time.Hour), now.Add(year / 2), other, otherKey, Problem, "unknown authority"},
 	} {
 		c, _, _ := make(name, test.from, test.to, test.ca, test.key)
 		c.CA = site.Cert
-		f := &findings{}
-		describeCertificate(f, c, now)
-		if len(f.list) != 1 || f.list[0].Level != test.level ||
-			!strings.Contains(string(f.list[0].Text+f.list[0].Do), test.part) {
-			t.Errorf("%s: %+v", name, f.list)
+		list := Certificate(c, now)
+		if len(list) != 1 || list[0].Level != test.level ||
+			!strings.Contains(string(list[0].Text+list[0].Do), test.part) {
+			t.Errorf("%s: %+v", name, list)
 		}
 	}
-	f := &findings{}
-	if describeCertificate(f, config.TLS{}, now); len(f.list) > 0 {
-		t.Errorf("without tls: %+v", f.list)
+	if list := Certificate(config.TLS{}, now); len(list) > 0 {
+		t.Errorf("without tls: %+v", list)
 	}
 }
