@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/health/statlog"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/policy"
 )
 
@@ -152,6 +154,38 @@ func TestStatsTables(t *testing.T) {
 		a.statsTable(statlog.Sum(rows, group), by)
 		golden(t, "stats-"+by, out.Bytes())
 	}
+}
+
+// TestStatsLast: calls that both sides have counted are shown once unless one side is asked for, and what is missing is
+// named.
+func TestStatsLast(t *testing.T) {
+	calls := func(caller, service, method string, served, twice bool, n, failed int64) control.RecentCalls {
+		c := control.RecentCalls{Process: "ops-1/12/a", Caller: caller, Service: service, Version: "v1", Method: method,
+			Served: served, Twice: twice, Calls: n, Failed: failed, Rate: float64(n) / 60}
+		c.Latency.Add(3*time.Millisecond, n-failed)
+		c.Latency.Add(time.Second, failed)
+		if failed > 0 {
+			c.Kinds = map[string]int64{"timeout": failed}
+		}
+		return c
+	}
+	r := control.Recent{Answered: 4, KindsLeft: 2, CallsLeft: 30, Silent: map[string]error{"ops-9/7/b": control.ErrRecentTooOld},
+		Calls: []control.RecentCalls{
+			calls("portal", "auth", "verify", false, false, 6000, 30), calls("report", "auth", "verify", false, false, 60, 0),
+			calls("portal", "auth", "verify", true, true, 6000, 0), calls("ip:10.0.0.7", "auth", "verify", true, false, 12, 0),
+			calls("portal", "db", "get", false, false, 600, 0),
+		}}
+	var out bytes.Buffer
+	a := newApp(nil, &out, &out)
+	for _, q := range []statsQuery{{by: "method"}, {by: "service", service: "auth"}, {by: "peer", service: "auth"},
+		{by: "method", side: "server"}, {by: "method", service: "none"}} {
+		q.last = time.Minute
+		fmt.Fprintf(&out, "$ skerry stats %s --last 1m --by %s --side %q\n", q.service, q.by, q.side)
+		if err := a.printLast(q, r); (err != nil) != (q.service == "none") {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	golden(t, "stats-last", out.Bytes())
 }
 
 // TestStatsByPolicy: what the site's policy did has a column of its own.

@@ -107,6 +107,9 @@ func documents() map[string]func(*app) error {
 		"printEvent":         line(func(a *app) { a.printEvent(filled[discovery.Event]()) }),
 		"printAnnounceEvent": line(func(a *app) { a.printAnnounceEvent(filled[foreign.Event]()) }),
 		"stats":              func(a *app) error { return a.printJSON([]health.Row{row}) },
+		"printLast": func(a *app) error {
+			return a.printLast(statsQuery{side: "server", by: "peer"}, filled[control.Recent]())
+		},
 		"listMethods":        none,
 		"printOutcome":       func(a *app) error { return a.printOutcome(filled[outcome](), false) },
 		"checkConfig":        func(a *app) error { return a.printJSON([]config.Problem{filled[config.Problem]()}) },

@@ -59,6 +59,16 @@ func TestMembersAndTop(t *testing.T) {
 	if r := look.Rows[0]; r.Service != "clock" || r.Version != "v3" || look.Processes != 1 || look.Silent != 0 {
 		t.Errorf("%+v", look)
 	}
+	var last lastStats
+	code, out, errs = cli(t, "", "stats", "clock", "--last", "1m", "-c", cfg, "--json", "--timeout", patient)
+	if code != exitOK || json.Unmarshal([]byte(out), &last) != nil || last.Processes != 1 || len(last.Rows) != 1 ||
+		last.Rows[0].Service != "clock" || last.Rows[0].Side != "client" || last.Rows[0].Calls == 0 {
+		t.Errorf("stats --last: exit code %d\n%s%s", code, out, errs)
+	}
+	code, out, errs = cli(t, "", "stats", "none", "--last", "5m", "-c", cfg, "--timeout", patient)
+	if code != exitProblem || !strings.Contains(out, "No calls of none") {
+		t.Errorf("stats --last of another service: exit code %d\n%s%s", code, out, errs)
+	}
 	code, out, errs = cli(t, "", "top", "-c", cfg, "--count", "2", "--every", "100ms")
 	if code != exitOK || strings.Count(out, "calls/s") != 2 || !strings.Contains(out, "CALLS/S") ||
 		strings.Contains(out, "\x1b") {
@@ -69,7 +79,7 @@ func TestMembersAndTop(t *testing.T) {
 func TestMembersAndTopWithoutASite(t *testing.T) {
 	t.Parallel()
 	cfg := site(t, "state_dir: none\n")
-	for _, args := range [][]string{{"members"}, {"members", "--json"}, {"top"}} {
+	for _, args := range [][]string{{"members"}, {"members", "--json"}, {"top"}, {"stats", "--last", "1m"}} {
 		code, out, errs := cli(t, "", append(args, "-c", cfg, "--timeout", "100ms")...)
 		if code != exitUnreachable {
 			t.Errorf("%v: exit code %d\n%s%s", args, code, out, errs)

@@ -17,6 +17,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/health/statlog"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/number"
 )
 
@@ -28,6 +29,7 @@ type statsQuery struct {
 	by      string
 	log     string
 	refused bool
+	last    time.Duration // 0: what was written is read
 }
 
 // groupings maps --by to the parts of a key that it keeps.
@@ -54,10 +56,18 @@ Exit code 1 when nothing was counted.
 
 P50 of several rows is the mean weighted by calls, P99 the largest.
 
+--last asks the running processes instead for the calls of up to 5 minutes, which
+they remember: nothing has to be written anywhere. With --by peer the peer is the
+caller. Calls that both sides have counted are shown once, by the caller's counts,
+unless --side asks for those of one side; plain Thrift clients are known by their
+callees. The answers cover up to 30 s more than asked for. Exit code 3 when no
+process answers.
+
 --refused asks the running processes instead what they have refused since their
 start: calls, connections and LAN packets of others, by kind, and says what to
 do about each.`,
 		Example: "  skerry stats\n  skerry stats --by version\n  skerry stats auth --by peer --since 10m\n" +
+			"  skerry stats auth --last 1m\n" +
 			"  skerry stats --log '/var/lib/*/stats-*.log' --json",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -65,11 +75,25 @@ do about each.`,
 				q.service = args[0]
 			}
 			if q.refused {
-				if len(args) > 0 || slices.ContainsFunc([]string{"since", "side", "by", "log"}, cmd.Flags().Changed) {
-					return usagef("--refused counts no calls of services: leave SERVICE, --since, --side, --by and " +
-						"--log out")
+				if len(args) > 0 ||
+					slices.ContainsFunc([]string{"since", "side", "by", "log", "last"}, cmd.Flags().Changed) {
+					return usagef("--refused counts no calls of services: leave SERVICE, --since, --last, --side, " +
+						"--by and --log out")
 				}
 				return a.refusedStats(cmd.Context())
+			}
+			if cmd.Flags().Changed("last") {
+				if slices.ContainsFunc([]string{"since", "log"}, cmd.Flags().Changed) {
+					return usagef("--last asks running processes: leave --since and --log out")
+				}
+				if q.last < time.Second || q.last > control.RecentWindow {
+					return usagef("--last %v: want a time span from 1s to %v", q.last,
+						durationText(control.RecentWindow))
+				}
+				if err := q.check(); err != nil {
+					return err
+				}
+				return a.statsLast(cmd.Context(), q)
 			}
 			return a.stats(cmd.Context(), q)
 		},
@@ -80,6 +104,7 @@ do about each.`,
 	c.Flags().StringVar(&q.side, "side", "", "count of one `SIDE` only: client or server")
 	c.Flags().StringVar(&q.by, "by", "method", "add up by service, version, method or peer")
 	c.Flags().StringVar(&q.log, "log", "", "read log `FILES` (a pattern) instead")
+	c.Flags().DurationVar(&q.last, "last", 0, "ask the running processes for their calls of the last `TIME` instead")
 	c.Flags().BoolVar(&q.refused, "refused", false, "what the running processes have refused, instead")
 	c.RegisterFlagCompletionFunc("side",
 		cobra.FixedCompletions([]string{"client", "server"}, cobra.ShellCompDirectiveNoFileComp))
