@@ -93,8 +93,9 @@ var floors = map[string]struct {
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
 	"console": {8, []string{"", "config", "discovery", "internal/control", "internal/policychange",
-		"internal/policylog", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/wire",
-		"internal/words", "policy", "policy/form"}}, // config and internal/wire in its tests only
+		"internal/policylog", "internal/recent", "internal/rollout", "internal/rollout/operator",
+		"internal/run", "internal/wire", "internal/words", "policy",
+		"policy/form"}}, // config and internal/wire in its tests only
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "policy",
 		"registry", "rpc"}},

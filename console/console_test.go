@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,27 @@ func night() *snapshot {
 		calls(to, "portal", "historian", "v4", "query", "10.20.0.4:7010", 1080, failed, 400*time.Millisecond)
 		calls(to, "report", "historian", "v4", "query", "10.20.0.7:7011", 360, 0, 40*time.Millisecond)
 	}
+	calls(&s.Flows, "portal", "auth", "v2", "verify", "10.20.0.4:7004", 23800, 0, 5*time.Millisecond)
+	calls(&s.Flows, "ip:10.20.0.99", "historian", "v4", "latest", "10.20.0.2:7009", 120, 0, 20*time.Millisecond)
+	s.Attempts = slices.Clone(s.Flows)
+	s.Flows[len(s.Flows)-1].Served = true
+	s.Own, s.Trends = map[place]*figures{}, map[string][]int64{}
+	for _, f := range s.Flows {
+		for i := range s.Entries {
+			if e := &s.Entries[i]; e.Addr == f.Instance && e.Service == f.Service {
+				own := figures{}
+				own.add(flow{Calls: f.Calls, Latency: f.Latency})
+				s.Own[place{e.Owner, e.Service, e.Version}] = &own
+			}
+		}
+		if s.Trends[f.Service] == nil {
+			s.Trends[f.Service] = make([]int64, 30)
+		}
+		for i := range s.Trends[f.Service] {
+			s.Trends[f.Service][i] += f.Calls/6 + int64(i%4)*f.Calls/60
+		}
+	}
+	s.Untold = untold{Older: []string{"ops-7/412/a"}, Kinds: 3, Calls: 40}
 	for i := range 60 {
 		s.Hour = append(s.Hour, point{At: at.Add(time.Duration(i-59) * time.Minute), Calls: 600 + float64(i%7)*20,
 			Failed: 0.0002 * float64(i%3), P99: time.Duration(40+i%5) * time.Millisecond, Instances: 20})

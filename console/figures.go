@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/skerry/skerry/internal/recent"
 )
 
 // figures are the calls of something in a minute.
@@ -12,13 +14,15 @@ type figures struct {
 	Calls   int64
 	Failed  int64
 	Kinds   map[string]int64
-	Latency histogram
+	Latency recent.Steps
+	rate    float64
 }
 
 func (f *figures) add(o flow) {
 	f.Calls += o.Calls
 	f.Failed += o.Failed
 	f.Latency.Sum(o.Latency)
+	f.rate += cmp.Or(o.Rate, float64(o.Calls)/flowTime.Seconds())
 	if len(o.Kinds) > 0 && f.Kinds == nil {
 		f.Kinds = map[string]int64{}
 	}
@@ -28,7 +32,7 @@ func (f *figures) add(o flow) {
 }
 
 // Rate is calls a second.
-func (f figures) Rate() float64 { return float64(f.Calls) / flowTime.Seconds() }
+func (f figures) Rate() float64 { return f.rate }
 
 // Share is the failed part of the calls in percent.
 func (f figures) Share() float64 {

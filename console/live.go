@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -19,8 +20,10 @@ const (
 	watchedPeriod = 2 * time.Second  // between two looks while a page is open
 	idlePeriod    = pointPeriod      // between two looks otherwise: for the figures of the last hour
 	watchedTime   = 15 * time.Second // after a request a page counts as open
+	recentPeriod  = 5 * time.Second  // between two questions for the calls of the last minute
 	lookLimit     = 4 * time.Second  // a process that is slower counts as silent
 	keptPoints    = 60
+	keptFlows     = 5 // of so many points one keeps its flows
 )
 
 // live is the site of a node.
@@ -31,9 +34,11 @@ type live struct {
 	wake    chan struct{}
 	current atomic.Pointer[snapshot]
 
-	mu    sync.Mutex // of a look
-	past  []sums     // oldest first, one for each look, of the last minute and some
-	marks []mark     // one for each pointPeriod of the last hour
+	mu       sync.Mutex // of a look
+	past     []sums     // oldest first, one for each look, of the last minute and some
+	marks    []mark     // one for each pointPeriod of the last hour
+	recent   control.Recent
+	recentAt time.Time
 }
 
 // sums are the counts of all processes since their start, at a time.
@@ -52,7 +57,7 @@ type counted struct {
 // mark is what is kept of the past.
 type mark struct {
 	point point
-	flows []flow
+	flows []flow // by caller and service; nil: not kept
 }
 
 func newLive(cfg Config) *live {
@@ -133,6 +138,7 @@ func (l *live) look(ctx context.Context) {
 	wg.Go(func() { counts, _, _ = control.AllCounts(ctx, n, time.Hour) })
 	wg.Go(func() { s.Rollout = control.Releases(n, control.Operator{}).Status(ctx) })
 	wg.Go(func() { policy, _ = control.NewPolicies(n, control.Operator{}).Look(ctx) })
+	wg.Go(func() { l.lookAtCalls(ctx) })
 	wg.Wait()
 	s.Entries, s.Sources = n.Explain(""), n.Sources("")
 	l.tellProcesses(s, known, silent, policy)
@@ -140,8 +146,20 @@ func (l *live) look(ctx context.Context) {
 	s.At = time.Now()
 	s.Oldest = s.At.Sub(begun)
 	l.tellFlows(s, counts)
+	s.rows = s.services()
 	s.Findings = s.find()
 	l.current.Store(s)
+}
+
+// lookAtCalls asks for the calls of the last minute.
+func (l *live) lookAtCalls(ctx context.Context) {
+	now := time.Now()
+	if now.Sub(l.recentAt) < recentPeriod {
+		return
+	}
+	if r, err := control.AllRecent(ctx, l.cfg.Node, flowTime); err == nil {
+		l.recent, l.recentAt = r, now
+	}
 }
 
 // tellProcesses joins what processes have said.
@@ -211,7 +229,8 @@ func (l *live) tellPolicy(s *snapshot, p control.PolicyState) {
 	}
 }
 
-// tellFlows turns counts since the start of each process into the calls of the last minute.
+// tellFlows joins what callers and callees have counted in the last minute. Counts since the start of each process
+// become those of a minute: they alone tell instances, and processes of older releases have no other.
 func (l *live) tellFlows(s *snapshot, counts []control.Counts) {
 	now := sums{at: s.At, flows: map[flowKey]counted{}}
 	callers := servicesOf(s.Entries)
@@ -229,17 +248,112 @@ func (l *live) tellFlows(s *snapshot, counts []control.Counts) {
 	for len(l.past) > 2 && s.At.Sub(l.past[1].at) >= flowTime {
 		l.past = l.past[1:]
 	}
-	s.Flows = between(l.past[0], now)
+	s.Attempts = between(l.past[0], now, func(flowKey) bool { return true })
+	s.Flows, s.Own, s.Trends = flowsOf(l.recent.Calls), ownFigures(l.recent.Calls), l.recent.Trends
+	s.Untold = untold{Kinds: l.recent.KindsLeft, Calls: l.recent.CallsLeft}
+	for _, process := range sorted(l.recent.Silent) {
+		if errors.Is(l.recent.Silent[process], control.ErrRecentTooOld) {
+			s.Untold.Older = append(s.Untold.Older, process)
+		}
+	}
+	type edge struct{ from, to string }
+	told := map[edge]bool{} // by callees, for callers that tell nothing
+	for _, f := range s.Flows {
+		if f.Served {
+			told[edge{f.Caller, f.Service}] = true
+		}
+	}
+	s.Flows = append(s.Flows, between(l.past[0], now, func(k flowKey) bool {
+		return l.recent.Silent[k.process] != nil && !told[edge{k.caller, k.service}]
+	})...)
+	l.keep(s)
+}
+
+// keep keeps of a snapshot what the next hour compares itself with.
+func (l *live) keep(s *snapshot) {
 	if len(l.marks) == 0 || s.At.Sub(l.marks[len(l.marks)-1].point.At) >= pointPeriod {
-		l.marks = append(l.marks, mark{s.now(), s.Flows})
+		m, kept := mark{point: s.now()}, false
+		for _, before := range l.marks[max(0, len(l.marks)-keptFlows+1):] {
+			kept = kept || before.flows != nil
+		}
+		if !kept {
+			m.flows = byEdge(s.Flows)
+		}
+		l.marks = append(l.marks, m)
 		l.marks = l.marks[max(0, len(l.marks)-keptPoints):]
+	}
+	for i := len(l.marks) - 1; i >= 0; i-- {
+		if m := l.marks[i]; m.flows != nil && s.At.Sub(m.point.At) > 50*time.Minute {
+			s.Before = m.flows
+		}
 	}
 	for _, m := range l.marks {
 		s.Hour = append(s.Hour, m.point)
 	}
-	if first := l.marks[0]; s.At.Sub(first.point.At) > 50*time.Minute {
-		s.Before = first.flows
+}
+
+// byEdge adds flows up by caller and service, without their kinds.
+func byEdge(flows []flow) []flow {
+	type edge struct{ from, to string }
+	sums := tally(flows, func(f flow) (edge, bool) { return edge{f.Caller, f.Service}, true })
+	list := make([]flow, 0, len(sums))
+	for e, f := range sums {
+		list = append(list, flow{Caller: e.from, Service: e.to, Calls: f.Calls, Failed: f.Failed, Latency: f.Latency,
+			Rate: f.rate})
 	}
+	return list
+}
+
+// flowsOf joins the counts of all processes: those of callers, and those of callees for callers that have told none.
+func flowsOf(calls []control.RecentCalls) []flow {
+	type key struct {
+		caller, service, version, method string
+		served                           bool
+	}
+	list, at := []flow{}, map[key]int{}
+	sums := []figures{}
+	for i := range calls {
+		c := &calls[i]
+		if c.Twice {
+			continue
+		}
+		k := key{c.Caller, c.Service, c.Version, c.Method, c.Served}
+		j, known := at[k]
+		if !known {
+			j = len(list)
+			at[k] = j
+			list = append(list, flow{Caller: c.Caller, Service: c.Service, Version: c.Version, Method: c.Method,
+				Served: c.Served})
+			sums = append(sums, figures{})
+		}
+		sums[j].add(counts(c))
+	}
+	for i, f := range sums {
+		list[i].Calls, list[i].Failed, list[i].Kinds, list[i].Latency, list[i].Rate = f.Calls, f.Failed, f.Kinds,
+			f.Latency, f.rate
+	}
+	return list
+}
+
+// ownFigures are what the instances have counted.
+func ownFigures(calls []control.RecentCalls) map[place]*figures {
+	own := map[place]*figures{}
+	for i := range calls {
+		c := &calls[i]
+		if !c.Served {
+			continue
+		}
+		at := place{c.Process, c.Service, c.Version}
+		if own[at] == nil {
+			own[at] = &figures{}
+		}
+		own[at].add(counts(c))
+	}
+	return own
+}
+
+func counts(c *control.RecentCalls) flow {
+	return flow{Calls: c.Calls, Failed: c.Failed, Kinds: c.Kinds, Latency: c.Latency, Rate: c.Rate}
 }
 
 // servicesOf names each process by the service that it offers: the first by name, of several.
@@ -256,7 +370,7 @@ func servicesOf(entries []discovery.Entry) map[string]string {
 
 // between are the calls between two times, as those of a minute. A process that began between the two counts from its
 // start; one with smaller counts than before is another one of its name, and counts from its start, too.
-func between(from, to sums) []flow {
+func between(from, to sums, wanted func(flowKey) bool) []flow {
 	took := to.at.Sub(from.at)
 	if took <= 0 {
 		return nil
@@ -264,6 +378,9 @@ func between(from, to sums) []flow {
 	scale := func(n int64) int64 { return int64(float64(n)*float64(flowTime)/float64(took) + 0.5) }
 	joined := map[flowKey]*flow{}
 	for k, c := range to.flows {
+		if !wanted(k) {
+			continue
+		}
 		b := from.flows[k]
 		if b.calls > c.calls {
 			b = counted{}

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,7 @@ func functions(l language) template.FuncMap {
 		"day":   func(t time.Time) string { return dayText(l, t) },
 		"mb":    func(n int64) string { return strconv.FormatInt((n+1<<19)>>20, 10) },
 		"spark": spark,
+		"trend": trend,
 		"query": withQuery,
 		"with_json": func(at *url.URL) string {
 			q := at.Query()
@@ -64,7 +66,6 @@ func functions(l language) template.FuncMap {
 		"dict":     dict,
 		"list":     func(values ...string) []string { return values },
 		"first":    firstOf,
-		"last":     func(list []stepBar) stepBar { return list[len(list)-1] },
 		"short":    func(hash string) string { return hash[:min(len(hash), 12)] },
 		"add":      func(a, b int) int { return a + b },
 		"mul":      func(a, b int) int { return a * b },
@@ -204,6 +205,26 @@ func spark(values []float64, width, height int, class, label string) template.HT
 			y -= v / most * float64(height-6)
 		}
 		fmt.Fprintf(&b, "%.0f,%.1f ", x, y)
+	}
+	b.WriteString(`"/></svg>`)
+	return template.HTML(b.String())
+}
+
+// trend draws the calls of the last 5 minutes as a small line; the table beside it has the figures.
+func trend(calls []int64) template.HTML {
+	if len(calls) < 2 {
+		return ""
+	}
+	most := slices.Max(calls)
+	var b strings.Builder
+	b.WriteString(`<svg class="spark-s" viewBox="0 0 84 20" preserveAspectRatio="none" aria-hidden="true">` +
+		`<path class="sp-b" d="M0 19.5H84"/><polyline class="sp-l" points="`)
+	for i, n := range calls {
+		y := 18.0
+		if most > 0 {
+			y -= 15 * float64(n) / float64(most)
+		}
+		fmt.Fprintf(&b, "%d,%.0f ", 84*i/(len(calls)-1), y)
 	}
 	b.WriteString(`"/></svg>`)
 	return template.HTML(b.String())

@@ -3,12 +3,14 @@ package console
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/words"
 )
 
@@ -19,14 +21,17 @@ type servicePage struct {
 	Instances []instanceRow `json:"instances"`
 	Pager     pager         `json:"-"`
 	Methods   []methodRow   `json:"methods"`
+	More      int           `json:"methods_left_out,omitempty"`
+	Versions  []latencyRow  `json:"latency"`
 	In        []edgeRow     `json:"callers"`
 	Out       []edgeRow     `json:"calls"`
-	Steps     []stepBar     `json:"-"` // calls by latency
-	Steps2    string        `json:"-"`
+	InAll     int           `json:"callers_total"`
+	OutAll    int           `json:"calls_total"`
 	Programs  []string      `json:"programs,omitempty"`
+	Untold    untold        `json:"untold"`
 }
 
-// instanceRow is one instance of a service.
+// instanceRow is one instance of a service. Rate and Failed are of its callers' attempts, Own is what it says itself.
 type instanceRow struct {
 	Host    string        `json:"host"`
 	Addr    string        `json:"address"`
@@ -39,22 +44,49 @@ type instanceRow struct {
 	Weight  int           `json:"weight"`
 	Rate    float64       `json:"calls_per_s"`
 	Failed  float64       `json:"failed_percent"`
-	P99     float64       `json:"p99_ms"`
+	Called  bool          `json:"-"`
+	Own     *ownRow       `json:"own,omitempty"` // nil: it says nothing
 	Up      time.Duration `json:"-"`
 	Owner   string        `json:"process"`
 	Sources []string      `json:"listed_by"`
-	Callers dot           `json:"-"` // what the callers' counts say
-	Hurt    bool          `json:"-"`
+	Callers dot           `json:"-"`       // what the callers' counts say
+	Hurt    bool          `json:"-"`       // by the callers' counts
+	Differs phrase        `json:"-"`       // how the callers' counts differ from its own
+	Odd     bool          `json:"differs"` // they do
 }
 
-// methodRow is one method of a service.
-type methodRow struct {
-	Method string  `json:"method"`
+// ownRow is what an instance has counted itself.
+type ownRow struct {
 	Rate   float64 `json:"calls_per_s"`
 	Failed float64 `json:"failed_percent"`
-	P50    float64 `json:"p50_ms"`
 	P99    float64 `json:"p99_ms"`
 	Kinds  string  `json:"failures"`
+}
+
+// methodRow is one method of a version.
+type methodRow struct {
+	Method  string  `json:"method"`
+	Version string  `json:"version"`
+	Next    bool    `json:"-"` // a further version of the method above
+	Rate    float64 `json:"calls_per_s"`
+	Failed  float64 `json:"failed_percent"`
+	P50     float64 `json:"p50_ms"`
+	P99     float64 `json:"p99_ms"`
+	Kinds   string  `json:"failures"`
+}
+
+// latencyRow is the latencies of one version.
+type latencyRow struct {
+	Version string    `json:"version"`
+	New     bool      `json:"-"`
+	Calls   int64     `json:"calls"`
+	P50     float64   `json:"p50_ms"`
+	P95     float64   `json:"p95_ms"`
+	P99     float64   `json:"p99_ms"`
+	Own     float64   `json:"own_p99_ms"` // as its instances have counted; 0: not known
+	Steps   []stepBar `json:"-"`
+	From    float64   `json:"-"` // of the first step, in ms
+	To      float64   `json:"-"` // of the last step
 }
 
 // edgeRow is the calls between two services.
@@ -66,14 +98,15 @@ type edgeRow struct {
 	P50    float64 `json:"p50_ms"`
 	P99    float64 `json:"p99_ms"`
 	Kinds  string  `json:"failures"`
-	TLS    bool    `json:"tls"` // every listed instance of the callee has it
+	Served bool    `json:"counted_by_callee"` // the caller counts nothing, or has not told
+	TLS    bool    `json:"tls"`               // every listed instance of the callee has it
 	Worse  worse   `json:"-"`
 }
 
 // stepBar is one step of a histogram, in parts of the highest.
 type stepBar struct {
-	X, Height, Y float64
-	Label        string
+	X, Width, Height, Y float64
+	Label               string
 }
 
 // badShare is the failed part of the calls, in percent, from which a line is marked.
@@ -92,18 +125,25 @@ func kinds(of map[string]int64) string {
 	return strings.Join(parts, ", ")
 }
 
+// Rows that the page of a service shows of each of its tables: those with most calls, or that fail.
+const (
+	methodsShown = 100
+	edgesShown   = 100
+)
+
 func (s *snapshot) servicePage(r *http.Request) (any, error) {
 	name := r.PathValue("service")
-	i := slices.IndexFunc(s.services(), func(r serviceRow) bool { return r.Name == name })
+	all := s.services()
+	i := slices.IndexFunc(all, func(r serviceRow) bool { return r.Name == name })
 	if i < 0 {
 		return nil, &notFound{say("service.unknown", "service", name)}
 	}
-	p := servicePage{Row: s.services()[i]}
-	at := tally(s.Flows, func(f flow) (string, bool) { return f.Instance, f.Service == name && f.Instance != "" })
+	p := servicePage{Row: all[i], Untold: s.Untold}
+	at := tally(s.Attempts, func(f flow) (string, bool) { return f.Instance, f.Service == name && f.Instance != "" })
 	var list []instanceRow
-	for _, e := range s.Entries {
-		if e.Service == name {
-			list = append(list, s.instanceRow(e, of(at, e.Addr)))
+	for i := range s.Entries {
+		if e := &s.Entries[i]; e.Service == name {
+			list = append(list, s.instanceRow(e, of(at, e.Addr), s.Own[place{e.Owner, name, e.Version}]))
 		}
 	}
 	slices.SortFunc(list, func(a, b instanceRow) int {
@@ -112,15 +152,10 @@ func (s *snapshot) servicePage(r *http.Request) (any, error) {
 	})
 	p.Lead = serviceLead(list)
 	p.Instances, p.Pager = paged(list, r)
-	methods := tally(s.Flows, func(f flow) (string, bool) { return f.Method, f.Service == name })
-	var all histogram
-	for _, m := range sorted(methods) {
-		f := methods[m]
-		all.Sum(f.Latency)
-		p.Methods = append(p.Methods, methodRow{m, f.Rate(), f.Share(), ms(f.P50()), ms(f.P99()), kinds(f.Kinds)})
-	}
-	slices.SortStableFunc(p.Methods, func(a, b methodRow) int { return cmp.Compare(b.Rate, a.Rate) })
-	p.Steps = bars(all)
+	p.Methods = s.methods(name)
+	p.More = max(0, len(p.Methods)-methodsShown)
+	p.Methods = p.Methods[:len(p.Methods)-p.More]
+	p.Versions = s.latencies(name)
 	for _, e := range s.edges() {
 		switch name {
 		case e.To:
@@ -129,13 +164,79 @@ func (s *snapshot) servicePage(r *http.Request) (any, error) {
 			p.Out = append(p.Out, e)
 		}
 	}
+	p.InAll, p.OutAll = len(p.In), len(p.Out)
+	p.In, p.Out = p.In[:min(p.InAll, edgesShown)], p.Out[:min(p.OutAll, edgesShown)]
 	return p, nil
 }
 
-func (s *snapshot) instanceRow(e discovery.Entry, f figures) instanceRow {
-	row := instanceRow{Host: hostOf(e.Owner), Addr: e.Addr, Version: e.Version, Zone: e.Zone, Dot: dotOf(e),
+// methods are those of a service with calls, by version, the busiest method first.
+func (s *snapshot) methods(service string) (list []methodRow) {
+	type key struct{ method, version string }
+	sums := tally(s.Flows, func(f flow) (key, bool) {
+		return key{f.Method, f.Version}, f.Service == service && f.Method != ""
+	})
+	rates := map[string]float64{}
+	for k, f := range sums {
+		rates[k.method] += f.Rate()
+		list = append(list, methodRow{k.method, k.version, false, f.Rate(), f.Share(), ms(f.P50()), ms(f.P99()),
+			kinds(f.Kinds)})
+	}
+	slices.SortFunc(list, func(a, b methodRow) int {
+		return cmp.Or(cmp.Compare(rates[b.Method], rates[a.Method]), cmp.Compare(a.Method, b.Method),
+			cmp.Compare(a.Version, b.Version))
+	})
+	for i := range list {
+		list[i].Next = i > 0 && list[i].Method == list[i-1].Method
+	}
+	return list
+}
+
+// versionsShown is the number of versions whose latencies are drawn.
+const versionsShown = 6
+
+// latencies are those of the versions of a service, all drawn over the same steps.
+func (s *snapshot) latencies(service string) (list []latencyRow) {
+	sums := tally(s.Flows, func(f flow) (string, bool) { return f.Version, f.Service == service })
+	own := map[string]*figures{}
+	for at, f := range s.Own {
+		if at.Service == service {
+			if own[at.Version] == nil {
+				own[at.Version] = &figures{}
+			}
+			own[at.Version].Latency.Sum(f.Latency)
+		}
+	}
+	var all recent.Steps
+	for _, f := range sums {
+		all.Sum(f.Latency)
+	}
+	first, last := 0, len(all)-1
+	for first < last && all[first] == 0 {
+		first++
+	}
+	for last > first && all[last] == 0 {
+		last--
+	}
+	for _, version := range sorted(sums) {
+		f := sums[version]
+		if f.Latency.Calls() == 0 {
+			continue
+		}
+		o := of(own, version)
+		list = append(list, latencyRow{Version: version, New: s.versionTag(service, version).New,
+			Calls: f.Latency.Calls(), P50: ms(f.P50()), P95: ms(f.Latency.Quantile(0.95)), P99: ms(f.P99()),
+			Own: ms(o.P99()), Steps: bars(&f.Latency, first, last), From: lower(first), To: ms(recent.StepBound(last))})
+	}
+	slices.SortStableFunc(list, func(a, b latencyRow) int { return cmp.Compare(b.Calls, a.Calls) })
+	list = list[:min(len(list), versionsShown)]
+	slices.SortFunc(list, func(a, b latencyRow) int { return cmp.Compare(a.Version, b.Version) })
+	return list
+}
+
+func (s *snapshot) instanceRow(e *discovery.Entry, f figures, own *figures) instanceRow {
+	row := instanceRow{Host: hostOf(e.Owner), Addr: e.Addr, Version: e.Version, Zone: e.Zone, Dot: dotOf(*e),
 		State: string(e.State), Why: e.Why, Since: e.Since, Weight: e.Weight, Rate: f.Rate(), Failed: f.Share(),
-		P99: ms(f.P99()), Owner: e.Owner, Callers: dot{"ok"}, Hurt: f.Failed > 1 && f.Share() >= badShare}
+		Called: f.Calls > 0, Owner: e.Owner, Callers: dot{"ok"}, Hurt: f.Failed > 1 && f.Share() >= badShare}
 	if e.Standing != "" {
 		row.State += ", " + e.Standing
 	}
@@ -144,6 +245,12 @@ func (s *snapshot) instanceRow(e discovery.Entry, f figures) instanceRow {
 	}
 	for _, src := range e.Sources {
 		row.Sources = append(row.Sources, src.Name)
+	}
+	if own != nil {
+		row.Own = &ownRow{own.Rate(), own.Share(), ms(own.P99()), kinds(own.Kinds)}
+	}
+	if row.Hurt && row.Own != nil && row.Own.Failed < f.Share()/4 {
+		row.Odd, row.Differs = true, say("service.unheard", "own", percent(row.Own.Failed))
 	}
 	switch {
 	case row.Hurt:
@@ -176,35 +283,34 @@ func serviceLead(list []instanceRow) phrase {
 	return say("service.some-well", "well", well, "all", len(list), "host", first.Host, "state", first.State)
 }
 
-// bars draws a histogram from the first step that has calls to the last.
-func bars(h histogram) []stepBar {
-	first, last, most := -1, -1, int64(0)
-	for i, n := range h {
-		if n > 0 {
-			if first < 0 {
-				first = i
-			}
-			last, most = i, max(most, n)
-		}
+// bars draws steps as bars, in a frame of 420 by 60.
+func bars(h *recent.Steps, first, last int) (list []stepBar) {
+	most := int64(1)
+	for _, n := range h {
+		most = max(most, n)
 	}
-	if first < 0 {
-		return nil
-	}
-	var list []stepBar
-	width := 420 / float64(last-first+1)
+	const frame, height = 420, 56
+	width := float64(frame) / float64(max(last-first+1, 12))
 	for i := first; i <= last; i++ {
-		height := 88 * float64(h[i]) / float64(most)
-		list = append(list, stepBar{float64(i-first) * width, height, 92 - height,
-			fmt.Sprintf("%s–%s", millis(lower(i)), millis(ms(bound(i))))})
+		if h[i] == 0 {
+			continue
+		}
+		high := max(height*float64(h[i])/float64(most), 1)
+		list = append(list, stepBar{round(float64(i-first) * width), round(width - 1.5), round(high),
+			round(height - high), fmt.Sprintf("%s–%s ms: %s", millis(lower(i)), millis(ms(recent.StepBound(i))),
+				words.Grouped(h[i]))})
 	}
 	return list
 }
+
+// round is a length of a drawing with one decimal.
+func round(v float64) float64 { return math.Round(10*v) / 10 }
 
 func lower(step int) float64 {
 	if step == 0 {
 		return 0
 	}
-	return ms(bound(step - 1))
+	return ms(recent.StepBound(step - 1))
 }
 
 // edges are the calls between services in the last minute, the worst first.
@@ -214,6 +320,12 @@ func (s *snapshot) edges() []edgeRow {
 		return pair{f.Caller, f.Service}, !strings.HasPrefix(f.Service, internalPrefix)
 	}
 	now, before := tally(s.Flows, key), tally(s.Before, key)
+	served := map[pair]bool{}
+	for _, f := range s.Flows {
+		if f.Served {
+			served[pair{f.Caller, f.Service}] = true
+		}
+	}
 	plainText := map[string]bool{}
 	for i := range s.Entries {
 		if !s.Entries[i].TLS {
@@ -223,7 +335,7 @@ func (s *snapshot) edges() []edgeRow {
 	list := make([]edgeRow, 0, len(now))
 	for p, f := range now {
 		list = append(list, edgeRow{p.from, p.to, f.Rate(), f.Share(), ms(f.P50()), ms(f.P99()), kinds(f.Kinds),
-			!plainText[p.to], compared(*f, of(before, p), len(s.Before) > 0)})
+			served[p], !plainText[p.to], compared(*f, of(before, p), len(s.Before) > 0)})
 	}
 	slices.SortFunc(list, func(a, b edgeRow) int {
 		return cmp.Or(cmp.Compare(b.Worse, a.Worse), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))

@@ -26,6 +26,7 @@ type serviceRow struct {
 	P99      float64      `json:"p99_ms"`
 	Calls    int64        `json:"calls"` // of the last minute
 	Before   *pastFigures `json:"hour_before,omitempty"`
+	Trend    []int64      `json:"calls_of_10s,omitempty"` // of the last 5 minutes, oldest first
 	Callers  []string     `json:"called_by"`
 	Worse    worse        `json:"worse"` // 0 as usual, 1 a little, 2 much worse than the hour before
 	Why      phrase       `json:"-"`     // of what is not as usual, of its instances
@@ -69,8 +70,11 @@ func dotOf(e discovery.Entry) dot {
 // internalPrefix begins the names of the framework's own services.
 const internalPrefix = "skerry."
 
-// services makes the rows of all services, worst first.
+// services are the rows of all services, worst first. Callers change nothing in them.
 func (s *snapshot) services() []serviceRow {
+	if s.rows != nil {
+		return s.rows
+	}
 	byService := func(f flow) (string, bool) { return f.Service, true }
 	now, before := tally(s.Flows, byService), tally(s.Before, byService)
 	callers := map[string]map[string]bool{}
@@ -124,6 +128,7 @@ func (s *snapshot) services() []serviceRow {
 			b := of(before, name)
 			r.Before = &pastFigures{b.Rate(), b.Share(), ms(b.P99())}
 		}
+		r.Trend = s.Trends[name]
 		r.Worse = compared(f, of(before, name), len(s.Before) > 0)
 		r.Zones, r.Hosts = compact(r.Zones), compact(r.Hosts)
 		r.Callers = sorted(callers[name])
@@ -189,6 +194,7 @@ type servicesPage struct {
 	Zones  []string       `json:"-"`
 	Hosts  []string       `json:"-"`
 	Lead   []phrase       `json:"-"`
+	Untold untold         `json:"untold"`
 }
 
 // serviceFilter is what the address asks for.
@@ -220,7 +226,7 @@ func (f serviceFilter) matches(r serviceRow) bool {
 func (s *snapshot) servicesPage(r *http.Request) (any, error) {
 	q := r.URL.Query()
 	p := servicesPage{Filter: serviceFilter{q.Get("state"), q.Get("zone"), q.Get("host"), q.Get("q")},
-		Counts: map[string]int{}}
+		Counts: map[string]int{}, Untold: s.Untold}
 	all := s.services()
 	p.Total = len(all)
 	var list []serviceRow

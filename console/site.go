@@ -7,6 +7,7 @@ import (
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 )
@@ -31,14 +32,20 @@ type snapshot struct {
 
 	Entries   []discovery.Entry // the instances, as the console's own lists say
 	Sources   []discovery.SourceStatus
-	Processes []processInfo // in the order of their names
-	Flows     []flow        // of the last minute
-	Before    []flow        // of a minute about an hour ago; none when the console is younger
-	Hour      []point       // oldest first, one for each pointPeriod
+	Processes []processInfo      // in the order of their names
+	Flows     []flow             // calls of the last minute, as their callers have counted them, or else their callees
+	Attempts  []flow             // of the last minute, by instance, as callers have counted them
+	Own       map[place]*figures // of the last minute, as the instances have counted them
+	Trends    map[string][]int64 // calls of each service in each 10 s of the last 5 minutes, oldest first
+	Untold    untold
+	Before    []flow  // of a minute about an hour ago, by caller and service; none when the console is younger
+	Hour      []point // oldest first, one for each pointPeriod
 
 	Rollout  operator.Status
 	Policy   policyState
 	Findings []finding // worst first
+
+	rows []serviceRow // of services(), when the snapshot is complete
 }
 
 // pointPeriod is the time between two points of the last hour.
@@ -79,17 +86,29 @@ type policyState struct {
 	Signers map[string]string // by hash of an entry, the operator that its signature names
 }
 
-// flow is the calls of one method from one caller to one instance in a minute.
+// flow is the calls of one method from one caller to one version, or its attempts at one instance.
 type flow struct {
 	Caller   string // a service, or "ip:" and an address
 	Service  string
 	Version  string
-	Method   string
-	Instance string // its address; "" when the caller knows none
-	Calls    int64
+	Method   string // "": not known
+	Instance string // its address; "": not known
+	Served   bool   // the callee has counted them: the caller is no process of skerry, or has not told
+	Calls    int64  // in about a minute
 	Failed   int64
 	Kinds    map[string]int64 // the failures, by outcome
-	Latency  histogram
+	Latency  recent.Steps
+	Rate     float64 // calls a second; 0: Calls are those of a minute
+}
+
+// place is where an instance runs.
+type place struct{ Process, Service, Version string }
+
+// untold is what the figures of calls do not hold.
+type untold struct {
+	Older []string `json:"older_processes,omitempty"` // they tell no recent calls: methods and latencies are missing
+	Kinds int64    `json:"kinds,omitempty"`           // of calls that answers have left out, to be short
+	Calls int64    `json:"calls,omitempty"`           // their calls
 }
 
 // severity of a finding.

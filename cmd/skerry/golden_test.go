@@ -169,10 +169,13 @@ func TestStatsLast(t *testing.T) {
 		}
 		return c
 	}
-	r := control.Recent{Answered: 4, KindsLeft: 2, CallsLeft: 30, Silent: map[string]error{"ops-9/7/b": control.ErrRecentTooOld},
+	r := control.Recent{Answered: 4, KindsLeft: 2, CallsLeft: 30,
+		Silent: map[string]error{"ops-9/7/b": control.ErrRecentTooOld},
 		Calls: []control.RecentCalls{
-			calls("portal", "auth", "verify", false, false, 6000, 30), calls("report", "auth", "verify", false, false, 60, 0),
-			calls("portal", "auth", "verify", true, true, 6000, 0), calls("ip:10.0.0.7", "auth", "verify", true, false, 12, 0),
+			calls("portal", "auth", "verify", false, false, 6000, 30),
+			calls("report", "auth", "verify", false, false, 60, 0),
+			calls("portal", "auth", "verify", true, true, 6000, 0),
+			calls("ip:10.0.0.7", "auth", "verify", true, false, 12, 0),
 			calls("portal", "db", "get", false, false, 600, 0),
 		}}
 	var out bytes.Buffer

@@ -110,9 +110,9 @@ func documents() map[string]func(*app) error {
 		"printLast": func(a *app) error {
 			return a.printLast(statsQuery{side: "server", by: "peer"}, filled[control.Recent]())
 		},
-		"listMethods":        none,
-		"printOutcome":       func(a *app) error { return a.printOutcome(filled[outcome](), false) },
-		"checkConfig":        func(a *app) error { return a.printJSON([]config.Problem{filled[config.Problem]()}) },
+		"listMethods":  none,
+		"printOutcome": func(a *app) error { return a.printOutcome(filled[outcome](), false) },
+		"checkConfig":  func(a *app) error { return a.printJSON([]config.Problem{filled[config.Problem]()}) },
 		"checkPolicy": func(a *app) error {
 			return a.printJSON([]policyProblem{filled[policyProblem]()})
 		},

@@ -121,8 +121,8 @@ func lastRows(q statsQuery, calls []control.RecentCalls) []lastRow {
 	}
 	rows := []lastRow{}
 	for k, c := range sums {
-		rows = append(rows, lastRow{k.service, k.version, k.method, k.side, k.caller, c.Calls, c.Rate, c.Failed, c.Kinds,
-			inMillis(c.Latency.Quantile(0.5)), inMillis(c.Latency.Quantile(0.95)),
+		rows = append(rows, lastRow{k.service, k.version, k.method, k.side, k.caller, c.Calls, c.Rate, c.Failed,
+			c.Kinds, inMillis(c.Latency.Quantile(0.5)), inMillis(c.Latency.Quantile(0.95)),
 			inMillis(c.Latency.Quantile(0.99))})
 	}
 	slices.SortFunc(rows, func(a, b lastRow) int {
