@@ -92,7 +92,7 @@ var floors = map[string]struct {
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
-	"console": {8, []string{"", "config", "discovery", "internal/control", "internal/policychange",
+	"console": {9, []string{"", "config", "discovery", "internal/control", "internal/policychange",
 		"internal/policylog", "internal/recent", "internal/rollout", "internal/rollout/operator",
 		"internal/run", "internal/wire", "internal/words", "policy",
 		"policy/form"}}, // config and internal/wire in its tests only
@@ -118,6 +118,10 @@ var floors = map[string]struct {
 	"internal/policychange": {7, []string{"", "discovery", "internal/control", "internal/number", "internal/policylog",
 		"internal/policytry", "internal/rollout", "internal/sitepolicy", "internal/suggest", "internal/textdiff",
 		"internal/words", "policy", "policy/form", "registry", "rpc"}},
+	"internal/releases": {8, []string{"", "discovery", "gateway", "internal/control", "internal/number",
+		"internal/operatorkey", "internal/policychange", "internal/quote", "internal/reach", "internal/rollout",
+		"internal/rollout/operator", "internal/run", "internal/sshsig", "policy", "registry",
+		"registry/postgres"}},
 
 	"internal/testsite": {0, []string{}},
 
@@ -156,7 +160,8 @@ var top = map[string][]string{
 		"internal/membership",
 		"internal/number", "internal/operatorkey", "internal/policychange", "internal/policylog",
 		"internal/policytry", "internal/quote", "internal/reach",
-		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitekey",
+		"internal/refusal", "internal/releases", "internal/rollout", "internal/rollout/operator", "internal/run",
+		"internal/sitekey",
 		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
 		"internal/textdiff", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire",
 		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",

@@ -15,6 +15,7 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/tlsfile"
 	"github.com/skerry/skerry/registry"
@@ -312,9 +313,4 @@ var announceText = map[foreign.State]string{
 }
 
 // title returns a service with its version.
-func title(service, version string) string {
-	if version == "" {
-		return service
-	}
-	return service + "/" + version
-}
+func title(service, version string) string { return releases.Title(service, version) }

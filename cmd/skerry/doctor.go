@@ -19,6 +19,7 @@ import (
 	"github.com/skerry/skerry/internal/doctor"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/reach"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/run"
@@ -146,7 +147,7 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []co
 		} else {
 			do := quote.Safe("see that it runs, that it advertises an address that this host can reach, " +
 				"and that a firewall lets its TCP port through")
-			own := ownNetworks()
+			own := reach.OwnNetworks()
 			where := offNetworks(reach.Address(entries[i].Addr, entries[i].Tags, own), own)
 			if where != "" {
 				do = "have a router between the two networks, or let that process listen at an address of this " +
@@ -197,7 +198,7 @@ func (f *findings) standings(entries []discovery.Entry) {
 				n++
 			}
 		}
-		f.problem(quote.Safe(mend), "%s: %s listed, and %s", name, countAre(n), what)
+		f.problem(quote.Safe(mend), "%s: %s listed, and %s", name, releases.CountAre(n), what)
 	}
 }
 
@@ -254,7 +255,7 @@ func connectAll(ctx context.Context, entries []discovery.Entry) []error {
 		g.Go(func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, connectTime)
 			defer cancel()
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", reach.Address(e.Addr, e.Tags, ownNetworks()))
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", reach.Address(e.Addr, e.Tags, reach.OwnNetworks()))
 			if results[i] = err; err == nil {
 				conn.Close()
 			}

@@ -122,19 +122,6 @@ func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Repo
 	return f.list, r
 }
 
-// ownNetworks returns the networks in which this host has an address.
-func ownNetworks() []netip.Prefix {
-	var list []netip.Prefix
-	addrs, _ := net.InterfaceAddrs()
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() &&
-			!p.Addr().IsLinkLocalUnicast() {
-			list = append(list, p.Masked())
-		}
-	}
-	return list
-}
-
 // offNetworks returns a text when an address is in none of the host's networks, so
 // that packets need a router. It returns "" for an address in one, and for a name.
 func offNetworks(addr string, own []netip.Prefix) quote.Safe {

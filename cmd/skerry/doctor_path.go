@@ -44,7 +44,7 @@ func examinePaths(ctx context.Context, c skerry.Config, entries []discovery.Entr
 	for _, e := range hosts[:min(len(hosts), pathsMost)] {
 		g.Go(func(ctx context.Context) error {
 			path, err := client.Path(ctx, &rpc.Endpoint{ID: e.Addr, Service: e.Service,
-				Addr: reach.Address(e.Addr, e.Tags, ownNetworks()), TLS: e.TLS})
+				Addr: reach.Address(e.Addr, e.Tags, reach.OwnNetworks()), TLS: e.TLS})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

@@ -7,6 +7,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/doctor"
+	"github.com/skerry/skerry/internal/releases"
 )
 
 // examineTrust reports the keys by which the site is trusted, and the operators that
@@ -44,13 +45,13 @@ func (a *app) examineSteps(ctx context.Context) []finding {
 	if err != nil {
 		return nil
 	}
-	if used := s.envelope(); len(used) > 0 {
+	if used := s.Envelope(); len(used) > 0 {
 		f.problem("see whether an operator did it; then, by another key: skerry release acknowledge",
-			"the key of the envelope has signed %s", envelopeText(used))
+			"the key of the envelope has signed %s", releases.EnvelopeText(used))
 	}
 	unvouched := 0
 	for i := range s.Trail {
-		if s.unvouched(i) {
+		if s.Unvouched(i) {
 			unvouched++
 		}
 	}

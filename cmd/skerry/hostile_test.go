@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +26,7 @@ import (
 	"github.com/skerry/skerry/health/statlog"
 	"github.com/skerry/skerry/internal/doctor"
 	"github.com/skerry/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/registry"
@@ -113,7 +113,7 @@ func printers() map[string]func(*app) error {
 	entry := poisoned[discovery.Entry]()
 	r := poisoned[rollout.Release]()
 	r.State = rollout.Prepared
-	state := poisoned[siteState]()
+	state := poisoned[releases.Site]()
 	plain := func(print func(*app)) func(*app) error {
 		return func(a *app) error { print(a); return nil }
 	}
@@ -137,38 +137,39 @@ func printers() map[string]func(*app) error {
 			return a.printOutcome(outcome{Value: json.RawMessage(hostile)}, false)
 		},
 		"call that fails": func(*app) error { return callError(errors.New(hostile)) },
-		"release status":  func(a *app) error { return a.printStatus(poisoned[releaseStatus](), time.Now()) },
+		"release status":  func(a *app) error { return a.printStatus(poisoned[releases.Status](), time.Now()) },
 		"release holders": func(a *app) error {
-			return a.printHolders(r, []holder{poisoned[holder]()}, time.Now())
+			return a.printHolders(r, []releases.Holder{poisoned[releases.Holder]()}, time.Now())
 		},
 		"release differences": func(a *app) error {
-			return a.printDifferences([]difference{poisoned[difference]()}, policyInForce{})
+			return a.printDifferences([]releases.Difference{poisoned[releases.Difference]()}, releases.Policy{})
 		},
 		"release log":      func(a *app) error { return a.printLog([]rollout.Entry{poisoned[rollout.Entry]()}) },
 		"release settings": func(a *app) error { return a.printSettings(map[string]string{hostile: hostile}, nil) },
 		"no release setting": func(a *app) error {
 			return a.printSettings(map[string]string{hostile: hostile}, []string{"x" + hostile})
 		},
-		"release step": func(a *app) error { return a.stepped(r, describe(r, time.Now()), backup(r), howToPreview(r)) },
+		"release step": func(a *app) error { return a.stepped(r, releases.Describe(r, time.Now()), hostile) },
 		"release plan": func(a *app) error {
-			return a.confirm(&releaseFlags{dead: []string{hostile}, yes: true},
-				append(shipPlan(hostile, poisoned[module](), r), commitPlan(r, ramp{}, operator.Guard{})...)...)
+			return a.confirm(&releaseFlags{dead: []string{hostile}, yes: true}, poisoned[releases.Step]().Will...)
 		},
-		"release drain":  plain(func(a *app) { a.note("%s", progress([]holder{poisoned[holder]()})) }),
-		"release change": plain(func(a *app) { a.changes()(poisoned[operator.Progress]()) }),
+		"release drain": plain(func(a *app) {
+			a.note("%s", releases.DrainText([]releases.Holder{poisoned[releases.Holder]()}))
+		}),
+		"release change": plain(func(a *app) { a.teller().Changes()(poisoned[operator.Progress]()) }),
 		"release ramp": plain(func(a *app) {
 			p := poisoned[operator.Progress]()
 			p.Step = "ramp"
-			a.showRamp(p)
+			a.teller().ShowRamp(p)
 		}),
 		"release that is open": func(*app) error {
-			return problemf("%s; go on: %s", describe(r, time.Now()), nextStep(state, r))
+			return problemf("%s; go on: %s", releases.Describe(r, time.Now()), releases.NextStep(state, r))
 		},
 		"release turned back": func(a *app) error {
-			return turned(context.Background(), r, fmt.Errorf("%w: %s", operator.ErrGuard, hostile))
+			return failedStep(fmt.Errorf("%w: %s", operator.ErrGuard, hostile))
 		},
-		"release not shipped": func(*app) error {
-			return notShipped(errors.New(hostile), []string{hostile}, []string{hostile})
+		"release that waits": func(a *app) error {
+			return failedStep(fmt.Errorf("%w: %s", operator.ErrSilent, hostile))
 		},
 		"doctor": func(a *app) error {
 			f := &findings{area: "Database"}
@@ -253,7 +254,7 @@ func TestHostileSite(t *testing.T) {
 				session := poisoned[rollout.Release]()
 				session.State = state
 				session.Settings[hostile] = map[string]string{
-					hostile: hostile, "version": hostile, checkKey: "touch " + hostile,
+					hostile: hostile, "version": hostile, "check": "touch " + hostile,
 				}
 				d.Trail = []rollout.Entry{{Generation: rollout.Generation{N: 1}, Release: hostile, By: hostile,
 					Step: hostile, Session: &session,
@@ -261,7 +262,7 @@ func TestHostileSite(t *testing.T) {
 				d.Pending = []rollout.Entry{{Generation: rollout.Generation{N: 2}, By: hostile, Step: hostile,
 					Release: hostile}}
 				d.Frozen = hostile
-				d.holders = [][]holder{{poisoned[holder]()}}
+				d.holders = [][]releases.Holder{{poisoned[releases.Holder]()}}
 				d.refused = map[string]error{hostile: errors.New(hostile)}
 				for _, json := range []string{"--json=false", "--json"} {
 					_, out := d.on(t, "y\n", append(line, "--yes", json)...)
@@ -340,11 +341,11 @@ func TestNoCommandOfTheLog(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	code, out := d.on(t, "", "config", "put", "auth", "version=v2", "check=./probe auth", "--yes")
-	if r, _ := d.session(); code != exitUsage || !strings.Contains(out, "release.yaml") || len(r.Settings) != 0 {
+	if r, _ := d.Newest(); code != exitUsage || !strings.Contains(out, "release.yaml") || len(r.Settings) != 0 {
 		t.Errorf("put: exit code %d, settings %v\n%s", code, r.Settings, out)
 	}
 	trace := filepath.Join(t.TempDir(), "trace")
-	file := filepath.Join(t.TempDir(), checkKey)
+	file := filepath.Join(t.TempDir(), "check")
 	if err := os.WriteFile(file, []byte("touch "+trace), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -353,7 +354,7 @@ func TestNoCommandOfTheLog(t *testing.T) {
 	}
 	// another program wrote into the log
 	values := map[string]string{
-		checkKey: "touch " + trace, "version": "v2", "config": "/tmp/x", "addrs": "10.9.9.9:1",
+		"check": "touch " + trace, "version": "v2", "config": "/tmp/x", "addrs": "10.9.9.9:1",
 		"Path": "/tmp", "wish": "2",
 	}
 	if _, err := d.Put(t.Context(), "auth", values); err != nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/skerry/skerry/internal/foreign"
 	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/sitepolicy"
@@ -152,16 +153,16 @@ func documents() map[string]func(*app) error {
 		"operatorEnvelopeCommand": none,
 		"stepped":                 func(a *app) error { return a.stepped(filled[rollout.Release]()) },
 		"printHolders": func(a *app) error {
-			return a.printHolders(filled[rollout.Release](), []holder{filled[holder]()}, time.Now())
+			return a.printHolders(filled[rollout.Release](), []releases.Holder{filled[releases.Holder]()}, time.Now())
 		},
 		"printSettings": none, // the keys are the operator's
-		"printStatus":   func(a *app) error { return a.printStatus(filled[releaseStatus](), time.Now()) },
+		"printStatus":   func(a *app) error { return a.printStatus(filled[releases.Status](), time.Now()) },
 		"printDifferences": func(a *app) error {
-			return a.printDifferences([]difference{filled[difference]()}, policyInForce{number: 1})
+			return a.printDifferences([]releases.Difference{filled[releases.Difference]()}, releases.Policy{Number: 1})
 		},
 		"printVerified": func(a *app) error {
 			status := operator.Status{Trail: []rollout.Entry{entry}}
-			return a.printVerified(siteState{Status: status, Signers: []signer{{name: "x"}}})
+			return a.printVerified(releases.Site{Status: status, Signers: []releases.Signer{{Name: "x"}}})
 		},
 		"printLog":       func(a *app) error { return a.printLog([]rollout.Entry{entry}) },
 		"schemaCommand":  none,

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/words"
 )
 
@@ -47,7 +48,7 @@ type app struct {
 
 	// nil: the operator answers for the hosts
 	openMembers  func(context.Context) (keyMembers, func(), error)
-	openReleases func(context.Context, *releaseFlags) (releases, func(), error) // tests replace it
+	openReleases func(context.Context, *releaseFlags) (releases.Operations, func(), error) // tests replace it
 }
 
 func newApp(in io.Reader, out, err io.Writer) *app {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -70,9 +69,4 @@ func sortedOr(names []string, none string) string {
 }
 
 // count returns a number with its noun, in the plural unless n is 1.
-func count(n int, noun, plural string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + plural
-}
+func count(n int, noun, plural string) string { return number.Count(n, noun, plural) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 )
@@ -87,14 +88,14 @@ func (f releaseFlags) operator() string {
 // author returns the operator's name for the audit trail.
 func (f releaseFlags) author() string {
 	if f.envelope {
-		return f.operator() + byEnvelope
+		return f.operator() + releases.ByEnvelope
 	}
 	return f.operator()
 }
 
 // inRelease returns a command function that runs do on the configured site.
 func (a *app) inRelease(
-	f *releaseFlags, do func(context.Context, releases, []string) error,
+	f *releaseFlags, do func(context.Context, releases.Operations, []string) error,
 ) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		to, leave, err := a.openReleases(cmd.Context(), f)
@@ -111,7 +112,7 @@ func (a *app) inRelease(
 
 // unknownDead notes each --dead name that matches no known process. Such a name may be a
 // mistake, and has no effect.
-func (a *app) unknownDead(ctx context.Context, to releases, dead []string) error {
+func (a *app) unknownDead(ctx context.Context, to releases.Operations, dead []string) error {
 	if len(dead) == 0 {
 		return nil
 	}
@@ -127,41 +128,6 @@ func (a *app) unknownDead(ctx context.Context, to releases, dead []string) error
 		}
 	}
 	return nil
-}
-
-// openSession reads the state and returns an error unless a release is open.
-func openSession(ctx context.Context, to releases) (siteState, rollout.Release, error) {
-	s, err := to.State(ctx)
-	if err != nil {
-		return s, rollout.Release{}, err
-	}
-	r, err := s.openRelease()
-	return s, r, err
-}
-
-func (s siteState) openRelease() (rollout.Release, error) {
-	r, open := s.session()
-	if s.tooOld() {
-		return r, problemf("%s", s.Frozen)
-	}
-	if !open {
-		return r, problemf("no release is open; begin one: skerry release start --by NAME --reason WHY")
-	}
-	return r, nil
-}
-
-// stepSession is openSession for a step that changes the log. It needs one log, which
-// holds all that the processes have applied.
-func stepSession(ctx context.Context, to releases) (siteState, rollout.Release, error) {
-	s, err := to.State(ctx)
-	if err == nil {
-		err = s.whole()
-	}
-	if err != nil {
-		return s, rollout.Release{}, err
-	}
-	r, err := s.openRelease()
-	return s, r, err
 }
 
 // confirm prints what a step will do and asks for permission.
@@ -213,24 +179,29 @@ func failedStep(err error) error {
 	if _, ok := errors.AsType[*exitError](err); ok || err == nil {
 		return err
 	}
-	for _, refusal := range refusals {
-		if errors.Is(err, refusal) {
-			return problemf("%w", err)
-		}
-	}
-	if errors.Is(err, operator.ErrSilent) {
-		return unreachablef("%w\nNext: bring them back and repeat the step, or, for a process that is dead for "+
-			"certain, repeat it with --dead HOST/PID", err)
-	}
-	if errors.Is(err, operator.ErrNoMoment) {
-		return problemf("%w", err)
-	}
-	return unreachablef("%w", err)
+	e := releases.Explain(err)
+	return &exitError{exitCodes[e.Kind], e}
 }
 
-// refusals are errors that a repetition does not mend.
-var refusals = []error{
-	operator.ErrOpen, operator.ErrRestored, operator.ErrParted, operator.ErrTooOld, operator.ErrUnseen,
-	operator.ErrDatabaseKept, operator.ErrGuard, operator.ErrUnjudged,
-	rollout.ErrStep, rollout.ErrPromised, rollout.ErrFork, rollout.ErrUnproven, rollout.ErrNeeds,
+// exitCodes are those of the errors of releases.
+var exitCodes = map[releases.Kind]int{releases.Problem: exitProblem, releases.Usage: exitUsage,
+	releases.Unreachable: exitUnreachable}
+
+// step asks for a planned step, makes it, and prints what it has led to.
+func (a *app) step(ctx context.Context, f *releaseFlags, s releases.Step, err error) error {
+	if err != nil {
+		return err
+	}
+	if err := a.confirm(f, s.Will...); err != nil {
+		return err
+	}
+	end, err := s.Do(ctx)
+	a.wipe()
+	if err != nil {
+		return err
+	}
+	return a.stepped(end.Release, end.Said...)
 }
+
+// teller prints what a step tells.
+func (a *app) teller() releases.Teller { return releases.Teller{Note: a.note, Passing: a.passing} }

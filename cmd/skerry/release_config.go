@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -11,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/statedir"
 )
 
@@ -35,12 +34,13 @@ write to the log, so ship takes it from --check or release.yaml only.`,
 		Example: "  skerry release config put auth version=v2 wish=2\n" +
 			"  skerry release config put auth --file auth.yaml",
 		Args: cobra.MinimumNArgs(1),
-		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
+		RunE: a.inRelease(f, func(ctx context.Context, to releases.Operations, args []string) error {
 			values, err := readSettings(args[1:], files)
 			if err != nil {
 				return usagef("%w", err)
 			}
-			return a.releasePut(ctx, to, f, args[0], values)
+			step, err := releases.PlanPut(ctx, to, args[0], values)
+			return a.step(ctx, f, step, err)
 		}),
 	}
 	put.Flags().StringArrayVar(&files, "file", nil, "keep the content of the `FILE` under its name; may be repeated")
@@ -50,8 +50,12 @@ write to the log, so ship takes it from --check or release.yaml only.`,
 		Long: "Prints settings of a module, a line each. Of one KEY it prints the bare value;\n" +
 			"control characters in it are made visible on a terminal only.",
 		Args: cobra.RangeArgs(1, 2),
-		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
-			_, r, err := openSession(ctx, to)
+		RunE: a.inRelease(f, func(ctx context.Context, to releases.Operations, args []string) error {
+			s, err := to.State(ctx)
+			if err != nil {
+				return err
+			}
+			r, err := s.Open()
 			if err != nil {
 				return err
 			}
@@ -66,79 +70,6 @@ write to the log, so ship takes it from --check or release.yaml only.`,
 	c := &cobra.Command{Use: "config", Short: "Keep and show settings of modules in the release"}
 	c.AddCommand(put, get)
 	return c
-}
-
-func (a *app) releasePut(ctx context.Context, to releases, f *releaseFlags, module string,
-	values map[string]string) error {
-	s, r, err := stepSession(ctx, to)
-	if err != nil {
-		return err
-	}
-	log, err := s.log()
-	if err != nil {
-		return err
-	}
-	if _, err := r.Put(module, values); err != nil {
-		return problemf("%w\nNext: %s", err, nextStep(s, r))
-	}
-	if err := a.confirm(f, putPlan(r, module, values, servicesOf(s, log), len(s.running(module)) > 0)...); err != nil {
-		return err
-	}
-	if r, err = to.Put(ctx, module, values); err != nil {
-		return err
-	}
-	said := []string{fmt.Sprintf("Release %s keeps, of %s: %s.", r.Name, module, settingsText(r.Settings[module]))}
-	if r.Settings[module]["version"] != "" {
-		said = append(said, "Next: skerry release ship "+module)
-	}
-	return a.stepped(r, said...)
-}
-
-// putPlan describes the kept and the removed settings. It points out possible mistakes: a
-// module that no process offers yet, and a key that only the check uses.
-func putPlan(r rollout.Release, module string, values map[string]string, known []string, offered bool) []string {
-	var plan []string
-	kept := maps.Clone(values)
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		_, there := r.Settings[module][key]
-		switch {
-		case values[key] == "" && there:
-			plan = append(plan, fmt.Sprintf("take %s of %s out of release %s", key, module, r.Name))
-		case values[key] == "":
-			plan = append(plan, fmt.Sprintf("take nothing out: release %s keeps no %s of %s", r.Name, key, module))
-		}
-		if values[key] == "" {
-			delete(kept, key)
-		}
-	}
-	if len(kept) > 0 {
-		plan = append(plan, fmt.Sprintf("keep in release %s, of %s: %s", r.Name, module, settingsText(kept)))
-	}
-	if len(kept) > 0 && !offered && !slices.Contains(known, module) {
-		plan = append(plan, fmt.Sprintf("keep it for later: NO PROCESS OFFERS %s now, there are %s", module,
-			sortedOr(known, "none with a version")))
-	}
-	for _, key := range slices.Sorted(maps.Keys(kept)) {
-		if !slices.Contains(shipKeys, key) {
-			plan = append(plan,
-				fmt.Sprintf("hand %s to the check command alone, as %s: ship and commit know no such key",
-					key, variableOf(key)))
-		}
-	}
-	return append(plan, "change nothing for any request")
-}
-
-// settingsText returns settings in one line, a long value as its size.
-func settingsText(values map[string]string) string {
-	var all []string
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		value := values[key]
-		if len(value) > 80 || strings.ContainsAny(value, "\n\r") {
-			value = fmt.Sprintf("(%s)", count(len(value), "byte", "s"))
-		}
-		all = append(all, key+"="+value)
-	}
-	return cmp.Or(strings.Join(all, ", "), "no setting")
 }
 
 func readSettings(pairs, files []string) (map[string]string, error) {
@@ -160,7 +91,7 @@ func readSettings(pairs, files []string) (map[string]string, error) {
 	if len(values) == 0 {
 		return nil, fmt.Errorf("name what to put: KEY=VALUE or --file")
 	}
-	return values, checkSettings(values)
+	return values, releases.CheckSettings(values)
 }
 
 func (a *app) printSettings(values map[string]string, keys []string) error {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
@@ -58,7 +59,7 @@ func copiesAreShown(t *testing.T) {
 	says(exitProblem, "validate", "!copies") // of proc runs what no release speaks of
 	set(count)
 	code, out := d.on(t, "", "status", "--json")
-	var st struct{ Copies []copiesStatus }
+	var st struct{ Copies []releases.Copies }
 	if err := json.Unmarshal([]byte(out), &st); code != exitOK || err != nil || len(st.Copies) != 2 ||
 		st.Copies[1].Made || st.Copies[1].Denied != 30 || st.Copies[1].Kinds["internal"] != 5 {
 		t.Errorf("%v, exit code %d: %s", err, code, out)

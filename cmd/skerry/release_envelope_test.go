@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/skerry/skerry/internal/operatorkey"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
@@ -64,7 +65,7 @@ func TestUseOfTheEnvelopeIsShown(t *testing.T) {
 	}
 	shown := func(want ...string) {
 		t.Helper()
-		var st struct{ Envelope []envelopeUse }
+		var st struct{ Envelope []releases.EnvelopeUse }
 		eventually(t, fmt.Sprint("status shows ", want), func() bool { // after the LAN has answered
 			st.Envelope = nil
 			err := json.Unmarshal([]byte(run(exitOK, "", "release", "status", "--json")), &st)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 )
@@ -22,7 +23,7 @@ func TestWhatFollowsWhenFrozen(t *testing.T) {
 		}, "status", exitUnreachable, "Next: mend what is said above"},
 		"the key of the last step was taken out": {func(d *drill) {
 			d.Frozen = "its last 1 of 1 entries are not obeyed"
-			d.Signers = []signer{{"", errors.New("unknown key")}}
+			d.Signers = []releases.Signer{{Err: errors.New("unknown key")}}
 		}, "status", exitUnreachable, "Next: skerry release log --verify, then skerry release vouch"},
 		"the database has lost steps": {func(d *drill) {
 			d.Frozen, d.Err = "the rule log of the database has lost steps", operator.ErrRestored

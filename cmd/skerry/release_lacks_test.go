@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 )
@@ -11,18 +12,21 @@ import (
 // TestTooOld: status and doctor name each process that can't apply the next entry, with
 // the needs that it does not know. A process that is ahead of the command is not behind.
 func TestTooOld(t *testing.T) {
-	log, err := rollout.Replay([]rollout.Entry{{Cluster: "c", Generation: rollout.Generation{N: 1}}})
+	trail := []rollout.Entry{{Cluster: "c", Generation: rollout.Generation{N: 1}}}
+	log, err := rollout.Replay(trail)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for want, p := range map[string]process{
+	for want, p := range map[string]operator.MemberStatus{
 		"current": {Applied: log.Last(), Hash: log.Hash()},
 		"too old": {Applied: log.Last(), Hash: log.Hash(), Lacks: []string{"future-1"}},
 		"ahead":   {Applied: rollout.Generation{N: 2}, Hash: "x"},
 		"behind":  {},
 	} {
-		if got := (siteState{}).stateOf(p, log); got != want {
-			t.Errorf("%+v is %q, want %q", p, got, want)
+		st, err := releases.StatusOf(releases.Site{Status: operator.Status{Trail: trail,
+			Members: []operator.MemberStatus{p}}})
+		if err != nil || st.Processes[0].State != want {
+			t.Errorf("%+v is %+v (%v), want %q", p, st.Processes, err, want)
 		}
 	}
 	f := &findings{area: "Rules"}

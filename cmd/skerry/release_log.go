@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 )
 
@@ -16,7 +17,7 @@ func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
 		Use:   "log",
 		Short: "Show the steps of all releases: when, by which operator, and what",
 		Args:  cobra.NoArgs,
-		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+		RunE: a.inRelease(f, func(ctx context.Context, to releases.Operations, _ []string) error {
 			s, err := to.State(ctx)
 			if err != nil {
 				return err
@@ -46,12 +47,12 @@ type verified struct {
 	Obeyed bool           `json:"obeyed"`        // a key that is trusted now has signed it, or one after it
 }
 
-func (a *app) printVerified(s siteState) error {
+func (a *app) printVerified(s releases.Site) error {
 	rows, steps, last := [][]string{}, []verified{}, error(nil)
 	for i, e := range s.Trail {
-		v := verified{Entry: e, Record: e.Record(), Hash: e.Hash(), Signer: s.Signers[i].name, Obeyed: !s.unvouched(i)}
+		v := verified{Entry: e, Record: e.Record(), Hash: e.Hash(), Signer: s.Signers[i].Name, Obeyed: !s.Unvouched(i)}
 		signedBy := v.Signer
-		if err := s.Signers[i].err; err != nil {
+		if err := s.Signers[i].Err; err != nil {
 			v.Signer, v.Why = "", err.Error()
 			if signedBy = "vouched for by a later step"; !v.Obeyed {
 				signedBy, last = "NOT OBEYED: "+v.Why, &exitError{exitProblem, nil}

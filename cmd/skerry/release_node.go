@@ -2,26 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
-	"fmt"
-	"net"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
-	"github.com/skerry/skerry/internal/rollout"
-	"github.com/skerry/skerry/internal/rollout/operator"
-	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/registry/postgres"
+	"github.com/skerry/skerry/internal/releases"
 )
 
 // openSite returns the configured site, joined as a guest.
-func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), error) {
+func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases.Operations, func(), error) {
 	n, c, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
 		return nil, nil, err
@@ -32,212 +20,10 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), 
 		return nil, nil, err
 	}
 	a.look(ctx, n, "")
-	s := &liveSite{node: n, patience: a.flags.timeout, changes: a.changes(), note: a.note}
-	by := control.Operator{Name: f.author(), Without: f.dead, Progress: s.progress}
-	if signer == nil {
-		s.Controller = control.Releases(n, by)
-		return s, func() { n.Close() }, nil
+	by := control.Operator{Name: f.author(), Without: f.dead}
+	leave := func() { n.Close() }
+	if signer != nil { // else by.Signer would be a nil of a type
+		by.Signer, leave = signer, func() { signer.Close(); n.Close() }
 	}
-	by.Signer = signer
-	s.Controller = control.Releases(n, by)
-	return s, func() { signer.Close(); n.Close() }, nil
-}
-
-// liveSite implements releases by a node.
-type liveSite struct {
-	// Controller is one for the whole command, so that it waits for a database that it has reached.
-	*operator.Controller
-	node *skerry.Node
-
-	patience time.Duration // for a list, while the database answers other queries
-
-	changes func(operator.Progress)            // called with what commit and rollback wait for
-	tell    func(operator.Progress)            // called with what the current step waits for; may be nil
-	note    func(format string, values ...any) // prints a line
-}
-
-// progress passes on what a step waits for.
-func (s *liveSite) progress(p operator.Progress) {
-	switch {
-	case p.Step == "wait":
-		s.note("%s", p.Note)
-	case s.tell != nil:
-		s.tell(p)
-	}
-}
-
-func (s *liveSite) State(ctx context.Context) (siteState, error) {
-	status := s.status(ctx)
-	if len(status.Members) == 0 && errors.Is(status.Err, postgres.ErrNoTables) {
-		return siteState{}, unreachablef("no process of the site answers, and %w", postgres.ErrNoTables)
-	}
-	if len(status.Members) == 0 && errors.Is(status.Err, registry.ErrUnavailable) {
-		return siteState{}, unreachablef("FROZEN: %w. Requests go on; nothing can be committed or retired", status.Err)
-	}
-	if nobody := len(status.Members) == 0; nobody && (status.Spread || status.Err != nil) {
-		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
-	}
-	st := siteState{Status: status, Instances: s.node.Explain("")}
-	for _, e := range st.Trail {
-		name, err := control.SignerOf(s.node, e)
-		st.Signers = append(st.Signers, signer{name, err})
-	}
-	return st, nil
-}
-
-// status waits for the list of processes when a slow database has already given the rules
-// or instances.
-func (s *liveSite) status(ctx context.Context) operator.Status {
-	lost := func(src discovery.SourceStatus) bool { return src.Lost != "" }
-	wait, cancel := context.WithTimeout(ctx, s.patience)
-	defer cancel()
-	for {
-		status := s.Controller.Status(ctx)
-		empty := len(s.node.Explain("")) == 0 && !slices.ContainsFunc(s.node.Sources(""), lost)
-		if len(status.Members) > 0 || status.Err != nil || empty || run.Sleep(wait, lookPeriod) != nil {
-			return status
-		}
-	}
-}
-
-// Connect tests an instance that gets no calls yet.
-func (s *liveSite) Connect(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
-	return c.Close()
-}
-
-// stepped returns the release after a step, with the step's error.
-func (s *liveSite) stepped(ctx context.Context, step error) (rollout.Release, error) {
-	log, _, err := s.Controller.Log(ctx)
-	if step != nil {
-		err = step
-	}
-	if log == nil {
-		return rollout.Release{}, err
-	}
-	r, _ := log.Session()
-	return r, err
-}
-
-// Start opens a release with a name of its own and a random mark. It fixes the version of
-// every service with one running version, so that a second version may start without
-// requests.
-func (s *liveSite) Start(ctx context.Context, reason string) (rollout.Release, error) {
-	c := s.Controller
-	log, _, err := c.Log(ctx)
-	if err != nil {
-		return rollout.Release{}, err
-	}
-	name := "r" + strings.ReplaceAll(log.Next("", nil).Generation.String(), ":", "-")
-	var notes []string
-	if p := s.Policy(ctx); p.number > 0 {
-		notes = append(notes, fmt.Sprintf("policy %d", p.number))
-	}
-	return s.stepped(ctx, c.Open(ctx, name, reason, strings.ToLower(rand.Text()[:10]), s.single(), notes...))
-}
-
-// single returns the version of each service that runs in one version only.
-func (s *liveSite) single() map[string]string {
-	all := map[string][]string{}
-	for _, in := range s.node.Explain("") {
-		if in.State.Here() && !slices.Contains(all[in.Service], in.Version) {
-			all[in.Service] = append(all[in.Service], in.Version)
-		}
-	}
-	out := map[string]string{}
-	for service, versions := range all {
-		if len(versions) == 1 && versions[0] != "" {
-			out[service] = versions[0]
-		}
-	}
-	return out
-}
-
-func (s *liveSite) Put(ctx context.Context, module string, values map[string]string) (rollout.Release, error) {
-	return s.stepped(ctx, s.Controller.PutSettings(ctx, module, values))
-}
-
-func (s *liveSite) Ship(ctx context.Context, m rollout.Module) (rollout.Release, error) {
-	return s.stepped(ctx, s.Controller.Ship(ctx, m))
-}
-
-func (s *liveSite) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard,
-	tell func(operator.Progress)) (rollout.Release, error) {
-	s.tell = func(p operator.Progress) {
-		if p.Step == "ramp" {
-			tell(p)
-		} else {
-			s.changes(p)
-		}
-	}
-	err := s.Controller.Ramp(ctx, shares, every, g)
-	return s.stepped(context.WithoutCancel(ctx), err)
-}
-
-func (s *liveSite) Rollback(ctx context.Context) (rollout.Release, error) {
-	s.tell = s.changes
-	return s.stepped(ctx, s.Controller.Rollback(ctx))
-}
-
-func (s *liveSite) Clean(ctx context.Context, tell func([]holder, string)) (rollout.Release, error) {
-	byService := map[string][]rollout.Blocker{}
-	s.tell = func(p operator.Progress) {
-		if p.Step == "drain" {
-			byService[p.Service] = p.Holders
-			tell(holdersOf(byService, nil), "")
-		} else if p.Step == "stop" {
-			tell(nil, p.Note)
-		}
-	}
-	err := s.Controller.Clean(ctx)
-	return s.stepped(context.WithoutCancel(ctx), err)
-}
-
-func (s *liveSite) Holders(ctx context.Context) ([]holder, error) {
-	c := s.Controller
-	byService, err := c.Blockers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	status := c.Status(ctx)
-	return holdersOf(byService, func(h rollout.Blocker) time.Time { return heldSince(status, h) }), nil
-}
-
-// heldSince returns the time since which a process holds a version back. For a silent
-// process it is the last answer. Otherwise it is the start of the drain's step, a lower
-// bound.
-func heldSince(s operator.Status, h rollout.Blocker) time.Time {
-	for _, m := range s.Members {
-		if m.Process == h.Process && h.Silent() && time.Since(m.Heard) > time.Second {
-			return m.Heard
-		}
-	}
-	for _, e := range s.Trail {
-		if s.Session != nil && e.Generation == s.Session.Since {
-			return e.At
-		}
-	}
-	return time.Time{}
-}
-
-func holdersOf(byService map[string][]rollout.Blocker, since func(rollout.Blocker) time.Time) []holder {
-	var out []holder
-	for service, list := range byService {
-		for _, h := range list {
-			x := holder{Service: service, Blocker: h}
-			if since != nil {
-				x.Since = since(h)
-			}
-			out = append(out, x)
-		}
-	}
-	slices.SortFunc(out, func(a, b holder) int {
-		return strings.Compare(fmt.Sprint(a.Service, a.Process), fmt.Sprint(b.Service, b.Process))
-	})
-	return out
+	return releases.New(n, by, a.flags.timeout, a.teller()), leave, nil
 }

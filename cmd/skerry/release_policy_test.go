@@ -4,13 +4,15 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/skerry/skerry/internal/releases"
 )
 
 // TestReleaseBesideThePolicy: validate names the routes and weights that leave the new version without an instance, and
 // the policy's number; a rollback says that the policy stays.
 func TestReleaseBesideThePolicy(t *testing.T) {
-	policyOf := func(rules string) policyInForce {
-		return policyInForce{18, "18 of li", compiled(t, "policy: 1\nservices: {"+rules+"}\n")}
+	policyOf := func(rules string) releases.Policy {
+		return releases.Policy{Number: 18, Title: "18 of li", Table: compiled(t, "policy: 1\nservices: {"+rules+"}\n")}
 	}
 	d := newDrill()
 	for i := range d.Instances {
@@ -60,7 +62,7 @@ func TestReleaseBesideThePolicy(t *testing.T) {
 	if out := d.must(t, "rollback"); !strings.Contains(out, "The site's policy stays as it is: 18 of li.\n") {
 		t.Errorf("rollback says\n%s", out)
 	}
-	d.policy = policyInForce{}
+	d.policy = releases.Policy{}
 	if _, out := d.on(t, "", "validate"); strings.Contains(out, "policy") {
 		t.Errorf("validate without a policy says\n%s", out)
 	}

@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/number"
+	"github.com/skerry/skerry/internal/releases"
 )
 
-func (a *app) printStatus(st releaseStatus, now time.Time) error {
+func (a *app) printStatus(st releases.Status, now time.Time) error {
 	if a.flags.json {
 		return a.printJSON(st)
 	}
@@ -36,12 +37,12 @@ func (a *app) printStatus(st releaseStatus, now time.Time) error {
 	return nil
 }
 
-func (a *app) printHeadline(st releaseStatus, now time.Time) {
+func (a *app) printHeadline(st releases.Status, now time.Time) {
 	switch {
 	case st.Release == nil:
 		a.item("", "There has been no release yet; generation %v.", st.Generation)
 	case st.Open:
-		line := describe(*st.Release, now)
+		line := releases.Describe(*st.Release, now)
 		a.item("", "R%s, at generation %v.", line[1:], st.Generation)
 	default:
 		a.item("", "No release is open; the last one was %s of %s (%s), at generation %v.", st.Release.Name,
@@ -58,14 +59,14 @@ func (a *app) printHeadline(st releaseStatus, now time.Time) {
 			"off: skerry release refresh.", e.Step, e.By, e.Generation)
 	}
 	if len(st.Envelope) > 0 {
-		a.item("", "ENVELOPE: its key has signed %s", envelopeText(st.Envelope))
+		a.item("", "ENVELOPE: its key has signed %s", releases.EnvelopeText(st.Envelope))
 		a.item("  → ", "see whether an operator did it; then, by another key: skerry release acknowledge")
 	}
 	a.item("", "Next: %s", st.Next)
 }
 
 // printLogs prints the logs of a site with a parted log.
-func (a *app) printLogs(list []logStatus) {
+func (a *app) printLogs(list []releases.LogStatus) {
 	if len(list) == 0 {
 		return
 	}
@@ -81,7 +82,7 @@ func (a *app) printLogs(list []logStatus) {
 	a.printTable([]string{"LOG", " GENERATION", "GOES BY IT", "LAST STEP", "BY"}, rows)
 }
 
-func (a *app) printEnvironments(list []environment) {
+func (a *app) printEnvironments(list []releases.Environment) {
 	if len(list) == 0 || len(list) == 1 && len(list[0].Versions) == 0 {
 		return
 	}
@@ -93,7 +94,7 @@ func (a *app) printEnvironments(list []environment) {
 	a.printTable([]string{"ENVIRONMENT", "VERSIONS", "COOKIE"}, rows)
 }
 
-func environmentText(e environment) string {
+func environmentText(e releases.Environment) string {
 	var all []string
 	for service, version := range e.Versions {
 		all = append(all, service+"/"+version)
@@ -101,7 +102,7 @@ func environmentText(e environment) string {
 	return sortedOr(all, "")
 }
 
-func (a *app) printVersions(list []versionStatus) {
+func (a *app) printVersions(list []releases.Version) {
 	var rows [][]string
 	for _, v := range list {
 		share := number.Percent(v.Share/100, 4) + "%"
@@ -113,13 +114,13 @@ func (a *app) printVersions(list []versionStatus) {
 	a.printTable([]string{"SERVICE", "VERSION", "ROLE", " SHARE", " UP"}, rows)
 }
 
-func (a *app) printProcesses(list []processStatus) {
+func (a *app) printProcesses(list []releases.ProcessStatus) {
 	var rows [][]string
 	for _, p := range list {
 		text := p.State
 		applied := p.Applied.String()
 		if p.Silent > 0 {
-			text, applied = text+silence(p.Silent), "-"
+			text, applied = text+releases.Silence(p.Silent), "-"
 		}
 		rows = append(rows, []string{p.Name, text, applied, p.Addr, orDash(strings.Join(p.Runs, ",")), p.Why})
 	}
@@ -136,7 +137,7 @@ func silence(d time.Duration) string {
 }
 
 // printOrphans prints the calls that no release can keep together.
-func (a *app) printOrphans(list []processStatus) {
+func (a *app) printOrphans(list []releases.ProcessStatus) {
 	var rows [][]string
 	for _, p := range list {
 		for _, where := range slices.Sorted(maps.Keys(p.Orphans)) {

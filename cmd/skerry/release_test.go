@@ -14,38 +14,38 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/skerry/skerry/registry"
-
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
+	"github.com/skerry/skerry/registry"
 )
 
 // drill is a site without processes. It has the rules of package rollout over a log in
 // memory, and the test sets the rest.
 type drill struct {
-	siteState
+	releases.Site
 	by      string
-	holders [][]holder       // of the rounds to come
-	refused map[string]error // connections, by address
-	fails   int              // share at which the guard turns back
+	holders [][]releases.Holder // of the rounds to come
+	refused map[string]error    // connections, by address
+	fails   int                 // share at which the guard turns back
 	says    func(operator.Progress)
 	copies  []operator.Watched // that the site's policy has made
 	stuck   bool               // a process that has yielded its turn does not stop
 	retire  []rollout.Retirement
-	policy  policyInForce
+	policy  releases.Policy
 }
 
-func (d *drill) State(context.Context) (siteState, error) { return d.siteState, nil }
+func (d *drill) State(context.Context) (releases.Site, error) { return d.Site, nil }
 
 // step makes one change of the log.
 func (d *drill) step(what string, do func(rollout.Release, *rollout.Log, rollout.Generation) (rollout.Release,
 	map[string]rollout.Rule, error)) (rollout.Release, error) {
-	log, err := d.log()
+	log, err := d.Log()
 	if err != nil {
 		return rollout.Release{}, err
 	}
-	r, _ := d.session()
+	r, _ := d.Newest()
 	e := log.Next(r.Name, nil)
 	next, rules, err := do(r, log, e.Generation)
 	if err != nil {
@@ -87,8 +87,8 @@ func (d *drill) Ship(_ context.Context, m rollout.Module) (rollout.Release, erro
 func (d *drill) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard,
 	tell func(operator.Progress)) (r rollout.Release, err error) {
 	for i, share := range shares {
-		if now, _ := d.session(); share > now.Share {
-			r, err = d.step("commit "+percent(share),
+		if now, _ := d.Newest(); share > now.Share {
+			r, err = d.step("commit "+releases.Percent(share),
 				func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release,
 					map[string]rollout.Rule, error) {
 					return r.Commit(log, share, at)
@@ -130,11 +130,11 @@ func (d *drill) Rollback(context.Context) (rollout.Release, error) {
 // change turns over the modules that may run one version only. It reports the progress
 // that a controller would report.
 func (d *drill) change() (rollout.Release, error) {
-	log, err := d.log()
+	log, err := d.Log()
 	if err != nil {
 		return rollout.Release{}, err
 	}
-	r, _ := d.session()
+	r, _ := d.Newest()
 	for _, m := range r.ChangingOver(log) {
 		rule, _ := log.Rule(m.Service)
 		d.says(operator.Progress{Step: "drain", Service: m.Service})
@@ -167,7 +167,7 @@ func (d *drill) change() (rollout.Release, error) {
 	return r, nil
 }
 
-func (d *drill) Clean(_ context.Context, tell func([]holder, string)) (rollout.Release, error) {
+func (d *drill) Clean(_ context.Context, tell func([]releases.Holder, string)) (rollout.Release, error) {
 	r, err := d.step("clean", func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release,
 		map[string]rollout.Rule, error) {
 		next, err := r.Clean()
@@ -190,7 +190,7 @@ func (d *drill) Clean(_ context.Context, tell func([]holder, string)) (rollout.R
 	})
 }
 
-func (d *drill) Holders(context.Context) ([]holder, error) {
+func (d *drill) Holders(context.Context) ([]releases.Holder, error) {
 	if len(d.holders) == 0 {
 		return nil, nil
 	}
@@ -206,7 +206,7 @@ func (d *drill) Copies(_ context.Context, _ rollout.Release, g operator.Guard) (
 
 func (d *drill) Refresh(context.Context, bool) error {
 	d.Pending = nil
-	log, err := d.log()
+	log, err := d.Log()
 	for i := range d.Members {
 		if m := &d.Members[i]; m.Silent == "" {
 			m.Applied = log.Last()
@@ -215,7 +215,7 @@ func (d *drill) Refresh(context.Context, bool) error {
 	return err
 }
 
-func (d *drill) Policy(context.Context) policyInForce { return d.policy }
+func (d *drill) Policy(context.Context) releases.Policy { return d.policy }
 
 func (d *drill) Acknowledge(context.Context, ...rollout.Position) error {
 	return errors.New("nothing is to be acknowledged")
@@ -246,8 +246,8 @@ func (d *drill) on(t *testing.T, answers string, line ...string) (int, string) {
 	t.Helper()
 	var out bytes.Buffer
 	a := newApp(strings.NewReader(answers), &out, &out)
-	a.openReleases = func(_ context.Context, f *releaseFlags) (releases, func(), error) {
-		d.by, d.says = f.operator(), a.changes()
+	a.openReleases = func(_ context.Context, f *releaseFlags) (releases.Operations, func(), error) {
+		d.by, d.says = f.operator(), a.teller().Changes()
 		return d, func() {}, nil
 	}
 	code := a.run(t.Context(), append([]string{"release"}, line...))
@@ -274,8 +274,8 @@ func TestReleaseDialogue(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
-		d.holders = [][]holder{{{Service: "auth", Blocker: rollout.Blocker{Process: "gamma/13/c", Why: "holding",
-			Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
+		d.holders = [][]releases.Holder{{{Service: "auth", Blocker: rollout.Blocker{Process: "gamma/13/c",
+			Why: "holding", Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
 		var screen strings.Builder
 		for _, line := range [][]string{
 			{"status"},
@@ -339,7 +339,7 @@ func TestReleaseTrouble(t *testing.T) {
 		d.fails = 1000
 		say("the guard turns back", "commit", "--ramp", "10,100", "--every", "1m", "--max-failures", "1%")
 		say("too late for another commit", "commit")
-		log, _ := d.log()
+		log, _ := d.Log()
 		half := log.Next("r1", nil)
 		half.By, half.Step = "bob", "clean"
 		d.Pending = []rollout.Entry{half}
@@ -371,7 +371,7 @@ func TestACheckHasAnEnd(t *testing.T) {
 		!strings.Contains(out, "has not ended within 300ms") || time.Since(began) > 30*time.Second {
 		t.Errorf("exit code %d after %v\n%s", code, time.Since(began), out)
 	}
-	if r, _ := d.session(); len(r.Modules) != 0 {
+	if r, _ := d.Newest(); len(r.Modules) != 0 {
 		t.Errorf("shipped all the same: %v", r.Modules)
 	}
 }
@@ -431,7 +431,7 @@ func TestOperatorByDefault(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--reason", "x")
 	host, _ := os.Hostname()
-	if r, _ := d.session(); !strings.Contains(r.By, host) {
+	if r, _ := d.Newest(); !strings.Contains(r.By, host) {
 		t.Errorf("the release is of %q, want this user at %s", r.By, host)
 	}
 }
@@ -474,7 +474,7 @@ func TestLogIsOneDocument(t *testing.T) {
 	d := newDrill()
 	for want := range 2 {
 		for _, line := range [][]string{{"log", "--json"}, {"log", "--verify", "--json"}} {
-			d.Signers = make([]signer, len(d.Trail))
+			d.Signers = make([]releases.Signer, len(d.Trail))
 			code, out := d.on(t, "", line...)
 			var list []map[string]any
 			if err := json.Unmarshal([]byte(out), &list); err != nil || code != exitOK || len(list) != want ||
@@ -593,7 +593,7 @@ func TestShipWaitsAndChecks(t *testing.T) {
 				t.Errorf("%v: exit code %d, want %q\n%s", c.line, code, c.want, out)
 			}
 		}
-		if r, _ := d.session(); len(r.Modules) != 0 {
+		if r, _ := d.Newest(); len(r.Modules) != 0 {
 			t.Errorf("shipped all the same: %v", r.Modules)
 		}
 	})
@@ -609,7 +609,7 @@ func TestManifest(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.must(t, "ship", "--file", path)
-	r, _ := d.session()
+	r, _ := d.Newest()
 	if len(r.Modules) != 2 || r.Modules[0].New != "v2" || r.Modules[1].Strategy != rollout.Waiting ||
 		r.Modules[1].Patience != 5*time.Second || !r.Modules[1].GiveUp {
 		t.Errorf("modules: %+v", r.Modules)
@@ -633,7 +633,7 @@ func TestGuardTurnsBack(t *testing.T) {
 		began := time.Now()
 		code, out := d.on(t, "", "commit", "--ramp", "10,50,100", "--every", "1m", "--max-failures", "1%", "--max-p99",
 			"200ms", "--yes")
-		r, _ := d.session()
+		r, _ := d.Newest()
 		if code != exitProblem || r.State != rollout.RollingBack || time.Since(began) != 2*time.Minute {
 			t.Errorf("exit code %d, %s after %v", code, r.State, time.Since(began))
 		}
@@ -651,7 +651,7 @@ func TestRampSpelling(t *testing.T) {
 		"100": "[10000]", "10,50,100": "[1000 5000 10000]", "0.5%, 100%": "[50 10000]",
 		"50,10,100": "", "10,50": "", "10,10,100": "", "0,100": "", "x": "", "": "", "101": "",
 	} {
-		have, err := parseRamp(text)
+		have, err := releases.ParseRamp(text)
 		if want == "" && err == nil || want != "" && fmt.Sprint(have) != want {
 			t.Errorf("%q: %v, %v; want %s", text, have, err, want)
 		}

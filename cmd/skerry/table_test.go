@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/refusal"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/registry/postgres"
@@ -87,7 +88,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 	now := time.Now()
 	r := filled[rollout.Release]()
 	r.State, r.Modules[0].Service = rollout.Draining, longText
-	h := filled[holder]()
+	h := filled[releases.Holder]()
 	h.Why, h.Service = "holding", "auth"
 	row := filled[health.Row]()
 	row.Service, row.Side = "launch-site-inventory", health.Client
@@ -97,7 +98,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 	for _, k := range refusal.All() {
 		refused.Kinds[k.Name] = 1 << 40
 	}
-	status := filled[releaseStatus]()
+	status := filled[releases.Status]()
 	status.Versions[0].Service, status.Processes[0].Why, status.Frozen = "launch-site-inventory", longText, longText
 	status.Processes[0].Name = "launch-control-7/31245/9f8e7d6c5b4a"
 	status.Processes[0].Runs = []string{"auth/v1", "proc/2026.11.30"}
@@ -114,19 +115,19 @@ func TestEveryTableIn80Columns(t *testing.T) {
 		"stats":   line(func(a *app) { a.statsTable([]health.Row{row}, "peer") }),
 		"refused": func(a *app) error { return a.printRefused([]control.Refusals{refused}, nil) },
 		"status":  func(a *app) error { return a.printStatus(status, now) },
-		"holders": func(a *app) error { return a.printHolders(r, []holder{h}, now) },
+		"holders": func(a *app) error { return a.printHolders(r, []releases.Holder{h}, now) },
 		"validate": func(a *app) error {
-			return a.printDifferences([]difference{{What: longText, Mend: longText}}, policyInForce{})
+			return a.printDifferences([]releases.Difference{{What: longText, Mend: longText}}, releases.Policy{})
 		},
 		"log": func(a *app) error { return a.printLog([]rollout.Entry{entry}) },
 		"log --verify": func(a *app) error {
-			return a.printVerified(siteState{
-				Status: operator.Status{Trail: []rollout.Entry{entry}}, Signers: []signer{{"", errors.New(longText)}},
+			return a.printVerified(releases.Site{
+				Status:  operator.Status{Trail: []rollout.Entry{entry}},
+				Signers: []releases.Signer{{Err: errors.New(longText)}},
 			})
 		},
 		"a plan": func(a *app) error {
-			plan := append(shipPlan("m4rk", filled[module](), r), commitPlan(r, ramp{}, operator.Guard{})...)
-			return a.confirm(&releaseFlags{yes: true}, plan...)
+			return a.confirm(&releaseFlags{yes: true}, longText, releases.HowToPreview(r))
 		},
 		"policy history": func(a *app) error {
 			return a.printHistory("x", []policychange.Change{longChange()})
@@ -154,7 +155,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 			t.Faults, t.Notes = []string{longText}, []string{longText}
 			return a.printPolicyTried(t)
 		},
-		"a step": func(a *app) error { return a.stepped(r, longText, backup(r), howToPreview(r)) },
+		"a step": func(a *app) error { return a.stepped(r, longText, releases.HowToPreview(r)) },
 		"doctor": func(a *app) error {
 			f := &findings{area: "Database"}
 			f.list = doctor.DatabaseReport(filled[postgres.Report]())

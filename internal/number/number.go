@@ -76,7 +76,7 @@ func Bytes(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// Age is a duration with one or two units.
+// Age is a duration as tables show it, with one or two units: "12s", "3m07s", "2h05m", "3d01h".
 func Age(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -101,4 +101,12 @@ func Duration(d time.Duration) string {
 		text = strings.TrimSuffix(text, "0m")
 	}
 	return text
+}
+
+// Count is a number with its noun, in the plural unless n is 1.
+func Count(n int, noun, plural string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + plural
 }

@@ -24,6 +24,9 @@ func TestNumbers(t *testing.T) {
 		{Latency(-time.Second), "-1s"},
 		{Bytes(16 << 20), "16MiB"}, {Bytes(1 << 30), "1GiB"}, {Bytes(1000), "1000"}, {Bytes(65536), "64KiB"},
 		{Bytes(0), "0"},
+		{Age(-time.Second), "0s"}, {Age(187 * time.Second), "3m07s"}, {Age(49 * time.Hour), "2d01h"},
+		{Duration(90 * time.Second), "1m30s"}, {Duration(3 * time.Minute), "3m"}, {Duration(2 * time.Hour), "2h"},
+		{Count(1, "process", "es"), "1 process"}, {Count(0, "process", "es"), "0 processes"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %s, want %s", c.got, c.want)

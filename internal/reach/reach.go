@@ -64,3 +64,16 @@ func within(host string, networks []netip.Prefix) bool {
 	ip, err := netip.ParseAddr(host)
 	return err == nil && slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
 }
+
+// OwnNetworks returns the networks in which this host has an address.
+func OwnNetworks() []netip.Prefix {
+	var list []netip.Prefix
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() &&
+			!p.Addr().IsLinkLocalUnicast() {
+			list = append(list, p.Masked())
+		}
+	}
+	return list
+}

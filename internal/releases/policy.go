@@ -1,9 +1,10 @@
-package main
+package releases
 
 import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
@@ -13,31 +14,31 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// policyInForce is the site's policy beside a release.
-type policyInForce struct {
-	number uint64 // 0: none
-	title  string
-	table  *policy.Table
+// Policy is the site's policy beside a release.
+type Policy struct {
+	Number uint64 // 0: none
+	Title  string
+	Table  *policy.Table
 }
 
-func (s *liveSite) Policy(ctx context.Context) policyInForce {
+func (s *Live) Policy(ctx context.Context) Policy {
 	ctx, cancel := context.WithTimeout(ctx, rulesTime)
 	defer cancel()
 	e := control.NewPolicies(s.node, control.Operator{}).Learn(ctx)
-	return policyInForce{e.Number, policychange.Title(e), s.node.Membership().Policy().Table()}
+	return Policy{e.Number, policychange.Title(e), s.node.Membership().Policy().Table()}
 }
 
 // stays says that a rollback does not touch the policy, "" without one.
-func (p policyInForce) stays() string {
-	if p.number == 0 {
+func (p Policy) stays() string {
+	if p.Number == 0 {
 		return ""
 	}
-	return "The site's policy stays as it is: " + p.title + "."
+	return "The site's policy stays as it is: " + p.Title + "."
 }
 
-// leavesWithout finds what of a policy would leave the new version of a release without an instance for calls.
-func (p policyInForce) leavesWithout(r rollout.Release, listed []discovery.Entry) (list []difference) {
-	if p.number == 0 || r.Finished() {
+// LeavesWithout finds what of a policy would leave the new version of a release without an instance for calls.
+func (p Policy) LeavesWithout(r rollout.Release, listed []discovery.Entry) (list []Difference) {
+	if p.Number == 0 || r.Finished() {
 		return nil
 	}
 	for _, m := range r.Modules {
@@ -47,8 +48,8 @@ func (p policyInForce) leavesWithout(r rollout.Release, listed []discovery.Entry
 		if len(there) == 0 {
 			continue // which is a finding of its own
 		}
-		what := title(m.Service, m.New) + " is new, and policy " + strconv.FormatUint(p.number, 10)
-		rules, weight, said := p.table.Rules(m.Service, ""), 0, false
+		what := Title(m.Service, m.New) + " is new, and policy " + strconv.FormatUint(p.Number, 10)
+		rules, weight, said := p.Table.Rules(m.Service, ""), 0, false
 		for _, e := range there {
 			w := e.EffectiveWeight()
 			if by, ruled := rules.Weight(e.Zone, e.Owner.Host, e.Tags); ruled {
@@ -57,12 +58,12 @@ func (p policyInForce) leavesWithout(r rollout.Release, listed []discovery.Entry
 			weight += w
 		}
 		if said && weight == 0 {
-			list = append(list, difference{What: what + " leaves it no instance of a weight above 0",
+			list = append(list, Difference{What: what + " leaves it no instance of a weight above 0",
 				Mend: "start an instance elsewhere, or change the weights: skerry policy apply"})
 		}
-		for _, i := range routesOf(p.table, m.Service) {
+		for _, i := range routesOf(p.Table, m.Service) {
 			if i.Else == "none" && !picksAny(i, there) {
-				list = append(list, difference{
+				list = append(list, Difference{
 					What: what + " has " + i.Key + ", which leads to no instance of it: such calls would fail",
 					Mend: "start an instance there, or write else: all: skerry policy apply"})
 			}
@@ -93,3 +94,6 @@ func picksAny(i *policy.Item, there []registry.Instance) bool {
 	}
 	return false
 }
+
+// rulesTime is how long a look waits for the policy of the site after it has its list.
+const rulesTime = time.Second

@@ -1,6 +1,7 @@
-package main
+package releases
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ var guardKeys = []string{"max_failures", "max_p99", "min_calls", "guard"}
 
 // boundsOf parses the bounds that a module declares.
 func boundsOf(values map[string]string) (b operator.Bounds, err error) {
-	if b.Failures, err = parsePercent(values["max_failures"]); err != nil {
+	if b.Failures, err = ParsePercent(values["max_failures"]); err != nil {
 		return b, fmt.Errorf("max_failures: %w", err)
 	}
 	if text := values["max_p99"]; text != "" {
@@ -71,7 +72,7 @@ func guardPlan(g operator.Guard, r rollout.Release) (plan []string) {
 		}
 		if b.P99 > 0 {
 			when = append(when, fmt.Sprintf("more than 1 %% of those of %s take longer than %s",
-				name, durationText(b.P99)))
+				name, number.Duration(b.P99)))
 		}
 		plan = append(plan, fmt.Sprintf("roll back when %s; %d calls are needed to call it well",
 			strings.Join(when, ", or "), b.Least()))
@@ -80,20 +81,20 @@ func guardPlan(g operator.Guard, r rollout.Release) (plan []string) {
 	case len(plan) == 0:
 		return []string{"watch nothing: no bound is declared (--max-failures, --max-p99)"}
 	case len(unwatched) > 0:
-		plan = append(plan, "not watch "+sortedOr(unwatched, ""))
+		plan = append(plan, "not watch "+listOr(unwatched, ""))
 	}
 	return append(plan, "watch from here: when this command is ended, the share stays as it is, and no command watches")
 }
 
-// showRamp shows the progress of a ramp in a line that changes. It prints a line that
+// ShowRamp shows the progress of a ramp in a line that changes. It shows a line that
 // stays when a share has had its time.
-func (a *app) showRamp(p operator.Progress) {
+func (t Teller) ShowRamp(p operator.Progress) {
 	if p.Step != "ramp" {
 		return
 	}
-	share := percent(p.Share)
+	share := Percent(p.Share)
 	if p.Note != "" {
-		a.note("%s: %s", share, p.Note)
+		t.Note("%s: %s", share, p.Note)
 		return
 	}
 	var all []string
@@ -101,16 +102,16 @@ func (a *app) showRamp(p operator.Progress) {
 		all = append(all, verdict(&p.Watched[i]))
 	}
 	if p.Silent > 0 {
-		all = append(all, count(p.Silent, "process", "es")+" did not say what it counts")
+		all = append(all, number.Count(p.Silent, "process", "es")+" did not say what it counts")
 	}
 	switch text := strings.Join(all, "; "); {
 	case p.Over && text != "":
-		a.note("%s for %s: %s", share, age(p.Waiting), text)
+		t.Note("%s for %s: %s", share, number.Age(p.Waiting), text)
 	case p.Over:
 	case p.Left > 0:
-		a.passing("%s, %s to go: %s", share, age(p.Left), orDash(text))
+		t.Passing("%s, %s to go: %s", share, number.Age(p.Left), cmp.Or(text, "-"))
 	default:
-		a.passing("%s, waiting for calls to judge by: %s", share, text)
+		t.Passing("%s, waiting for calls to judge by: %s", share, text)
 	}
 }
 
@@ -122,7 +123,7 @@ func verdict(w *operator.Watched) string {
 	}
 	text := fmt.Sprintf("%d calls, %d failed", t.Calls, max(w.Callers.Failures, w.Callees.Failures))
 	if w.Bounds.P99 > 0 {
-		text += fmt.Sprintf(", %d slower than %s", max(w.Callers.Slow, w.Callees.Slow), durationText(w.Bounds.P99))
+		text += fmt.Sprintf(", %d slower than %s", max(w.Callers.Slow, w.Callees.Slow), number.Duration(w.Bounds.P99))
 	}
 	if !w.Judged() {
 		return fmt.Sprintf("%s/%s is not judged: %s, of %d needed", w.Service, w.Version, text, w.Bounds.Least())

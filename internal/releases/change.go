@@ -1,4 +1,4 @@
-package main
+package releases
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
@@ -28,10 +29,10 @@ func concurrents(r rollout.Release) rollout.Release {
 	return r
 }
 
-// changingOver returns the modules with a new version that has not yet got its turn.
-func (s siteState) changingOver() []rollout.Module {
-	log, err := s.log()
-	r, open := s.session()
+// ChangingOver returns the modules with a new version that has not yet got its turn.
+func (s Site) ChangingOver() []rollout.Module {
+	log, err := s.Log()
+	r, open := s.Newest()
 	if err != nil || !open {
 		return nil
 	}
@@ -52,10 +53,10 @@ func backup(r rollout.Release) string {
 	old := func(m rollout.Module) string { return m.Old }
 	var parts []string
 	if rest := concurrents(r); len(rest.Modules) > 0 || len(r.Modules) == 0 {
-		parts = append(parts, fmt.Sprintf("The old versions stay as backup: %s.", versions(rest, old)))
+		parts = append(parts, fmt.Sprintf("The old versions stay as backup: %s.", Versions(rest, old)))
 	}
 	if gone := exclusives(r); len(gone.Modules) > 0 {
-		parts = append(parts, fmt.Sprintf("Stopped, and to be started again for a rollback: %s.", versions(gone, old)))
+		parts = append(parts, fmt.Sprintf("Stopped, and to be started again for a rollback: %s.", Versions(gone, old)))
 	}
 	return strings.Join(parts, " ")
 }
@@ -69,7 +70,7 @@ func changePlan(m rollout.Module) []string {
 			then = "give up"
 		}
 		plan = append(plan, fmt.Sprintf("look for a moment in which no request needs %s/%s, for %s; then %s",
-			m.Service, m.Old, durationText(m.Patience), then))
+			m.Service, m.Old, number.Duration(m.Patience), then))
 	}
 	return append(plan, fmt.Sprintf("hold new calls to %s, up to their deadlines, until %s has stopped and %s is up",
 		m.Service, m.Old, m.New),
@@ -78,8 +79,8 @@ func changePlan(m rollout.Module) []string {
 }
 
 // rollbackPlan describes a rollback of such a module.
-func rollbackPlan(s siteState, m rollout.Module) string {
-	log, err := s.log()
+func rollbackPlan(s Site, m rollout.Module) string {
+	log, err := s.Log()
 	if err != nil {
 		return "" // the step itself reports the error
 	}
@@ -106,8 +107,8 @@ func interrupted(r rollout.Release, err error) error {
 	return err
 }
 
-// changes returns a function that reports what a change over waits for, each thing once.
-func (a *app) changes() func(operator.Progress) {
+// Changes returns a function that tells what a change over waits for, each thing once.
+func (t Teller) Changes() func(operator.Progress) {
 	said, drains := "", map[string][]rollout.Blocker{}
 	return func(p operator.Progress) {
 		if p.Step == "drain" {
@@ -115,19 +116,19 @@ func (a *app) changes() func(operator.Progress) {
 		}
 		if line := changeText(p, drains); line != "" && line != said {
 			said = line
-			a.note("%s", line)
+			t.Note("%s", line)
 		}
 	}
 }
 
 func changeText(p operator.Progress, drains map[string][]rollout.Blocker) string {
-	who, what := strings.Join(p.Runs, ", "), title(p.Service, p.Version)
+	who, what := strings.Join(p.Runs, ", "), Title(p.Service, p.Version)
 	switch {
 	case p.Step == "moment":
 		return fmt.Sprintf("%s: waiting for a moment in which no request needs it; now requests at %s do",
 			p.Service, who)
 	case p.Step == "drain":
-		return progress(holdersOf(drains, nil))
+		return DrainText(holdersOf(drains, nil))
 	case p.Step == "leave" && p.Note != "":
 		return p.Note
 	case p.Step == "leave":

@@ -1,4 +1,4 @@
-package main
+package releases
 
 import (
 	"context"
@@ -13,12 +13,12 @@ import (
 	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
-// releases is the site of a release as one operator controls it. Every step changes the
-// log once, for all processes, and returns the resulting release. Refused steps wrap
+// Operations is the site of a release as one operator controls it. Every step changes the
+// Log once, for all processes, and returns the resulting release. Refused steps wrap
 // rollout.ErrStep.
-type releases interface {
+type Operations interface {
 	// State asks all processes. Its result includes those that did not answer.
-	State(ctx context.Context) (siteState, error)
+	State(ctx context.Context) (Site, error)
 
 	// Connect tries to connect to a listed address.
 	Connect(ctx context.Context, addr string) error
@@ -34,9 +34,9 @@ type releases interface {
 	// Clean waits until no process can need the outgoing versions, retires them
 	// and ends the release. It calls tell when the holders have changed, or with
 	// what the last step waits for in note.
-	Clean(ctx context.Context, tell func(holders []holder, note string)) (rollout.Release, error)
+	Clean(ctx context.Context, tell func(holders []Holder, note string)) (rollout.Release, error)
 	// Holders asks all processes once which of them hold back the outgoing versions.
-	Holders(ctx context.Context) ([]holder, error)
+	Holders(ctx context.Context) ([]Holder, error)
 	// Copies counts the copies of calls to the release's new versions, which the site's policy makes.
 	Copies(ctx context.Context, r rollout.Release, g operator.Guard) (list []operator.Watched, silent int, err error)
 	// Refresh completes an interrupted step, or with discard none. It brings
@@ -47,38 +47,38 @@ type releases interface {
 	// Vouch makes entries count that no trusted key has signed.
 	Vouch(ctx context.Context) error
 	// Policy returns the site's policy in force; its number is 0 without one.
-	Policy(ctx context.Context) policyInForce
+	Policy(ctx context.Context) Policy
 	// Acknowledge records that an operator has seen the steps that the
 	// envelope's key has signed.
 	Acknowledge(ctx context.Context, seen ...rollout.Position) error
 }
 
-// siteState is the state of the site by the answers of all processes.
-type siteState struct {
+// Site is the state of the site by the answers of all processes.
+type Site struct {
 	operator.Status
 	Instances []discovery.Entry // of the site's services
-	Signers   []signer          // of Status.Trail
+	Signers   []Signer          // of Status.Trail
 }
 
 // restored reports whether the log lacks entries that processes have applied, or has parted.
-func (s siteState) restored() bool {
+func (s Site) restored() bool {
 	return errors.Is(s.Err, operator.ErrRestored) || errors.Is(s.Err, operator.ErrParted)
 }
 
 // tooOld reports whether this command can't read the log to its end.
-func (s siteState) tooOld() bool { return errors.Is(s.Err, rollout.ErrNeeds) }
+func (s Site) tooOld() bool { return errors.Is(s.Err, rollout.ErrNeeds) }
 
 // nobody reports whether no process answers: the state is the database's.
-func (s siteState) nobody() bool { return len(s.Members) == 0 }
+func (s Site) nobody() bool { return len(s.Members) == 0 }
 
-// signer is the operator that has signed an entry. err is the reason why no signature counts.
-type signer struct {
-	name string
-	err  error
+// Signer is the operator that has signed an entry. Err is the reason why no signature counts.
+type Signer struct {
+	Name string
+	Err  error
 }
 
-// process is one member of the site as it is shown.
-type process struct {
+// Process is one member of the site as it is shown.
+type Process struct {
 	Name    string             `json:"name"` // host/pid/epoch
 	Addr    string             `json:"addr"`
 	Applied rollout.Generation `json:"applied"` // generation of its rules
@@ -92,8 +92,8 @@ type process struct {
 }
 
 // processes returns the members as they are shown.
-func (s siteState) processes() []process {
-	all := make([]process, len(s.Members))
+func (s Site) processes() []Process {
+	all := make([]Process, len(s.Members))
 	for i, m := range s.Members {
 		all[i] = s.shown(m)
 	}
@@ -101,8 +101,8 @@ func (s siteState) processes() []process {
 }
 
 // shown returns a member as it is shown.
-func (s siteState) shown(m operator.MemberStatus) process {
-	p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent, Ended: m.Ended,
+func (s Site) shown(m operator.MemberStatus) Process {
+	p := Process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent, Ended: m.Ended,
 		Orphans: m.Orphans, Runs: s.offers(m.Process), Lacks: m.Lacks}
 	if len(m.Lacks) > 0 {
 		p.Why = fmt.Sprintf("the next generation needs %q: upgrade skerry there", m.Lacks)
@@ -119,18 +119,18 @@ func (s siteState) shown(m operator.MemberStatus) process {
 	return p
 }
 
-// holder is a process that holds a version back, with the reason.
-type holder struct {
+// Holder is a process that holds a version back, with the reason.
+type Holder struct {
 	Service string `json:"service"`
 	rollout.Blocker
 	Since time.Time `json:"since,omitzero"` // start of the hold, as far as known
 }
 
-// log returns the log of rules that the trail forms.
-func (s siteState) log() (*rollout.Log, error) { return rollout.Replay(s.Trail) }
+// Log returns the log of rules that the trail forms.
+func (s Site) Log() (*rollout.Log, error) { return rollout.Replay(s.Trail) }
 
-// whole returns an error while the log differs from the one that the processes use.
-func (s siteState) whole() error {
+// Whole returns an error while the log differs from the one that the processes use.
+func (s Site) Whole() error {
 	if s.tooOld() {
 		return problemf("FROZEN: %s", s.Frozen)
 	}
@@ -141,11 +141,11 @@ func (s siteState) whole() error {
 	if !s.restored() {
 		return nil
 	}
-	return problemf("FROZEN: %s\nNext: %s", s.Frozen, s.adopting())
+	return problemf("FROZEN: %s\nNext: %s", s.Frozen, s.Adopting())
 }
 
-// adopting returns the command that makes the log whole again.
-func (s siteState) adopting() string {
+// Adopting returns the command that makes the log whole again.
+func (s Site) Adopting() string {
 	if len(s.Branches) > 1 {
 		return "skerry release adopt --keep HASH, of the log that is to go on"
 	}
@@ -154,13 +154,13 @@ func (s siteState) adopting() string {
 
 // strays reports whether a process uses a log that has parted from the one that ends with
 // tip.
-func (s siteState) strays(process, tip string) bool {
+func (s Site) strays(process, tip string) bool {
 	return slices.ContainsFunc(s.Branches,
 		func(l operator.Branch) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
 }
 
-// session returns the newest release; open tells whether it is unfinished.
-func (s siteState) session() (r rollout.Release, open bool) {
+// Newest returns the newest release; open tells whether it is unfinished.
+func (s Site) Newest() (r rollout.Release, open bool) {
 	for _, e := range slices.Backward(s.Trail) {
 		if e.Session != nil {
 			return *e.Session, !e.Session.Finished()
@@ -170,7 +170,7 @@ func (s siteState) session() (r rollout.Release, open bool) {
 }
 
 // up returns the addresses of the callable instances of a version.
-func (s siteState) up(service, version string) (addrs []string) {
+func (s Site) up(service, version string) (addrs []string) {
 	for _, in := range s.Instances {
 		if in.Service == service && in.Version == version && isUp(in) {
 			addrs = append(addrs, in.Addr)
@@ -184,7 +184,7 @@ func isUp(in discovery.Entry) bool {
 }
 
 // orphans returns the number of calls that belonged to no trace.
-func (s siteState) orphans() (n int64) {
+func (s Site) orphans() (n int64) {
 	for _, m := range s.Members {
 		for _, calls := range m.Orphans {
 			n += calls
@@ -194,9 +194,9 @@ func (s siteState) orphans() (n int64) {
 }
 
 // offers returns the services and versions that a process has registered.
-func (s siteState) offers(process string) (out []string) {
+func (s Site) offers(process string) (out []string) {
 	for _, in := range s.Instances {
-		if name := title(in.Service, in.Version); in.Owner == process && !slices.Contains(out, name) {
+		if name := Title(in.Service, in.Version); in.Owner == process && !slices.Contains(out, name) {
 			out = append(out, name)
 		}
 	}
@@ -205,7 +205,7 @@ func (s siteState) offers(process string) (out []string) {
 }
 
 // offered returns the services that are listed with a version.
-func (s siteState) offered() []string {
+func (s Site) offered() []string {
 	var out []string
 	for _, in := range s.Instances {
 		if in.Version != "" && !slices.Contains(out, in.Service) {
@@ -217,19 +217,19 @@ func (s siteState) offered() []string {
 }
 
 // unruled returns the services with several running versions and no rule.
-func (s siteState) unruled() []string {
-	log, err := s.log()
+func (s Site) unruled() []string {
+	log, err := s.Log()
 	if err != nil {
 		return nil
 	}
 	return slices.DeleteFunc(s.offered(), func(service string) bool {
 		_, known := log.Rule(service)
-		return known || len(s.running(service)) < 2
+		return known || len(s.Running(service)) < 2
 	})
 }
 
-// running returns the listed versions of a service.
-func (s siteState) running(service string) []string {
+// Running returns the listed versions of a service.
+func (s Site) Running(service string) []string {
 	var out []string
 	for _, in := range s.Instances {
 		if in.Service == service && in.Version != "" && !slices.Contains(out, in.Version) {
@@ -238,4 +238,39 @@ func (s siteState) running(service string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// openSession reads the state and returns an error unless a release is open.
+func openSession(ctx context.Context, to Operations) (Site, rollout.Release, error) {
+	s, err := to.State(ctx)
+	if err != nil {
+		return s, rollout.Release{}, err
+	}
+	r, err := s.Open()
+	return s, r, err
+}
+
+func (s Site) Open() (rollout.Release, error) {
+	r, open := s.Newest()
+	if s.tooOld() {
+		return r, problemf("%s", s.Frozen)
+	}
+	if !open {
+		return r, problemf("no release is open; begin one: skerry release start --by NAME --reason WHY")
+	}
+	return r, nil
+}
+
+// stepSession is openSession for a step that changes the log. It needs one log, which
+// holds all that the processes have applied.
+func stepSession(ctx context.Context, to Operations) (Site, rollout.Release, error) {
+	s, err := to.State(ctx)
+	if err == nil {
+		err = s.Whole()
+	}
+	if err != nil {
+		return s, rollout.Release{}, err
+	}
+	r, err := s.Open()
+	return s, r, err
 }
