@@ -27,6 +27,7 @@ var floors = map[string]struct {
 	"internal/reach":    {0, nil},
 	"internal/recent":   {0, nil},
 	"internal/refusal":  {0, nil},
+	"internal/spans":    {0, nil},
 	"internal/statedir": {0, nil},
 	"internal/trust": {2, []string{"internal/keyfile", "internal/rollout", "internal/run", "internal/sitekey",
 		"internal/sshsig"}},
@@ -57,7 +58,8 @@ var floors = map[string]struct {
 	"registry":           {0, nil},
 	"internal/registrar": {1, []string{"internal/run", "registry"}},
 	"rpc": {2, []string{"health", "internal/number", "internal/recent", "internal/rollout",
-		"internal/rollout/participant", "internal/run", "internal/sitetls", "internal/tracecontext", "policy",
+		"internal/rollout/participant", "internal/run",
+		"internal/spans", "internal/sitetls", "internal/tracecontext", "policy",
 		"rpc/internal/flat",
 		"rpc/internal/theader", "rpc/internal/transport"}},
 
@@ -86,7 +88,8 @@ var floors = map[string]struct {
 		"internal/doctor", "internal/drain", "internal/heap",
 		"internal/membership", "internal/policylog", "internal/quote", "internal/reach", "internal/recent",
 		"internal/refusal",
-		"internal/rollout", "internal/rollout/participant", "internal/run", "internal/sitetls", "internal/state",
+		"internal/rollout", "internal/rollout/participant", "internal/run",
+		"internal/spans", "internal/sitetls", "internal/state",
 		"internal/suggest", "internal/tracecontext", "internal/trust", "internal/wire", "internal/words", "policy",
 		"policy/form", "registry", "registry/postgres", "rpc"}}, // internal/words in its tests only
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
@@ -103,7 +106,8 @@ var floors = map[string]struct {
 	"internal/drain": {1, []string{"internal/rollout", "registry"}},
 	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/drain", "internal/listing",
 		"internal/policylog", "internal/policytry", "internal/reach", "internal/recent", "internal/refusal",
-		"internal/rollout", "internal/rollout/participant", "internal/run", "internal/sitetls", "internal/sitepolicy",
+		"internal/rollout", "internal/rollout/participant", "internal/run",
+		"internal/spans", "internal/sitetls", "internal/sitepolicy",
 		"internal/state", "internal/trust", "internal/wire", "policy", "policy/form", "registry", "registry/postgres",
 		"rpc"}},
 
@@ -112,7 +116,8 @@ var floors = map[string]struct {
 		"registry/postgres"}}, // policy/form in its tests only
 	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/doctor", "internal/drain",
 		"internal/membership", "internal/policylog", "internal/policytry", "internal/recent",
-		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run", "internal/sitepolicy",
+		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run",
+		"internal/spans", "internal/sitepolicy",
 		"internal/wire", "registry", "rpc"}},
 
 	"internal/policychange": {7, []string{"", "discovery", "internal/control", "internal/number", "internal/policylog",

@@ -21,6 +21,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitetls"
+	"github.com/skerry/skerry/internal/spans"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/policy"
@@ -44,6 +45,7 @@ type Node struct {
 	sources   []discovery.Source
 	stats     *health.Recorder
 	recent    *recent.Recorder // for trying policies
+	spans     *spans.Recorder
 	trust     *trust.Trust
 	host      membership.Host
 	keyless   chan struct{} // closed when the LAN need not wait for the database's key; may be nil
@@ -138,7 +140,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 			n.rules.MayCall(service) // other callees are added with their clients
 		}
 	}
-	n.stats, n.recent = n.newRecorder(), recent.New()
+	n.stats, n.recent, n.spans = n.newRecorder(), recent.New(), spans.New()
 	if n.lists, err = n.newLists(); err != nil {
 		return nil, err
 	}
@@ -190,7 +192,7 @@ func (n *Node) callsConfig() rpc.ClientConfig {
 	c.Connections = n.cfg.Calls.Connections
 	c.Sizes = rpc.Sizes{Frame: n.cfg.Limits.Frame}
 	c.Interceptors = n.opts.client
-	c.Health, c.Recent = n.stats, n.recent
+	c.Health, c.Recent, c.Spans = n.stats, n.recent, n.spans
 	c.Rollout = n.rules
 	c.Rules = n.members.RuleExchange(func(service string, to *rpc.Endpoint) thrift.TClient {
 		return n.calls.At(service,

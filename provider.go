@@ -71,6 +71,7 @@ func newProvider(n *Node) (*provider, error) {
 		Interceptors: n.opts.server,
 		Health:       n.stats,
 		Recent:       n.recent,
+		Spans:        n.spans,
 		Logger:       n.log,
 		Listed:       n.lists.Offers,
 
@@ -87,7 +88,8 @@ func newProvider(n *Node) (*provider, error) {
 	self := n.callerFacts()
 	self.Caller = n.name()
 	n.internal = n.members.Service(membership.ServiceConfig{Lists: n.lists, Offers: p, Stats: n.stats,
-		Recent: n.recent, Self: self, Answered: p.answered, Denied: p.server.DeniedCalls, Examine: n.examine})
+		Recent: n.recent, Spans: n.spans, Self: self, Answered: p.answered, Denied: p.server.DeniedCalls,
+		Examine: n.examine})
 	return p, n.internal.HandleAt(p.server)
 }
 

@@ -79,6 +79,7 @@ func (a *attempt) try() (health.Outcome, error) {
 	})
 	a.call.record(at.cell, ended, took)
 	a.call.kind = at.kind
+	a.keepSpan(ended, err, took)
 	return outcome, err
 }
 
@@ -138,8 +139,9 @@ func (a *attempt) wait(p Picker) (*Endpoint, error) {
 // next picks an instance, and waits for one until ctx ends. Before an instance is tried again it makes a pause: a proxy
 // answers for its ended program until the registry knows.
 func (a *attempt) next(ctx context.Context, p Picker) (*Endpoint, error) {
+	begun := time.Now()
 	a.call.Wait = true
-	defer func() { a.call.Wait = false }()
+	defer func() { a.call.Wait, a.call.waited = false, a.call.waited+time.Since(begun) }()
 	ep, err := p.Pick(ctx, a.call)
 	if err != nil || !a.call.Tried(ep) {
 		return ep, err
@@ -210,7 +212,7 @@ func (a *attempt) fail(code Code, executed Executed, err error) *Error {
 
 // send makes the call on a connection to the peer.
 func (a *attempt) send(p *connPool) (health.Outcome, error) {
-	a.call.cut = false
+	a.call.cut, a.call.traceAt = false, 0
 	m := outgoing{oneWay: a.call.OneWay, name: a.call.Method}
 	if err := a.writeBody(p, &m); err != nil {
 		return codeOutcome(err), err

@@ -60,6 +60,10 @@ type Call struct {
 	injected  bool           // its error is a fault of the site's policy
 	mirrored  bool           // it is made by a copy of another call
 	replaced  bool           // the site's policy has answered it
+	fault     *policy.Item   // of the site's policy, that has delayed it or let it fail
+	traceAt   int            // place of the traceparent in head; 0: the latest attempt has sent none
+	ownTrace  string         // traceparent of an earlier attempt, of a call that began its trace
+	waited    time.Duration  // of the latest attempt, for an instance
 	kind      *recent.Kind   // remembers the call; nil: no attempt was made, or nothing is remembered
 
 	// State of the attempts.

@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/spans"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
@@ -53,6 +54,7 @@ type ClientConfig struct {
 	Interceptors []ClientInterceptor // around every call of every service, the first one outermost
 	Health       *health.Recorder    // nil counts nothing
 	Recent       *recent.Recorder    // remembers the calls of the last minutes; nil: nothing does
+	Spans        *spans.Recorder     // keeps spans of slow, failed and sampled calls; nil: nothing does
 	Logger       *slog.Logger        // nil means slog.Default()
 
 	// Rollout is this process's part in releases. Calls carry the tokens of their traces and reach

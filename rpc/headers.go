@@ -58,11 +58,12 @@ func appendCallHead(
 	dst = theader.Start(dst, flags, theader.Binary)
 	n := 2
 	dst = theader.AppendPair(dst, keyService, call.Service)
-	trace := ""
-	if info != nil {
+	trace := call.ownTrace
+	if info != nil && info.Trace != "" {
 		trace = info.Trace
 	}
 	dst = append(append(append(dst, byte(len(keyTrace))), keyTrace...), tracecontext.Size)
+	call.traceAt = len(dst)
 	dst = tracecontext.AppendSpan(dst, trace)
 	pair := func(key, value string) {
 		if value != "" {

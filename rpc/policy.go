@@ -48,7 +48,8 @@ type policed struct {
 	living  int       // instances of the service; 0: no limit has asked
 	gates   []gateUse // of the limits that have matched
 
-	denied denial // the last one
+	denied  denial       // the last one
+	limited *policy.Item // that refused the latest call over a limit
 }
 
 // denial is what is known about calls that one item of access refuses.
@@ -246,6 +247,7 @@ func (r *serverCall) limit(p *policed, now time.Time) (Code, error) {
 		u := p.gate(s, r.served.name, item)
 		if err := u.enter(at); err != nil {
 			held.undo()
+			p.limited = item
 			return Limited, err
 		}
 		held.gates = append(held.gates, heldGate{u.gate, u.interval})

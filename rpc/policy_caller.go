@@ -276,6 +276,7 @@ func (s *serviceClient) disturb(ctx *callContext, call *Call) error {
 	if item == nil {
 		return nil
 	}
+	call.fault = item
 	if item.Delay > 0 {
 		call.delayed = true
 		if err := run.Sleep(ctx, item.Delay); err != nil {
@@ -328,6 +329,7 @@ func (s *serviceClient) standIn(ctx context.Context, call *Call, code string) er
 		return fmt.Errorf("%s: %w", item.Key, err)
 	}
 	call.replaced = true
+	s.keepStandIn(ctx, call, item)
 	s.tally(call).cell.Record(health.Fallback, time.Since(call.began))
 	return nil
 }

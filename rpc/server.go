@@ -20,6 +20,7 @@ import (
 	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/spans"
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
@@ -57,6 +58,7 @@ type ServerConfig struct {
 	Interceptors []ServerInterceptor // around every handler, the first one outermost
 	Health       *health.Recorder    // nil counts nothing
 	Recent       *recent.Recorder    // remembers the calls of the last minutes; nil: nothing does
+	Spans        *spans.Recorder     // keeps spans of slow, failed and sampled calls; nil: nothing does
 	Logger       *slog.Logger        // nil means slog.Default()
 
 	// Also reports whether the process at this address is also listed with another

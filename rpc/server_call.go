@@ -41,13 +41,16 @@ type serverCall struct {
 	limits *limitsHeld // of the site's policy; nil: none
 
 	inline *atomic.Pointer[serverCall] // its place in inlineRuns; nil: a worker runs the call
-	began  time.Duration               // from its arrival to the start of its inline run
+	began  time.Duration               // from its arrival to the start of its inline run; or queued
 
 	handler handlerRun
 	info    CallInfo
 	ctx     callContext
 	trace   participant.Trace // with ctx.trace set
 }
+
+// queued is began of a call that waits behind others, or for the rules.
+const queued = -1
 
 // header reads the call's header.
 func (r *serverCall) header(h *theader.Header) {
@@ -133,7 +136,7 @@ func (r *serverCall) admit() (relieved bool) {
 		return r.tryInline()
 	}
 	c.clock = time.Time{}
-	if known || !c.spawn(func() { agent.Await(&r.ctx); r.start() }) {
+	if known || !c.spawn(func() { agent.Await(&r.ctx); r.began = queued; r.start() }) {
 		r.start()
 	}
 	return false
@@ -374,6 +377,9 @@ func (r *serverCall) releaseOrder() {
 // run executes an admitted call. It returns when the call ended, and whether another goroutine
 // reads the connection now.
 func (r *serverCall) run() (end time.Time, relieved bool) {
+	if r.began == queued {
+		r.began = time.Since(r.arrived)
+	}
 	outcome := r.execute()
 	if r.passedOn() {
 		r.accept()
@@ -384,11 +390,13 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 	}
 	r.endSpan()
 	end = time.Now()
-	r.record(outcome, end.Sub(r.arrived))
+	took := end.Sub(r.arrived)
+	r.record(outcome, took)
+	r.keepSpan(outcome, took)
 	if r.info.mirrored && outcome.Failed() { // what the copy called may have been refused, by the policy
 		outcome = health.Mirrored
 	}
-	r.remember(end.Sub(r.arrived), recentServed(outcome))
+	r.remember(took, recentServed(outcome))
 	if r.inline == nil || !r.inline.CompareAndSwap(r, nil) {
 		r.unregister()
 		if relieved = r.inline != nil; relieved {

@@ -127,6 +127,7 @@ func (r *serverCall) refuse(code Code, err error) {
 	if code != RulesNeeded && r.counted != nil { // after RulesNeeded the caller pushes the rules and calls again
 		r.record(code.Outcome(), 0)
 		r.rememberRefusal(code)
+		r.keepRefusal(code)
 	}
 	r.exception(code, NotExecuted, err)
 	r.releaseOrder()

@@ -125,7 +125,8 @@ func refusedOutcome(err error) health.Outcome {
 // govern applies limits, breaker and fallback to the attempts.
 func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 	call.began, call.ended = time.Now(), time.Time{}
-	call.delayed, call.injected, call.replaced = false, false, false
+	call.delayed, call.injected, call.replaced, call.fault = false, false, false, nil
+	call.ownTrace, call.waited = "", 0
 	if call.rules.matched && s.o.Fallback == nil && s.standIn(ctx, call, alwaysCode) == nil {
 		s.remember(ctx, call, recentStandIn)
 		return nil
@@ -150,7 +151,9 @@ func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 		if call.injected {
 			outcome = health.Injected
 		}
-		call.record(s.tally(call).cell, outcome, time.Since(call.began))
+		took := time.Since(call.began)
+		call.record(s.tally(call).cell, outcome, took)
+		s.keepUnsent(ctx, call, e.Code, took)
 	}
 	if call.mirrored {
 		shadowed(ctx, err)

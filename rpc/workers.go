@@ -44,6 +44,9 @@ func (w *workers) submit(r *serverCall) bool {
 		clear(w.queue[n:])
 		w.queue, w.head = w.queue[:n], 0
 	}
+	if w.head < len(w.queue) {
+		r.began = queued
+	}
 	w.queue = append(w.queue, r)
 	if w.wakeOne() {
 		return true

@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/reach"
 	"github.com/skerry/skerry/internal/recent"
+	"github.com/skerry/skerry/internal/spans"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
@@ -49,7 +50,8 @@ type ServiceConfig struct {
 	Lists    *discovery.Discovery
 	Offers   Offers
 	Stats    *health.Recorder
-	Recent   *recent.Recorder       // the calls of the last minutes
+	Recent   *recent.Recorder // the calls of the last minutes
+	Spans    *spans.Recorder
 	Self     policy.Request         // facts of this process as a caller
 	Answered func() rpc.ServerStats // what the port has refused
 

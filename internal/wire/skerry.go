@@ -8898,6 +8898,2001 @@ func (p *Recent) String() string {
 	return fmt.Sprintf("Recent(%+v)", *p)
 }
 
+// Which spans are meant; what is absent does not matter.
+//
+// Attributes:
+//   - Traces
+//   - Name
+//   - Method
+//   - Failure
+//   - Mark
+//   - SinceMs
+//   - SlowerUs
+//   - Order
+//   - Most
+type SpanQuery struct {
+	Traces   [][]byte `thrift:"traces,1" db:"traces" json:"traces,omitempty"`
+	Name     *string  `thrift:"name,2" db:"name" json:"name,omitempty"`
+	Method   *string  `thrift:"method,3" db:"method" json:"method,omitempty"`
+	Failure  *string  `thrift:"failure,4" db:"failure" json:"failure,omitempty"`
+	Mark     *string  `thrift:"mark,5" db:"mark" json:"mark,omitempty"`
+	SinceMs  *int64   `thrift:"sinceMs,6" db:"sinceMs" json:"sinceMs,omitempty"`
+	SlowerUs *int64   `thrift:"slowerUs,7" db:"slowerUs" json:"slowerUs,omitempty"`
+	Order    *string  `thrift:"order,8" db:"order" json:"order,omitempty"`
+	Most     int32    `thrift:"most,9" db:"most" json:"most"`
+}
+
+func NewSpanQuery() *SpanQuery {
+	return &SpanQuery{}
+}
+
+var SpanQuery_Traces_DEFAULT [][]byte
+
+func (p *SpanQuery) GetTraces() [][]byte {
+	return p.Traces
+}
+
+var SpanQuery_Name_DEFAULT string
+
+func (p *SpanQuery) GetName() string {
+	if !p.IsSetName() {
+		return SpanQuery_Name_DEFAULT
+	}
+	return *p.Name
+}
+
+var SpanQuery_Method_DEFAULT string
+
+func (p *SpanQuery) GetMethod() string {
+	if !p.IsSetMethod() {
+		return SpanQuery_Method_DEFAULT
+	}
+	return *p.Method
+}
+
+var SpanQuery_Failure_DEFAULT string
+
+func (p *SpanQuery) GetFailure() string {
+	if !p.IsSetFailure() {
+		return SpanQuery_Failure_DEFAULT
+	}
+	return *p.Failure
+}
+
+var SpanQuery_Mark_DEFAULT string
+
+func (p *SpanQuery) GetMark() string {
+	if !p.IsSetMark() {
+		return SpanQuery_Mark_DEFAULT
+	}
+	return *p.Mark
+}
+
+var SpanQuery_SinceMs_DEFAULT int64
+
+func (p *SpanQuery) GetSinceMs() int64 {
+	if !p.IsSetSinceMs() {
+		return SpanQuery_SinceMs_DEFAULT
+	}
+	return *p.SinceMs
+}
+
+var SpanQuery_SlowerUs_DEFAULT int64
+
+func (p *SpanQuery) GetSlowerUs() int64 {
+	if !p.IsSetSlowerUs() {
+		return SpanQuery_SlowerUs_DEFAULT
+	}
+	return *p.SlowerUs
+}
+
+var SpanQuery_Order_DEFAULT string
+
+func (p *SpanQuery) GetOrder() string {
+	if !p.IsSetOrder() {
+		return SpanQuery_Order_DEFAULT
+	}
+	return *p.Order
+}
+
+func (p *SpanQuery) GetMost() int32 {
+	return p.Most
+}
+func (p *SpanQuery) IsSetTraces() bool {
+	return p.Traces != nil
+}
+
+func (p *SpanQuery) IsSetName() bool {
+	return p.Name != nil
+}
+
+func (p *SpanQuery) IsSetMethod() bool {
+	return p.Method != nil
+}
+
+func (p *SpanQuery) IsSetFailure() bool {
+	return p.Failure != nil
+}
+
+func (p *SpanQuery) IsSetMark() bool {
+	return p.Mark != nil
+}
+
+func (p *SpanQuery) IsSetSinceMs() bool {
+	return p.SinceMs != nil
+}
+
+func (p *SpanQuery) IsSetSlowerUs() bool {
+	return p.SlowerUs != nil
+}
+
+func (p *SpanQuery) IsSetOrder() bool {
+	return p.Order != nil
+}
+
+func (p *SpanQuery) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 5:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 6:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField7(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 8:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 9:
+			if fieldTypeId == thrift.I32 {
+				if err := p.ReadField9(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *SpanQuery) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([][]byte, 0, size)
+	p.Traces = tSlice
+	for i := 0; i < size; i++ {
+		var _elem59 []byte
+		if v, err := iprot.ReadBinary(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem59 = v
+		}
+		p.Traces = append(p.Traces, _elem59)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *SpanQuery) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Name = &v
+	}
+	return nil
+}
+
+func (p *SpanQuery) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Method = &v
+	}
+	return nil
+}
+
+func (p *SpanQuery) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.Failure = &v
+	}
+	return nil
+}
+
+func (p *SpanQuery) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 5: ", err)
+	} else {
+		p.Mark = &v
+	}
+	return nil
+}
+
+func (p *SpanQuery) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 6: ", err)
+	} else {
+		p.SinceMs = &v
+	}
+	return nil
+}
+
+func (p *SpanQuery) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 7: ", err)
+	} else {
+		p.SlowerUs = &v
+	}
+	return nil
+}
+
+func (p *SpanQuery) ReadField8(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 8: ", err)
+	} else {
+		p.Order = &v
+	}
+	return nil
+}
+
+func (p *SpanQuery) ReadField9(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI32(ctx); err != nil {
+		return thrift.PrependError("error reading field 9: ", err)
+	} else {
+		p.Most = v
+	}
+	return nil
+}
+
+func (p *SpanQuery) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "SpanQuery"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField8(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField9(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *SpanQuery) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetTraces() {
+		if err := oprot.WriteFieldBegin(ctx, "traces", thrift.LIST, 1); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:traces: ", p), err)
+		}
+		if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Traces)); err != nil {
+			return thrift.PrependError("error writing list begin: ", err)
+		}
+		for _, v := range p.Traces {
+			if err := oprot.WriteBinary(ctx, v); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+		}
+		if err := oprot.WriteListEnd(ctx); err != nil {
+			return thrift.PrependError("error writing list end: ", err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 1:traces: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SpanQuery) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetName() {
+		if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 2); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:name: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Name)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.name (2) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:name: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SpanQuery) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetMethod() {
+		if err := oprot.WriteFieldBegin(ctx, "method", thrift.STRING, 3); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:method: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Method)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.method (3) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 3:method: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SpanQuery) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetFailure() {
+		if err := oprot.WriteFieldBegin(ctx, "failure", thrift.STRING, 4); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:failure: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Failure)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.failure (4) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 4:failure: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SpanQuery) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetMark() {
+		if err := oprot.WriteFieldBegin(ctx, "mark", thrift.STRING, 5); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:mark: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Mark)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.mark (5) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 5:mark: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SpanQuery) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSinceMs() {
+		if err := oprot.WriteFieldBegin(ctx, "sinceMs", thrift.I64, 6); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:sinceMs: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.SinceMs)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.sinceMs (6) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 6:sinceMs: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SpanQuery) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSlowerUs() {
+		if err := oprot.WriteFieldBegin(ctx, "slowerUs", thrift.I64, 7); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:slowerUs: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.SlowerUs)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.slowerUs (7) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 7:slowerUs: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SpanQuery) writeField8(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetOrder() {
+		if err := oprot.WriteFieldBegin(ctx, "order", thrift.STRING, 8); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 8:order: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Order)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.order (8) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 8:order: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SpanQuery) writeField9(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "most", thrift.I32, 9); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 9:most: ", p), err)
+	}
+	if err := oprot.WriteI32(ctx, int32(p.Most)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.most (9) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 9:most: ", p), err)
+	}
+	return err
+}
+
+func (p *SpanQuery) Equals(other *SpanQuery) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if len(p.Traces) != len(other.Traces) {
+		return false
+	}
+	for i, _tgt := range p.Traces {
+		_src60 := other.Traces[i]
+		if bytes.Compare(_tgt, _src60) != 0 {
+			return false
+		}
+	}
+	if p.Name != other.Name {
+		if p.Name == nil || other.Name == nil {
+			return false
+		}
+		if (*p.Name) != (*other.Name) {
+			return false
+		}
+	}
+	if p.Method != other.Method {
+		if p.Method == nil || other.Method == nil {
+			return false
+		}
+		if (*p.Method) != (*other.Method) {
+			return false
+		}
+	}
+	if p.Failure != other.Failure {
+		if p.Failure == nil || other.Failure == nil {
+			return false
+		}
+		if (*p.Failure) != (*other.Failure) {
+			return false
+		}
+	}
+	if p.Mark != other.Mark {
+		if p.Mark == nil || other.Mark == nil {
+			return false
+		}
+		if (*p.Mark) != (*other.Mark) {
+			return false
+		}
+	}
+	if p.SinceMs != other.SinceMs {
+		if p.SinceMs == nil || other.SinceMs == nil {
+			return false
+		}
+		if (*p.SinceMs) != (*other.SinceMs) {
+			return false
+		}
+	}
+	if p.SlowerUs != other.SlowerUs {
+		if p.SlowerUs == nil || other.SlowerUs == nil {
+			return false
+		}
+		if (*p.SlowerUs) != (*other.SlowerUs) {
+			return false
+		}
+	}
+	if p.Order != other.Order {
+		if p.Order == nil || other.Order == nil {
+			return false
+		}
+		if (*p.Order) != (*other.Order) {
+			return false
+		}
+	}
+	if p.Most != other.Most {
+		return false
+	}
+	return true
+}
+
+func (p *SpanQuery) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("SpanQuery(%+v)", *p)
+}
+
+// One attempt of a call as one side saw it. Caller and callee of an attempt give it the same id.
+//
+// Attributes:
+//   - Trace
+//   - ID
+//   - Parent
+//   - Side
+//   - Name
+//   - Method
+//   - AgoUs
+//   - TookUs
+//   - Failure
+//   - Version
+//   - Peer
+//   - Caller
+//   - Attempt
+//   - WaitUs
+//   - LimitMs
+//   - Rules
+//   - Mark
+//   - Release
+//   - Notes
+type Span struct {
+	Trace   []byte  `thrift:"trace,1" db:"trace" json:"trace"`
+	ID      int64   `thrift:"id,2" db:"id" json:"id"`
+	Parent  *int64  `thrift:"parent,3" db:"parent" json:"parent,omitempty"`
+	Side    string  `thrift:"side,4" db:"side" json:"side"`
+	Name    string  `thrift:"name,5" db:"name" json:"name"`
+	Method  string  `thrift:"method,6" db:"method" json:"method"`
+	AgoUs   int64   `thrift:"agoUs,7" db:"agoUs" json:"agoUs"`
+	TookUs  int64   `thrift:"tookUs,8" db:"tookUs" json:"tookUs"`
+	Failure *string `thrift:"failure,9" db:"failure" json:"failure,omitempty"`
+	Version *string `thrift:"version,10" db:"version" json:"version,omitempty"`
+	Peer    *string `thrift:"peer,11" db:"peer" json:"peer,omitempty"`
+	Caller  *string `thrift:"caller,12" db:"caller" json:"caller,omitempty"`
+	Attempt *int32  `thrift:"attempt,13" db:"attempt" json:"attempt,omitempty"`
+	WaitUs  *int64  `thrift:"waitUs,14" db:"waitUs" json:"waitUs,omitempty"`
+	LimitMs *int64  `thrift:"limitMs,15" db:"limitMs" json:"limitMs,omitempty"`
+	Rules   *string `thrift:"rules,16" db:"rules" json:"rules,omitempty"`
+	Mark    *string `thrift:"mark,17" db:"mark" json:"mark,omitempty"`
+	Release *string `thrift:"release,18" db:"release" json:"release,omitempty"`
+	Notes   *string `thrift:"notes,19" db:"notes" json:"notes,omitempty"`
+}
+
+func NewSpan() *Span {
+	return &Span{}
+}
+
+func (p *Span) GetTrace() []byte {
+	return p.Trace
+}
+
+func (p *Span) GetID() int64 {
+	return p.ID
+}
+
+var Span_Parent_DEFAULT int64
+
+func (p *Span) GetParent() int64 {
+	if !p.IsSetParent() {
+		return Span_Parent_DEFAULT
+	}
+	return *p.Parent
+}
+
+func (p *Span) GetSide() string {
+	return p.Side
+}
+
+func (p *Span) GetName() string {
+	return p.Name
+}
+
+func (p *Span) GetMethod() string {
+	return p.Method
+}
+
+func (p *Span) GetAgoUs() int64 {
+	return p.AgoUs
+}
+
+func (p *Span) GetTookUs() int64 {
+	return p.TookUs
+}
+
+var Span_Failure_DEFAULT string
+
+func (p *Span) GetFailure() string {
+	if !p.IsSetFailure() {
+		return Span_Failure_DEFAULT
+	}
+	return *p.Failure
+}
+
+var Span_Version_DEFAULT string
+
+func (p *Span) GetVersion() string {
+	if !p.IsSetVersion() {
+		return Span_Version_DEFAULT
+	}
+	return *p.Version
+}
+
+var Span_Peer_DEFAULT string
+
+func (p *Span) GetPeer() string {
+	if !p.IsSetPeer() {
+		return Span_Peer_DEFAULT
+	}
+	return *p.Peer
+}
+
+var Span_Caller_DEFAULT string
+
+func (p *Span) GetCaller() string {
+	if !p.IsSetCaller() {
+		return Span_Caller_DEFAULT
+	}
+	return *p.Caller
+}
+
+var Span_Attempt_DEFAULT int32
+
+func (p *Span) GetAttempt() int32 {
+	if !p.IsSetAttempt() {
+		return Span_Attempt_DEFAULT
+	}
+	return *p.Attempt
+}
+
+var Span_WaitUs_DEFAULT int64
+
+func (p *Span) GetWaitUs() int64 {
+	if !p.IsSetWaitUs() {
+		return Span_WaitUs_DEFAULT
+	}
+	return *p.WaitUs
+}
+
+var Span_LimitMs_DEFAULT int64
+
+func (p *Span) GetLimitMs() int64 {
+	if !p.IsSetLimitMs() {
+		return Span_LimitMs_DEFAULT
+	}
+	return *p.LimitMs
+}
+
+var Span_Rules_DEFAULT string
+
+func (p *Span) GetRules() string {
+	if !p.IsSetRules() {
+		return Span_Rules_DEFAULT
+	}
+	return *p.Rules
+}
+
+var Span_Mark_DEFAULT string
+
+func (p *Span) GetMark() string {
+	if !p.IsSetMark() {
+		return Span_Mark_DEFAULT
+	}
+	return *p.Mark
+}
+
+var Span_Release_DEFAULT string
+
+func (p *Span) GetRelease() string {
+	if !p.IsSetRelease() {
+		return Span_Release_DEFAULT
+	}
+	return *p.Release
+}
+
+var Span_Notes_DEFAULT string
+
+func (p *Span) GetNotes() string {
+	if !p.IsSetNotes() {
+		return Span_Notes_DEFAULT
+	}
+	return *p.Notes
+}
+func (p *Span) IsSetParent() bool {
+	return p.Parent != nil
+}
+
+func (p *Span) IsSetFailure() bool {
+	return p.Failure != nil
+}
+
+func (p *Span) IsSetVersion() bool {
+	return p.Version != nil
+}
+
+func (p *Span) IsSetPeer() bool {
+	return p.Peer != nil
+}
+
+func (p *Span) IsSetCaller() bool {
+	return p.Caller != nil
+}
+
+func (p *Span) IsSetAttempt() bool {
+	return p.Attempt != nil
+}
+
+func (p *Span) IsSetWaitUs() bool {
+	return p.WaitUs != nil
+}
+
+func (p *Span) IsSetLimitMs() bool {
+	return p.LimitMs != nil
+}
+
+func (p *Span) IsSetRules() bool {
+	return p.Rules != nil
+}
+
+func (p *Span) IsSetMark() bool {
+	return p.Mark != nil
+}
+
+func (p *Span) IsSetRelease() bool {
+	return p.Release != nil
+}
+
+func (p *Span) IsSetNotes() bool {
+	return p.Notes != nil
+}
+
+func (p *Span) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 5:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 6:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField7(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 8:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 9:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField9(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 10:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField10(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 11:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField11(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 12:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField12(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 13:
+			if fieldTypeId == thrift.I32 {
+				if err := p.ReadField13(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 14:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField14(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 15:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField15(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 16:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField16(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 17:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField17(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 18:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField18(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 19:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField19(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Span) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Trace = v
+	}
+	return nil
+}
+
+func (p *Span) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.ID = v
+	}
+	return nil
+}
+
+func (p *Span) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Parent = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.Side = v
+	}
+	return nil
+}
+
+func (p *Span) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 5: ", err)
+	} else {
+		p.Name = v
+	}
+	return nil
+}
+
+func (p *Span) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 6: ", err)
+	} else {
+		p.Method = v
+	}
+	return nil
+}
+
+func (p *Span) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 7: ", err)
+	} else {
+		p.AgoUs = v
+	}
+	return nil
+}
+
+func (p *Span) ReadField8(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 8: ", err)
+	} else {
+		p.TookUs = v
+	}
+	return nil
+}
+
+func (p *Span) ReadField9(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 9: ", err)
+	} else {
+		p.Failure = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField10(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 10: ", err)
+	} else {
+		p.Version = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField11(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 11: ", err)
+	} else {
+		p.Peer = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField12(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 12: ", err)
+	} else {
+		p.Caller = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField13(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI32(ctx); err != nil {
+		return thrift.PrependError("error reading field 13: ", err)
+	} else {
+		p.Attempt = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField14(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 14: ", err)
+	} else {
+		p.WaitUs = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField15(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 15: ", err)
+	} else {
+		p.LimitMs = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField16(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 16: ", err)
+	} else {
+		p.Rules = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField17(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 17: ", err)
+	} else {
+		p.Mark = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField18(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 18: ", err)
+	} else {
+		p.Release = &v
+	}
+	return nil
+}
+
+func (p *Span) ReadField19(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 19: ", err)
+	} else {
+		p.Notes = &v
+	}
+	return nil
+}
+
+func (p *Span) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Span"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField8(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField9(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField10(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField11(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField12(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField13(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField14(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField15(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField16(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField17(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField18(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField19(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Span) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "trace", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:trace: ", p), err)
+	}
+	if err := oprot.WriteBinary(ctx, p.Trace); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.trace (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:trace: ", p), err)
+	}
+	return err
+}
+
+func (p *Span) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "id", thrift.I64, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:id: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.ID)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.id (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:id: ", p), err)
+	}
+	return err
+}
+
+func (p *Span) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetParent() {
+		if err := oprot.WriteFieldBegin(ctx, "parent", thrift.I64, 3); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:parent: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.Parent)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.parent (3) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 3:parent: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "side", thrift.STRING, 4); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:side: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Side)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.side (4) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:side: ", p), err)
+	}
+	return err
+}
+
+func (p *Span) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 5); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:name: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Name)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.name (5) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 5:name: ", p), err)
+	}
+	return err
+}
+
+func (p *Span) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "method", thrift.STRING, 6); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:method: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Method)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.method (6) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 6:method: ", p), err)
+	}
+	return err
+}
+
+func (p *Span) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "agoUs", thrift.I64, 7); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:agoUs: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.AgoUs)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.agoUs (7) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 7:agoUs: ", p), err)
+	}
+	return err
+}
+
+func (p *Span) writeField8(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "tookUs", thrift.I64, 8); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 8:tookUs: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.TookUs)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.tookUs (8) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 8:tookUs: ", p), err)
+	}
+	return err
+}
+
+func (p *Span) writeField9(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetFailure() {
+		if err := oprot.WriteFieldBegin(ctx, "failure", thrift.STRING, 9); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 9:failure: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Failure)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.failure (9) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 9:failure: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField10(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetVersion() {
+		if err := oprot.WriteFieldBegin(ctx, "version", thrift.STRING, 10); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 10:version: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Version)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.version (10) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 10:version: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField11(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetPeer() {
+		if err := oprot.WriteFieldBegin(ctx, "peer", thrift.STRING, 11); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 11:peer: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Peer)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.peer (11) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 11:peer: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField12(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetCaller() {
+		if err := oprot.WriteFieldBegin(ctx, "caller", thrift.STRING, 12); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 12:caller: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Caller)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.caller (12) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 12:caller: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField13(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetAttempt() {
+		if err := oprot.WriteFieldBegin(ctx, "attempt", thrift.I32, 13); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 13:attempt: ", p), err)
+		}
+		if err := oprot.WriteI32(ctx, int32(*p.Attempt)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.attempt (13) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 13:attempt: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField14(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetWaitUs() {
+		if err := oprot.WriteFieldBegin(ctx, "waitUs", thrift.I64, 14); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 14:waitUs: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.WaitUs)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.waitUs (14) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 14:waitUs: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField15(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetLimitMs() {
+		if err := oprot.WriteFieldBegin(ctx, "limitMs", thrift.I64, 15); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 15:limitMs: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.LimitMs)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.limitMs (15) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 15:limitMs: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField16(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetRules() {
+		if err := oprot.WriteFieldBegin(ctx, "rules", thrift.STRING, 16); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 16:rules: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Rules)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.rules (16) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 16:rules: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField17(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetMark() {
+		if err := oprot.WriteFieldBegin(ctx, "mark", thrift.STRING, 17); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 17:mark: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Mark)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.mark (17) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 17:mark: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField18(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetRelease() {
+		if err := oprot.WriteFieldBegin(ctx, "release", thrift.STRING, 18); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 18:release: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Release)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.release (18) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 18:release: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) writeField19(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetNotes() {
+		if err := oprot.WriteFieldBegin(ctx, "notes", thrift.STRING, 19); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 19:notes: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Notes)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.notes (19) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 19:notes: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Span) Equals(other *Span) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if bytes.Compare(p.Trace, other.Trace) != 0 {
+		return false
+	}
+	if p.ID != other.ID {
+		return false
+	}
+	if p.Parent != other.Parent {
+		if p.Parent == nil || other.Parent == nil {
+			return false
+		}
+		if (*p.Parent) != (*other.Parent) {
+			return false
+		}
+	}
+	if p.Side != other.Side {
+		return false
+	}
+	if p.Name != other.Name {
+		return false
+	}
+	if p.Method != other.Method {
+		return false
+	}
+	if p.AgoUs != other.AgoUs {
+		return false
+	}
+	if p.TookUs != other.TookUs {
+		return false
+	}
+	if p.Failure != other.Failure {
+		if p.Failure == nil || other.Failure == nil {
+			return false
+		}
+		if (*p.Failure) != (*other.Failure) {
+			return false
+		}
+	}
+	if p.Version != other.Version {
+		if p.Version == nil || other.Version == nil {
+			return false
+		}
+		if (*p.Version) != (*other.Version) {
+			return false
+		}
+	}
+	if p.Peer != other.Peer {
+		if p.Peer == nil || other.Peer == nil {
+			return false
+		}
+		if (*p.Peer) != (*other.Peer) {
+			return false
+		}
+	}
+	if p.Caller != other.Caller {
+		if p.Caller == nil || other.Caller == nil {
+			return false
+		}
+		if (*p.Caller) != (*other.Caller) {
+			return false
+		}
+	}
+	if p.Attempt != other.Attempt {
+		if p.Attempt == nil || other.Attempt == nil {
+			return false
+		}
+		if (*p.Attempt) != (*other.Attempt) {
+			return false
+		}
+	}
+	if p.WaitUs != other.WaitUs {
+		if p.WaitUs == nil || other.WaitUs == nil {
+			return false
+		}
+		if (*p.WaitUs) != (*other.WaitUs) {
+			return false
+		}
+	}
+	if p.LimitMs != other.LimitMs {
+		if p.LimitMs == nil || other.LimitMs == nil {
+			return false
+		}
+		if (*p.LimitMs) != (*other.LimitMs) {
+			return false
+		}
+	}
+	if p.Rules != other.Rules {
+		if p.Rules == nil || other.Rules == nil {
+			return false
+		}
+		if (*p.Rules) != (*other.Rules) {
+			return false
+		}
+	}
+	if p.Mark != other.Mark {
+		if p.Mark == nil || other.Mark == nil {
+			return false
+		}
+		if (*p.Mark) != (*other.Mark) {
+			return false
+		}
+	}
+	if p.Release != other.Release {
+		if p.Release == nil || other.Release == nil {
+			return false
+		}
+		if (*p.Release) != (*other.Release) {
+			return false
+		}
+	}
+	if p.Notes != other.Notes {
+		if p.Notes == nil || other.Notes == nil {
+			return false
+		}
+		if (*p.Notes) != (*other.Notes) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Span) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Span(%+v)", *p)
+}
+
+// Spans that a process keeps.
+//
+// Attributes:
+//   - Spans
+//   - More
+//   - Every
+//   - SlowUs
+type Spans struct {
+	Spans  []*Span `thrift:"spans,1" db:"spans" json:"spans"`
+	More   *bool   `thrift:"more,2" db:"more" json:"more,omitempty"`
+	Every  int32   `thrift:"every,3" db:"every" json:"every"`
+	SlowUs int64   `thrift:"slowUs,4" db:"slowUs" json:"slowUs"`
+}
+
+func NewSpans() *Spans {
+	return &Spans{}
+}
+
+func (p *Spans) GetSpans() []*Span {
+	return p.Spans
+}
+
+var Spans_More_DEFAULT bool
+
+func (p *Spans) GetMore() bool {
+	if !p.IsSetMore() {
+		return Spans_More_DEFAULT
+	}
+	return *p.More
+}
+
+func (p *Spans) GetEvery() int32 {
+	return p.Every
+}
+
+func (p *Spans) GetSlowUs() int64 {
+	return p.SlowUs
+}
+func (p *Spans) IsSetMore() bool {
+	return p.More != nil
+}
+
+func (p *Spans) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.I32 {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Spans) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*Span, 0, size)
+	p.Spans = tSlice
+	for i := 0; i < size; i++ {
+		_elem61 := &Span{}
+		if err := _elem61.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem61), err)
+		}
+		p.Spans = append(p.Spans, _elem61)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Spans) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.More = &v
+	}
+	return nil
+}
+
+func (p *Spans) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI32(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Every = v
+	}
+	return nil
+}
+
+func (p *Spans) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.SlowUs = v
+	}
+	return nil
+}
+
+func (p *Spans) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Spans"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Spans) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "spans", thrift.LIST, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:spans: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Spans)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Spans {
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:spans: ", p), err)
+	}
+	return err
+}
+
+func (p *Spans) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetMore() {
+		if err := oprot.WriteFieldBegin(ctx, "more", thrift.BOOL, 2); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:more: ", p), err)
+		}
+		if err := oprot.WriteBool(ctx, bool(*p.More)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.more (2) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:more: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Spans) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "every", thrift.I32, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:every: ", p), err)
+	}
+	if err := oprot.WriteI32(ctx, int32(p.Every)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.every (3) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:every: ", p), err)
+	}
+	return err
+}
+
+func (p *Spans) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "slowUs", thrift.I64, 4); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:slowUs: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.SlowUs)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.slowUs (4) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:slowUs: ", p), err)
+	}
+	return err
+}
+
+func (p *Spans) Equals(other *Spans) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if len(p.Spans) != len(other.Spans) {
+		return false
+	}
+	for i, _tgt := range p.Spans {
+		_src62 := other.Spans[i]
+		if !_tgt.Equals(_src62) {
+			return false
+		}
+	}
+	if p.More != other.More {
+		if p.More == nil || other.More == nil {
+			return false
+		}
+		if (*p.More) != (*other.More) {
+			return false
+		}
+	}
+	if p.Every != other.Every {
+		return false
+	}
+	if p.SlowUs != other.SlowUs {
+		return false
+	}
+	return true
+}
+
+func (p *Spans) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Spans(%+v)", *p)
+}
+
 // What a process keeps calls away from, as operators have ordered.
 //
 // Attributes:
@@ -9035,11 +11030,11 @@ func (p *Drains) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*Drain, 0, size)
 	p.Drains = tSlice
 	for i := 0; i < size; i++ {
-		_elem59 := &Drain{}
-		if err := _elem59.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem59), err)
+		_elem63 := &Drain{}
+		if err := _elem63.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem63), err)
 		}
-		p.Drains = append(p.Drains, _elem59)
+		p.Drains = append(p.Drains, _elem63)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -9169,8 +11164,8 @@ func (p *Drains) Equals(other *Drains) bool {
 		return false
 	}
 	for i, _tgt := range p.Drains {
-		_src60 := other.Drains[i]
-		if !_tgt.Equals(_src60) {
+		_src64 := other.Drains[i]
+		if !_tgt.Equals(_src64) {
 			return false
 		}
 	}
@@ -9386,11 +11381,11 @@ func (p *Drain) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*DrainedInstance, 0, size)
 	p.Instances = tSlice
 	for i := 0; i < size; i++ {
-		_elem61 := &DrainedInstance{}
-		if err := _elem61.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem61), err)
+		_elem65 := &DrainedInstance{}
+		if err := _elem65.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem65), err)
 		}
-		p.Instances = append(p.Instances, _elem61)
+		p.Instances = append(p.Instances, _elem65)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -9539,8 +11534,8 @@ func (p *Drain) Equals(other *Drain) bool {
 		return false
 	}
 	for i, _tgt := range p.Instances {
-		_src62 := other.Instances[i]
-		if !_tgt.Equals(_src62) {
+		_src66 := other.Instances[i]
+		if !_tgt.Equals(_src66) {
 			return false
 		}
 	}
@@ -10042,6 +12037,11 @@ type Internal interface { //The framework's own service, skerry.internal, on the
 	Recent(ctx context.Context, seconds int64) (_r *Recent, _err error)
 	// Checks itself and its host, for ten seconds at most and one at a time: a doctor.Report.
 	Doctor(ctx context.Context) (_r []byte, _err error)
+	// Calls that it has made and served lately: slow ones, failed ones, and those of some traces.
+	//
+	// Parameters:
+	//  - Which
+	Spans(ctx context.Context, which *SpanQuery) (_r *Spans, _err error)
 	// The drains in force, and the number of the last order that it has obeyed.
 	Drains(ctx context.Context) (_r *Drains, _err error)
 	// Obeys an operator's order: the text of an order, which names this process and the next number, and a rollout.Proof.
@@ -10100,25 +12100,10 @@ func (p *InternalClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 }
 
 func (p *InternalClient) WhoAmI(ctx context.Context) (_r *Identity, _err error) {
-	var _args63 InternalWhoAmIArgs
-	var _result65 InternalWhoAmIResult
-	var _meta64 thrift.ResponseMeta
-	_meta64, _err = p.Client_().Call(ctx, "whoAmI", &_args63, &_result65)
-	p.SetLastResponseMeta_(_meta64)
-	if _err != nil {
-		return
-	}
-	if _ret66 := _result65.GetSuccess(); _ret66 != nil {
-		return _ret66, nil
-	}
-	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "whoAmI failed: unknown result")
-}
-
-func (p *InternalClient) Describe(ctx context.Context) (_r *Description, _err error) {
-	var _args67 InternalDescribeArgs
-	var _result69 InternalDescribeResult
+	var _args67 InternalWhoAmIArgs
+	var _result69 InternalWhoAmIResult
 	var _meta68 thrift.ResponseMeta
-	_meta68, _err = p.Client_().Call(ctx, "describe", &_args67, &_result69)
+	_meta68, _err = p.Client_().Call(ctx, "whoAmI", &_args67, &_result69)
 	p.SetLastResponseMeta_(_meta68)
 	if _err != nil {
 		return
@@ -10126,15 +12111,30 @@ func (p *InternalClient) Describe(ctx context.Context) (_r *Description, _err er
 	if _ret70 := _result69.GetSuccess(); _ret70 != nil {
 		return _ret70, nil
 	}
+	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "whoAmI failed: unknown result")
+}
+
+func (p *InternalClient) Describe(ctx context.Context) (_r *Description, _err error) {
+	var _args71 InternalDescribeArgs
+	var _result73 InternalDescribeResult
+	var _meta72 thrift.ResponseMeta
+	_meta72, _err = p.Client_().Call(ctx, "describe", &_args71, &_result73)
+	p.SetLastResponseMeta_(_meta72)
+	if _err != nil {
+		return
+	}
+	if _ret74 := _result73.GetSuccess(); _ret74 != nil {
+		return _ret74, nil
+	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "describe failed: unknown result")
 }
 
 func (p *InternalClient) Ping(ctx context.Context) (_err error) {
-	var _args71 InternalPingArgs
-	var _result73 InternalPingResult
-	var _meta72 thrift.ResponseMeta
-	_meta72, _err = p.Client_().Call(ctx, "ping", &_args71, &_result73)
-	p.SetLastResponseMeta_(_meta72)
+	var _args75 InternalPingArgs
+	var _result77 InternalPingResult
+	var _meta76 thrift.ResponseMeta
+	_meta76, _err = p.Client_().Call(ctx, "ping", &_args75, &_result77)
+	p.SetLastResponseMeta_(_meta76)
 	if _err != nil {
 		return
 	}
@@ -10146,17 +12146,17 @@ func (p *InternalClient) Ping(ctx context.Context) (_err error) {
 // Parameters:
 //   - After
 func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _err error) {
-	var _args74 InternalLogArgs
-	_args74.After = after
-	var _result76 InternalLogResult
-	var _meta75 thrift.ResponseMeta
-	_meta75, _err = p.Client_().Call(ctx, "log", &_args74, &_result76)
-	p.SetLastResponseMeta_(_meta75)
+	var _args78 InternalLogArgs
+	_args78.After = after
+	var _result80 InternalLogResult
+	var _meta79 thrift.ResponseMeta
+	_meta79, _err = p.Client_().Call(ctx, "log", &_args78, &_result80)
+	p.SetLastResponseMeta_(_meta79)
 	if _err != nil {
 		return
 	}
-	if _ret77 := _result76.GetSuccess(); _ret77 != nil {
-		return _ret77, nil
+	if _ret81 := _result80.GetSuccess(); _ret81 != nil {
+		return _ret81, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "log failed: unknown result")
 }
@@ -10166,21 +12166,21 @@ func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _e
 // Parameters:
 //   - Records
 func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string, _err error) {
-	var _args78 InternalBringArgs
-	_args78.Records = records
-	var _result80 InternalBringResult
-	var _meta79 thrift.ResponseMeta
-	_meta79, _err = p.Client_().Call(ctx, "bring", &_args78, &_result80)
-	p.SetLastResponseMeta_(_meta79)
+	var _args82 InternalBringArgs
+	_args82.Records = records
+	var _result84 InternalBringResult
+	var _meta83 thrift.ResponseMeta
+	_meta83, _err = p.Client_().Call(ctx, "bring", &_args82, &_result84)
+	p.SetLastResponseMeta_(_meta83)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result80.Refused != nil:
-		return _r, _result80.Refused
+	case _result84.Refused != nil:
+		return _r, _result84.Refused
 	}
 
-	return _result80.GetSuccess(), nil
+	return _result84.GetSuccess(), nil
 }
 
 // Accepts an entry that is to be committed where no database orders the log. undertaking is a rollout.Undertaking: which command asks, and its proof.
@@ -10189,19 +12189,19 @@ func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args81 InternalPromiseArgs
-	_args81.Record = record
-	_args81.Undertaking = undertaking
-	var _result83 InternalPromiseResult
-	var _meta82 thrift.ResponseMeta
-	_meta82, _err = p.Client_().Call(ctx, "promise", &_args81, &_result83)
-	p.SetLastResponseMeta_(_meta82)
+	var _args85 InternalPromiseArgs
+	_args85.Record = record
+	_args85.Undertaking = undertaking
+	var _result87 InternalPromiseResult
+	var _meta86 thrift.ResponseMeta
+	_meta86, _err = p.Client_().Call(ctx, "promise", &_args85, &_result87)
+	p.SetLastResponseMeta_(_meta86)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result83.Refused != nil:
-		return _result83.Refused
+	case _result87.Refused != nil:
+		return _result87.Refused
 	}
 
 	return nil
@@ -10213,19 +12213,19 @@ func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args84 InternalAbandonArgs
-	_args84.Record = record
-	_args84.Undertaking = undertaking
-	var _result86 InternalAbandonResult
-	var _meta85 thrift.ResponseMeta
-	_meta85, _err = p.Client_().Call(ctx, "abandon", &_args84, &_result86)
-	p.SetLastResponseMeta_(_meta85)
+	var _args88 InternalAbandonArgs
+	_args88.Record = record
+	_args88.Undertaking = undertaking
+	var _result90 InternalAbandonResult
+	var _meta89 thrift.ResponseMeta
+	_meta89, _err = p.Client_().Call(ctx, "abandon", &_args88, &_result90)
+	p.SetLastResponseMeta_(_meta89)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result86.Refused != nil:
-		return _result86.Refused
+	case _result90.Refused != nil:
+		return _result90.Refused
 	}
 
 	return nil
@@ -10237,19 +12237,19 @@ func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args87 InternalBarArgs
-	_args87.Record = record
-	_args87.Undertaking = undertaking
-	var _result89 InternalBarResult
-	var _meta88 thrift.ResponseMeta
-	_meta88, _err = p.Client_().Call(ctx, "bar", &_args87, &_result89)
-	p.SetLastResponseMeta_(_meta88)
+	var _args91 InternalBarArgs
+	_args91.Record = record
+	_args91.Undertaking = undertaking
+	var _result93 InternalBarResult
+	var _meta92 thrift.ResponseMeta
+	_meta92, _err = p.Client_().Call(ctx, "bar", &_args91, &_result93)
+	p.SetLastResponseMeta_(_meta92)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result89.Refused != nil:
-		return _result89.Refused
+	case _result93.Refused != nil:
+		return _result93.Refused
 	}
 
 	return nil
@@ -10257,15 +12257,15 @@ func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []b
 
 // The entry that was promised and is not committed; empty: none.
 func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
-	var _args90 InternalPromisedArgs
-	var _result92 InternalPromisedResult
-	var _meta91 thrift.ResponseMeta
-	_meta91, _err = p.Client_().Call(ctx, "promised", &_args90, &_result92)
-	p.SetLastResponseMeta_(_meta91)
+	var _args94 InternalPromisedArgs
+	var _result96 InternalPromisedResult
+	var _meta95 thrift.ResponseMeta
+	_meta95, _err = p.Client_().Call(ctx, "promised", &_args94, &_result96)
+	p.SetLastResponseMeta_(_meta95)
 	if _err != nil {
 		return
 	}
-	return _result92.GetSuccess(), nil
+	return _result96.GetSuccess(), nil
 }
 
 // Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way.
@@ -10275,31 +12275,31 @@ func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
 //   - Before
 //   - WaitMs
 func (p *InternalClient) Report(ctx context.Context, round int64, before string, waitMs int64) (_r []byte, _err error) {
-	var _args93 InternalReportArgs
-	_args93.Round = round
-	_args93.Before = before
-	_args93.WaitMs = waitMs
-	var _result95 InternalReportResult
-	var _meta94 thrift.ResponseMeta
-	_meta94, _err = p.Client_().Call(ctx, "report", &_args93, &_result95)
-	p.SetLastResponseMeta_(_meta94)
+	var _args97 InternalReportArgs
+	_args97.Round = round
+	_args97.Before = before
+	_args97.WaitMs = waitMs
+	var _result99 InternalReportResult
+	var _meta98 thrift.ResponseMeta
+	_meta98, _err = p.Client_().Call(ctx, "report", &_args97, &_result99)
+	p.SetLastResponseMeta_(_meta98)
 	if _err != nil {
 		return
 	}
-	return _result95.GetSuccess(), nil
+	return _result99.GetSuccess(), nil
 }
 
 // Every process that this one has heard of and that has not withdrawn.
 func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error) {
-	var _args96 InternalMembersArgs
-	var _result98 InternalMembersResult
-	var _meta97 thrift.ResponseMeta
-	_meta97, _err = p.Client_().Call(ctx, "members", &_args96, &_result98)
-	p.SetLastResponseMeta_(_meta97)
+	var _args100 InternalMembersArgs
+	var _result102 InternalMembersResult
+	var _meta101 thrift.ResponseMeta
+	_meta101, _err = p.Client_().Call(ctx, "members", &_args100, &_result102)
+	p.SetLastResponseMeta_(_meta101)
 	if _err != nil {
 		return
 	}
-	return _result98.GetSuccess(), nil
+	return _result102.GetSuccess(), nil
 }
 
 // The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so.
@@ -10307,12 +12307,12 @@ func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error) {
-	var _args99 InternalIntroduceArgs
-	_args99.Me = me
-	var _result101 InternalIntroduceResult
-	var _meta100 thrift.ResponseMeta
-	_meta100, _err = p.Client_().Call(ctx, "introduce", &_args99, &_result101)
-	p.SetLastResponseMeta_(_meta100)
+	var _args103 InternalIntroduceArgs
+	_args103.Me = me
+	var _result105 InternalIntroduceResult
+	var _meta104 thrift.ResponseMeta
+	_meta104, _err = p.Client_().Call(ctx, "introduce", &_args103, &_result105)
+	p.SetLastResponseMeta_(_meta104)
 	if _err != nil {
 		return
 	}
@@ -10324,12 +12324,12 @@ func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
-	var _args102 InternalFarewellArgs
-	_args102.Me = me
-	var _result104 InternalFarewellResult
-	var _meta103 thrift.ResponseMeta
-	_meta103, _err = p.Client_().Call(ctx, "farewell", &_args102, &_result104)
-	p.SetLastResponseMeta_(_meta103)
+	var _args106 InternalFarewellArgs
+	_args106.Me = me
+	var _result108 InternalFarewellResult
+	var _meta107 thrift.ResponseMeta
+	_meta107, _err = p.Client_().Call(ctx, "farewell", &_args106, &_result108)
+	p.SetLastResponseMeta_(_meta107)
 	if _err != nil {
 		return
 	}
@@ -10342,17 +12342,17 @@ func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
 //   - Owner
 //   - Place
 func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) (_r bool, _err error) {
-	var _args105 InternalEndedArgs
-	_args105.Owner = owner
-	_args105.Place = place
-	var _result107 InternalEndedResult
-	var _meta106 thrift.ResponseMeta
-	_meta106, _err = p.Client_().Call(ctx, "ended", &_args105, &_result107)
-	p.SetLastResponseMeta_(_meta106)
+	var _args109 InternalEndedArgs
+	_args109.Owner = owner
+	_args109.Place = place
+	var _result111 InternalEndedResult
+	var _meta110 thrift.ResponseMeta
+	_meta110, _err = p.Client_().Call(ctx, "ended", &_args109, &_result111)
+	p.SetLastResponseMeta_(_meta110)
 	if _err != nil {
 		return
 	}
-	return _result107.GetSuccess(), nil
+	return _result111.GetSuccess(), nil
 }
 
 // The versions of services of which this process could call an instance now; it begins to look for services that it does not know.
@@ -10360,16 +12360,16 @@ func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) 
 // Parameters:
 //   - Names
 func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[string][]string, _err error) {
-	var _args108 InternalSeesArgs
-	_args108.Names = names
-	var _result110 InternalSeesResult
-	var _meta109 thrift.ResponseMeta
-	_meta109, _err = p.Client_().Call(ctx, "sees", &_args108, &_result110)
-	p.SetLastResponseMeta_(_meta109)
+	var _args112 InternalSeesArgs
+	_args112.Names = names
+	var _result114 InternalSeesResult
+	var _meta113 thrift.ResponseMeta
+	_meta113, _err = p.Client_().Call(ctx, "sees", &_args112, &_result114)
+	p.SetLastResponseMeta_(_meta113)
 	if _err != nil {
 		return
 	}
-	return _result110.GetSuccess(), nil
+	return _result114.GetSuccess(), nil
 }
 
 // Counts of the calls served and made; slow counts those that took longer than slowMs, or than what slowMsOf says of the service.
@@ -10378,31 +12378,31 @@ func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[strin
 //   - SlowMs
 //   - SlowMsOf
 func (p *InternalClient) Served(ctx context.Context, slowMs int64, slowMsOf map[string]int64) (_r []*Served, _err error) {
-	var _args111 InternalServedArgs
-	_args111.SlowMs = slowMs
-	_args111.SlowMsOf = slowMsOf
-	var _result113 InternalServedResult
-	var _meta112 thrift.ResponseMeta
-	_meta112, _err = p.Client_().Call(ctx, "served", &_args111, &_result113)
-	p.SetLastResponseMeta_(_meta112)
+	var _args115 InternalServedArgs
+	_args115.SlowMs = slowMs
+	_args115.SlowMsOf = slowMsOf
+	var _result117 InternalServedResult
+	var _meta116 thrift.ResponseMeta
+	_meta116, _err = p.Client_().Call(ctx, "served", &_args115, &_result117)
+	p.SetLastResponseMeta_(_meta116)
 	if _err != nil {
 		return
 	}
-	return _result113.GetSuccess(), nil
+	return _result117.GetSuccess(), nil
 }
 
 // What it has refused.
 func (p *InternalClient) Refusals(ctx context.Context) (_r *Refusals, _err error) {
-	var _args114 InternalRefusalsArgs
-	var _result116 InternalRefusalsResult
-	var _meta115 thrift.ResponseMeta
-	_meta115, _err = p.Client_().Call(ctx, "refusals", &_args114, &_result116)
-	p.SetLastResponseMeta_(_meta115)
+	var _args118 InternalRefusalsArgs
+	var _result120 InternalRefusalsResult
+	var _meta119 thrift.ResponseMeta
+	_meta119, _err = p.Client_().Call(ctx, "refusals", &_args118, &_result120)
+	p.SetLastResponseMeta_(_meta119)
 	if _err != nil {
 		return
 	}
-	if _ret117 := _result116.GetSuccess(); _ret117 != nil {
-		return _ret117, nil
+	if _ret121 := _result120.GetSuccess(); _ret121 != nil {
+		return _ret121, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "refusals failed: unknown result")
 }
@@ -10412,17 +12412,17 @@ func (p *InternalClient) Refusals(ctx context.Context) (_r *Refusals, _err error
 // Parameters:
 //   - Have
 func (p *InternalClient) Policies(ctx context.Context, have []string) (_r *Policies, _err error) {
-	var _args118 InternalPoliciesArgs
-	_args118.Have = have
-	var _result120 InternalPoliciesResult
-	var _meta119 thrift.ResponseMeta
-	_meta119, _err = p.Client_().Call(ctx, "policies", &_args118, &_result120)
-	p.SetLastResponseMeta_(_meta119)
+	var _args122 InternalPoliciesArgs
+	_args122.Have = have
+	var _result124 InternalPoliciesResult
+	var _meta123 thrift.ResponseMeta
+	_meta123, _err = p.Client_().Call(ctx, "policies", &_args122, &_result124)
+	p.SetLastResponseMeta_(_meta123)
 	if _err != nil {
 		return
 	}
-	if _ret121 := _result120.GetSuccess(); _ret121 != nil {
-		return _ret121, nil
+	if _ret125 := _result124.GetSuccess(); _ret125 != nil {
+		return _ret125, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "policies failed: unknown result")
 }
@@ -10432,35 +12432,35 @@ func (p *InternalClient) Policies(ctx context.Context, have []string) (_r *Polic
 // Parameters:
 //   - Records
 func (p *InternalClient) BringPolicies(ctx context.Context, records [][]byte) (_r int64, _err error) {
-	var _args122 InternalBringPoliciesArgs
-	_args122.Records = records
-	var _result124 InternalBringPoliciesResult
-	var _meta123 thrift.ResponseMeta
-	_meta123, _err = p.Client_().Call(ctx, "bringPolicies", &_args122, &_result124)
-	p.SetLastResponseMeta_(_meta123)
+	var _args126 InternalBringPoliciesArgs
+	_args126.Records = records
+	var _result128 InternalBringPoliciesResult
+	var _meta127 thrift.ResponseMeta
+	_meta127, _err = p.Client_().Call(ctx, "bringPolicies", &_args126, &_result128)
+	p.SetLastResponseMeta_(_meta127)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result124.Refused != nil:
-		return _r, _result124.Refused
+	case _result128.Refused != nil:
+		return _r, _result128.Refused
 	}
 
-	return _result124.GetSuccess(), nil
+	return _result128.GetSuccess(), nil
 }
 
 // The calls that the policy's access has refused, or would refuse.
 func (p *InternalClient) Denied(ctx context.Context) (_r *DeniedCalls, _err error) {
-	var _args125 InternalDeniedArgs
-	var _result127 InternalDeniedResult
-	var _meta126 thrift.ResponseMeta
-	_meta126, _err = p.Client_().Call(ctx, "denied", &_args125, &_result127)
-	p.SetLastResponseMeta_(_meta126)
+	var _args129 InternalDeniedArgs
+	var _result131 InternalDeniedResult
+	var _meta130 thrift.ResponseMeta
+	_meta130, _err = p.Client_().Call(ctx, "denied", &_args129, &_result131)
+	p.SetLastResponseMeta_(_meta130)
 	if _err != nil {
 		return
 	}
-	if _ret128 := _result127.GetSuccess(); _ret128 != nil {
-		return _ret128, nil
+	if _ret132 := _result131.GetSuccess(); _ret132 != nil {
+		return _ret132, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "denied failed: unknown result")
 }
@@ -10472,23 +12472,23 @@ func (p *InternalClient) Denied(ctx context.Context) (_r *DeniedCalls, _err erro
 //   - Seconds
 //   - Plans
 func (p *InternalClient) TryPolicy(ctx context.Context, text []byte, seconds int64, plans []string) (_r []byte, _err error) {
-	var _args129 InternalTryPolicyArgs
-	_args129.Text = text
-	_args129.Seconds = seconds
-	_args129.Plans = plans
-	var _result131 InternalTryPolicyResult
-	var _meta130 thrift.ResponseMeta
-	_meta130, _err = p.Client_().Call(ctx, "tryPolicy", &_args129, &_result131)
-	p.SetLastResponseMeta_(_meta130)
+	var _args133 InternalTryPolicyArgs
+	_args133.Text = text
+	_args133.Seconds = seconds
+	_args133.Plans = plans
+	var _result135 InternalTryPolicyResult
+	var _meta134 thrift.ResponseMeta
+	_meta134, _err = p.Client_().Call(ctx, "tryPolicy", &_args133, &_result135)
+	p.SetLastResponseMeta_(_meta134)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result131.Refused != nil:
-		return _r, _result131.Refused
+	case _result135.Refused != nil:
+		return _r, _result135.Refused
 	}
 
-	return _result131.GetSuccess(), nil
+	return _result135.GetSuccess(), nil
 }
 
 // The calls that it served and made in the last seconds, 1 to 300.
@@ -10496,46 +12496,66 @@ func (p *InternalClient) TryPolicy(ctx context.Context, text []byte, seconds int
 // Parameters:
 //   - Seconds
 func (p *InternalClient) Recent(ctx context.Context, seconds int64) (_r *Recent, _err error) {
-	var _args132 InternalRecentArgs
-	_args132.Seconds = seconds
-	var _result134 InternalRecentResult
-	var _meta133 thrift.ResponseMeta
-	_meta133, _err = p.Client_().Call(ctx, "recent", &_args132, &_result134)
-	p.SetLastResponseMeta_(_meta133)
+	var _args136 InternalRecentArgs
+	_args136.Seconds = seconds
+	var _result138 InternalRecentResult
+	var _meta137 thrift.ResponseMeta
+	_meta137, _err = p.Client_().Call(ctx, "recent", &_args136, &_result138)
+	p.SetLastResponseMeta_(_meta137)
 	if _err != nil {
 		return
 	}
-	if _ret135 := _result134.GetSuccess(); _ret135 != nil {
-		return _ret135, nil
+	if _ret139 := _result138.GetSuccess(); _ret139 != nil {
+		return _ret139, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "recent failed: unknown result")
 }
 
 // Checks itself and its host, for ten seconds at most and one at a time: a doctor.Report.
 func (p *InternalClient) Doctor(ctx context.Context) (_r []byte, _err error) {
-	var _args136 InternalDoctorArgs
-	var _result138 InternalDoctorResult
-	var _meta137 thrift.ResponseMeta
-	_meta137, _err = p.Client_().Call(ctx, "doctor", &_args136, &_result138)
-	p.SetLastResponseMeta_(_meta137)
+	var _args140 InternalDoctorArgs
+	var _result142 InternalDoctorResult
+	var _meta141 thrift.ResponseMeta
+	_meta141, _err = p.Client_().Call(ctx, "doctor", &_args140, &_result142)
+	p.SetLastResponseMeta_(_meta141)
 	if _err != nil {
 		return
 	}
-	return _result138.GetSuccess(), nil
+	return _result142.GetSuccess(), nil
+}
+
+// Calls that it has made and served lately: slow ones, failed ones, and those of some traces.
+//
+// Parameters:
+//   - Which
+func (p *InternalClient) Spans(ctx context.Context, which *SpanQuery) (_r *Spans, _err error) {
+	var _args143 InternalSpansArgs
+	_args143.Which = which
+	var _result145 InternalSpansResult
+	var _meta144 thrift.ResponseMeta
+	_meta144, _err = p.Client_().Call(ctx, "spans", &_args143, &_result145)
+	p.SetLastResponseMeta_(_meta144)
+	if _err != nil {
+		return
+	}
+	if _ret146 := _result145.GetSuccess(); _ret146 != nil {
+		return _ret146, nil
+	}
+	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "spans failed: unknown result")
 }
 
 // The drains in force, and the number of the last order that it has obeyed.
 func (p *InternalClient) Drains(ctx context.Context) (_r *Drains, _err error) {
-	var _args139 InternalDrainsArgs
-	var _result141 InternalDrainsResult
-	var _meta140 thrift.ResponseMeta
-	_meta140, _err = p.Client_().Call(ctx, "drains", &_args139, &_result141)
-	p.SetLastResponseMeta_(_meta140)
+	var _args147 InternalDrainsArgs
+	var _result149 InternalDrainsResult
+	var _meta148 thrift.ResponseMeta
+	_meta148, _err = p.Client_().Call(ctx, "drains", &_args147, &_result149)
+	p.SetLastResponseMeta_(_meta148)
 	if _err != nil {
 		return
 	}
-	if _ret142 := _result141.GetSuccess(); _ret142 != nil {
-		return _ret142, nil
+	if _ret150 := _result149.GetSuccess(); _ret150 != nil {
+		return _ret150, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "drains failed: unknown result")
 }
@@ -10546,23 +12566,23 @@ func (p *InternalClient) Drains(ctx context.Context) (_r *Drains, _err error) {
 //   - Order
 //   - Proof
 func (p *InternalClient) Obey(ctx context.Context, order []byte, proof []byte) (_r *Drains, _err error) {
-	var _args143 InternalObeyArgs
-	_args143.Order = order
-	_args143.Proof = proof
-	var _result145 InternalObeyResult
-	var _meta144 thrift.ResponseMeta
-	_meta144, _err = p.Client_().Call(ctx, "obey", &_args143, &_result145)
-	p.SetLastResponseMeta_(_meta144)
+	var _args151 InternalObeyArgs
+	_args151.Order = order
+	_args151.Proof = proof
+	var _result153 InternalObeyResult
+	var _meta152 thrift.ResponseMeta
+	_meta152, _err = p.Client_().Call(ctx, "obey", &_args151, &_result153)
+	p.SetLastResponseMeta_(_meta152)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result145.Refused != nil:
-		return _r, _result145.Refused
+	case _result153.Refused != nil:
+		return _r, _result153.Refused
 	}
 
-	if _ret146 := _result145.GetSuccess(); _ret146 != nil {
-		return _ret146, nil
+	if _ret154 := _result153.GetSuccess(); _ret154 != nil {
+		return _ret154, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "obey failed: unknown result")
 }
@@ -10573,17 +12593,17 @@ func (p *InternalClient) Obey(ctx context.Context, order []byte, proof []byte) (
 //   - Name
 //   - Version
 func (p *InternalClient) Leave(ctx context.Context, name string, version string) (_r bool, _err error) {
-	var _args147 InternalLeaveArgs
-	_args147.Name = name
-	_args147.Version = version
-	var _result149 InternalLeaveResult
-	var _meta148 thrift.ResponseMeta
-	_meta148, _err = p.Client_().Call(ctx, "leave", &_args147, &_result149)
-	p.SetLastResponseMeta_(_meta148)
+	var _args155 InternalLeaveArgs
+	_args155.Name = name
+	_args155.Version = version
+	var _result157 InternalLeaveResult
+	var _meta156 thrift.ResponseMeta
+	_meta156, _err = p.Client_().Call(ctx, "leave", &_args155, &_result157)
+	p.SetLastResponseMeta_(_meta156)
 	if _err != nil {
 		return
 	}
-	return _result149.GetSuccess(), nil
+	return _result157.GetSuccess(), nil
 }
 
 type InternalProcessor struct {
@@ -10606,34 +12626,35 @@ func (p *InternalProcessor) ProcessorMap() map[string]thrift.TProcessorFunction 
 
 func NewInternalProcessor(handler Internal) *InternalProcessor {
 
-	self150 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self150.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
-	self150.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
-	self150.processorMap["ping"] = &internalProcessorPing{handler: handler}
-	self150.processorMap["log"] = &internalProcessorLog{handler: handler}
-	self150.processorMap["bring"] = &internalProcessorBring{handler: handler}
-	self150.processorMap["promise"] = &internalProcessorPromise{handler: handler}
-	self150.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
-	self150.processorMap["bar"] = &internalProcessorBar{handler: handler}
-	self150.processorMap["promised"] = &internalProcessorPromised{handler: handler}
-	self150.processorMap["report"] = &internalProcessorReport{handler: handler}
-	self150.processorMap["members"] = &internalProcessorMembers{handler: handler}
-	self150.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
-	self150.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
-	self150.processorMap["ended"] = &internalProcessorEnded{handler: handler}
-	self150.processorMap["sees"] = &internalProcessorSees{handler: handler}
-	self150.processorMap["served"] = &internalProcessorServed{handler: handler}
-	self150.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
-	self150.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
-	self150.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
-	self150.processorMap["denied"] = &internalProcessorDenied{handler: handler}
-	self150.processorMap["tryPolicy"] = &internalProcessorTryPolicy{handler: handler}
-	self150.processorMap["recent"] = &internalProcessorRecent{handler: handler}
-	self150.processorMap["doctor"] = &internalProcessorDoctor{handler: handler}
-	self150.processorMap["drains"] = &internalProcessorDrains{handler: handler}
-	self150.processorMap["obey"] = &internalProcessorObey{handler: handler}
-	self150.processorMap["leave"] = &internalProcessorLeave{handler: handler}
-	return self150
+	self158 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self158.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
+	self158.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
+	self158.processorMap["ping"] = &internalProcessorPing{handler: handler}
+	self158.processorMap["log"] = &internalProcessorLog{handler: handler}
+	self158.processorMap["bring"] = &internalProcessorBring{handler: handler}
+	self158.processorMap["promise"] = &internalProcessorPromise{handler: handler}
+	self158.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
+	self158.processorMap["bar"] = &internalProcessorBar{handler: handler}
+	self158.processorMap["promised"] = &internalProcessorPromised{handler: handler}
+	self158.processorMap["report"] = &internalProcessorReport{handler: handler}
+	self158.processorMap["members"] = &internalProcessorMembers{handler: handler}
+	self158.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
+	self158.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
+	self158.processorMap["ended"] = &internalProcessorEnded{handler: handler}
+	self158.processorMap["sees"] = &internalProcessorSees{handler: handler}
+	self158.processorMap["served"] = &internalProcessorServed{handler: handler}
+	self158.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
+	self158.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
+	self158.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
+	self158.processorMap["denied"] = &internalProcessorDenied{handler: handler}
+	self158.processorMap["tryPolicy"] = &internalProcessorTryPolicy{handler: handler}
+	self158.processorMap["recent"] = &internalProcessorRecent{handler: handler}
+	self158.processorMap["doctor"] = &internalProcessorDoctor{handler: handler}
+	self158.processorMap["spans"] = &internalProcessorSpans{handler: handler}
+	self158.processorMap["drains"] = &internalProcessorDrains{handler: handler}
+	self158.processorMap["obey"] = &internalProcessorObey{handler: handler}
+	self158.processorMap["leave"] = &internalProcessorLeave{handler: handler}
+	return self158
 }
 
 func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -10646,12 +12667,12 @@ func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TPr
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x151 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x159 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x151.Write(ctx, oprot)
+	x159.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x151
+	return false, x159
 
 }
 
@@ -10660,7 +12681,7 @@ type internalProcessorWhoAmI struct {
 }
 
 func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err152 error
+	var _write_err160 error
 	args := InternalWhoAmIArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10706,21 +12727,21 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc153 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
+		_exc161 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err152 = thrift.WrapTException(err2)
+			_write_err160 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc153.Write(ctx, oprot); _write_err152 == nil && err2 != nil {
-			_write_err152 = thrift.WrapTException(err2)
+		if err2 := _exc161.Write(ctx, oprot); _write_err160 == nil && err2 != nil {
+			_write_err160 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err152 == nil && err2 != nil {
-			_write_err152 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err160 == nil && err2 != nil {
+			_write_err160 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err152 == nil && err2 != nil {
-			_write_err152 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err160 == nil && err2 != nil {
+			_write_err160 = thrift.WrapTException(err2)
 		}
-		if _write_err152 != nil {
-			return false, thrift.WrapTException(_write_err152)
+		if _write_err160 != nil {
+			return false, thrift.WrapTException(_write_err160)
 		}
 		return true, err
 	} else {
@@ -10728,19 +12749,19 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.REPLY, seqId); err2 != nil {
-		_write_err152 = thrift.WrapTException(err2)
+		_write_err160 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err152 == nil && err2 != nil {
-		_write_err152 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err160 == nil && err2 != nil {
+		_write_err160 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err152 == nil && err2 != nil {
-		_write_err152 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err160 == nil && err2 != nil {
+		_write_err160 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err152 == nil && err2 != nil {
-		_write_err152 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err160 == nil && err2 != nil {
+		_write_err160 = thrift.WrapTException(err2)
 	}
-	if _write_err152 != nil {
-		return false, thrift.WrapTException(_write_err152)
+	if _write_err160 != nil {
+		return false, thrift.WrapTException(_write_err160)
 	}
 	return true, err
 }
@@ -10750,7 +12771,7 @@ type internalProcessorDescribe struct {
 }
 
 func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err154 error
+	var _write_err162 error
 	args := InternalDescribeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10796,21 +12817,21 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc155 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
+		_exc163 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err154 = thrift.WrapTException(err2)
+			_write_err162 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc155.Write(ctx, oprot); _write_err154 == nil && err2 != nil {
-			_write_err154 = thrift.WrapTException(err2)
+		if err2 := _exc163.Write(ctx, oprot); _write_err162 == nil && err2 != nil {
+			_write_err162 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err154 == nil && err2 != nil {
-			_write_err154 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err162 == nil && err2 != nil {
+			_write_err162 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err154 == nil && err2 != nil {
-			_write_err154 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err162 == nil && err2 != nil {
+			_write_err162 = thrift.WrapTException(err2)
 		}
-		if _write_err154 != nil {
-			return false, thrift.WrapTException(_write_err154)
+		if _write_err162 != nil {
+			return false, thrift.WrapTException(_write_err162)
 		}
 		return true, err
 	} else {
@@ -10818,19 +12839,19 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.REPLY, seqId); err2 != nil {
-		_write_err154 = thrift.WrapTException(err2)
+		_write_err162 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err154 == nil && err2 != nil {
-		_write_err154 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err162 == nil && err2 != nil {
+		_write_err162 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err154 == nil && err2 != nil {
-		_write_err154 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err162 == nil && err2 != nil {
+		_write_err162 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err154 == nil && err2 != nil {
-		_write_err154 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err162 == nil && err2 != nil {
+		_write_err162 = thrift.WrapTException(err2)
 	}
-	if _write_err154 != nil {
-		return false, thrift.WrapTException(_write_err154)
+	if _write_err162 != nil {
+		return false, thrift.WrapTException(_write_err162)
 	}
 	return true, err
 }
@@ -10840,7 +12861,7 @@ type internalProcessorPing struct {
 }
 
 func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err156 error
+	var _write_err164 error
 	args := InternalPingArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10886,39 +12907,39 @@ func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc157 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
+		_exc165 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err156 = thrift.WrapTException(err2)
+			_write_err164 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc157.Write(ctx, oprot); _write_err156 == nil && err2 != nil {
-			_write_err156 = thrift.WrapTException(err2)
+		if err2 := _exc165.Write(ctx, oprot); _write_err164 == nil && err2 != nil {
+			_write_err164 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err156 == nil && err2 != nil {
-			_write_err156 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err164 == nil && err2 != nil {
+			_write_err164 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err156 == nil && err2 != nil {
-			_write_err156 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err164 == nil && err2 != nil {
+			_write_err164 = thrift.WrapTException(err2)
 		}
-		if _write_err156 != nil {
-			return false, thrift.WrapTException(_write_err156)
+		if _write_err164 != nil {
+			return false, thrift.WrapTException(_write_err164)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.REPLY, seqId); err2 != nil {
-		_write_err156 = thrift.WrapTException(err2)
+		_write_err164 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err156 == nil && err2 != nil {
-		_write_err156 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err164 == nil && err2 != nil {
+		_write_err164 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err156 == nil && err2 != nil {
-		_write_err156 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err164 == nil && err2 != nil {
+		_write_err164 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err156 == nil && err2 != nil {
-		_write_err156 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err164 == nil && err2 != nil {
+		_write_err164 = thrift.WrapTException(err2)
 	}
-	if _write_err156 != nil {
-		return false, thrift.WrapTException(_write_err156)
+	if _write_err164 != nil {
+		return false, thrift.WrapTException(_write_err164)
 	}
 	return true, err
 }
@@ -10928,7 +12949,7 @@ type internalProcessorLog struct {
 }
 
 func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err158 error
+	var _write_err166 error
 	args := InternalLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -10974,21 +12995,21 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc159 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
+		_exc167 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err158 = thrift.WrapTException(err2)
+			_write_err166 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc159.Write(ctx, oprot); _write_err158 == nil && err2 != nil {
-			_write_err158 = thrift.WrapTException(err2)
+		if err2 := _exc167.Write(ctx, oprot); _write_err166 == nil && err2 != nil {
+			_write_err166 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err158 == nil && err2 != nil {
-			_write_err158 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err166 == nil && err2 != nil {
+			_write_err166 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err158 == nil && err2 != nil {
-			_write_err158 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err166 == nil && err2 != nil {
+			_write_err166 = thrift.WrapTException(err2)
 		}
-		if _write_err158 != nil {
-			return false, thrift.WrapTException(_write_err158)
+		if _write_err166 != nil {
+			return false, thrift.WrapTException(_write_err166)
 		}
 		return true, err
 	} else {
@@ -10996,19 +13017,19 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.REPLY, seqId); err2 != nil {
-		_write_err158 = thrift.WrapTException(err2)
+		_write_err166 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err158 == nil && err2 != nil {
-		_write_err158 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err166 == nil && err2 != nil {
+		_write_err166 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err158 == nil && err2 != nil {
-		_write_err158 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err166 == nil && err2 != nil {
+		_write_err166 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err158 == nil && err2 != nil {
-		_write_err158 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err166 == nil && err2 != nil {
+		_write_err166 = thrift.WrapTException(err2)
 	}
-	if _write_err158 != nil {
-		return false, thrift.WrapTException(_write_err158)
+	if _write_err166 != nil {
+		return false, thrift.WrapTException(_write_err166)
 	}
 	return true, err
 }
@@ -11018,7 +13039,7 @@ type internalProcessorBring struct {
 }
 
 func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err160 error
+	var _write_err168 error
 	args := InternalBringArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11068,21 +13089,21 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc161 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
+			_exc169 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err160 = thrift.WrapTException(err2)
+				_write_err168 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc161.Write(ctx, oprot); _write_err160 == nil && err2 != nil {
-				_write_err160 = thrift.WrapTException(err2)
+			if err2 := _exc169.Write(ctx, oprot); _write_err168 == nil && err2 != nil {
+				_write_err168 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err160 == nil && err2 != nil {
-				_write_err160 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err168 == nil && err2 != nil {
+				_write_err168 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err160 == nil && err2 != nil {
-				_write_err160 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err168 == nil && err2 != nil {
+				_write_err168 = thrift.WrapTException(err2)
 			}
-			if _write_err160 != nil {
-				return false, thrift.WrapTException(_write_err160)
+			if _write_err168 != nil {
+				return false, thrift.WrapTException(_write_err168)
 			}
 			return true, err
 		}
@@ -11091,19 +13112,19 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.REPLY, seqId); err2 != nil {
-		_write_err160 = thrift.WrapTException(err2)
+		_write_err168 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err160 == nil && err2 != nil {
-		_write_err160 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err168 == nil && err2 != nil {
+		_write_err168 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err160 == nil && err2 != nil {
-		_write_err160 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err168 == nil && err2 != nil {
+		_write_err168 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err160 == nil && err2 != nil {
-		_write_err160 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err168 == nil && err2 != nil {
+		_write_err168 = thrift.WrapTException(err2)
 	}
-	if _write_err160 != nil {
-		return false, thrift.WrapTException(_write_err160)
+	if _write_err168 != nil {
+		return false, thrift.WrapTException(_write_err168)
 	}
 	return true, err
 }
@@ -11113,7 +13134,7 @@ type internalProcessorPromise struct {
 }
 
 func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err162 error
+	var _write_err170 error
 	args := InternalPromiseArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11163,40 +13184,40 @@ func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc163 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
+			_exc171 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err162 = thrift.WrapTException(err2)
+				_write_err170 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc163.Write(ctx, oprot); _write_err162 == nil && err2 != nil {
-				_write_err162 = thrift.WrapTException(err2)
+			if err2 := _exc171.Write(ctx, oprot); _write_err170 == nil && err2 != nil {
+				_write_err170 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err162 == nil && err2 != nil {
-				_write_err162 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err170 == nil && err2 != nil {
+				_write_err170 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err162 == nil && err2 != nil {
-				_write_err162 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err170 == nil && err2 != nil {
+				_write_err170 = thrift.WrapTException(err2)
 			}
-			if _write_err162 != nil {
-				return false, thrift.WrapTException(_write_err162)
+			if _write_err170 != nil {
+				return false, thrift.WrapTException(_write_err170)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.REPLY, seqId); err2 != nil {
-		_write_err162 = thrift.WrapTException(err2)
+		_write_err170 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err162 == nil && err2 != nil {
-		_write_err162 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err170 == nil && err2 != nil {
+		_write_err170 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err162 == nil && err2 != nil {
-		_write_err162 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err170 == nil && err2 != nil {
+		_write_err170 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err162 == nil && err2 != nil {
-		_write_err162 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err170 == nil && err2 != nil {
+		_write_err170 = thrift.WrapTException(err2)
 	}
-	if _write_err162 != nil {
-		return false, thrift.WrapTException(_write_err162)
+	if _write_err170 != nil {
+		return false, thrift.WrapTException(_write_err170)
 	}
 	return true, err
 }
@@ -11206,7 +13227,7 @@ type internalProcessorAbandon struct {
 }
 
 func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err164 error
+	var _write_err172 error
 	args := InternalAbandonArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11256,40 +13277,40 @@ func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc165 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
+			_exc173 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err164 = thrift.WrapTException(err2)
+				_write_err172 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc165.Write(ctx, oprot); _write_err164 == nil && err2 != nil {
-				_write_err164 = thrift.WrapTException(err2)
+			if err2 := _exc173.Write(ctx, oprot); _write_err172 == nil && err2 != nil {
+				_write_err172 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err164 == nil && err2 != nil {
-				_write_err164 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err172 == nil && err2 != nil {
+				_write_err172 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err164 == nil && err2 != nil {
-				_write_err164 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err172 == nil && err2 != nil {
+				_write_err172 = thrift.WrapTException(err2)
 			}
-			if _write_err164 != nil {
-				return false, thrift.WrapTException(_write_err164)
+			if _write_err172 != nil {
+				return false, thrift.WrapTException(_write_err172)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.REPLY, seqId); err2 != nil {
-		_write_err164 = thrift.WrapTException(err2)
+		_write_err172 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err164 == nil && err2 != nil {
-		_write_err164 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err172 == nil && err2 != nil {
+		_write_err172 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err164 == nil && err2 != nil {
-		_write_err164 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err172 == nil && err2 != nil {
+		_write_err172 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err164 == nil && err2 != nil {
-		_write_err164 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err172 == nil && err2 != nil {
+		_write_err172 = thrift.WrapTException(err2)
 	}
-	if _write_err164 != nil {
-		return false, thrift.WrapTException(_write_err164)
+	if _write_err172 != nil {
+		return false, thrift.WrapTException(_write_err172)
 	}
 	return true, err
 }
@@ -11299,7 +13320,7 @@ type internalProcessorBar struct {
 }
 
 func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err166 error
+	var _write_err174 error
 	args := InternalBarArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11349,40 +13370,40 @@ func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc167 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
+			_exc175 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err166 = thrift.WrapTException(err2)
+				_write_err174 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc167.Write(ctx, oprot); _write_err166 == nil && err2 != nil {
-				_write_err166 = thrift.WrapTException(err2)
+			if err2 := _exc175.Write(ctx, oprot); _write_err174 == nil && err2 != nil {
+				_write_err174 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err166 == nil && err2 != nil {
-				_write_err166 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err174 == nil && err2 != nil {
+				_write_err174 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err166 == nil && err2 != nil {
-				_write_err166 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err174 == nil && err2 != nil {
+				_write_err174 = thrift.WrapTException(err2)
 			}
-			if _write_err166 != nil {
-				return false, thrift.WrapTException(_write_err166)
+			if _write_err174 != nil {
+				return false, thrift.WrapTException(_write_err174)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.REPLY, seqId); err2 != nil {
-		_write_err166 = thrift.WrapTException(err2)
+		_write_err174 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err166 == nil && err2 != nil {
-		_write_err166 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err174 == nil && err2 != nil {
+		_write_err174 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err166 == nil && err2 != nil {
-		_write_err166 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err174 == nil && err2 != nil {
+		_write_err174 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err166 == nil && err2 != nil {
-		_write_err166 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err174 == nil && err2 != nil {
+		_write_err174 = thrift.WrapTException(err2)
 	}
-	if _write_err166 != nil {
-		return false, thrift.WrapTException(_write_err166)
+	if _write_err174 != nil {
+		return false, thrift.WrapTException(_write_err174)
 	}
 	return true, err
 }
@@ -11392,7 +13413,7 @@ type internalProcessorPromised struct {
 }
 
 func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err168 error
+	var _write_err176 error
 	args := InternalPromisedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11438,21 +13459,21 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc169 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
+		_exc177 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err168 = thrift.WrapTException(err2)
+			_write_err176 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc169.Write(ctx, oprot); _write_err168 == nil && err2 != nil {
-			_write_err168 = thrift.WrapTException(err2)
+		if err2 := _exc177.Write(ctx, oprot); _write_err176 == nil && err2 != nil {
+			_write_err176 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err168 == nil && err2 != nil {
-			_write_err168 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err176 == nil && err2 != nil {
+			_write_err176 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err168 == nil && err2 != nil {
-			_write_err168 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err176 == nil && err2 != nil {
+			_write_err176 = thrift.WrapTException(err2)
 		}
-		if _write_err168 != nil {
-			return false, thrift.WrapTException(_write_err168)
+		if _write_err176 != nil {
+			return false, thrift.WrapTException(_write_err176)
 		}
 		return true, err
 	} else {
@@ -11460,19 +13481,19 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.REPLY, seqId); err2 != nil {
-		_write_err168 = thrift.WrapTException(err2)
+		_write_err176 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err168 == nil && err2 != nil {
-		_write_err168 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err176 == nil && err2 != nil {
+		_write_err176 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err168 == nil && err2 != nil {
-		_write_err168 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err176 == nil && err2 != nil {
+		_write_err176 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err168 == nil && err2 != nil {
-		_write_err168 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err176 == nil && err2 != nil {
+		_write_err176 = thrift.WrapTException(err2)
 	}
-	if _write_err168 != nil {
-		return false, thrift.WrapTException(_write_err168)
+	if _write_err176 != nil {
+		return false, thrift.WrapTException(_write_err176)
 	}
 	return true, err
 }
@@ -11482,7 +13503,7 @@ type internalProcessorReport struct {
 }
 
 func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err170 error
+	var _write_err178 error
 	args := InternalReportArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11528,21 +13549,21 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc171 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
+		_exc179 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err170 = thrift.WrapTException(err2)
+			_write_err178 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc171.Write(ctx, oprot); _write_err170 == nil && err2 != nil {
-			_write_err170 = thrift.WrapTException(err2)
+		if err2 := _exc179.Write(ctx, oprot); _write_err178 == nil && err2 != nil {
+			_write_err178 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err170 == nil && err2 != nil {
-			_write_err170 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err178 == nil && err2 != nil {
+			_write_err178 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err170 == nil && err2 != nil {
-			_write_err170 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err178 == nil && err2 != nil {
+			_write_err178 = thrift.WrapTException(err2)
 		}
-		if _write_err170 != nil {
-			return false, thrift.WrapTException(_write_err170)
+		if _write_err178 != nil {
+			return false, thrift.WrapTException(_write_err178)
 		}
 		return true, err
 	} else {
@@ -11550,19 +13571,19 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.REPLY, seqId); err2 != nil {
-		_write_err170 = thrift.WrapTException(err2)
+		_write_err178 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err170 == nil && err2 != nil {
-		_write_err170 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err178 == nil && err2 != nil {
+		_write_err178 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err170 == nil && err2 != nil {
-		_write_err170 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err178 == nil && err2 != nil {
+		_write_err178 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err170 == nil && err2 != nil {
-		_write_err170 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err178 == nil && err2 != nil {
+		_write_err178 = thrift.WrapTException(err2)
 	}
-	if _write_err170 != nil {
-		return false, thrift.WrapTException(_write_err170)
+	if _write_err178 != nil {
+		return false, thrift.WrapTException(_write_err178)
 	}
 	return true, err
 }
@@ -11572,7 +13593,7 @@ type internalProcessorMembers struct {
 }
 
 func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err172 error
+	var _write_err180 error
 	args := InternalMembersArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11618,21 +13639,21 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc173 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
+		_exc181 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err172 = thrift.WrapTException(err2)
+			_write_err180 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc173.Write(ctx, oprot); _write_err172 == nil && err2 != nil {
-			_write_err172 = thrift.WrapTException(err2)
+		if err2 := _exc181.Write(ctx, oprot); _write_err180 == nil && err2 != nil {
+			_write_err180 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err172 == nil && err2 != nil {
-			_write_err172 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err180 == nil && err2 != nil {
+			_write_err180 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err172 == nil && err2 != nil {
-			_write_err172 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err180 == nil && err2 != nil {
+			_write_err180 = thrift.WrapTException(err2)
 		}
-		if _write_err172 != nil {
-			return false, thrift.WrapTException(_write_err172)
+		if _write_err180 != nil {
+			return false, thrift.WrapTException(_write_err180)
 		}
 		return true, err
 	} else {
@@ -11640,19 +13661,19 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.REPLY, seqId); err2 != nil {
-		_write_err172 = thrift.WrapTException(err2)
+		_write_err180 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err172 == nil && err2 != nil {
-		_write_err172 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err180 == nil && err2 != nil {
+		_write_err180 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err172 == nil && err2 != nil {
-		_write_err172 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err180 == nil && err2 != nil {
+		_write_err180 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err172 == nil && err2 != nil {
-		_write_err172 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err180 == nil && err2 != nil {
+		_write_err180 = thrift.WrapTException(err2)
 	}
-	if _write_err172 != nil {
-		return false, thrift.WrapTException(_write_err172)
+	if _write_err180 != nil {
+		return false, thrift.WrapTException(_write_err180)
 	}
 	return true, err
 }
@@ -11662,7 +13683,7 @@ type internalProcessorIntroduce struct {
 }
 
 func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err174 error
+	var _write_err182 error
 	args := InternalIntroduceArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11708,39 +13729,39 @@ func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc175 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
+		_exc183 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err174 = thrift.WrapTException(err2)
+			_write_err182 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc175.Write(ctx, oprot); _write_err174 == nil && err2 != nil {
-			_write_err174 = thrift.WrapTException(err2)
+		if err2 := _exc183.Write(ctx, oprot); _write_err182 == nil && err2 != nil {
+			_write_err182 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err174 == nil && err2 != nil {
-			_write_err174 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err182 == nil && err2 != nil {
+			_write_err182 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err174 == nil && err2 != nil {
-			_write_err174 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err182 == nil && err2 != nil {
+			_write_err182 = thrift.WrapTException(err2)
 		}
-		if _write_err174 != nil {
-			return false, thrift.WrapTException(_write_err174)
+		if _write_err182 != nil {
+			return false, thrift.WrapTException(_write_err182)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.REPLY, seqId); err2 != nil {
-		_write_err174 = thrift.WrapTException(err2)
+		_write_err182 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err174 == nil && err2 != nil {
-		_write_err174 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err182 == nil && err2 != nil {
+		_write_err182 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err174 == nil && err2 != nil {
-		_write_err174 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err182 == nil && err2 != nil {
+		_write_err182 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err174 == nil && err2 != nil {
-		_write_err174 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err182 == nil && err2 != nil {
+		_write_err182 = thrift.WrapTException(err2)
 	}
-	if _write_err174 != nil {
-		return false, thrift.WrapTException(_write_err174)
+	if _write_err182 != nil {
+		return false, thrift.WrapTException(_write_err182)
 	}
 	return true, err
 }
@@ -11750,7 +13771,7 @@ type internalProcessorFarewell struct {
 }
 
 func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err176 error
+	var _write_err184 error
 	args := InternalFarewellArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11796,39 +13817,39 @@ func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc177 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
+		_exc185 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err176 = thrift.WrapTException(err2)
+			_write_err184 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc177.Write(ctx, oprot); _write_err176 == nil && err2 != nil {
-			_write_err176 = thrift.WrapTException(err2)
+		if err2 := _exc185.Write(ctx, oprot); _write_err184 == nil && err2 != nil {
+			_write_err184 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err176 == nil && err2 != nil {
-			_write_err176 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err184 == nil && err2 != nil {
+			_write_err184 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err176 == nil && err2 != nil {
-			_write_err176 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err184 == nil && err2 != nil {
+			_write_err184 = thrift.WrapTException(err2)
 		}
-		if _write_err176 != nil {
-			return false, thrift.WrapTException(_write_err176)
+		if _write_err184 != nil {
+			return false, thrift.WrapTException(_write_err184)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.REPLY, seqId); err2 != nil {
-		_write_err176 = thrift.WrapTException(err2)
+		_write_err184 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err176 == nil && err2 != nil {
-		_write_err176 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err184 == nil && err2 != nil {
+		_write_err184 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err176 == nil && err2 != nil {
-		_write_err176 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err184 == nil && err2 != nil {
+		_write_err184 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err176 == nil && err2 != nil {
-		_write_err176 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err184 == nil && err2 != nil {
+		_write_err184 = thrift.WrapTException(err2)
 	}
-	if _write_err176 != nil {
-		return false, thrift.WrapTException(_write_err176)
+	if _write_err184 != nil {
+		return false, thrift.WrapTException(_write_err184)
 	}
 	return true, err
 }
@@ -11838,7 +13859,7 @@ type internalProcessorEnded struct {
 }
 
 func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err178 error
+	var _write_err186 error
 	args := InternalEndedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11884,21 +13905,21 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc179 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
+		_exc187 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err178 = thrift.WrapTException(err2)
+			_write_err186 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc179.Write(ctx, oprot); _write_err178 == nil && err2 != nil {
-			_write_err178 = thrift.WrapTException(err2)
+		if err2 := _exc187.Write(ctx, oprot); _write_err186 == nil && err2 != nil {
+			_write_err186 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err178 == nil && err2 != nil {
-			_write_err178 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err186 == nil && err2 != nil {
+			_write_err186 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err178 == nil && err2 != nil {
-			_write_err178 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err186 == nil && err2 != nil {
+			_write_err186 = thrift.WrapTException(err2)
 		}
-		if _write_err178 != nil {
-			return false, thrift.WrapTException(_write_err178)
+		if _write_err186 != nil {
+			return false, thrift.WrapTException(_write_err186)
 		}
 		return true, err
 	} else {
@@ -11906,19 +13927,19 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.REPLY, seqId); err2 != nil {
-		_write_err178 = thrift.WrapTException(err2)
+		_write_err186 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err178 == nil && err2 != nil {
-		_write_err178 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err186 == nil && err2 != nil {
+		_write_err186 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err178 == nil && err2 != nil {
-		_write_err178 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err186 == nil && err2 != nil {
+		_write_err186 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err178 == nil && err2 != nil {
-		_write_err178 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err186 == nil && err2 != nil {
+		_write_err186 = thrift.WrapTException(err2)
 	}
-	if _write_err178 != nil {
-		return false, thrift.WrapTException(_write_err178)
+	if _write_err186 != nil {
+		return false, thrift.WrapTException(_write_err186)
 	}
 	return true, err
 }
@@ -11928,7 +13949,7 @@ type internalProcessorSees struct {
 }
 
 func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err180 error
+	var _write_err188 error
 	args := InternalSeesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -11974,21 +13995,21 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc181 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
+		_exc189 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err180 = thrift.WrapTException(err2)
+			_write_err188 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc181.Write(ctx, oprot); _write_err180 == nil && err2 != nil {
-			_write_err180 = thrift.WrapTException(err2)
+		if err2 := _exc189.Write(ctx, oprot); _write_err188 == nil && err2 != nil {
+			_write_err188 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err180 == nil && err2 != nil {
-			_write_err180 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err188 == nil && err2 != nil {
+			_write_err188 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err180 == nil && err2 != nil {
-			_write_err180 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err188 == nil && err2 != nil {
+			_write_err188 = thrift.WrapTException(err2)
 		}
-		if _write_err180 != nil {
-			return false, thrift.WrapTException(_write_err180)
+		if _write_err188 != nil {
+			return false, thrift.WrapTException(_write_err188)
 		}
 		return true, err
 	} else {
@@ -11996,19 +14017,19 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.REPLY, seqId); err2 != nil {
-		_write_err180 = thrift.WrapTException(err2)
+		_write_err188 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err180 == nil && err2 != nil {
-		_write_err180 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err188 == nil && err2 != nil {
+		_write_err188 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err180 == nil && err2 != nil {
-		_write_err180 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err188 == nil && err2 != nil {
+		_write_err188 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err180 == nil && err2 != nil {
-		_write_err180 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err188 == nil && err2 != nil {
+		_write_err188 = thrift.WrapTException(err2)
 	}
-	if _write_err180 != nil {
-		return false, thrift.WrapTException(_write_err180)
+	if _write_err188 != nil {
+		return false, thrift.WrapTException(_write_err188)
 	}
 	return true, err
 }
@@ -12018,7 +14039,7 @@ type internalProcessorServed struct {
 }
 
 func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err182 error
+	var _write_err190 error
 	args := InternalServedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12064,21 +14085,21 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc183 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
+		_exc191 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err182 = thrift.WrapTException(err2)
+			_write_err190 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc183.Write(ctx, oprot); _write_err182 == nil && err2 != nil {
-			_write_err182 = thrift.WrapTException(err2)
+		if err2 := _exc191.Write(ctx, oprot); _write_err190 == nil && err2 != nil {
+			_write_err190 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err182 == nil && err2 != nil {
-			_write_err182 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err190 == nil && err2 != nil {
+			_write_err190 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err182 == nil && err2 != nil {
-			_write_err182 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err190 == nil && err2 != nil {
+			_write_err190 = thrift.WrapTException(err2)
 		}
-		if _write_err182 != nil {
-			return false, thrift.WrapTException(_write_err182)
+		if _write_err190 != nil {
+			return false, thrift.WrapTException(_write_err190)
 		}
 		return true, err
 	} else {
@@ -12086,19 +14107,19 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.REPLY, seqId); err2 != nil {
-		_write_err182 = thrift.WrapTException(err2)
+		_write_err190 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err182 == nil && err2 != nil {
-		_write_err182 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err190 == nil && err2 != nil {
+		_write_err190 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err182 == nil && err2 != nil {
-		_write_err182 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err190 == nil && err2 != nil {
+		_write_err190 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err182 == nil && err2 != nil {
-		_write_err182 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err190 == nil && err2 != nil {
+		_write_err190 = thrift.WrapTException(err2)
 	}
-	if _write_err182 != nil {
-		return false, thrift.WrapTException(_write_err182)
+	if _write_err190 != nil {
+		return false, thrift.WrapTException(_write_err190)
 	}
 	return true, err
 }
@@ -12108,7 +14129,7 @@ type internalProcessorRefusals struct {
 }
 
 func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err184 error
+	var _write_err192 error
 	args := InternalRefusalsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12154,21 +14175,21 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc185 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
+		_exc193 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err184 = thrift.WrapTException(err2)
+			_write_err192 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc185.Write(ctx, oprot); _write_err184 == nil && err2 != nil {
-			_write_err184 = thrift.WrapTException(err2)
+		if err2 := _exc193.Write(ctx, oprot); _write_err192 == nil && err2 != nil {
+			_write_err192 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err184 == nil && err2 != nil {
-			_write_err184 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err192 == nil && err2 != nil {
+			_write_err192 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err184 == nil && err2 != nil {
-			_write_err184 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err192 == nil && err2 != nil {
+			_write_err192 = thrift.WrapTException(err2)
 		}
-		if _write_err184 != nil {
-			return false, thrift.WrapTException(_write_err184)
+		if _write_err192 != nil {
+			return false, thrift.WrapTException(_write_err192)
 		}
 		return true, err
 	} else {
@@ -12176,19 +14197,19 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.REPLY, seqId); err2 != nil {
-		_write_err184 = thrift.WrapTException(err2)
+		_write_err192 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err184 == nil && err2 != nil {
-		_write_err184 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err192 == nil && err2 != nil {
+		_write_err192 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err184 == nil && err2 != nil {
-		_write_err184 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err192 == nil && err2 != nil {
+		_write_err192 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err184 == nil && err2 != nil {
-		_write_err184 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err192 == nil && err2 != nil {
+		_write_err192 = thrift.WrapTException(err2)
 	}
-	if _write_err184 != nil {
-		return false, thrift.WrapTException(_write_err184)
+	if _write_err192 != nil {
+		return false, thrift.WrapTException(_write_err192)
 	}
 	return true, err
 }
@@ -12198,7 +14219,7 @@ type internalProcessorPolicies struct {
 }
 
 func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err186 error
+	var _write_err194 error
 	args := InternalPoliciesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12244,21 +14265,21 @@ func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc187 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
+		_exc195 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err186 = thrift.WrapTException(err2)
+			_write_err194 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc187.Write(ctx, oprot); _write_err186 == nil && err2 != nil {
-			_write_err186 = thrift.WrapTException(err2)
+		if err2 := _exc195.Write(ctx, oprot); _write_err194 == nil && err2 != nil {
+			_write_err194 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err186 == nil && err2 != nil {
-			_write_err186 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err194 == nil && err2 != nil {
+			_write_err194 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err186 == nil && err2 != nil {
-			_write_err186 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err194 == nil && err2 != nil {
+			_write_err194 = thrift.WrapTException(err2)
 		}
-		if _write_err186 != nil {
-			return false, thrift.WrapTException(_write_err186)
+		if _write_err194 != nil {
+			return false, thrift.WrapTException(_write_err194)
 		}
 		return true, err
 	} else {
@@ -12266,19 +14287,19 @@ func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.REPLY, seqId); err2 != nil {
-		_write_err186 = thrift.WrapTException(err2)
+		_write_err194 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err186 == nil && err2 != nil {
-		_write_err186 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err194 == nil && err2 != nil {
+		_write_err194 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err186 == nil && err2 != nil {
-		_write_err186 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err194 == nil && err2 != nil {
+		_write_err194 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err186 == nil && err2 != nil {
-		_write_err186 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err194 == nil && err2 != nil {
+		_write_err194 = thrift.WrapTException(err2)
 	}
-	if _write_err186 != nil {
-		return false, thrift.WrapTException(_write_err186)
+	if _write_err194 != nil {
+		return false, thrift.WrapTException(_write_err194)
 	}
 	return true, err
 }
@@ -12288,7 +14309,7 @@ type internalProcessorBringPolicies struct {
 }
 
 func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err188 error
+	var _write_err196 error
 	args := InternalBringPoliciesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12338,21 +14359,21 @@ func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc189 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
+			_exc197 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err188 = thrift.WrapTException(err2)
+				_write_err196 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc189.Write(ctx, oprot); _write_err188 == nil && err2 != nil {
-				_write_err188 = thrift.WrapTException(err2)
+			if err2 := _exc197.Write(ctx, oprot); _write_err196 == nil && err2 != nil {
+				_write_err196 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err188 == nil && err2 != nil {
-				_write_err188 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err196 == nil && err2 != nil {
+				_write_err196 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err188 == nil && err2 != nil {
-				_write_err188 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err196 == nil && err2 != nil {
+				_write_err196 = thrift.WrapTException(err2)
 			}
-			if _write_err188 != nil {
-				return false, thrift.WrapTException(_write_err188)
+			if _write_err196 != nil {
+				return false, thrift.WrapTException(_write_err196)
 			}
 			return true, err
 		}
@@ -12361,19 +14382,19 @@ func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.REPLY, seqId); err2 != nil {
-		_write_err188 = thrift.WrapTException(err2)
+		_write_err196 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err188 == nil && err2 != nil {
-		_write_err188 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err196 == nil && err2 != nil {
+		_write_err196 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err188 == nil && err2 != nil {
-		_write_err188 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err196 == nil && err2 != nil {
+		_write_err196 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err188 == nil && err2 != nil {
-		_write_err188 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err196 == nil && err2 != nil {
+		_write_err196 = thrift.WrapTException(err2)
 	}
-	if _write_err188 != nil {
-		return false, thrift.WrapTException(_write_err188)
+	if _write_err196 != nil {
+		return false, thrift.WrapTException(_write_err196)
 	}
 	return true, err
 }
@@ -12383,7 +14404,7 @@ type internalProcessorDenied struct {
 }
 
 func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err190 error
+	var _write_err198 error
 	args := InternalDeniedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12429,21 +14450,21 @@ func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc191 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing denied: "+err2.Error())
+		_exc199 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing denied: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "denied", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err190 = thrift.WrapTException(err2)
+			_write_err198 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc191.Write(ctx, oprot); _write_err190 == nil && err2 != nil {
-			_write_err190 = thrift.WrapTException(err2)
+		if err2 := _exc199.Write(ctx, oprot); _write_err198 == nil && err2 != nil {
+			_write_err198 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err190 == nil && err2 != nil {
-			_write_err190 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err198 == nil && err2 != nil {
+			_write_err198 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err190 == nil && err2 != nil {
-			_write_err190 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err198 == nil && err2 != nil {
+			_write_err198 = thrift.WrapTException(err2)
 		}
-		if _write_err190 != nil {
-			return false, thrift.WrapTException(_write_err190)
+		if _write_err198 != nil {
+			return false, thrift.WrapTException(_write_err198)
 		}
 		return true, err
 	} else {
@@ -12451,19 +14472,19 @@ func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "denied", thrift.REPLY, seqId); err2 != nil {
-		_write_err190 = thrift.WrapTException(err2)
+		_write_err198 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err190 == nil && err2 != nil {
-		_write_err190 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err198 == nil && err2 != nil {
+		_write_err198 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err190 == nil && err2 != nil {
-		_write_err190 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err198 == nil && err2 != nil {
+		_write_err198 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err190 == nil && err2 != nil {
-		_write_err190 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err198 == nil && err2 != nil {
+		_write_err198 = thrift.WrapTException(err2)
 	}
-	if _write_err190 != nil {
-		return false, thrift.WrapTException(_write_err190)
+	if _write_err198 != nil {
+		return false, thrift.WrapTException(_write_err198)
 	}
 	return true, err
 }
@@ -12473,7 +14494,7 @@ type internalProcessorTryPolicy struct {
 }
 
 func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err192 error
+	var _write_err200 error
 	args := InternalTryPolicyArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12523,21 +14544,21 @@ func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc193 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing tryPolicy: "+err2.Error())
+			_exc201 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing tryPolicy: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "tryPolicy", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err192 = thrift.WrapTException(err2)
+				_write_err200 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc193.Write(ctx, oprot); _write_err192 == nil && err2 != nil {
-				_write_err192 = thrift.WrapTException(err2)
+			if err2 := _exc201.Write(ctx, oprot); _write_err200 == nil && err2 != nil {
+				_write_err200 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err192 == nil && err2 != nil {
-				_write_err192 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err200 == nil && err2 != nil {
+				_write_err200 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err192 == nil && err2 != nil {
-				_write_err192 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err200 == nil && err2 != nil {
+				_write_err200 = thrift.WrapTException(err2)
 			}
-			if _write_err192 != nil {
-				return false, thrift.WrapTException(_write_err192)
+			if _write_err200 != nil {
+				return false, thrift.WrapTException(_write_err200)
 			}
 			return true, err
 		}
@@ -12546,19 +14567,19 @@ func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "tryPolicy", thrift.REPLY, seqId); err2 != nil {
-		_write_err192 = thrift.WrapTException(err2)
+		_write_err200 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err192 == nil && err2 != nil {
-		_write_err192 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err200 == nil && err2 != nil {
+		_write_err200 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err192 == nil && err2 != nil {
-		_write_err192 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err200 == nil && err2 != nil {
+		_write_err200 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err192 == nil && err2 != nil {
-		_write_err192 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err200 == nil && err2 != nil {
+		_write_err200 = thrift.WrapTException(err2)
 	}
-	if _write_err192 != nil {
-		return false, thrift.WrapTException(_write_err192)
+	if _write_err200 != nil {
+		return false, thrift.WrapTException(_write_err200)
 	}
 	return true, err
 }
@@ -12568,7 +14589,7 @@ type internalProcessorRecent struct {
 }
 
 func (p *internalProcessorRecent) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err194 error
+	var _write_err202 error
 	args := InternalRecentArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12614,21 +14635,21 @@ func (p *internalProcessorRecent) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc195 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing recent: "+err2.Error())
+		_exc203 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing recent: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "recent", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err194 = thrift.WrapTException(err2)
+			_write_err202 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc195.Write(ctx, oprot); _write_err194 == nil && err2 != nil {
-			_write_err194 = thrift.WrapTException(err2)
+		if err2 := _exc203.Write(ctx, oprot); _write_err202 == nil && err2 != nil {
+			_write_err202 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err194 == nil && err2 != nil {
-			_write_err194 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err202 == nil && err2 != nil {
+			_write_err202 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err194 == nil && err2 != nil {
-			_write_err194 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err202 == nil && err2 != nil {
+			_write_err202 = thrift.WrapTException(err2)
 		}
-		if _write_err194 != nil {
-			return false, thrift.WrapTException(_write_err194)
+		if _write_err202 != nil {
+			return false, thrift.WrapTException(_write_err202)
 		}
 		return true, err
 	} else {
@@ -12636,19 +14657,19 @@ func (p *internalProcessorRecent) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "recent", thrift.REPLY, seqId); err2 != nil {
-		_write_err194 = thrift.WrapTException(err2)
+		_write_err202 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err194 == nil && err2 != nil {
-		_write_err194 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err202 == nil && err2 != nil {
+		_write_err202 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err194 == nil && err2 != nil {
-		_write_err194 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err202 == nil && err2 != nil {
+		_write_err202 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err194 == nil && err2 != nil {
-		_write_err194 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err202 == nil && err2 != nil {
+		_write_err202 = thrift.WrapTException(err2)
 	}
-	if _write_err194 != nil {
-		return false, thrift.WrapTException(_write_err194)
+	if _write_err202 != nil {
+		return false, thrift.WrapTException(_write_err202)
 	}
 	return true, err
 }
@@ -12658,7 +14679,7 @@ type internalProcessorDoctor struct {
 }
 
 func (p *internalProcessorDoctor) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err196 error
+	var _write_err204 error
 	args := InternalDoctorArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12704,21 +14725,21 @@ func (p *internalProcessorDoctor) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc197 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing doctor: "+err2.Error())
+		_exc205 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing doctor: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "doctor", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err196 = thrift.WrapTException(err2)
+			_write_err204 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc197.Write(ctx, oprot); _write_err196 == nil && err2 != nil {
-			_write_err196 = thrift.WrapTException(err2)
+		if err2 := _exc205.Write(ctx, oprot); _write_err204 == nil && err2 != nil {
+			_write_err204 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err196 == nil && err2 != nil {
-			_write_err196 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err204 == nil && err2 != nil {
+			_write_err204 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err196 == nil && err2 != nil {
-			_write_err196 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err204 == nil && err2 != nil {
+			_write_err204 = thrift.WrapTException(err2)
 		}
-		if _write_err196 != nil {
-			return false, thrift.WrapTException(_write_err196)
+		if _write_err204 != nil {
+			return false, thrift.WrapTException(_write_err204)
 		}
 		return true, err
 	} else {
@@ -12726,19 +14747,109 @@ func (p *internalProcessorDoctor) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "doctor", thrift.REPLY, seqId); err2 != nil {
-		_write_err196 = thrift.WrapTException(err2)
+		_write_err204 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err196 == nil && err2 != nil {
-		_write_err196 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err204 == nil && err2 != nil {
+		_write_err204 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err196 == nil && err2 != nil {
-		_write_err196 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err204 == nil && err2 != nil {
+		_write_err204 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err196 == nil && err2 != nil {
-		_write_err196 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err204 == nil && err2 != nil {
+		_write_err204 = thrift.WrapTException(err2)
 	}
-	if _write_err196 != nil {
-		return false, thrift.WrapTException(_write_err196)
+	if _write_err204 != nil {
+		return false, thrift.WrapTException(_write_err204)
+	}
+	return true, err
+}
+
+type internalProcessorSpans struct {
+	handler Internal
+}
+
+func (p *internalProcessorSpans) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err206 error
+	args := InternalSpansArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "spans", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := InternalSpansResult{}
+	if retval, err2 := p.handler.Spans(ctx, args.Which); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc207 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing spans: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "spans", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err206 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc207.Write(ctx, oprot); _write_err206 == nil && err2 != nil {
+			_write_err206 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err206 == nil && err2 != nil {
+			_write_err206 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err206 == nil && err2 != nil {
+			_write_err206 = thrift.WrapTException(err2)
+		}
+		if _write_err206 != nil {
+			return false, thrift.WrapTException(_write_err206)
+		}
+		return true, err
+	} else {
+		result.Success = retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "spans", thrift.REPLY, seqId); err2 != nil {
+		_write_err206 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err206 == nil && err2 != nil {
+		_write_err206 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err206 == nil && err2 != nil {
+		_write_err206 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err206 == nil && err2 != nil {
+		_write_err206 = thrift.WrapTException(err2)
+	}
+	if _write_err206 != nil {
+		return false, thrift.WrapTException(_write_err206)
 	}
 	return true, err
 }
@@ -12748,7 +14859,7 @@ type internalProcessorDrains struct {
 }
 
 func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err198 error
+	var _write_err208 error
 	args := InternalDrainsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12794,21 +14905,21 @@ func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc199 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing drains: "+err2.Error())
+		_exc209 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing drains: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "drains", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err198 = thrift.WrapTException(err2)
+			_write_err208 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc199.Write(ctx, oprot); _write_err198 == nil && err2 != nil {
-			_write_err198 = thrift.WrapTException(err2)
+		if err2 := _exc209.Write(ctx, oprot); _write_err208 == nil && err2 != nil {
+			_write_err208 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err198 == nil && err2 != nil {
-			_write_err198 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err208 == nil && err2 != nil {
+			_write_err208 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err198 == nil && err2 != nil {
-			_write_err198 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err208 == nil && err2 != nil {
+			_write_err208 = thrift.WrapTException(err2)
 		}
-		if _write_err198 != nil {
-			return false, thrift.WrapTException(_write_err198)
+		if _write_err208 != nil {
+			return false, thrift.WrapTException(_write_err208)
 		}
 		return true, err
 	} else {
@@ -12816,19 +14927,19 @@ func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "drains", thrift.REPLY, seqId); err2 != nil {
-		_write_err198 = thrift.WrapTException(err2)
+		_write_err208 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err198 == nil && err2 != nil {
-		_write_err198 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err208 == nil && err2 != nil {
+		_write_err208 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err198 == nil && err2 != nil {
-		_write_err198 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err208 == nil && err2 != nil {
+		_write_err208 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err198 == nil && err2 != nil {
-		_write_err198 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err208 == nil && err2 != nil {
+		_write_err208 = thrift.WrapTException(err2)
 	}
-	if _write_err198 != nil {
-		return false, thrift.WrapTException(_write_err198)
+	if _write_err208 != nil {
+		return false, thrift.WrapTException(_write_err208)
 	}
 	return true, err
 }
@@ -12838,7 +14949,7 @@ type internalProcessorObey struct {
 }
 
 func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err200 error
+	var _write_err210 error
 	args := InternalObeyArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12888,21 +14999,21 @@ func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot,
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc201 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing obey: "+err2.Error())
+			_exc211 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing obey: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "obey", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err200 = thrift.WrapTException(err2)
+				_write_err210 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc201.Write(ctx, oprot); _write_err200 == nil && err2 != nil {
-				_write_err200 = thrift.WrapTException(err2)
+			if err2 := _exc211.Write(ctx, oprot); _write_err210 == nil && err2 != nil {
+				_write_err210 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err200 == nil && err2 != nil {
-				_write_err200 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err210 == nil && err2 != nil {
+				_write_err210 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err200 == nil && err2 != nil {
-				_write_err200 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err210 == nil && err2 != nil {
+				_write_err210 = thrift.WrapTException(err2)
 			}
-			if _write_err200 != nil {
-				return false, thrift.WrapTException(_write_err200)
+			if _write_err210 != nil {
+				return false, thrift.WrapTException(_write_err210)
 			}
 			return true, err
 		}
@@ -12911,19 +15022,19 @@ func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "obey", thrift.REPLY, seqId); err2 != nil {
-		_write_err200 = thrift.WrapTException(err2)
+		_write_err210 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err200 == nil && err2 != nil {
-		_write_err200 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err210 == nil && err2 != nil {
+		_write_err210 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err200 == nil && err2 != nil {
-		_write_err200 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err210 == nil && err2 != nil {
+		_write_err210 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err200 == nil && err2 != nil {
-		_write_err200 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err210 == nil && err2 != nil {
+		_write_err210 = thrift.WrapTException(err2)
 	}
-	if _write_err200 != nil {
-		return false, thrift.WrapTException(_write_err200)
+	if _write_err210 != nil {
+		return false, thrift.WrapTException(_write_err210)
 	}
 	return true, err
 }
@@ -12933,7 +15044,7 @@ type internalProcessorLeave struct {
 }
 
 func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err202 error
+	var _write_err212 error
 	args := InternalLeaveArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -12979,21 +15090,21 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc203 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
+		_exc213 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err202 = thrift.WrapTException(err2)
+			_write_err212 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc203.Write(ctx, oprot); _write_err202 == nil && err2 != nil {
-			_write_err202 = thrift.WrapTException(err2)
+		if err2 := _exc213.Write(ctx, oprot); _write_err212 == nil && err2 != nil {
+			_write_err212 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err202 == nil && err2 != nil {
-			_write_err202 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err212 == nil && err2 != nil {
+			_write_err212 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err202 == nil && err2 != nil {
-			_write_err202 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err212 == nil && err2 != nil {
+			_write_err212 = thrift.WrapTException(err2)
 		}
-		if _write_err202 != nil {
-			return false, thrift.WrapTException(_write_err202)
+		if _write_err212 != nil {
+			return false, thrift.WrapTException(_write_err212)
 		}
 		return true, err
 	} else {
@@ -13001,19 +15112,19 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.REPLY, seqId); err2 != nil {
-		_write_err202 = thrift.WrapTException(err2)
+		_write_err212 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err202 == nil && err2 != nil {
-		_write_err202 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err212 == nil && err2 != nil {
+		_write_err212 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err202 == nil && err2 != nil {
-		_write_err202 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err212 == nil && err2 != nil {
+		_write_err212 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err202 == nil && err2 != nil {
-		_write_err202 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err212 == nil && err2 != nil {
+		_write_err212 = thrift.WrapTException(err2)
 	}
-	if _write_err202 != nil {
-		return false, thrift.WrapTException(_write_err202)
+	if _write_err212 != nil {
+		return false, thrift.WrapTException(_write_err212)
 	}
 	return true, err
 }
@@ -13726,13 +15837,13 @@ func (p *InternalBringArgs) ReadField1(ctx context.Context, iprot thrift.TProtoc
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem204 []byte
+		var _elem214 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem204 = v
+			_elem214 = v
 		}
-		p.Records = append(p.Records, _elem204)
+		p.Records = append(p.Records, _elem214)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -15266,11 +17377,11 @@ func (p *InternalMembersResult) ReadField0(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]*Member, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem205 := &Member{}
-		if err := _elem205.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem205), err)
+		_elem215 := &Member{}
+		if err := _elem215.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem215), err)
 		}
-		p.Success = append(p.Success, _elem205)
+		p.Success = append(p.Success, _elem215)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -15968,13 +18079,13 @@ func (p *InternalSeesArgs) ReadField1(ctx context.Context, iprot thrift.TProtoco
 	tSlice := make([]string, 0, size)
 	p.Names = tSlice
 	for i := 0; i < size; i++ {
-		var _elem206 string
+		var _elem216 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem206 = v
+			_elem216 = v
 		}
-		p.Names = append(p.Names, _elem206)
+		p.Names = append(p.Names, _elem216)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -16094,31 +18205,31 @@ func (p *InternalSeesResult) ReadField0(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string][]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key207 string
+		var _key217 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key207 = v
+			_key217 = v
 		}
 		_, size, err := iprot.ReadListBegin(ctx)
 		if err != nil {
 			return thrift.PrependError("error reading list begin: ", err)
 		}
 		tSlice := make([]string, 0, size)
-		_val208 := tSlice
+		_val218 := tSlice
 		for i := 0; i < size; i++ {
-			var _elem209 string
+			var _elem219 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_elem209 = v
+				_elem219 = v
 			}
-			_val208 = append(_val208, _elem209)
+			_val218 = append(_val218, _elem219)
 		}
 		if err := iprot.ReadListEnd(ctx); err != nil {
 			return thrift.PrependError("error reading list end: ", err)
 		}
-		p.Success[_key207] = _val208
+		p.Success[_key217] = _val218
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -16270,19 +18381,19 @@ func (p *InternalServedArgs) ReadField2(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string]int64, size)
 	p.SlowMsOf = tMap
 	for i := 0; i < size; i++ {
-		var _key210 string
+		var _key220 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key210 = v
+			_key220 = v
 		}
-		var _val211 int64
+		var _val221 int64
 		if v, err := iprot.ReadI64(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val211 = v
+			_val221 = v
 		}
-		p.SlowMsOf[_key210] = _val211
+		p.SlowMsOf[_key220] = _val221
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -16421,11 +18532,11 @@ func (p *InternalServedResult) ReadField0(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]*Served, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem212 := &Served{}
-		if err := _elem212.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem212), err)
+		_elem222 := &Served{}
+		if err := _elem222.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem222), err)
 		}
-		p.Success = append(p.Success, _elem212)
+		p.Success = append(p.Success, _elem222)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -16705,13 +18816,13 @@ func (p *InternalPoliciesArgs) ReadField1(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]string, 0, size)
 	p.Have = tSlice
 	for i := 0; i < size; i++ {
-		var _elem213 string
+		var _elem223 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem213 = v
+			_elem223 = v
 		}
-		p.Have = append(p.Have, _elem213)
+		p.Have = append(p.Have, _elem223)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -16934,13 +19045,13 @@ func (p *InternalBringPoliciesArgs) ReadField1(ctx context.Context, iprot thrift
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem214 []byte
+		var _elem224 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem214 = v
+			_elem224 = v
 		}
-		p.Records = append(p.Records, _elem214)
+		p.Records = append(p.Records, _elem224)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -17429,13 +19540,13 @@ func (p *InternalTryPolicyArgs) ReadField3(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]string, 0, size)
 	p.Plans = tSlice
 	for i := 0; i < size; i++ {
-		var _elem215 string
+		var _elem225 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem215 = v
+			_elem225 = v
 		}
-		p.Plans = append(p.Plans, _elem215)
+		p.Plans = append(p.Plans, _elem225)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -18047,6 +20158,222 @@ func (p *InternalDoctorResult) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("InternalDoctorResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Which
+type InternalSpansArgs struct {
+	Which *SpanQuery `thrift:"which,1" db:"which" json:"which"`
+}
+
+func NewInternalSpansArgs() *InternalSpansArgs {
+	return &InternalSpansArgs{}
+}
+
+var InternalSpansArgs_Which_DEFAULT *SpanQuery
+
+func (p *InternalSpansArgs) GetWhich() *SpanQuery {
+	if !p.IsSetWhich() {
+		return InternalSpansArgs_Which_DEFAULT
+	}
+	return p.Which
+}
+func (p *InternalSpansArgs) IsSetWhich() bool {
+	return p.Which != nil
+}
+
+func (p *InternalSpansArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalSpansArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Which = &SpanQuery{}
+	if err := p.Which.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Which), err)
+	}
+	return nil
+}
+
+func (p *InternalSpansArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "spans_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalSpansArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "which", thrift.STRUCT, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:which: ", p), err)
+	}
+	if err := p.Which.Write(ctx, oprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Which), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:which: ", p), err)
+	}
+	return err
+}
+
+func (p *InternalSpansArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalSpansArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type InternalSpansResult struct {
+	Success *Spans `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalSpansResult() *InternalSpansResult {
+	return &InternalSpansResult{}
+}
+
+var InternalSpansResult_Success_DEFAULT *Spans
+
+func (p *InternalSpansResult) GetSuccess() *Spans {
+	if !p.IsSetSuccess() {
+		return InternalSpansResult_Success_DEFAULT
+	}
+	return p.Success
+}
+func (p *InternalSpansResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *InternalSpansResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalSpansResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Success = &Spans{}
+	if err := p.Success.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Success), err)
+	}
+	return nil
+}
+
+func (p *InternalSpansResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "spans_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalSpansResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRUCT, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := p.Success.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Success), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *InternalSpansResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalSpansResult(%+v)", *p)
 }
 
 type InternalDrainsArgs struct {

@@ -240,6 +240,50 @@ struct Recent {
   6: optional i64 callsLeft
 }
 
+/** Which spans are meant; what is absent does not matter. */
+struct SpanQuery {
+  1: optional list<binary> traces // ids, of 16 bytes each
+  2: optional string name   // the service
+  3: optional string method
+  4: optional string failure // a code; "*": any
+  5: optional string mark   // of the release
+  6: optional i64 sinceMs   // those that began so long ago at most
+  7: optional i64 slowerUs  // those that took at least so long
+  8: optional string order  // slowest first; absent: newest first
+  9: i32 most
+}
+
+/** One attempt of a call as one side saw it. Caller and callee of an attempt give it the same id. */
+struct Span {
+  1: binary trace
+  2: i64 id
+  3: optional i64 parent    // of the caller's span: the call that was being served; absent: the trace began here
+  4: string side            // caller, callee, or edge: a request from outside
+  5: string name            // the service
+  6: string method
+  7: i64 agoUs              // since it began
+  8: i64 tookUs
+  9: optional string failure // code
+  10: optional string version // of the callee
+  11: optional string peer  // address: the callee's, or the caller's
+  12: optional string caller // its service
+  13: optional i32 attempt  // counted over the chain of callers; absent: the first
+  14: optional i64 waitUs   // before it was sent, or before its handler began
+  15: optional i64 limitMs  // time that was left when it began
+  16: optional string rules // of the policy, that acted
+  17: optional string mark
+  18: optional string release // generation that the trace reads
+  19: optional string notes // words: exception (declared), oneway, copy, fallback
+}
+
+/** Spans that a process keeps. */
+struct Spans {
+  1: list<Span> spans
+  2: optional bool more     // there are further ones
+  3: i32 every              // of calls that are neither slow nor failed, those of one of so many traces are kept
+  4: i64 slowUs             // a call that takes so long is kept
+}
+
 /** What a process keeps calls away from, as operators have ordered. */
 struct Drains {
   1: i64 number             // orders obeyed since its start; the next one has the number after it
@@ -323,6 +367,8 @@ service Internal {
   Recent recent(1: i64 seconds)
   /** Checks itself and its host, for ten seconds at most and one at a time: a doctor.Report. */
   binary doctor()
+  /** Calls that it has made and served lately: slow ones, failed ones, and those of some traces. */
+  Spans spans(1: SpanQuery which)
   /** The drains in force, and the number of the last order that it has obeyed. */
   Drains drains()
   /** Obeys an operator's order: the text of an order, which names this process and the next number, and a rollout.Proof. */
