@@ -95,7 +95,7 @@ var floors = map[string]struct {
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
-	"console": {9, []string{"", "config", "discovery", "internal/control", "internal/policychange",
+	"console": {9, []string{"", "config", "discovery", "internal/control", "internal/doctor", "internal/policychange",
 		"internal/policylog", "internal/recent", "internal/rollout", "internal/rollout/operator",
 		"internal/run", "internal/wire", "internal/words", "policy",
 		"policy/form"}}, // config and internal/wire in its tests only

@@ -47,6 +47,8 @@ type action struct {
 // actions are all actions.
 var actions = []action{
 	{Name: "out", Path: "/out", Role: roleViewer, Do: (*handler).leave},
+	{Name: "doctor", Path: "/processes/doctor", Role: roleOperator, Quiet: true, Limit: examineLimit,
+		Do: (*handler).runDoctor},
 }
 
 // outcome is what an action has done.
@@ -188,7 +190,7 @@ func (c *handler) finish(w http.ResponseWriter, r *http.Request, a action, by ac
 	}
 	for _, p := range pages {
 		if p.Name == o.Page && o.Content != nil && by.Role >= p.Role {
-			c.show(w, r, status, p, c.site.snapshot(r.Context()), o.Content, &d)
+			c.show(w, r, status, p, c.snapshot(r.Context()), o.Content, &d)
 			return
 		}
 	}

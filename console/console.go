@@ -32,6 +32,7 @@ type Config struct {
 // methods may be called from any goroutine.
 type Console struct {
 	http.Handler
+	doctors  *doctors
 	doors    *doors
 	live     *live
 	operator string
@@ -60,7 +61,7 @@ func serve(of site, cfg Config) *Console {
 		cfg.Logger = slog.Default()
 	}
 	c := &handler{site: of, node: cfg.Node, log: cfg.Logger, doors: newDoors(cfg.LinkUsed), signers: cfg.Signers,
-		audit: &auditLog{cfg.Logger}, running: make(chan struct{}, mostActions)}
+		audit: &auditLog{cfg.Logger}, doctors: doctorsOf(cfg.Node), running: make(chan struct{}, mostActions)}
 	inside, posts := http.NewServeMux(), http.NewServeMux()
 	inside.HandleFunc("GET /events", c.events)
 	for _, p := range pages {
@@ -81,7 +82,7 @@ func serve(of site, cfg Config) *Console {
 		_, pattern := posts.Handler(r)
 		return pattern != "" || r.URL.Path == "/in"
 	}
-	return &Console{Handler: guarded(mux, cfg.Hosts, forms), doors: c.doors,
+	return &Console{Handler: guarded(mux, cfg.Hosts, forms), doors: c.doors, doctors: c.doctors,
 		operator: cmp.Or(cfg.Operator, "terminal")}
 }
 
@@ -93,6 +94,7 @@ type handler struct {
 	doors   *doors
 	signers Signers // may be nil
 	audit   *auditLog
+	doctors *doctors
 	running chan struct{} // has a place for each action
 }
 

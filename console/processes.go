@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skerry/skerry/internal/doctor"
 	"github.com/skerry/skerry/internal/rollout"
 )
 
@@ -16,7 +17,15 @@ type processesPage struct {
 	Counts map[string]int `json:"-"`
 	Hosts  []hostGroup    `json:"hosts"`
 	Pager  pager          `json:"-"`
+
+	Doctor *examination  `json:"doctor"` // the last one; null: none yet
+	Ill    []doctor.Host `json:"-"`      // hosts with findings, as many as are shown
+	More   int           `json:"-"`      // further ones
+	Sound  int           `json:"-"`      // hosts without
 }
+
+// illShown bounds the hosts with findings of doctor on the page.
+const illShown = 50
 
 // hostGroup is the processes of a host.
 type hostGroup struct {
@@ -80,6 +89,7 @@ func (s *snapshot) processesPage(r *http.Request) (any, error) {
 			cmp.Compare(hostOf(a.Name), hostOf(b.Name)), compareBool(b.bad(), a.bad()), cmp.Compare(a.Name, b.Name))
 	})
 	p.Lead = processesLead(s, list, p.Counts)
+	p.tellDoctor(s.Doctor)
 	list, p.Pager = paged(list, r)
 	for _, row := range list {
 		host := hostOf(row.Name)
@@ -94,6 +104,23 @@ func (s *snapshot) processesPage(r *http.Request) (any, error) {
 		g.Processes = append(g.Processes, row)
 	}
 	return p, nil
+}
+
+// tellDoctor shows the last examination.
+func (p *processesPage) tellDoctor(e *examination) {
+	if p.Doctor = e; e == nil {
+		return
+	}
+	for _, h := range e.Hosts {
+		switch {
+		case h.Fine() == len(h.Findings):
+			p.Sound++
+		case len(p.Ill) == illShown:
+			p.More++
+		default:
+			p.Ill = append(p.Ill, h)
+		}
+	}
 }
 
 func compareBool(a, b bool) int {

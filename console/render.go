@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -41,6 +42,7 @@ func functions(l language) template.FuncMap {
 	return template.FuncMap{
 		"t":     func(key string, values ...any) string { return l.Text(key, values...) },
 		"say":   func(t phrase) string { return t.In(l) },
+		"told":  func(text any) string { return l.Sentence(fmt.Sprint(text)) },
 		"lang":  func() language { return l },
 		"file":  staticPath,
 		"ic":    func(name string, class ...string) template.HTML { return icon("ic "+strings.Join(class, " "), name) },
@@ -319,7 +321,7 @@ var errNoPage = errors.New("no page")
 
 // page answers with a page, as HTML or JSON.
 func (c *handler) page(w http.ResponseWriter, r *http.Request, p page) {
-	s := c.site.snapshot(r.Context())
+	s := c.snapshot(r.Context())
 	if by := actorOf(r); by.Role < p.Role {
 		c.refused(w, r, say("failed.denied", "role", p.Role.Phrase(), "own", by.Role.Phrase()))
 		return
@@ -337,7 +339,30 @@ func (c *handler) page(w http.ResponseWriter, r *http.Request, p page) {
 			"asked": s.Asked(), "answered": s.Answered(), p.Name: content})
 		return
 	}
+	if f, ok := content.(interface{ file() (string, any) }); ok && r.URL.Query().Get("format") == "file" {
+		sendFile(w, f)
+		return
+	}
 	c.render(w, r, http.StatusOK, p, s, content)
+}
+
+// sendFile answers with a document that a browser keeps as a file.
+func sendFile(w http.ResponseWriter, f interface{ file() (string, any) }) {
+	name, doc := f.file()
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.Encode(doc)
+}
+
+// snapshot is what is known of the site, with what the console itself keeps.
+func (c *handler) snapshot(ctx context.Context) *snapshot {
+	s := *c.site.snapshot(ctx)
+	if e := c.doctors.last.Load(); e != nil {
+		s.Doctor = e
+	}
+	return &s
 }
 
 func (c *handler) render(w http.ResponseWriter, r *http.Request, status int, p page, s *snapshot, content any) {
@@ -400,7 +425,7 @@ func (c *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 		json.NewEncoder(w).Encode(map[string]string{"error": what.In(english)})
 		return
 	}
-	c.render(w, r, http.StatusNotFound, page{Name: "failed"}, c.site.snapshot(r.Context()), what)
+	c.render(w, r, http.StatusNotFound, page{Name: "failed"}, c.snapshot(r.Context()), what)
 }
 
 // refused answers with a page that says why the actor may not see what it has asked for.
@@ -411,7 +436,7 @@ func (c *handler) refused(w http.ResponseWriter, r *http.Request, what phrase) {
 		json.NewEncoder(w).Encode(map[string]string{"error": what.In(english)})
 		return
 	}
-	c.render(w, r, http.StatusForbidden, page{Name: "failed"}, c.site.snapshot(r.Context()), what)
+	c.render(w, r, http.StatusForbidden, page{Name: "failed"}, c.snapshot(r.Context()), what)
 }
 
 // notFound is an error that a page shows in its reader's language.

@@ -25,6 +25,8 @@ var pages = []page{
 	{Name: "policy", Path: "/policy", Key: "p", Command: "policy show", Group: 2, Content: (*snapshot).policyPage},
 	{Name: "processes", Path: "/processes", Key: "d", Command: "members", Group: 3,
 		Content: (*snapshot).processesPage},
+	{Name: "report", Path: "/processes/report", Command: "doctor --site --redacted --json", Rel: "processes",
+		Content: (*snapshot).reportPage},
 	{Name: "history", Path: "/history", Key: "h", Command: "release log", Group: 3, Content: (*snapshot).historyPage},
 	{Name: "wall", Path: "/wall", Key: "", Command: "", Rel: "overview", Content: (*snapshot).overviewPage},
 }

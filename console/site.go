@@ -46,6 +46,8 @@ type snapshot struct {
 	Findings []finding // worst first
 
 	rows []serviceRow // of services(), when the snapshot is complete
+
+	Doctor *examination // the last one; nil: none yet
 }
 
 // pointPeriod is the time between two points of the last hour.
