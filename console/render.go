@@ -71,6 +71,7 @@ func functions(l language) template.FuncMap {
 		"short":    func(hash string) string { return hash[:min(len(hash), 12)] },
 		"add":      func(a, b int) int { return a + b },
 		"mul":      func(a, b int) int { return a * b },
+		"half":     func(middle, width int) int { return middle - width/2 },
 		"dec":      func(n int) int { return n - 1 },
 		"inc":      func(n int) int { return n + 1 },
 		"dotclass": func(kind string) string { return dotClass[kind] },
