@@ -96,6 +96,7 @@ func (s *snapshot) changes() (list []change) {
 			Hash: e.Hash()}
 		if e.Session != nil {
 			c.Reason = e.Session.Reason
+			c.What = plain(strings.Replace(e.Step, ": "+c.Reason, "", 1)) // the reason has a column of its own
 		}
 		list = append(list, c)
 	}

@@ -200,7 +200,9 @@ func drawn(edges []edgeRow, rows map[string]serviceRow) *graph {
 		at[n] = add(&spot{name: n, column: column[n], height: nodeHeight})
 	}
 	edges = slices.Clone(edges)
-	slices.SortFunc(edges, func(a, b edgeRow) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
+	slices.SortFunc(edges, func(a, b edgeRow) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+	})
 	var lines []*line
 	for _, e := range edges {
 		if e.From == e.To {
