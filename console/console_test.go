@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,7 +15,9 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/words"
 )
 
@@ -282,24 +285,32 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
-// large is a site of 1,000 services with 10,000 instances on 200 hosts.
+// large is a site of 1,000 services with 10,000 instances on 200 hosts. Each service has two callers, two methods and
+// two versions.
 func large() *snapshot {
 	s := night()
 	for i := range 1000 {
 		service := fmt.Sprintf("service-%03d", i)
+		s.Trends[service] = make([]int64, 30)
 		for j := range 10 {
-			s.Entries = append(s.Entries, discovery.Entry{Service: service, Version: "v1", State: discovery.OK,
-				Weight: 100, Share: 1, Addr: fmt.Sprintf("10.21.%d.%d:7001", i%250, j),
-				Owner: fmt.Sprintf("host-%d/%d/a", (i+j)%200, i)})
+			e := discovery.Entry{Service: service, Version: fmt.Sprint("v", j%2), State: discovery.OK,
+				Weight: 100, Share: 1, Addr: fmt.Sprintf("10.21.%d.%d:7001", i%250, j), Zone: fmt.Sprint("zone-", j%4),
+				Owner: fmt.Sprintf("host-%d/%d/a", (i+j)%200, i)}
+			s.Entries = append(s.Entries, e)
+			s.Own[place{e.Owner, service, e.Version}] = &figures{Calls: 60, Latency: recent.Steps{10: 50, 12: 10}}
+			s.Attempts = append(s.Attempts, flow{Caller: service, Service: service, Version: e.Version,
+				Instance: e.Addr, Calls: 60})
+			s.Trends[service][j] = int64(j)
 		}
-	}
-	for i := range 200 {
-		f := flow{Caller: fmt.Sprintf("service-%03d", i), Service: fmt.Sprintf("service-%03d", (i*7+1)%1000),
-			Method: "m", Version: "v1", Calls: 60}
-		f.Latency.Add(time.Millisecond, 60)
-		s.Flows = append(s.Flows, f)
+		for j := range 8 {
+			f := flow{Caller: fmt.Sprintf("service-%03d", (i+1+j%2*100)%1000), Service: service,
+				Method: fmt.Sprint("method", j/2%2), Version: fmt.Sprint("v", j/4), Calls: 60,
+				Failed: int64(i % 400 / 399), Latency: recent.Steps{8: 30, 10: 20, 20: 10}}
+			s.Flows, s.Before = append(s.Flows, f), append(s.Before, f)
+		}
 		s.Processes = append(s.Processes, processInfo{Name: fmt.Sprintf("host-%d/%d/a", i%200, i), Policy: 18})
 	}
+	s.rows = s.services()
 	s.Findings = s.find()
 	return s
 }
@@ -315,11 +326,42 @@ func TestLargeSiteFitsOnPages(t *testing.T) {
 	}
 }
 
-func BenchmarkServicesOfALargeSite(b *testing.B) {
-	h := signedIn(b, still{large()}, Config{})
-	for b.Loop() {
-		r := httptest.NewRequest(http.MethodGet, "/services", nil)
-		r.Host = "127.0.0.1"
-		h.ServeHTTP(httptest.NewRecorder(), r)
+// BenchmarkLargeSite measures the pages of a large site, and what a look at it computes.
+func BenchmarkLargeSite(b *testing.B) {
+	s := large()
+	h := signedIn(b, still{s}, Config{Logger: slog.New(slog.DiscardHandler)})
+	for _, p := range pages {
+		path := strings.ReplaceAll(p.Link(), "{service}", "service-007")
+		b.Run(p.Name, func(b *testing.B) {
+			size := 0
+			for b.Loop() {
+				r := httptest.NewRequest(http.MethodGet, path, nil)
+				r.Host = "127.0.0.1"
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				size = w.Body.Len()
+			}
+			b.ReportMetric(float64(size)/1024, "KiB")
+		})
 	}
+	b.Run("calls", func(b *testing.B) {
+		var calls []control.RecentCalls // of both sides
+		for i, f := range s.Flows {
+			made := control.RecentCalls{Process: fmt.Sprintf("host-%d/%d/a", i%200, i%1000), Caller: f.Caller,
+				Service: f.Service, Method: f.Method, Version: f.Version, Calls: f.Calls, Latency: f.Latency, Rate: 1}
+			served := made
+			served.Served, served.Twice = true, true
+			calls = append(calls, made, served)
+		}
+		for b.Loop() {
+			s.Flows, s.Own = flowsOf(calls), ownFigures(calls)
+		}
+	})
+	b.Run("look", func(b *testing.B) {
+		for b.Loop() {
+			s.rows = nil
+			s.rows = s.services()
+			s.Findings = s.find()
+		}
+	})
 }

@@ -12,8 +12,13 @@ import (
 // find judges a snapshot: what needs an operator, the worst first. Several causes of one kind are one finding.
 func (s *snapshot) find() []finding {
 	var list []finding
+	entries := map[string][]*discovery.Entry{}
+	for i := range s.Entries {
+		e := &s.Entries[i]
+		entries[e.Service] = append(entries[e.Service], e)
+	}
 	for _, r := range s.services() {
-		list = append(list, s.findService(r)...)
+		list = append(list, s.findService(r, entries[r.Name])...)
 	}
 	list = append(list, s.findProcesses()...)
 	if s.Rollout.Frozen != "" {
@@ -30,8 +35,8 @@ func (s *snapshot) find() []finding {
 	return list
 }
 
-// findService judges one service.
-func (s *snapshot) findService(r serviceRow) (list []finding) {
+// findService judges one service by its instances.
+func (s *snapshot) findService(r serviceRow, entries []*discovery.Entry) (list []finding) {
 	f := finding{Do: "skerry ls " + r.Name, Link: "/services/" + r.Name,
 		LinkText: say("finding.open-service", "service", r.Name)}
 	if r.Calls > 0 {
@@ -43,11 +48,7 @@ func (s *snapshot) findService(r serviceRow) (list []finding) {
 	}
 	var avoided []discovery.Entry
 	states := map[string]int{}
-	for i := range s.Entries {
-		e := &s.Entries[i]
-		if e.Service != r.Name {
-			continue
-		}
+	for _, e := range entries {
 		states[string(e.State)]++
 		if k := dotOf(*e).Kind; k == "warn" || k == "bad" {
 			avoided = append(avoided, *e)

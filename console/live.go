@@ -34,10 +34,12 @@ type live struct {
 	wake    chan struct{}
 	current atomic.Pointer[snapshot]
 
-	mu       sync.Mutex // of a look
-	past     []sums     // oldest first, one for each look, of the last minute and some
-	marks    []mark     // one for each pointPeriod of the last hour
-	recent   control.Recent
+	mu       sync.Mutex     // of a look
+	past     []sums         // oldest first, one for each look, of the last minute and some
+	marks    []mark         // one for each pointPeriod of the last hour
+	recent   control.Recent // without Calls
+	flows    []flow         // of recent
+	own      map[place]*figures
 	recentAt time.Time
 }
 
@@ -158,6 +160,8 @@ func (l *live) lookAtCalls(ctx context.Context) {
 		return
 	}
 	if r, err := control.AllRecent(ctx, l.cfg.Node, flowTime); err == nil {
+		l.flows, l.own = flowsOf(r.Calls), ownFigures(r.Calls)
+		r.Calls = nil
 		l.recent, l.recentAt = r, now
 	}
 }
@@ -249,7 +253,7 @@ func (l *live) tellFlows(s *snapshot, counts []control.Counts) {
 		l.past = l.past[1:]
 	}
 	s.Attempts = between(l.past[0], now, func(flowKey) bool { return true })
-	s.Flows, s.Own, s.Trends = flowsOf(l.recent.Calls), ownFigures(l.recent.Calls), l.recent.Trends
+	s.Flows, s.Own, s.Trends = slices.Clip(l.flows), l.own, l.recent.Trends
 	s.Untold = untold{Kinds: l.recent.KindsLeft, Calls: l.recent.CallsLeft}
 	for _, process := range sorted(l.recent.Silent) {
 		if errors.Is(l.recent.Silent[process], control.ErrRecentTooOld) {

@@ -107,3 +107,14 @@ func TestFormsOfOtherOrigins(t *testing.T) {
 		}
 	}
 }
+
+// TestManyPagesLookSeldom: however many pages are open, at most five a second look again, and a few do every two
+// seconds.
+func TestManyPagesLookSeldom(t *testing.T) {
+	for open, want := range map[int64]time.Duration{1: 2 * time.Second, 10: 2 * time.Second, 20: 4 * time.Second,
+		mostStreams: 10 * time.Second} {
+		if got := eventPause(open); got != want {
+			t.Errorf("of %d pages each looks again after %v, want %v", open, got, want)
+		}
+	}
+}
