@@ -97,7 +97,7 @@ var floors = map[string]struct {
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
 	"console": {9, []string{"", "config", "discovery", "internal/control", "internal/doctor", "internal/policychange",
 		"internal/policylog", "internal/recent", "internal/rollout", "internal/rollout/operator",
-		"internal/run", "internal/wire", "internal/words", "policy",
+		"internal/run", "internal/statedir", "internal/wire", "internal/words", "policy",
 		"policy/form"}}, // config and internal/wire in its tests only
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "policy",

@@ -16,7 +16,8 @@ import (
 var surface = map[string]int{
 	"":                      16,
 	"broadcast":             14,
-	"config":                38,
+	"config":                39,
+	"console":               15,
 	"discovery":             26,
 	"gateway":               10,
 	"health":                28,

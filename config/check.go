@@ -70,6 +70,7 @@ func (c Config) check(p *problems) {
 	}
 	c.Gateway.check(p)
 	c.Proxy.check(p)
+	c.Console.check(p)
 	oneOf(p, "rollout.orphans", c.Rollout.Orphans, OrphansMigrate, OrphansStrict)
 	if env := os.Getenv(envPolicy); env != "" && env != "all" && env != ObeyNone {
 		p.at("policy.obey", "%s=%s: want all or none", envPolicy, env)

@@ -49,6 +49,7 @@ type Config struct {
 	Policy   Policy   `yaml:"policy"`   // what of the site's policy the process obeys
 	Gateway  Gateway  `yaml:"gateway"`  // entry of users' requests, for skerry gateway
 	Proxy    Proxy    `yaml:"proxy"`    // programs of other languages, for skerry proxy
+	Console  Console  `yaml:"console"`  // web pages, for skerry console
 
 	// StateDir is the directory of the last known lists and the peers on the LAN, for a start
 	// without any registry; "none" keeps nothing. Default: $STATE_DIRECTORY, which systemd sets,

@@ -49,6 +49,7 @@ var actions = []action{
 	{Name: "out", Path: "/out", Role: roleViewer, Do: (*handler).leave},
 	{Name: "doctor", Path: "/processes/doctor", Role: roleOperator, Quiet: true, Limit: examineLimit,
 		Do: (*handler).runDoctor},
+	{Name: "session-end", Path: "/sessions/{session}/end", Role: roleAdmin, Reason: true, Do: (*handler).endSession},
 }
 
 // outcome is what an action has done.

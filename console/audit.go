@@ -1,41 +1,423 @@
 package console
 
 import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/skerry/skerry/internal/statedir"
 )
 
-// record is an entry of the audit log.
+// record is a line of the audit log. Prev is the hash of the line before, over its bytes, so that a line can't be
+// changed or taken out without a trace in all that follow.
 type record struct {
+	N       uint64    `json:"n"`
+	Prev    string    `json:"prev"`
 	At      time.Time `json:"at"`
-	Action  string    `json:"action"` // of the table of actions; in and out for the sessions
+	Action  string    `json:"action"` // of the table of actions; "in" is a sign-in
 	Name    string    `json:"name"`
 	Role    role      `json:"role"`
 	Address string    `json:"address"`
 	Reason  string    `json:"reason,omitempty"`
 	Before  string    `json:"before,omitempty"`
 	After   string    `json:"after,omitempty"`
-	Outcome string    `json:"outcome"` // done, refused, shown (as a command to confirm)
+	Outcome string    `json:"outcome"`
 	Why     string    `json:"why,omitempty"`
+
+	hash string // of this line
 }
+
+// The outcomes of a record.
+const (
+	didIt   = "done"
+	refusal = "refused"
+	shownIt = "shown" // as a command to confirm at a terminal
+)
 
 // recordOf is the record of an action.
 func recordOf(a action, by actor, reason string, o outcome, err error) record {
-	r := record{At: time.Now(), Action: a.Name, Name: by.Name, Role: by.Role, Address: by.Addr.String(), Reason: reason,
-		Before: o.Before, After: o.After, Outcome: "done"}
+	r := record{Action: a.Name, Name: by.Name, Role: by.Role, Address: by.Addr.String(), Reason: reason,
+		Before: o.Before, After: o.After, Outcome: didIt}
 	switch {
 	case err != nil:
-		r.Outcome, r.Why = "refused", err.Error()
+		r.Outcome, r.Why = refusal, err.Error()
 	case o.Confirm != nil:
-		r.Outcome, r.Why = "shown", o.Confirm.Code
+		r.Outcome, r.Why = shownIt, o.Confirm.Code
 	}
 	return r
 }
 
-// auditLog keeps records.
-type auditLog struct{ log *slog.Logger }
+// The log is kept in files of segmentSize, the oldest of which are removed beyond keptTime or keptSize.
+const (
+	segmentSize  = 5 << 20
+	keptSize     = 50 << 20
+	keptTime     = 400 * 24 * time.Hour
+	keptRecords  = 2000 // in memory, for pages
+	mostRefusals = 60   // sign-ins a minute; more are counted only, so that a stranger does not fill the log
+	maxText      = 1000 // bytes of a value
+)
 
+const segmentPattern = "console-audit-*.jsonl"
+
+// auditLog keeps the records of a console, in files when it has a directory.
+type auditLog struct {
+	dir string // "": memory only
+	log *slog.Logger
+	now func() time.Time
+
+	full, most int64 // segmentSize and keptSize
+
+	mu     sync.Mutex
+	file   *os.File // nil: the next record opens one
+	size   int64
+	last   record // with N and hash
+	recent []record
+	broken string    // what the log's check at the start has found; "": nothing
+	pruned time.Time // when old files were looked for last
+
+	window  time.Time // of refused sign-ins
+	refused int       // in the window
+	uncut   int       // of them without a record
+}
+
+// newAuditLog returns a log in memory.
+func newAuditLog(log *slog.Logger, now func() time.Time) *auditLog {
+	return &auditLog{log: log, now: now, full: segmentSize, most: keptSize}
+}
+
+// openAudit reads the log of a directory and goes on with it.
+func openAudit(dir string, log *slog.Logger, now func() time.Time) (*auditLog, error) {
+	l := newAuditLog(log, now)
+	if l.dir = dir; dir == "" {
+		return l, nil
+	}
+	report, err := readAudit(dir, func(r record) {
+		l.last = r
+		if l.recent = append(l.recent, r); len(l.recent) > 2*keptRecords {
+			l.recent = slices.Clone(l.recent[keptRecords:])
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if report.Torn > 0 {
+		name := filepath.Join(dir, report.file)
+		f, err := statedir.Append(name)
+		if err != nil {
+			return nil, err
+		}
+		info, err := f.Stat()
+		if err == nil {
+			err = f.Truncate(info.Size() - int64(report.Torn))
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, fmt.Errorf("cut the torn end off %s: %w", name, err)
+		}
+		l.add(record{Action: "audit", Name: "console", Outcome: didIt,
+			Why: fmt.Sprintf("a line that was torn by the end of the process was cut off: %d bytes", report.Torn)})
+	}
+	if report.Broken != nil {
+		l.broken = report.Broken.Error()
+		log.Error("the audit log of the console was changed by another program", "err", l.broken)
+	}
+	return l, nil
+}
+
+// takeOver goes on with the log of a directory, before there are records.
+func (l *auditLog) takeOver(of *auditLog) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dir, l.last, l.recent, l.broken = of.dir, of.last, of.recent, of.broken
+	l.file, l.size = of.file, of.size
+}
+
+// signIn adds a sign-in. Refused ones beyond mostRefusals a minute are counted in the next record.
+func (l *auditLog) signIn(r record) {
+	l.mu.Lock()
+	now := l.now()
+	if now.Sub(l.window) >= time.Minute {
+		l.window, l.refused = now, 0
+	}
+	if r.Outcome == refusal {
+		if l.refused++; l.refused > mostRefusals {
+			l.uncut++
+			l.mu.Unlock()
+			return
+		}
+	}
+	if l.uncut > 0 {
+		r.Why = strings.TrimPrefix(fmt.Sprintf("%s; before it %d more were refused", r.Why, l.uncut), "; ")
+		l.uncut = 0
+	}
+	l.mu.Unlock()
+	l.add(r)
+}
+
+// add appends a record. What can't be written is logged, and kept for the pages; the chain goes on behind the last
+// line that was written.
 func (l *auditLog) add(r record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.At, r.N, r.Prev = l.now().UTC().Round(time.Millisecond), l.last.N+1, l.last.hash
+	for _, text := range []*string{&r.Name, &r.Reason, &r.Before, &r.After, &r.Why} {
+		if len(*text) > maxText {
+			*text = strings.ToValidUTF8((*text)[:maxText], "") + "…"
+		}
+	}
+	line, err := json.Marshal(r)
+	if err != nil {
+		l.log.Error("the audit log of the console can't write a record", "err", err)
+		return
+	}
+	r.hash = hashOf(line)
+	if err := l.write(append(line, '\n')); err != nil {
+		l.log.Error("the audit log of the console can't be written; the record stands in this log only", "dir", l.dir,
+			"err", err)
+	} else {
+		l.last = r
+	}
+	if l.recent = append(l.recent, r); len(l.recent) > 2*keptRecords {
+		l.recent = slices.Clone(l.recent[keptRecords:])
+	}
 	l.log.Info("console: "+r.Action, "outcome", r.Outcome, "name", r.Name, "role", r.Role.String(),
-		"address", r.Address, "reason", r.Reason, "why", r.Why)
+		"address", r.Address, "reason", r.Reason, "why", r.Why, "n", r.N, "hash", r.hash)
+}
+
+// write appends a line to the newest file.
+func (l *auditLog) write(line []byte) error {
+	if l.dir == "" {
+		return nil
+	}
+	now := l.now()
+	fresh := l.file == nil || l.size >= l.full
+	if fresh {
+		if err := l.open(); err != nil {
+			return err
+		}
+	}
+	if fresh || now.Sub(l.pruned) > 24*time.Hour {
+		l.pruned = now
+		l.prune(now)
+	}
+	n, err := l.file.Write(line)
+	if err == nil {
+		err = l.file.Sync()
+	}
+	l.size += int64(n)
+	if err != nil {
+		l.file.Truncate(l.size - int64(n)) // a part of a line would be torn
+		l.size -= int64(n)
+		l.file.Close()
+		l.file = nil
+	}
+	return err
+}
+
+// open opens the newest file, or the next one when that is full.
+func (l *auditLog) open() error {
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+	names, err := segments(l.dir)
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf(strings.Replace(segmentPattern, "*", "%012d", 1), l.last.N+1)
+	if len(names) > 0 {
+		newest := names[len(names)-1]
+		if info, err := statedir.Stat(filepath.Join(l.dir, newest)); err == nil && info.Size() < l.full {
+			name = newest
+		}
+	}
+	f, err := statedir.Append(filepath.Join(l.dir, name))
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	l.file, l.size = f, info.Size()
+	return nil
+}
+
+// prune removes the oldest files.
+func (l *auditLog) prune(now time.Time) {
+	names, err := segments(l.dir)
+	if err != nil {
+		return
+	}
+	total := int64(0)
+	for i, name := range slices.Backward(names) {
+		info, err := statedir.Stat(filepath.Join(l.dir, name))
+		if err != nil || i == len(names)-1 {
+			continue
+		}
+		total += info.Size()
+		if total > l.most-l.full || now.Sub(info.ModTime()) > keptTime {
+			if err := statedir.Remove(filepath.Join(l.dir, name)); err == nil {
+				l.log.Info("a file of the console's audit log is old and was removed", "file", name)
+			}
+		}
+	}
+}
+
+// state returns the newest records, oldest first, and what the check at the start has found.
+func (l *auditLog) state() (recent []record, broken string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.recent[max(0, len(l.recent)-keptRecords):]), l.broken
+}
+
+func (l *auditLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+}
+
+func hashOf(line []byte) string {
+	sum := sha256.Sum256(line)
+	return hex.EncodeToString(sum[:])
+}
+
+// segments are the names of the log's files, the oldest first.
+func segments(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if ok, _ := filepath.Match(segmentPattern, e.Name()); ok {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// AuditReport is what a check of an audit log says.
+type AuditReport struct {
+	Lines  int         `json:"lines"`
+	First  uint64      `json:"first"` // number of the first line that is kept; older ones than 400 days are not
+	Last   uint64      `json:"last"`
+	Since  time.Time   `json:"since,omitzero"`
+	Until  time.Time   `json:"until,omitzero"`
+	Head   string      `json:"head"`             // hash of the last line: kept elsewhere, it proves all before
+	Torn   int         `json:"torn,omitzero"`    // bytes of a last line without an end
+	Broken *AuditBreak `json:"broken,omitempty"` // nil: the chain is whole
+	Found  bool        `json:"found"`            // the hash that was asked for is the one of a line
+
+	file string // the last one
+}
+
+// AuditBreak is the first line of an audit log that does not follow the one before.
+type AuditBreak struct {
+	File string `json:"file"`
+	Line int    `json:"line"`
+	Why  string `json:"why"`
+}
+
+func (b *AuditBreak) Error() string { return fmt.Sprintf("%s, line %d: %s", b.File, b.Line, b.Why) }
+
+// hashDigits is the least number of digits of a hash that names a line.
+const hashDigits = 12
+
+// VerifyAudit checks the chain of the audit log in a directory. hash is the one of a line that must be there, or its
+// first digits, "" for none.
+func VerifyAudit(dir, hash string) (AuditReport, error) {
+	if hash != "" && len(hash) < hashDigits {
+		return AuditReport{}, fmt.Errorf("%q is too short for a hash: give its first %d digits at least", hash,
+			hashDigits)
+	}
+	found := false
+	report, err := readAudit(dir, func(r record) { found = found || hash != "" && strings.HasPrefix(r.hash, hash) })
+	report.Found = found
+	return report, err
+}
+
+// readAudit reads all lines, and checks that each follows the one before. A broken chain is in the report, not an
+// error.
+func readAudit(dir string, each func(record)) (report AuditReport, err error) {
+	names, err := segments(dir)
+	if err != nil {
+		return report, err
+	}
+	prev := ""
+	for i, name := range names {
+		text, err := statedir.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) && i == 0 {
+			continue // it was removed meanwhile as too old
+		}
+		if err != nil {
+			return report, err
+		}
+		report.file = name
+		for n := 1; len(text) > 0; n++ {
+			line, rest, whole := bytes.Cut(text, []byte("\n"))
+			text = rest
+			if !whole && i == len(names)-1 {
+				report.Torn = len(line)
+				break
+			}
+			var r record
+			why := ""
+			d := json.NewDecoder(bytes.NewReader(line))
+			d.DisallowUnknownFields()
+			if err := d.Decode(&r); err != nil || d.Decode(new(any)) != io.EOF {
+				why = "it is no record: " + cmp.Or(errText(err), "more follows")
+			}
+			r.hash = hashOf(line)
+			switch {
+			case why != "":
+				r.N = report.Last + 1
+			case report.Lines == 0: // the first that is kept
+				if report.First = r.N; r.N == 1 && r.Prev != "" {
+					why = "the first line has another one before it"
+				}
+			case r.Prev != prev:
+				why = fmt.Sprintf("record %d does not follow the line before: that was changed, or lines are missing",
+					r.N)
+			case r.N != report.Last+1:
+				why = fmt.Sprintf("record %d stands behind record %d", r.N, report.Last)
+			}
+			if why != "" && report.Broken == nil {
+				report.Broken = &AuditBreak{name, n, why}
+			}
+			if report.Lines++; report.Since.IsZero() {
+				report.Since = r.At
+			}
+			report.Last, report.Head, prev = r.N, r.hash, r.hash
+			if !r.At.IsZero() {
+				report.Until = r.At
+			}
+			each(r)
+		}
+	}
+	return report, nil
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

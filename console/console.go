@@ -3,13 +3,19 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/statedir"
 )
 
 // Config configures a console. Node is required; it must know all services (skerry.WithAllServices).
@@ -22,32 +28,96 @@ type Config struct {
 	Hosts   []string     // names by which browsers reach the console, beside IP addresses and localhost
 	Logger  *slog.Logger // nil: slog.Default
 
+	// StateDir is where the console keeps its sessions and its audit log, with mode 0600; "" keeps neither. One console
+	// at a time uses a directory.
+	StateDir string
+	Users    string // file of users; "": links only
+	URL      string // of the console, for links; such as http://127.0.0.1:7700
+	Plain    bool   // it is reached from other hosts without TLS: pages show a warning
+
 	Operator string  // at the terminal where the console runs; the links of Console.Link sign in by this name
 	Signers  Signers // nil: the site's key signs what the console changes
 
-	LinkUsed func() // a browser has signed in by a link; may be nil
+	LinkUsed func() // a browser has signed in by a link of Console.Link; may be nil
 }
 
-// Console serves the pages of a site to browsers that have signed in by a [Console.Link]. It listens nowhere. Its
-// methods may be called from any goroutine.
+// Console serves the pages of a site to browsers that have signed in: by a [Console.Link], by one of [MakeLink], by a
+// password, or by a certificate that the TLS of the listener has verified. It listens nowhere. Its methods may be
+// called from any goroutine.
 type Console struct {
 	http.Handler
 	doctors  *doctors
 	doors    *doors
 	live     *live
+	audit    *auditLog
+	log      *slog.Logger
 	operator string
+	lock     *os.File // of the directory; nil without one
 }
 
-// New returns a console. It asks nothing before [Console.Run].
-func New(cfg Config) *Console {
+// New returns a console. It reads what the last run has kept in the directory, and asks nothing before [Console.Run].
+func New(cfg Config) (*Console, error) {
 	l := newLive(cfg)
 	c := serve(l, cfg)
 	c.live = l
-	return c
+	if err := c.open(cfg); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
-// Run looks at the site until ctx ends: every two seconds while pages are open, else once a minute.
-func (c *Console) Run(ctx context.Context) { c.live.run(ctx) }
+// open takes the directory, and what the last run has kept in it.
+func (c *Console) open(cfg Config) (err error) {
+	if cfg.StateDir == "" {
+		return nil
+	}
+	if err := statedir.Make(cfg.StateDir); err != nil {
+		return err
+	}
+	if c.lock, err = statedir.Lock(filepath.Join(cfg.StateDir, lockFile)); err != nil {
+		if errors.Is(err, statedir.ErrLocked) {
+			err = fmt.Errorf("another console keeps its sessions in %s: stop it, or name another state_dir",
+				cfg.StateDir)
+		}
+		return err
+	}
+	defer func() {
+		if err != nil {
+			c.lock.Close()
+		}
+	}()
+	if err := statedir.WriteFile(filepath.Join(cfg.StateDir, addressFile), []byte(cfg.URL+"\n")); err != nil {
+		return err
+	}
+	audit, err := openAudit(cfg.StateDir, c.log, c.doors.now)
+	if err != nil {
+		return fmt.Errorf("the audit log of the console: %w", err)
+	}
+	c.audit.takeOver(audit)
+	c.doors.files.dir = cfg.StateDir
+	if err := c.doors.load(); err != nil {
+		c.log.Warn("the sessions of the last run are not believed and have ended", "err", err)
+	}
+	return nil
+}
+
+// Run looks at the site until ctx ends, every two seconds while pages are open, else once a minute, and keeps the
+// sessions. Then it gives the directory back.
+func (c *Console) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { c.live.run(ctx) })
+	wg.Go(func() { c.keepSaved(ctx) })
+	wg.Wait()
+	c.Close()
+}
+
+// Close gives the directory back. Run does so, too.
+func (c *Console) Close() {
+	c.audit.close()
+	if c.lock != nil {
+		c.lock.Close()
+	}
+}
 
 // Link makes the path of a link by which a browser signs in: once, in the next ten minutes. It is for the operator at
 // the console's own terminal, and gives every right.
@@ -60,12 +130,23 @@ func serve(of site, cfg Config) *Console {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	c := &handler{site: of, node: cfg.Node, log: cfg.Logger, doors: newDoors(cfg.LinkUsed), signers: cfg.Signers,
-		audit: &auditLog{cfg.Logger}, doctors: doctorsOf(cfg.Node), running: make(chan struct{}, mostActions)}
+	var users *directory
+	if cfg.Users != "" {
+		users = newDirectory(cfg.Users, func(err error) {
+			cfg.Logger.Error("the file of the console's users can't be read; no user may sign in", "err", err)
+		})
+	}
+	doors := newDoors(cfg.LinkUsed, users)
+	audit := newAuditLog(cfg.Logger, doors.now)
+	c := &handler{site: of, node: cfg.Node, log: cfg.Logger, doors: doors, signers: cfg.Signers, audit: audit,
+		doctors: doctorsOf(cfg.Node), plain: cfg.Plain, running: make(chan struct{}, mostActions)}
 	inside, posts := http.NewServeMux(), http.NewServeMux()
 	inside.HandleFunc("GET /events", c.events)
 	for _, p := range pages {
 		inside.HandleFunc("GET "+p.Path, func(w http.ResponseWriter, r *http.Request) { c.page(w, r, p) })
+	}
+	for _, f := range sessionFiles {
+		inside.HandleFunc("GET "+f.Path, func(w http.ResponseWriter, r *http.Request) { c.file(w, r, f) })
 	}
 	for _, a := range actions {
 		posts.HandleFunc("POST "+a.Path, func(w http.ResponseWriter, r *http.Request) { c.perform(w, r, a) })
@@ -82,8 +163,8 @@ func serve(of site, cfg Config) *Console {
 		_, pattern := posts.Handler(r)
 		return pattern != "" || r.URL.Path == "/in"
 	}
-	return &Console{Handler: guarded(mux, cfg.Hosts, forms), doors: c.doors, doctors: c.doctors,
-		operator: cmp.Or(cfg.Operator, "terminal")}
+	return &Console{Handler: guarded(mux, cfg.Hosts, forms), doors: doors, audit: audit, log: cfg.Logger,
+		doctors: c.doctors, operator: cmp.Or(cfg.Operator, "terminal")}
 }
 
 // handler makes pages.
@@ -95,6 +176,7 @@ type handler struct {
 	signers Signers // may be nil
 	audit   *auditLog
 	doctors *doctors
+	plain   bool          // reached without TLS from other hosts
 	running chan struct{} // has a place for each action
 }
 

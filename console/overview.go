@@ -117,29 +117,6 @@ func (s *snapshot) changes() (list []change) {
 	return list
 }
 
-// historyPage answers: what was changed, when, by which operator, and why?
-type historyPage struct {
-	Kind    string         `json:"-"`
-	Counts  map[string]int `json:"-"`
-	Changes []change       `json:"changes"`
-	Pager   pager          `json:"-"`
-	Doubt   string         `json:"doubt,omitempty"` // what of the logs is not believed
-}
-
-func (s *snapshot) historyPage(r *http.Request) (any, error) {
-	p := historyPage{Kind: r.URL.Query().Get("kind"), Counts: map[string]int{}, Doubt: s.Policy.Doubt}
-	list := []change{}
-	for _, c := range s.changes() {
-		p.Counts[""]++
-		p.Counts[c.Kind]++
-		if p.Kind == "" || p.Kind == c.Kind {
-			list = append(list, c)
-		}
-	}
-	p.Changes, p.Pager = paged(list, r)
-	return p, nil
-}
-
 // policyPage answers: what holds, which processes do not obey it, and what ends?
 type policyPage struct {
 	Number  uint64        `json:"number"`

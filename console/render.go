@@ -265,6 +265,8 @@ type frame struct {
 	Actor   actor  // the zero actor before signing in
 	Token   string // of the session's forms
 	Done    *done  // outcome of an action that the page shows; may be nil
+	Users   bool   // names and passwords sign in, too
+	Plain   bool   // the console is reached from other hosts without TLS
 	Content any
 }
 
@@ -322,12 +324,12 @@ var errNoPage = errors.New("no page")
 
 // page answers with a page, as HTML or JSON.
 func (c *handler) page(w http.ResponseWriter, r *http.Request, p page) {
-	s := c.snapshot(r.Context())
 	if by := actorOf(r); by.Role < p.Role {
 		c.refused(w, r, say("failed.denied", "role", p.Role.Phrase(), "own", by.Role.Phrase()))
 		return
 	}
-	content, err := p.Content(s, r)
+	s := c.snapshot(r.Context())
+	content, err := p.content(c, s, r)
 	if err != nil {
 		c.failed(w, r, err)
 		return
@@ -377,7 +379,7 @@ func (c *handler) show(w http.ResponseWriter, r *http.Request, status int, p pag
 		d = c.doors.kept(by.session, r.URL.Query().Get("done"))
 	}
 	f := frame{Page: p, Rail: rail(by.Role), URL: r.URL, Snap: s, State: s.state(), Content: content, Actor: by,
-		Token: c.doors.formToken(by.session), Done: d,
+		Token: c.doors.formToken(by.session), Done: d, Users: c.doors.users != nil, Plain: c.plain,
 		Lang: languageOf(cookieOf(r, "lang"), r.Header.Get("Accept-Language")), Command: "skerry " + p.Command}
 	f.Theme = cookieOf(r, "theme")
 	if f.Theme != "light" && f.Theme != "dark" {
@@ -438,6 +440,15 @@ func (c *handler) refused(w http.ResponseWriter, r *http.Request, what phrase) {
 		return
 	}
 	c.render(w, r, http.StatusForbidden, page{Name: "failed"}, c.snapshot(r.Context()), what)
+}
+
+// file answers with a file.
+func (c *handler) file(w http.ResponseWriter, r *http.Request, f file) {
+	if by := actorOf(r); by.Role < f.Role {
+		c.refused(w, r, say("failed.denied", "role", f.Role.Phrase(), "own", by.Role.Phrase()))
+		return
+	}
+	f.Serve(c, w, r)
 }
 
 // notFound is an error that a page shows in its reader's language.

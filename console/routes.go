@@ -12,6 +12,31 @@ type page struct {
 	Role    role   // the smallest that sees it; without one viewer
 	Rel     string // page that is marked on the rail, for pages that are not on it
 	Content func(*snapshot, *http.Request) (any, error)
+	// From makes the content of a page that shows more than the site, in place of Content.
+	From func(*handler, *snapshot, *http.Request) (any, error)
+}
+
+// file is what a session may load beside pages.
+type file struct {
+	Name  string
+	Path  string
+	Role  role // the smallest that may
+	Serve func(*handler, http.ResponseWriter, *http.Request)
+}
+
+// sessionFiles are all of them.
+var sessionFiles = []file{
+	{Name: "audit", Path: "/history/audit.jsonl", Role: roleOperator, Serve: (*handler).exportAudit},
+}
+
+// File is the path of a file, "" when the session may not load it.
+func (f frame) File(name string) string {
+	for _, file := range sessionFiles {
+		if file.Name == name && f.Actor.Role >= file.Role {
+			return file.Path
+		}
+	}
+	return ""
 }
 
 // pages are all pages, those of the rail in its order.
@@ -27,8 +52,18 @@ var pages = []page{
 		Content: (*snapshot).processesPage},
 	{Name: "report", Path: "/processes/report", Command: "doctor --site --redacted --json", Rel: "processes",
 		Content: (*snapshot).reportPage},
-	{Name: "history", Path: "/history", Key: "h", Command: "release log", Group: 3, Content: (*snapshot).historyPage},
+	{Name: "history", Path: "/history", Key: "h", Command: "release log", Group: 3, From: (*handler).historyPage},
+	{Name: "sessions", Path: "/sessions", Key: "u", Group: 3, Role: roleAdmin,
+		From: func(c *handler, _ *snapshot, r *http.Request) (any, error) { return c.sessionsPage(r) }},
 	{Name: "wall", Path: "/wall", Key: "", Command: "", Rel: "overview", Content: (*snapshot).overviewPage},
+}
+
+// content makes the content of a page.
+func (p page) content(c *handler, s *snapshot, r *http.Request) (any, error) {
+	if p.From != nil {
+		return p.From(c, s, r)
+	}
+	return p.Content(s, r)
 }
 
 // link is the address of a page without parts in braces.

@@ -10,38 +10,57 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/skerry/skerry/internal/run"
 )
 
 const (
 	linkTime    = 10 * time.Minute // that a link is valid, for one sign-in
 	idleTime    = 30 * time.Minute // without a request a session ends
 	sessionTime = 12 * time.Hour   // it ends in any case
-	mostTries   = 5                // failed sign-ins of an address, in tryTime
-	tryTime     = time.Minute
-	mostEntries = 1000 // sessions, links and addresses that are remembered
+	mostEntries = 1000             // sessions, and links, that are remembered
+	addressTry  = 30               // free tries of an address with any names
+	mostChecks  = 2                // passwords that are checked at once
+	checkWait   = 5 * time.Second  // for a place among them
 )
 
-// doors lets browsers in: those with the token of a link become sessions. Tokens are kept as hashes only.
+// doors lets browsers in: those with the token of a link, the password of a user or a certificate become sessions.
+// Tokens are kept as hashes only.
 type doors struct {
-	secret [32]byte // of the forms' tokens
+	now    func() time.Time
+	used   func()     // a link of the console's own terminal was used
+	users  *directory // nil: there is no file of users
+	checks chan struct{}
+
+	files  files
+	saving sync.Mutex // one save at a time, before mu
 
 	mu       sync.Mutex
+	secret   [32]byte              // of the forms' tokens
 	links    map[[32]byte]link     // by hash of the token
 	sessions map[[32]byte]*session // by hash of the cookie
-	tries    map[netip.Addr]*tries
-	now      func() time.Time
-	used     func() // a link was used
+	brake    brake
+	dirty    bool // the files have older sessions
 }
 
-// grant is what a link gives to the browser that signs in by it.
+// grant is what a sign-in gives to a browser.
 type grant struct {
 	name     string
 	role     role
 	long     time.Duration // that the session lasts; 0: sessionTime
-	terminal bool          // made at the terminal where the console runs
+	terminal bool          // by a link of the terminal where the console runs
+	by       string        // byLink, byPassword, byCertificate
 }
+
+// The ways in.
+const (
+	byLink        = "link"
+	byPassword    = "password"
+	byCertificate = "certificate"
+)
 
 type link struct {
 	grant
@@ -52,8 +71,9 @@ type link struct {
 type session struct {
 	id       [32]byte // hash of its cookie
 	name     string
-	role     role
-	terminal bool // signed in by a link of the console's own terminal
+	role     role   // as it was granted
+	by       string // the way in
+	terminal bool   // signed in by a link of the console's own terminal, since the console's start
 	addr     netip.Addr
 	begun    time.Time
 	ends     time.Time
@@ -62,17 +82,12 @@ type session struct {
 	done []done    // newest last
 }
 
-type tries struct {
-	n     int
-	since time.Time
-}
-
-func newDoors(used func()) *doors {
+func newDoors(used func(), users *directory) *doors {
 	if used == nil {
 		used = func() {}
 	}
-	d := &doors{links: map[[32]byte]link{}, sessions: map[[32]byte]*session{}, tries: map[netip.Addr]*tries{},
-		now: time.Now, used: used}
+	d := &doors{links: map[[32]byte]link{}, sessions: map[[32]byte]*session{}, now: time.Now, used: used, users: users,
+		brake: brake{map[string]*braked{}}, checks: make(chan struct{}, mostChecks)}
 	rand.Read(d.secret[:])
 	return d
 }
@@ -92,72 +107,114 @@ func token() string {
 	return hex.EncodeToString(b)
 }
 
+func isToken(t string) bool {
+	b, err := hex.DecodeString(t)
+	return err == nil && len(b) == 32
+}
+
 // link makes a token for one sign-in.
 func (d *doors) link(g grant) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sweep()
 	t := token()
-	d.links[sha256.Sum256([]byte(t))] = link{g, d.now().Add(linkTime)}
+	g.by = byLink
+	if len(d.links) < mostEntries {
+		d.links[sha256.Sum256([]byte(t))] = link{g, d.now().Add(linkTime)}
+	}
 	return t
 }
 
-// enter takes a token and returns the cookie of a new session. wait is how long the address has to wait after too many
-// wrong ones: other addresses do not.
-func (d *doors) enter(t string, from netip.Addr) (cookie string, wait time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.sweep()
-	now := d.now()
-	tried := d.tries[from]
-	if tried == nil || now.Sub(tried.since) > tryTime {
-		tried = &tries{since: now}
-	}
-	if tried.n >= mostTries {
-		return "", tryTime - now.Sub(tried.since)
+// redeem takes the link of a token, which is then of no more use. Guesses of 256 bits are hopeless, so no number of
+// wrong tokens keeps a right one out.
+func (d *doors) redeem(t string) (grant, bool) {
+	if !isToken(t) {
+		return grant{}, false
 	}
 	h := sha256.Sum256([]byte(t))
+	d.mu.Lock()
 	l, ok := d.links[h]
 	delete(d.links, h)
-	if !ok || now.After(l.until) || len(d.sessions) >= mostEntries {
-		if len(d.tries) < mostEntries {
-			tried.n++
-			d.tries[from] = tried
-		}
-		return "", 0
+	now := d.now()
+	d.mu.Unlock()
+	if !ok {
+		l, ok = d.files.takeLink(h)
 	}
-	cookie = token()
-	id := sha256.Sum256([]byte(cookie))
-	long := sessionTime
-	if l.long > 0 {
-		long = min(long, l.long)
-	}
-	d.sessions[id] = &session{id: id, name: l.name, role: l.role, terminal: l.terminal, addr: from, begun: now,
-		ends: now.Add(long), seen: now}
-	d.used()
-	return cookie, 0
+	return l.grant, ok && !now.After(l.until)
 }
 
-// known returns the session of a cookie, nil without one.
-func (d *doors) known(cookie string) *session {
-	if cookie == "" {
-		return nil
-	}
+// begin makes a session, and returns its cookie. ok is false when there are too many.
+func (d *doors) begin(g grant, from netip.Addr) (cookie string, s *session, ok bool) {
+	cookie = token()
+	s = d.beginAs(sha256.Sum256([]byte(cookie)), g, from)
+	return cookie, s, s != nil
+}
+
+func (d *doors) beginAs(id [32]byte, g grant, from netip.Addr) *session {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sweep()
-	s := d.sessions[sha256.Sum256([]byte(cookie))]
-	if s != nil {
-		s.seen = d.now()
+	if len(d.sessions) >= mostEntries {
+		return nil
+	}
+	now, long := d.now(), sessionTime
+	if g.long > 0 {
+		long = min(long, g.long)
+	}
+	s := &session{id: id, name: g.name, role: g.role, by: g.by, terminal: g.terminal, addr: from, begun: now,
+		ends: now.Add(long), seen: now}
+	d.sessions[id] = s
+	d.dirty = true
+	if g.terminal {
+		d.used()
 	}
 	return s
 }
 
-// leave ends a session.
-func (d *doors) leave(id [32]byte) {
+// known returns the session of a cookie with its role of now, nil without one. A user that was taken out of the file
+// of users has no session any more, and one with a smaller role than before has that.
+func (d *doors) known(cookie string) (*session, role) {
+	if cookie == "" {
+		return nil, 0
+	}
+	return d.session(sha256.Sum256([]byte(cookie)))
+}
+
+func (d *doors) session(id [32]byte) (*session, role) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.sweep()
+	s := d.sessions[id]
+	now := d.now()
+	if s != nil {
+		if now.Sub(s.seen) > time.Minute {
+			d.dirty = true
+		}
+		s.seen = now
+	}
+	d.mu.Unlock()
+	if s == nil || s.by == byLink {
+		if s == nil {
+			return nil, 0
+		}
+		return s, s.role
+	}
+	u, ok := d.users.user(s.name, now)
+	if !ok {
+		d.end(id)
+		return nil, 0
+	}
+	return s, u.role
+}
+
+// end ends a session, and reports whether there was one.
+func (d *doors) end(id [32]byte) bool {
+	d.mu.Lock()
+	_, was := d.sessions[id]
 	delete(d.sessions, id)
+	d.dirty = true
+	d.mu.Unlock()
+	d.save()
+	return was
 }
 
 // sweep forgets what is over.
@@ -171,30 +228,135 @@ func (d *doors) sweep() {
 	for h, s := range d.sessions {
 		if now.Sub(s.seen) > idleTime || now.After(s.ends) {
 			delete(d.sessions, h)
-		}
-	}
-	for a, t := range d.tries {
-		if now.Sub(t.since) > tryTime {
-			delete(d.tries, a)
+			d.dirty = true
 		}
 	}
 }
 
-const sessionCookie = cookiePrefix + "session"
+// password checks a name and a password. wait is how long the browser has to wait after too many wrong ones. A browser
+// that has once signed in as the name has tries of its own, by its device cookie: a stranger that guesses at the same
+// address, such as the one of a tunnel, does not keep it out.
+func (d *doors) password(ctx context.Context, name, password, device string, from netip.Addr) (u User, ok bool,
+	wait time.Duration) {
+	if d.users == nil {
+		return u, false, 0
+	}
+	keys := map[string]int{"name " + from.String() + " " + name: freeTries, "address " + from.String(): addressTry}
+	if d.knownDevice(name, device) {
+		keys = map[string]int{"device " + device: freeTries}
+	}
+	select {
+	case d.checks <- struct{}{}:
+		defer func() { <-d.checks }()
+	case <-ctx.Done():
+		return u, false, checkWait
+	case <-time.After(checkWait):
+		return u, false, checkWait
+	}
+	d.mu.Lock()
+	now := d.now()
+	for key, free := range keys {
+		wait = max(wait, d.brake.wait(key, free, now))
+	}
+	if wait > 0 {
+		d.mu.Unlock()
+		return u, false, wait
+	}
+	for key, free := range keys {
+		d.brake.try(key, free, now)
+	}
+	d.mu.Unlock()
+	if u, ok = d.users.check(name, password, now); ok {
+		d.mu.Lock()
+		for key := range keys {
+			if !strings.HasPrefix(key, "address ") {
+				d.brake.passed(key)
+			}
+		}
+		d.mu.Unlock()
+	}
+	return u, ok, 0
+}
+
+// device is the cookie of a browser that has signed in as a name.
+func (d *doors) device(name string) string {
+	nonce := token()[:32]
+	return nonce + hex.EncodeToString(d.mac("device", []byte(nonce+name))[:16])
+}
+
+func (d *doors) knownDevice(name, device string) bool {
+	return len(device) == 64 && hmac.Equal([]byte(device[32:]),
+		[]byte(hex.EncodeToString(d.mac("device", []byte(device[:32]+name))[:16])))
+}
+
+const (
+	sessionCookie = cookiePrefix + "session"
+	deviceCookie  = cookiePrefix + "device"
+	hostPrefix    = "__Host-" // such a cookie comes from this host and by TLS only
+)
+
+// secretCookie is the name of a cookie that proves something.
+func secretCookie(r *http.Request, name string) string {
+	if r.TLS != nil {
+		return hostPrefix + name
+	}
+	return name
+}
+
+func setSecretCookie(w http.ResponseWriter, r *http.Request, name, value string, age time.Duration) {
+	http.SetCookie(w, &http.Cookie{Name: secretCookie(r, name), Value: value, Path: "/", HttpOnly: true,
+		SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil, MaxAge: int(age.Seconds())})
+}
+
+func secretOf(r *http.Request, name string) string {
+	c, err := r.Cookie(secretCookie(r, name))
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
 
 // gate lets sessions pass, and everything else to the page of signing in only.
 func (c *handler) gate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s := c.doors.known(cookieOf(r, "session")); s != nil {
-			next.ServeHTTP(w, withActor(r, actor{s.name, s.role, addrOf(r), s}))
+		s, role := c.doors.known(secretOf(r, sessionCookie))
+		if s == nil {
+			s, role = c.byCertificate(r)
+		}
+		if s != nil {
+			next.ServeHTTP(w, withActor(r, actor{s.name, role, addrOf(r), s}))
 			return
 		}
-		if r.URL.Query().Get("format") == "json" || r.URL.Path == "/events" {
+		if r.URL.Query().Get("format") == "json" || r.URL.Path == "/events" || r.Method == http.MethodPost {
 			http.Error(w, "sign in first", http.StatusUnauthorized)
 			return
 		}
 		http.Redirect(w, r, "/in", http.StatusSeeOther)
 	})
+}
+
+// byCertificate is the session of a client's certificate, which the TLS of the listener has verified. Its name must
+// stand in the file of users.
+func (c *handler) byCertificate(r *http.Request) (*session, role) {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(r.TLS.PeerCertificates) == 0 {
+		return nil, 0
+	}
+	proof := r.TLS.PeerCertificates[0]
+	u, ok := c.doors.users.user(proof.Subject.CommonName, c.doors.now())
+	if !ok {
+		return nil, 0
+	}
+	id := sha256.Sum256(append([]byte(byCertificate+"\x00"), proof.Raw...))
+	if s, role := c.doors.session(id); s != nil {
+		return s, role
+	}
+	s := c.doors.beginAs(id, grant{name: u.Name, role: u.role, by: byCertificate}, addrOf(r))
+	if s == nil {
+		return nil, 0
+	}
+	c.audit.signIn(record{Action: "in", Name: u.Name, Role: u.role, Address: addrOf(r).String(), Outcome: didIt,
+		After: byCertificate})
+	return s, u.role
 }
 
 // signIn is the page of signing in. The token of a link is behind its #, which no server's log has; a script sends it,
@@ -203,34 +365,70 @@ func (c *handler) signIn(w http.ResponseWriter, r *http.Request) {
 	c.bare(w, r, http.StatusOK, phrase{})
 }
 
+// refusalNoise is the longest time that a refused sign-in waits besides the check, so that answers tell no name.
+const refusalNoise = 100 * time.Millisecond
+
+// enter takes the form of signing in: the token of a link, or a name and a password.
 func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
 	if !sameOrigin(r) {
 		http.Error(w, "this form is sent by the console's own page only", http.StatusForbidden)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
-	from := addrOf(r)
-	cookie, wait := c.doors.enter(tokenOf(r.PostFormValue("token")), from)
-	switch {
-	case wait > 0:
-		c.bare(w, r, http.StatusTooManyRequests, say("in.wait", "n", int(wait.Seconds())+1))
-	case cookie == "":
-		c.log.Warn("a sign-in to the console was refused", "from", from)
-		c.bare(w, r, http.StatusForbidden, say("in.wrong"))
-	default:
-		c.log.Info("a browser has signed in to the console", "from", from)
-		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: cookie, Path: "/", HttpOnly: true,
-			SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+	from, way := addrOf(r), byLink
+	name, g, ok, wait := "", grant{}, false, time.Duration(0)
+	if t := r.PostFormValue("token"); t != "" {
+		g, ok = c.doors.redeem(tokenOf(t))
+		name = g.name
+	} else {
+		way, name = byPassword, r.PostFormValue("name")
+		var u User
+		if goodName(name) {
+			u, ok, wait = c.doors.password(r.Context(), name, r.PostFormValue("password"), secretOf(r, deviceCookie),
+				from)
+		}
+		g = grant{name: u.Name, role: u.role, by: byPassword}
 	}
+	cookie := ""
+	if ok {
+		cookie, _, ok = c.doors.begin(g, from)
+	}
+	if !ok {
+		if !goodName(name) {
+			name = ""
+		}
+		c.audit.signIn(record{Action: "in", Name: name, Address: from.String(), Outcome: refusal, After: way})
+		var noise [1]byte
+		rand.Read(noise[:])
+		run.Sleep(r.Context(), refusalNoise+refusalNoise*time.Duration(noise[0])/256)
+		switch {
+		case wait > 0:
+			c.bare(w, r, http.StatusTooManyRequests, say("in.wait", "n", int(wait.Seconds())+1))
+		case way == byPassword:
+			c.bare(w, r, http.StatusForbidden, say("in.wrong-password"))
+		default:
+			c.bare(w, r, http.StatusForbidden, say("in.wrong"))
+		}
+		return
+	}
+	c.audit.signIn(record{Action: "in", Name: g.name, Role: g.role, Address: from.String(), Outcome: didIt, After: way})
+	c.doors.save()
+	setSecretCookie(w, r, sessionCookie, cookie, 0)
+	if way == byPassword {
+		setSecretCookie(w, r, deviceCookie, c.doors.device(g.name), 365*24*time.Hour)
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
 // leave is the action of signing out.
 func (c *handler) leave(_ context.Context, by actor, _ url.Values) (outcome, error) {
-	c.doors.leave(by.session.id)
+	c.doors.end(by.session.id)
 	return outcome{To: "/in", after: func(w http.ResponseWriter) {
-		w.Header().Set("Clear-Site-Data", `"cookies", "storage"`)
-		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1})
+		w.Header().Set("Clear-Site-Data", `"cache", "cookies", "storage"`)
+		for _, name := range []string{sessionCookie, hostPrefix + sessionCookie} {
+			http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1,
+				Secure: strings.HasPrefix(name, hostPrefix)})
+		}
 	}}, nil
 }
 
@@ -244,12 +442,7 @@ func addrOf(r *http.Request) (from netip.Addr) {
 
 // tokenOf takes a token out of what was pasted: the token, or the whole link.
 func tokenOf(pasted string) string {
-	for i := len(pasted) - 1; i >= 0; i-- {
-		if pasted[i] == '#' {
-			return pasted[i+1:]
-		}
-	}
-	return pasted
+	return pasted[strings.LastIndexByte(pasted, '#')+1:]
 }
 
 // sameOrigin reports whether a form comes from a page of this console. Browsers send Origin with every form.

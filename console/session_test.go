@@ -75,29 +75,6 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
-// TestGuessing: an address that guesses waits; another one does not, so that nothing locks an operator out.
-func TestGuessing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := serve(still{night()}, Config{})
-		from := func(addr string) func(*http.Request) { return func(r *http.Request) { r.RemoteAddr = addr } }
-		for range mostTries {
-			if w := enter(c, strings.Repeat("a", 64), from("10.0.0.9:4000")); w.Code != http.StatusForbidden {
-				t.Errorf("status %d", w.Code)
-			}
-		}
-		if w := enter(c, c.Link(), from("10.0.0.9:4001")); w.Code != http.StatusTooManyRequests {
-			t.Errorf("after %d guesses: status %d", mostTries, w.Code)
-		}
-		if w := enter(c, c.Link(), from("10.0.0.8:4000")); w.Code != http.StatusSeeOther {
-			t.Errorf("from another address: status %d", w.Code)
-		}
-		time.Sleep(tryTime + time.Second)
-		if w := enter(c, c.Link(), from("10.0.0.9:4001")); w.Code != http.StatusSeeOther {
-			t.Errorf("a minute later: status %d", w.Code)
-		}
-	})
-}
-
 func TestFormsOfOtherOrigins(t *testing.T) {
 	c := serve(still{night()}, Config{})
 	for _, origin := range []string{"", "null", "http://evil.example", "https://127.0.0.1:7700", "http://127.0.0.1"} {

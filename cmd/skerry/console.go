@@ -3,11 +3,15 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,38 +19,84 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/console"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/tlsfile"
 )
 
+// consoleFlags are the options of skerry console.
+type consoleFlags struct {
+	listen, title, key, by string
+	plain                  bool
+}
+
 func (a *app) consoleCommand() *cobra.Command {
-	listen, title := "127.0.0.1:7700", ""
+	f := consoleFlags{}
 	c := &cobra.Command{
 		Use:   "console",
-		Short: "Serve web pages that show the site",
+		Short: "Serve web pages that show the site and steer it",
 		Long: `Serves web pages on this host: what needs an operator, services with their
 instances, which service calls which, processes, the policy, and what was changed.
-The pages are in Chinese and English, need no internet, and change nothing. Every
-page is JSON, too (?format=json).
+The pages are in Chinese and English and need no internet. Every page is JSON, too
+(?format=json).
 
-It prints a link. A browser signs in by it: once, within ten minutes. After each
-sign-in it prints the next one. It listens on this host only; from another one,
-open a tunnel: ssh -L 7700:127.0.0.1:7700 HOST.
+It prints a link. A browser signs in by it: once, within ten minutes, with every
+right. After each sign-in it prints the next one. "skerry console link" makes links
+for others. It listens on this host only; from another one, open a tunnel:
+ssh -L 7700:127.0.0.1:7700 HOST.
+
+To listen for other hosts, name users (console.users, skerry console user add) and
+the certificate of tls.cert. --plain serves without TLS; then every page warns.
+
+Where the configuration names operators (site.operators), changes need the key of
+one. With --key it is unlocked here, at this terminal, and signs what is done in
+sessions that the links of this terminal have let in. Without it, and in all other
+sessions, pages show a command to run at the operator's own terminal.
 
 The console takes part in the site as skerry ls does. It asks the processes every
 two seconds while a page is open, and once a minute otherwise. Nothing needs it.`,
-		Example: "  skerry console\n  skerry console --listen 127.0.0.1:8080 --title \"Hall 3\"",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.console(cmd.Context(), listen, title) },
+		Example: `  skerry console
+  skerry console --key ~/.ssh/id_ed25519
+  skerry console --listen 10.20.0.1:7700 --title "Hall 3"`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.console(cmd.Context(), f) },
 	}
-	c.Flags().StringVar(&listen, "listen", listen, "loopback `HOST:PORT`")
-	c.Flags().StringVar(&title, "title", "", "what people call the site, for the pages")
+	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:7700", "`HOST:PORT`; for other hosts than this one it needs "+
+		"console.users, and TLS or --plain")
+	c.Flags().StringVar(&f.title, "title", "", "what people call the site, for the pages")
+	c.Flags().BoolVar(&f.plain, "plain", false, "serve other hosts without TLS: their passwords can be read on the way")
+	c.Flags().StringVar(&f.key, "key", "", "`FILE` of your key, or agent for the one in ssh-agent: signs for the "+
+		"sessions of this terminal's links")
+	c.Flags().StringVar(&f.by, "by", "", "`NAME` of the operator that this terminal's links sign in (default: that of "+
+		"the key, else this user and host)")
+	c.AddCommand(a.consoleLinkCommand(), a.consoleUserCommand(), a.consoleVerifyCommand())
 	return c
 }
 
 const consoleHeaders = 10 * time.Second // a browser's request must have come by then
 
-func (a *app) console(ctx context.Context, listen, title string) error {
-	if addr, err := netip.ParseAddrPort(listen); err != nil || !addr.Addr().IsLoopback() {
-		return usagef("--listen %s: want an address of this host only, such as 127.0.0.1:7700", listen)
+// consoleDir is the directory of the console's files; "" without a state_dir.
+func consoleDir(c skerry.Config) string {
+	if c = c.WithDefaults(); c.StateDir == "" || c.StateDir == "none" {
+		return ""
+	}
+	return filepath.Join(c.StateDir, c.Cluster)
+}
+
+func (a *app) console(ctx context.Context, f consoleFlags) error {
+	kept, err := a.config()
+	if err != nil {
+		return err
+	}
+	at, err := netip.ParseAddrPort(f.listen)
+	if err != nil {
+		return usagef("--listen %s: want an IP address and a port, such as 127.0.0.1:7700", f.listen)
+	}
+	secure, files, names, err := consoleTLS(kept, f, at)
+	if err != nil {
+		return err
+	}
+	signers, by, err := a.consoleSigners(ctx, kept, f)
+	if err != nil {
+		return err
 	}
 	n, cfg, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
@@ -54,27 +104,38 @@ func (a *app) console(ctx context.Context, listen, title string) error {
 	}
 	defer n.Close()
 	cfg = cfg.WithDefaults()
-	l, err := net.Listen("tcp", listen)
+	l, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return problemf("%w", err)
 	}
 	defer l.Close()
 	host, _ := os.Hostname()
 	used := make(chan struct{}, 1)
-	pages := console.New(console.Config{Node: n, Cluster: cfg.Cluster, Title: title, Host: cmp.Or(host, "this host"),
-		Release: buildVersion(), Logger: cfg.Log.Logger(), LinkUsed: func() {
+	conf := console.Config{Node: n, Cluster: cfg.Cluster, Title: f.title, Host: cmp.Or(host, "this host"),
+		Release: buildVersion(), Hosts: slices.Concat(kept.Console.Hosts, names), Logger: cfg.Log.Logger(),
+		StateDir: consoleDir(kept), Users: kept.Console.Users, Plain: f.plain && !at.Addr().IsLoopback(), Operator: by,
+		LinkUsed: func() {
 			select {
 			case used <- struct{}{}:
 			default:
 			}
-		}})
+		}}
+	if signers != nil {
+		conf.Signers = signers
+	}
+	conf.URL = consoleURL(l.Addr(), secure != nil, conf.Hosts)
+	pages, err := console.New(conf)
+	if err != nil {
+		return problemf("%w", err)
+	}
+	defer pages.Close()
 	server := &http.Server{Handler: pages, ReadHeaderTimeout: consoleHeaders, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 16 << 10}
+		MaxHeaderBytes: 16 << 10, TLSConfig: secure}
 	beside := run.NewGroup(ctx)
 	beside.Go(func(ctx context.Context) error { pages.Run(ctx); return nil })
 	beside.Go(func(ctx context.Context) error {
 		for {
-			a.printf("http://%s%s\n", l.Addr(), pages.Link())
+			a.printf("%s%s\n", conf.URL, pages.Link())
 			select {
 			case <-ctx.Done():
 				return nil
@@ -82,12 +143,82 @@ func (a *app) console(ctx context.Context, listen, title string) error {
 			}
 		}
 	})
+	if files != nil {
+		beside.Go(func(ctx context.Context) error { return files.Run(ctx, conf.Logger) })
+	}
 	defer beside.Stop()
 	stop := context.AfterFunc(ctx, func() { server.Close() }) // streams do not end by themselves
 	defer stop()
 	a.note("serving pages on %s; open this link within ten minutes:", l.Addr())
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	serve := server.Serve
+	if secure != nil {
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return problemf("%w", err)
 	}
 	return nil
+}
+
+// consoleTLS is the TLS of a console that other hosts reach, with the names in its certificate; nil on loopback, whose
+// traffic stays on this host, and with --plain. Its errors say what such a console needs.
+func consoleTLS(c skerry.Config, f consoleFlags, at netip.AddrPort) (
+	*tls.Config, *tlsfile.Reader, []string, error,
+) {
+	if at.Addr().IsLoopback() {
+		return nil, nil, nil, nil
+	}
+	if c.Console.Users == "" {
+		return nil, nil, nil, usagef("--listen %s: other hosts reach this address, so the console needs users; write "+
+			"console: {users: /etc/skerry/console-users} into the configuration, and add one: skerry console user "+
+			"add NAME", f.listen)
+	}
+	users, err := console.Users(c.Console.Users)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil, usagef("console.users: %w", err)
+	}
+	if len(users) == 0 {
+		return nil, nil, nil, usagef("console.users: %s names no user; add one: skerry console user add NAME",
+			c.Console.Users)
+	}
+	if f.plain {
+		return nil, nil, nil, nil
+	}
+	if c.TLS.Cert == "" {
+		return nil, nil, nil, usagef("--listen %s: other hosts reach this address, so the console needs TLS; name "+
+			"tls.cert and tls.key in the configuration, or say --plain", f.listen)
+	}
+	files, err := tlsfile.New(tlsfile.Files{Cert: c.TLS.Cert, Key: c.TLS.Key}, "", false)
+	if err != nil {
+		return nil, nil, nil, usagef("%w", err)
+	}
+	secure := files.Server()
+	if c.TLS.CA != "" { // users may show certificates of it
+		if secure.ClientCAs, err = tlsfile.Authorities(c.TLS.CA); err != nil {
+			return nil, nil, nil, usagef("tls.ca: %w", err)
+		}
+		secure.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	pair, err := secure.GetCertificate(nil)
+	if err != nil || pair.Leaf == nil {
+		return nil, nil, nil, usagef("tls.cert: %s can't be read", c.TLS.Cert)
+	}
+	return secure, files, pair.Leaf.DNSNames, nil
+}
+
+// consoleURL is the address by which browsers reach a listener. One on all addresses is reached by the first name.
+func consoleURL(addr net.Addr, secure bool, names []string) string {
+	scheme, at := "http://", addr.String()
+	if secure {
+		scheme = "https://"
+	}
+	if ap, err := netip.ParseAddrPort(at); err == nil && (ap.Addr().IsUnspecified() || secure && len(names) > 0) {
+		_, port, _ := net.SplitHostPort(at)
+		host := "127.0.0.1"
+		if len(names) > 0 {
+			host = names[0]
+		}
+		at = net.JoinHostPort(host, port)
+	}
+	return scheme + at
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/console"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/control"
@@ -137,6 +138,15 @@ func documents() map[string]func(*app) error {
 		"printPolicyResult": func(a *app) error { return a.printPolicyResult(filled[policychange.Result](), true) },
 		"printFindings":     func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
 		"printSite":         func(a *app) error { return a.printSite(filled[siteReport]()) },
+		"printConsoleLink":  func(a *app) error { return a.printConsoleLink("x", filled[console.LinkRequest]()) },
+		"printConsoleUsers": func(a *app) error {
+			return a.printConsoleUsers("x", []console.User{filled[console.User]()})
+		},
+		"printAudit": func(a *app) error {
+			r := filled[console.AuditReport]()
+			r.Broken = nil
+			return errors.Join(a.printAudit(r, "x", ""), a.printJSON(console.AuditBreak{File: "x"}))
+		},
 		"printDrain": func(a *app) error {
 			return a.printDrain("x", []drainResult{filled[drainResult]()})
 		},

@@ -1,0 +1,331 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestConsoleBeyondLoopback: another address than loopback needs users, and TLS or --plain.
+func TestConsoleBeyondLoopback(t *testing.T) {
+	dir := t.TempDir()
+	users := filepath.Join(dir, "users")
+	for what, c := range map[string]struct{ config, want string }{
+		"no users":      {"", "needs users"},
+		"no file":       {"console: {users: " + users + "}\n", "names no user"},
+		"no TLS":        {"console: {users: " + users + "1}\n", "needs TLS"},
+		"others' users": {"console: {users: " + users + "2}\n", "chmod 600"},
+	} {
+		for _, file := range []string{"1", "2"} {
+			if code, _, errs := cli(t, "correct horse\n", "console", "user", "add", "li", "--file",
+				users+file); code != 0 {
+				t.Fatal(errs)
+			}
+		}
+		if err := os.Chmod(users+"2", 0o644); err != nil {
+			t.Fatal(err)
+		}
+		config := site(t, "state_dir: none\n"+c.config)
+		for _, listen := range []string{"0.0.0.0:0", "[::]:0", "192.0.2.1:0"} {
+			code, _, errs := cli(t, "", "console", "-c", config, "--listen", listen)
+			if code != exitUsage || !strings.Contains(errs, c.want) {
+				t.Errorf("%s, %s: exit code %d, %s", what, listen, code, errs)
+			}
+		}
+		if err := os.Remove(users + "2"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _, errs := cli(t, "", "console", "--listen", "ops-1:7700"); code != exitUsage {
+		t.Errorf("a name: exit code %d, %s", code, errs)
+	}
+}
+
+func TestConsoleUsers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	at := func(stdin string, args ...string) (int, string, string) {
+		return cli(t, stdin, append([]string{"console", "user", "--file", file}, args...)...)
+	}
+	for _, c := range []struct {
+		stdin, want string
+		args        []string
+	}{
+		{"short\n", "too short", []string{"add", "li"}},
+		{"", "empty", []string{"add", "li"}},
+		{"correct horse\n", "no role", []string{"add", "li", "--role", "root"}},
+		{"correct horse\n", "no name", []string{"add", "li wang"}},
+		{"", "no user", []string{"remove", "li"}},
+	} {
+		if code, _, errs := at(c.stdin, c.args...); code != exitProblem || !strings.Contains(errs, c.want) {
+			t.Errorf("%q: exit code %d, %s", c.args, code, errs)
+		}
+	}
+	at("correct horse\n", "add", "li", "--role", "operator")
+	at("", "add", "wang", "--certificate")
+	_, out, _ := at("", "list")
+	if !regexp.MustCompile(`li +operator +password\s+wang +viewer +certificate`).MatchString(out) {
+		t.Errorf("list: %s", out)
+	}
+	text, err := os.ReadFile(file)
+	info, _ := os.Stat(file)
+	if err != nil || strings.Contains(string(text), "horse") || info.Mode().Perm() != 0o600 ||
+		!strings.Contains(string(text), "pbkdf2-sha256:600000:") {
+		t.Errorf("mode %v, %s", info.Mode(), text)
+	}
+	at("", "remove", "li")
+	if _, out, _ := at("", "list"); strings.Contains(out, "li ") {
+		t.Errorf("after remove: %s", out)
+	}
+}
+
+// browser is a client of a console that keeps cookies.
+type browser struct {
+	http.Client
+	base string
+}
+
+func newBrowser(base string, config *tls.Config) *browser {
+	jar, _ := cookiejar.New(nil)
+	transport := &http.Transport{TLSClientConfig: config}
+	return &browser{http.Client{Jar: jar, Transport: transport, Timeout: time.Minute}, base}
+}
+
+func (b *browser) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	answer, err := b.Get(b.base + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	return answer.StatusCode, answer.Request.URL.Path + " " + string(text)
+}
+
+func (b *browser) post(t *testing.T, path string, form url.Values) (int, string) {
+	t.Helper()
+	r, _ := http.NewRequest(http.MethodPost, b.base+path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", b.base)
+	answer, err := b.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	return answer.StatusCode, answer.Request.URL.Path + " " + string(text)
+}
+
+// lineWriter is a writer that hands its lines on.
+type lineWriter chan string
+
+func (l lineWriter) Write(p []byte) (int, error) {
+	for line := range strings.Lines(string(p)) {
+		l <- strings.TrimSpace(line)
+	}
+	return len(p), nil
+}
+
+// startConsole runs a console until the test ends, or stop is called, and returns its first link.
+func startConsole(t *testing.T, args ...string) (link string, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, errs := make(lineWriter, 100), make(lineWriter, 100)
+	ended := make(chan int, 1)
+	go func() { ended <- execute(ctx, append([]string{"console"}, args...), strings.NewReader(""), out, errs) }()
+	stop = func() {
+		cancel()
+		<-ended
+		ended <- 0
+	}
+	t.Cleanup(stop)
+	select {
+	case link = <-out:
+		return link, stop
+	case code := <-ended:
+		ended <- code
+		close(errs)
+		text := ""
+		for line := range errs {
+			text += line + "\n"
+		}
+		t.Fatalf("the console has ended: %d\n%s", code, text)
+	}
+	return "", stop
+}
+
+// TestConsoleSignsIn: by the terminal's link, and by one of console link, with the role and the name of that; a restart
+// keeps the session, and the audit log has all of it.
+func TestConsoleSignsIn(t *testing.T) {
+	config := site(t, "state_dir: "+t.TempDir()+"\n")
+	if code, _, errs := cli(t, "", "console", "link", "-c", config); code != exitUnreachable {
+		t.Errorf("without a console: exit code %d, %s", code, errs)
+	}
+	addr := freeAddr(t)
+	link, stop := startConsole(t, "-c", config, "--listen", addr)
+	base, token, _ := strings.Cut(link, "/in#")
+	if base != "http://"+addr {
+		t.Fatalf("the link is %s", link)
+	}
+	first := newBrowser(base, nil)
+	if status, body := first.post(t, "/in", url.Values{"token": {token}}); status != 200 || body[:2] != "/ " {
+		t.Fatalf("status %d at %.200s", status, body)
+	}
+	if code, _, errs := cli(t, "", "console", "-c", config, "--listen", "127.0.0.1:0"); code != exitProblem ||
+		!strings.Contains(errs, "another console") {
+		t.Errorf("a second console: exit code %d, %s", code, errs)
+	}
+	code, out, errs := cli(t, "", "console", "link", "-c", config, "--role", "operator", "--by", "li", "--for", "2h")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	_, token, _ = strings.Cut(strings.TrimSpace(out), "/in#")
+	li := newBrowser(base, nil)
+	if status, body := li.post(t, "/in", url.Values{"token": {token}}); status != 200 || body[:2] != "/ " {
+		t.Fatalf("status %d at %.200s", status, body)
+	}
+	if status, _ := newBrowser(base, nil).post(t, "/in", url.Values{"token": {token}}); status != http.StatusForbidden {
+		t.Errorf("the link once more: status %d", status)
+	}
+	if status, _ := li.get(t, "/sessions"); status != http.StatusForbidden {
+		t.Errorf("an operator's list of sessions: status %d", status)
+	}
+	_, body := first.get(t, "/sessions?format=json")
+	if !strings.Contains(body, `"name": "li"`) || !strings.Contains(body, `"role": "operator"`) {
+		t.Errorf("sessions: %s", body)
+	}
+	stop()
+	startConsole(t, "-c", config, "--listen", addr)
+	if status, body := li.get(t, "/history"); status != 200 || !strings.Contains(body, "/history") {
+		t.Errorf("after a restart: status %d, %.100s", status, body)
+	}
+	code, out, errs = cli(t, "", "console", "verify", "-c", config)
+	if code != 0 || !strings.Contains(out, "3 lines, 1 to 3") {
+		t.Errorf("verify: %d, %s%s", code, out, errs)
+	}
+}
+
+// TestConsoleByTLS: beyond loopback a password signs in, and so does a certificate with the name of a user; one with
+// another name, or of another authority, does not.
+func TestConsoleByTLS(t *testing.T) {
+	dir := t.TempDir()
+	ca := newAuthority(t, dir, "ca")
+	ca.issue(t, "server", "console.hall")
+	users := filepath.Join(dir, "users")
+	cli(t, "correct horse\n", "console", "user", "add", "li", "--role", "operator", "--file", users)
+	cli(t, "", "console", "user", "add", "wang", "--role", "admin", "--certificate", "--file", users)
+	config := site(t, fmt.Sprintf("state_dir: %[1]s\nconsole: {users: %[1]s/users}\n"+
+		"tls: {cert: %[1]s/server.pem, key: %[1]s/server.key, ca: %[1]s/ca.pem}\n", dir))
+	_, port, _ := net.SplitHostPort(freeAddr(t))
+	link, _ := startConsole(t, "-c", config, "--listen", "0.0.0.0:"+port)
+	if !strings.HasPrefix(link, "https://console.hall:"+port+"/in#") {
+		t.Errorf("the link is %s", link)
+	}
+	trust := &tls.Config{RootCAs: ca.pool, ServerName: "console.hall"}
+	base := "https://127.0.0.1:" + port
+	b := newBrowser(base, trust)
+	if status, _ := b.post(t, "/in", url.Values{"name": {"li"}, "password": {"correct cow"}}); status != 403 {
+		t.Errorf("a wrong password: status %d", status)
+	}
+	status, body := b.post(t, "/in", url.Values{"name": {"li"}, "password": {"correct horse"}})
+	if status != 200 || body[:2] != "/ " {
+		t.Errorf("a password: status %d at %.100s", status, body)
+	}
+	at, _ := url.Parse(base)
+	for _, c := range b.Jar.Cookies(at) {
+		if !strings.HasPrefix(c.Name, "__Host-") {
+			t.Errorf("the cookie %s is for other hosts, too", c.Name)
+		}
+	}
+	other := newAuthority(t, dir, "other")
+	for _, c := range []struct {
+		by   *authority
+		name string
+		in   bool
+	}{{ca, "wang", true}, {ca, "portal", false}, {other, "wang", false}} {
+		conf := trust.Clone()
+		conf.Certificates = []tls.Certificate{c.by.issue(t, "client", c.name)}
+		answer, err := newBrowser(base, conf).Get(base + "/sessions")
+		in := err == nil && answer.StatusCode == 200 && answer.Request.URL.Path == "/sessions"
+		if err == nil {
+			answer.Body.Close()
+		}
+		if in != c.in {
+			t.Errorf("a certificate of %s: signed in %v, %v", c.name, in, err)
+		}
+	}
+}
+
+// authority issues certificates.
+type authority struct {
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pool *x509.CertPool
+}
+
+func newAuthority(t *testing.T, dir, name string) *authority {
+	t.Helper()
+	a := &authority{dir: dir, pool: x509.NewCertPool()}
+	a.key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	a.cert = &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true,
+		BasicConstraintsValid: true, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, a.cert, a.cert, &a.key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	a.pool.AddCert(a.cert)
+	a.write(t, name+".pem", "CERTIFICATE", der)
+	return a
+}
+
+// issue writes FILE.pem and FILE.key for a name.
+func (a *authority) issue(t *testing.T, file, name string) tls.Certificate {
+	t.Helper()
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := x509.MarshalECPrivateKey(key)
+	a.write(t, file+".pem", "CERTIFICATE", der)
+	a.write(t, file+".key", "EC PRIVATE KEY", text)
+	pair, err := tls.LoadX509KeyPair(filepath.Join(a.dir, file+".pem"), filepath.Join(a.dir, file+".key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+func (a *authority) write(t *testing.T, name, kind string, der []byte) {
+	t.Helper()
+	text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+	if err := os.WriteFile(filepath.Join(a.dir, name), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
