@@ -72,8 +72,8 @@ type outcome struct {
 }
 
 // confirmation is a command that the operator runs at a terminal of its own, with its own key. Code is the short code
-// of what the page has previewed; the command shows or checks the same one, so that a console that was broken into
-// can't have something else signed than it shows.
+// of what the page has previewed, by [PolicyCode] or [StepCode]. The frame adds it to the command (--code), which does
+// nothing when it would do something else.
 type confirmation struct {
 	Command string
 	Code    string
@@ -167,6 +167,11 @@ func (c *handler) perform(w http.ResponseWriter, r *http.Request, a action) {
 func (c *handler) finish(w http.ResponseWriter, r *http.Request, a action, by actor, status int, o outcome, err error) {
 	if !a.Quiet || status == http.StatusForbidden {
 		c.audit.add(recordOf(a, by, r.PostForm.Get("reason"), o, err))
+	}
+	if o.Confirm != nil && o.Confirm.Code != "" && !strings.Contains(o.Confirm.Command, " --code ") {
+		confirm := *o.Confirm
+		confirm.Command += " --code " + confirm.Code
+		o.Confirm = &confirm
 	}
 	d := done{outcome: o, Action: a.Name}
 	if err != nil {

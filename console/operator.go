@@ -4,8 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
@@ -24,7 +27,7 @@ type Signers interface {
 //
 //	op, ok := c.operator(by)
 //	if !ok {
-//		return outcome{Confirm: &confirmation{Command: "skerry policy undo 18 --why …", Code: Code(…)}}, nil
+//		return outcome{Confirm: &confirmation{Command: "skerry policy undo 18 --why …", Code: PolicyCode(…)}}, nil
 //	}
 //	err := control.NewPolicies(c.node, op).Undo(ctx, …)
 func (c *handler) operator(by actor) (op control.Operator, ok bool) {
@@ -39,8 +42,30 @@ func (c *handler) operator(by actor) (op control.Operator, ok bool) {
 	return op, op.Signer != nil
 }
 
+// StepCode is the code of a step of a release: of the hash of the log that it goes on from, and of what it will do.
+// Numbers in that are left out, as some of them count what goes on meanwhile.
+func StepCode(on string, will []string) string {
+	return Code("release", on, numbers.ReplaceAllString(strings.Join(will, "\n"), "#"))
+}
+
+var numbers = regexp.MustCompile(`[0-9]+`)
+
+// PolicyCode is the code of a change of the policy: of the policy in force, the next text, the plans that are then on,
+// and the time in which it must be confirmed.
+func PolicyCode(now, next policylog.Entry) string {
+	before := ""
+	if now.Number > 0 {
+		before = now.Hash()
+	}
+	parts := []string{"policy", before, next.Text, next.Confirm.String()}
+	for _, on := range next.On {
+		parts = append(parts, on.Name)
+	}
+	return Code(parts...)
+}
+
 // Code is the short code of what a page has previewed, such as K7QF-2MWD: 40 bits of a hash over the parts. The command
-// that the page shows computes it of what it would do.
+// that the page shows computes it of what it would do, and refuses another one (--code).
 func Code(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/keyfile"
@@ -76,4 +77,18 @@ func (s terminalSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, err
 	}
 	key := s.key.PublicKey()
 	return rollout.Proof{Kind: rollout.SSHProof, Signature: blob, Key: key[:]}, nil
+}
+
+// sameCode fails when a step is not the one that the console has previewed, by the code of --code.
+func (a *app) sameCode(f *releaseFlags, code string) error {
+	switch {
+	case f.code == "":
+		return nil
+	case !strings.EqualFold(f.code, code):
+		return problemf("the console has shown the code %s, and what this would do has the code %s: the site has "+
+			"changed meanwhile, or the console has shown something else. Nothing was done. Next: look at the page "+
+			"again", f.code, code)
+	}
+	a.note("the code %s is the one of what this will do", code)
+	return nil
 }

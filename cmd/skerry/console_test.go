@@ -22,6 +22,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/skerry/skerry/console"
+	"github.com/skerry/skerry/internal/policylog"
 )
 
 // TestConsoleBeyondLoopback: another address than loopback needs users, and TLS or --plain.
@@ -93,6 +96,34 @@ func TestConsoleUsers(t *testing.T) {
 	at("", "remove", "li")
 	if _, out, _ := at("", "list"); strings.Contains(out, "li ") {
 		t.Errorf("after remove: %s", out)
+	}
+}
+
+// TestCodeOfTheConsole: a command with the code of a page does nothing when it would do something else.
+func TestCodeOfTheConsole(t *testing.T) {
+	cfg := site(t, "state_dir: none\n")
+	offerClock(t, cfg)
+	apply := func(text, code string) (int, string) {
+		status, out, errs := cli(t, text, "policy", "apply", "-", "-c", cfg, "--yes", "--why", "test", "--code", code)
+		return status, out + errs
+	}
+	const text = "policy: 1\nservices: {clock: {timeout: 5s}}\n"
+	status, said := apply(text, "0000-0000")
+	if status != exitProblem || !strings.Contains(said, "Nothing was done") {
+		t.Fatalf("exit code %d: %s", status, said)
+	}
+	want := console.PolicyCode(policylog.Entry{}, policylog.Entry{Text: text})
+	if !strings.Contains(said, want) {
+		t.Errorf("the code is not %s, that of a page: %s", want, said)
+	}
+	if status, said = apply(text+"# more\n", want); status != exitProblem {
+		t.Errorf("another text by this code: exit code %d: %s", status, said)
+	}
+	if status, said = apply(text, strings.ToLower(want)); status != exitOK {
+		t.Errorf("by the code: exit code %d: %s", status, said)
+	}
+	if status, said = apply(text+"# more\n", want); status != exitProblem {
+		t.Errorf("on another policy: exit code %d: %s", status, said)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skerry/skerry/console"
 	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
@@ -221,6 +222,9 @@ func (a *app) changePolicy(
 	if !s.Node.Membership().Trust().Provable() {
 		plan = append(plan, "note: the site has no key, so any program that reaches a process can change the policy; "+
 			"skerry key new makes one")
+	}
+	if err := a.sameCode(&f.releaseFlags, console.PolicyCode(s.Now, e)); err != nil {
+		return err
 	}
 	if err := a.confirm(&f.releaseFlags, plan...); err != nil {
 		return err

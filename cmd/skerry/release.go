@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skerry/skerry/console"
 	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
@@ -22,6 +23,7 @@ type releaseFlags struct {
 	by       string
 	key      string // file of the operator's key
 	envelope bool
+	code     string // of what the console has shown
 	dead     []string
 	yes      bool
 }
@@ -69,6 +71,10 @@ func (f *releaseFlags) registerSigner(c *cobra.Command, subcommands bool) {
 	set.StringVar(&f.by, "by", "", "`NAME` of the operator, for the audit trail (default: this user and host)")
 	set.StringVar(&f.key, "key", os.Getenv("SKERRY_OPERATOR_KEY"), "`FILE` of your key, where site.operators names "+
 		"who may release (default: $SKERRY_OPERATOR_KEY, else a key in ssh-agent)")
+	if subcommands {
+		set.StringVar(&f.code, "code", "", "`CODE` that the console has shown: do nothing when this would do "+
+			"something else")
+	}
 	set.BoolVar(&f.envelope, "envelope", false, "ask for the line of the envelope, and sign by that")
 }
 
@@ -190,6 +196,9 @@ var exitCodes = map[releases.Kind]int{releases.Problem: exitProblem, releases.Us
 // step asks for a planned step, makes it, and prints what it has led to.
 func (a *app) step(ctx context.Context, f *releaseFlags, s releases.Step, err error) error {
 	if err != nil {
+		return err
+	}
+	if err := a.sameCode(f, console.StepCode(s.On, s.Will)); err != nil {
 		return err
 	}
 	if err := a.confirm(f, s.Will...); err != nil {
