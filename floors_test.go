@@ -50,6 +50,7 @@ var floors = map[string]struct {
 	"policy":                       {1, []string{"internal/rollout", "internal/suggest", "registry"}},
 	"policy/form":                  {2, []string{"internal/yamlfile", "policy"}},
 	"internal/policylog":           {1, []string{"internal/rollout"}},
+	"internal/policytext":          {3, []string{"policy/form"}},
 	"internal/policytry":           {3, []string{"internal/recent", "policy", "rpc"}},
 	"internal/rollout":             {0, nil},
 	"internal/rollout/participant": {1, []string{"internal/rollout"}},
@@ -95,10 +96,10 @@ var floors = map[string]struct {
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
-	"console": {9, []string{"", "config", "discovery", "internal/control", "internal/doctor", "internal/policychange",
-		"internal/policylog", "internal/recent", "internal/rollout", "internal/rollout/operator",
-		"internal/run", "internal/statedir", "internal/wire", "internal/words", "policy",
-		"policy/form"}}, // config and internal/wire in its tests only
+	"console": {9, []string{"", "config", "discovery", "internal/control", "internal/doctor",
+		"internal/policychange", "internal/policylog", "internal/policytext", "internal/recent",
+		"internal/rollout", "internal/rollout/operator", "internal/run", "internal/statedir", "internal/textdiff",
+		"internal/wire", "internal/words", "policy", "policy/form"}}, // config and internal/wire in its tests only
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "policy",
 		"registry", "rpc"}},
@@ -121,8 +122,8 @@ var floors = map[string]struct {
 		"internal/wire", "registry", "rpc"}},
 
 	"internal/policychange": {7, []string{"", "discovery", "internal/control", "internal/number", "internal/policylog",
-		"internal/policytry", "internal/rollout", "internal/sitepolicy", "internal/suggest", "internal/textdiff",
-		"internal/words", "policy", "policy/form", "registry", "rpc"}},
+		"internal/policytext", "internal/policytry", "internal/rollout", "internal/sitepolicy", "internal/suggest",
+		"internal/textdiff", "internal/words", "policy", "policy/form", "registry", "rpc"}},
 	"internal/releases": {8, []string{"", "discovery", "gateway", "internal/control", "internal/number",
 		"internal/operatorkey", "internal/policychange", "internal/quote", "internal/reach", "internal/rollout",
 		"internal/rollout/operator", "internal/run", "internal/sshsig", "policy", "registry",

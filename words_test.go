@@ -30,7 +30,8 @@ var partsOfText = []string{", which has made %d", "%s%d (%.8s) of %s\n", "# made
 func TestEveryTextHasAChineseOne(t *testing.T) {
 	var paths []string
 	for _, pattern := range []string{"cmd/skerry/policy*.go", "cmd/skerry/doctor_policy.go", "policy/*.go",
-		"policy/form/*.go", "internal/policychange/*.go"} {
+		"policy/form/*.go", "internal/policychange/*.go",
+		"internal/policytext/*.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, found, err)

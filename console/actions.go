@@ -50,6 +50,12 @@ var actions = []action{
 	{Name: "doctor", Path: "/processes/doctor", Role: roleOperator, Quiet: true, Limit: examineLimit,
 		Do: (*handler).runDoctor},
 	{Name: "session-end", Path: "/sessions/{session}/end", Role: roleAdmin, Reason: true, Do: (*handler).endSession},
+	{Name: "policy-edit", Path: "/policy/edit", Role: roleOperator, Quiet: true, Size: editSize,
+		Do: (*handler).editPolicy},
+	{Name: "policy-apply", Path: "/policy/apply", Role: roleOperator, Size: editSize, Do: (*handler).applyPolicy},
+	{Name: "policy-confirm", Path: "/policy/confirm", Role: roleOperator, Reason: true, Do: (*handler).confirmPolicy},
+	{Name: "policy-undo", Path: "/policy/{number}/undo", Role: roleOperator, Reason: true, Do: (*handler).undoPolicy},
+	{Name: "policy-plan", Path: "/policy/plan", Role: roleOperator, Reason: true, Do: (*handler).switchPlan},
 }
 
 // outcome is what an action has done.

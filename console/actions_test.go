@@ -71,6 +71,7 @@ func withAction(t *testing.T, a action) *int {
 
 // filled is a path without braces.
 func filled(path string) string {
+	path = strings.ReplaceAll(path, "{number}", "18") // of the policy
 	return regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "historian")
 }
 

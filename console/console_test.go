@@ -166,7 +166,7 @@ func in(l language) func(*http.Request) {
 // paths are the addresses of all pages.
 func paths() (list []string) {
 	for _, p := range pages {
-		list = append(list, strings.ReplaceAll(p.Link(), "{service}", "historian"))
+		list = append(list, filled(p.Link()))
 	}
 	return append(list, "/nowhere")
 }
@@ -216,7 +216,7 @@ func sections() (list []string) {
 func TestPagesAsJSON(t *testing.T) {
 	h := signedIn(t, still{night()}, Config{})
 	for _, p := range pages {
-		path := strings.ReplaceAll(p.Link(), "{service}", "historian")
+		path := filled(p.Link())
 		w := get(t, h, path+"?format=json")
 		var doc map[string]any
 		if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
@@ -319,7 +319,7 @@ func TestLargeSiteFitsOnPages(t *testing.T) {
 	s := large()
 	h := signedIn(t, still{s}, Config{})
 	for _, p := range pages {
-		path := strings.ReplaceAll(p.Link(), "{service}", "service-007")
+		path := filled(strings.ReplaceAll(p.Link(), "{service}", "service-007"))
 		if w := get(t, h, path); w.Code != 200 || w.Body.Len() > 300<<10 {
 			t.Errorf("%s: status %d, %d KiB", path, w.Code, w.Body.Len()>>10)
 		}
@@ -331,7 +331,7 @@ func BenchmarkLargeSite(b *testing.B) {
 	s := large()
 	h := signedIn(b, still{s}, Config{Logger: slog.New(slog.DiscardHandler)})
 	for _, p := range pages {
-		path := strings.ReplaceAll(p.Link(), "{service}", "service-007")
+		path := filled(strings.ReplaceAll(p.Link(), "{service}", "service-007"))
 		b.Run(p.Name, func(b *testing.B) {
 			size := 0
 			for b.Loop() {

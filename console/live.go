@@ -13,6 +13,7 @@ import (
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/run"
 )
 
@@ -41,6 +42,7 @@ type live struct {
 	flows    []flow         // of recent
 	own      map[place]*figures
 	recentAt time.Time
+	policy   policyMemory
 }
 
 // sums are the counts of all processes since their start, at a time.
@@ -149,6 +151,9 @@ func (l *live) look(ctx context.Context) {
 	s.Oldest = s.At.Sub(begun)
 	l.tellFlows(s, counts)
 	s.rows = s.services()
+	l.policy.tellUses(s, counts, known)
+	l.lookAtDenied(ctx)
+	s.Policy.Denied, s.Policy.DeniedAt = l.policy.denied, l.policy.deniedAt
 	s.Findings = s.find()
 	l.current.Store(s)
 }
@@ -190,6 +195,9 @@ func (l *live) tellProcesses(s *snapshot, known []control.Identity, silent map[s
 	for _, said := range p.Processes {
 		if m := byName[said.Process]; m != nil && said.Err == nil {
 			m.Policy = said.Status.Number
+			if o := policychange.Obeys(said, p.Current()); !o.Obeys {
+				m.NotObeyed = o.Why
+			}
 		}
 	}
 	entries := append(l.cfg.Node.Explain("skerry.node"), s.Entries...)
@@ -223,6 +231,8 @@ func (l *live) tellPolicy(s *snapshot, p control.PolicyState) {
 	s.Policy.Log, s.Policy.Signers = p.Log.Entries(), map[string]string{}
 	s.Policy.Current = p.Current()
 	s.Policy.Newest, _ = p.Log.Newest()
+	s.Policy.Applied = p.Ages
+	s.Policy.Table = l.policy.table(s.Policy.Current, p.Ages)
 	for _, e := range s.Policy.Log {
 		if by, err := control.PolicySignerOf(l.cfg.Node, e); err == nil {
 			s.Policy.Signers[e.Hash()] = by

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/words"
-	"github.com/skerry/skerry/policy"
-	"github.com/skerry/skerry/policy/form"
 )
 
 // overviewPage answers: does anything need an operator, and what first?
@@ -116,70 +114,3 @@ func (s *snapshot) changes() (list []change) {
 	slices.SortStableFunc(list, func(a, b change) int { return cmp.Compare(b.At.UnixNano(), a.At.UnixNano()) })
 	return list
 }
-
-// policyPage answers: what holds, which processes do not obey it, and what ends?
-type policyPage struct {
-	Number  uint64        `json:"number"`
-	By      string        `json:"by"`
-	Why     string        `json:"why"`
-	At      time.Time     `json:"at"`
-	Lines   []string      `json:"-"`
-	Text    string        `json:"text"`
-	Obeyed  int           `json:"obeyed_by"`
-	Of      int           `json:"processes"`
-	Others  []processInfo `json:"-"`
-	Plans   []planRow     `json:"plans"`
-	History []change      `json:"history"`
-	Confirm time.Duration `json:"-"`
-	Newest  uint64        `json:"newest"`
-}
-
-type planRow struct {
-	Name string        `json:"name"`
-	Why  string        `json:"why"`
-	On   bool          `json:"on"`
-	Ends time.Duration `json:"-"`
-}
-
-func (s *snapshot) policyPage(*http.Request) (any, error) {
-	e := s.Policy.Current
-	p := policyPage{Number: e.Number, By: e.By, Why: e.Why, At: e.At, Text: e.Text, Of: len(s.Processes),
-		Newest: s.Policy.Newest.Number, Plans: []planRow{}, History: []change{}}
-	if e.Text != "" {
-		p.Lines = splitLines(e.Text)
-	}
-	for _, m := range s.Processes {
-		if m.Silent == "" && m.Policy == e.Number {
-			p.Obeyed++
-		} else {
-			p.Others = append(p.Others, m)
-		}
-	}
-	on := map[string]time.Duration{}
-	for _, o := range e.On {
-		on[o.Name] = max(o.For-s.At.Sub(e.At), 0)
-	}
-	for name, plan := range plansOf(e.Text) {
-		left, is := on[name]
-		p.Plans = append(p.Plans, planRow{name, plan.Why, is, left})
-	}
-	slices.SortFunc(p.Plans, func(a, b planRow) int { return cmp.Compare(a.Name, b.Name) })
-	for _, c := range s.changes() {
-		if c.Kind == "policy" {
-			p.History = append(p.History, c)
-		}
-	}
-	p.History = p.History[:min(len(p.History), changesShown)]
-	return p, nil
-}
-
-// plansOf are the plans of a text, none when it is not understood.
-func plansOf(text string) map[string]*policy.Plan {
-	p, _, err := form.Understand([]byte(text))
-	if err != nil {
-		return nil
-	}
-	return p.Plans
-}
-
-func splitLines(text string) []string { return strings.Split(strings.TrimSuffix(text, "\n"), "\n") }

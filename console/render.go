@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/words"
 )
 
@@ -64,21 +65,28 @@ func functions(l language) template.FuncMap {
 			q.Set("format", "json")
 			return at.Path + "?" + q.Encode()
 		},
-		"join":     strings.Join,
-		"dict":     dict,
-		"list":     func(values ...string) []string { return values },
-		"first":    firstOf,
-		"short":    func(hash string) string { return hash[:min(len(hash), 12)] },
-		"add":      func(a, b int) int { return a + b },
-		"mul":      func(a, b int) int { return a * b },
-		"half":     func(middle, width int) int { return middle - width/2 },
-		"dec":      func(n int) int { return n - 1 },
-		"inc":      func(n int) int { return n + 1 },
-		"dotclass": func(kind string) string { return dotClass[kind] },
-		"pctOf":    func(part float64) string { return percent(100 * part) },
-		"pct0":     func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
-		"stamp":    func(t time.Time) string { return stampText(t, time.Now()) },
-		"points":   func(points []point, of string) []float64 { return series(points, of) },
+		"sentence":    l.Sentence,
+		"seconds":     func(n int) string { return spanText(l, time.Duration(n)*time.Second) },
+		"share":       func(part, all int64) string { return percent(100 * float64(part) / float64(max(all, 1))) },
+		"effectTitle": func(e policychange.Effect) string { return e.Title(l) },
+		"effectSays":  func(e policychange.Effect) string { return e.Sentence(l) },
+		"exampleSays": func(x policychange.Example) string { return x.Text(l) },
+		"faultKey":    faultKey,
+		"join":        strings.Join,
+		"dict":        dict,
+		"list":        func(values ...string) []string { return values },
+		"first":       firstOf,
+		"short":       func(hash string) string { return hash[:min(len(hash), 12)] },
+		"add":         func(a, b int) int { return a + b },
+		"mul":         func(a, b int) int { return a * b },
+		"half":        func(middle, width int) int { return middle - width/2 },
+		"dec":         func(n int) int { return n - 1 },
+		"inc":         func(n int) int { return n + 1 },
+		"dotclass":    func(kind string) string { return dotClass[kind] },
+		"pctOf":       func(part float64) string { return percent(100 * part) },
+		"pct0":        func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
+		"stamp":       func(t time.Time) string { return stampText(t, time.Now()) },
+		"points":      func(points []point, of string) []float64 { return series(points, of) },
 	}
 }
 
@@ -167,6 +175,10 @@ func firstOf(n int, list any) any {
 	case []string:
 		return list[:min(n, len(list))]
 	case []finding:
+		return list[:min(n, len(list))]
+	case []policychange.Effect:
+		return list[:min(n, len(list))]
+	case []policychange.Example:
 		return list[:min(n, len(list))]
 	case []serviceRow:
 		return list[:min(n, len(list))]

@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
+	"github.com/skerry/skerry/policy"
 )
 
 // site tells what is known of a site.
@@ -77,6 +79,8 @@ type processInfo struct {
 	Silent  string // why it did not answer; "": it did
 	Asked   time.Time
 	Why     string // further facts
+
+	NotObeyed string // why it does not obey the policy in force whole; "": it does, or is silent
 }
 
 // policyState is what is known of the site's policy.
@@ -86,6 +90,19 @@ type policyState struct {
 	Log     []policylog.Entry // oldest first
 	Doubt   string            // what of the log is not believed
 	Signers map[string]string // by hash of an entry, the operator that its signature names
+
+	Table    *policy.Table            // of Current, without what has ended; nil: not made yet, or not to be read
+	Applied  map[uint64]time.Duration // how long what ends by itself has applied
+	Uses     []use                    // which caller has called which service
+	Denied   *policychange.Accessed   // calls that access lists refuse or would refuse; nil: not asked yet
+	DeniedAt time.Time
+}
+
+// use is the calls of one service by one caller.
+type use struct {
+	Caller, Service string
+	Calls           int64     // since the starts of the processes
+	Last            time.Time // zero: before the console looked for the first time
 }
 
 // flow is the calls of one method from one caller to one version, or its attempts at one instance.
@@ -156,7 +173,7 @@ func plain(s string) phrase { return phrase{Plain: s} }
 // In is the text in a language.
 func (t phrase) In(l language) string {
 	if t.Key == "" {
-		return t.Plain
+		return l.Sentence(t.Plain)
 	}
 	values := t.Values
 	for i, v := range t.Values {

@@ -257,6 +257,23 @@ func (p *Policy) timed(f func(id uint64, disturbs bool)) {
 	}
 }
 
+// Left returns how long an item still applies, by how long things have applied already. It is for items of
+// [Table.InForce]; 0: the item does not end by itself.
+func (i *Item) Left(applied map[uint64]time.Duration) time.Duration {
+	if i.Expires == 0 {
+		return 0
+	}
+	return max(i.Expires-applied[i.bodyID()], time.Nanosecond)
+}
+
+// Left returns how long a plan stays on, by how long things have applied already; 0: it does not end by itself.
+func (o On) Left(applied map[uint64]time.Duration) time.Duration {
+	if o.For == 0 {
+		return 0
+	}
+	return max(o.For-applied[o.id()], time.Nanosecond)
+}
+
 // of returns the part of a plan that is on. Its items expire by themselves, whatever others say the same.
 func (s *Service) of(on On) *Service {
 	part := *s

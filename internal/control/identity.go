@@ -18,6 +18,8 @@ type Identity struct {
 	Addr    string // address at which it was asked
 	Release string // of skerry
 	Up      time.Duration
+	Caller  string // its name at its callees; "": they know its address only
+	Gateway bool   // it takes in users' requests
 }
 
 // Identities asks every other process of the site for its identity. silent holds
@@ -35,7 +37,7 @@ func Identities(ctx context.Context, n *skerry.Node) (list []Identity, silent ma
 		}
 		list = append(list, Identity{
 			Process: p.Owner.String(), Addr: p.Addr, Release: id.GetRelease(),
-			Up: time.Duration(id.GetUptimeMs()) * time.Millisecond,
+			Up: time.Duration(id.GetUptimeMs()) * time.Millisecond, Caller: id.GetCaller(), Gateway: id.GetGateway(),
 		})
 	})
 	slices.SortFunc(list, func(a, b Identity) int { return cmp.Compare(a.Process, b.Process) })

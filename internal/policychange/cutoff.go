@@ -10,6 +10,7 @@ import (
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policytext"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/registry"
 )
@@ -110,7 +111,7 @@ func judgeCallers(
 				continue
 			}
 			said[text] = true
-			cure := fmt.Sprintf("add {caller: %s} to allow", YAMLText(c.Caller))
+			cure := fmt.Sprintf("add {caller: %s} to allow", policytext.ASCII(c.Caller))
 			if !strings.HasSuffix(key, ".access") {
 				cure = "narrow the item"
 			}

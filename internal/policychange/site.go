@@ -160,10 +160,16 @@ func (s *Site) Table() (*policy.Table, error) {
 
 // Compile makes the table of a policy with plans that are on.
 func (s *Site) Compile(p *policy.Policy, plans []policylog.On) *policy.Table {
+	return Compile(p, plans, s.State.Ages)
+}
+
+// Compile makes the table of a policy with plans that are on, without what has ended. applied is how long what ends by
+// itself has applied.
+func Compile(p *policy.Policy, plans []policylog.On, applied map[uint64]time.Duration) *policy.Table {
 	p = WithPlans(p, plans)
 	const now = 10_000 * time.Hour // on a clock that began before any item applied
 	ages := policy.Ages{}.At(p, now)
-	for id, age := range s.State.Ages {
+	for id, age := range applied {
 		if since, timed := ages[id]; timed {
 			ages[id] = min(since, now-age)
 		}

@@ -3,12 +3,12 @@ package policychange
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/skerry/skerry/internal/policytext"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/rpc"
 )
@@ -70,7 +70,7 @@ func AllowText(table *policy.Table, title string, calls []rpc.DeniedCalls) strin
 			b.WriteString(strings.ReplaceAll(text.String(), allowIndent, ""))
 			continue
 		}
-		fmt.Fprintf(&lists, "  %s:\n    access:\n      allow:\n%s", YAMLText(service), text.String())
+		fmt.Fprintf(&lists, "  %s:\n    access:\n      allow:\n%s", policytext.ASCII(service), text.String())
 	}
 	if lists.Len() > 0 {
 		b.WriteString("services:\n" + lists.String())
@@ -117,28 +117,14 @@ func (x *allowed) write(b *strings.Builder, caller string) (items int) {
 	}
 	for methods := range slices.Chunk(slices.Sorted(maps.Keys(x.methods)), allowMethods) {
 		for i, m := range methods {
-			methods[i] = YAMLText(m)
+			methods[i] = policytext.ASCII(m)
 		}
 		list := "[" + strings.Join(methods, ", ") + "]"
 		if len(methods) == 1 {
 			list = methods[0]
 		}
-		fmt.Fprintf(b, allowIndent+"- {caller: %s, method: %s}\n", YAMLText(caller), list)
+		fmt.Fprintf(b, allowIndent+"- {caller: %s, method: %s}\n", policytext.ASCII(caller), list)
 		items++
 	}
 	return items
-}
-
-// plainYAML are texts that need no quotes.
-var plainYAML = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`)
-
-// otherYAML are words that YAML takes for values of another kind.
-var otherYAML = []string{"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
-
-// YAMLText is a text as a scalar of YAML.
-func YAMLText(s string) string {
-	if plainYAML.MatchString(s) && !slices.Contains(otherYAML, strings.ToLower(s)) {
-		return s
-	}
-	return strconv.QuoteToASCII(s)
 }

@@ -57,6 +57,7 @@
       var fresh = new DOMParser().parseFromString(text, "text/html");
       ["#main", ".state", ".live", ".wall"].forEach(function (part) {
         var old = document.querySelector(part), now = fresh.querySelector(part);
+        if (old && old.querySelector("[data-still], details[open]")) { return; } // an operator fills a form
         if (old && now && old.innerHTML !== now.innerHTML && !old.contains(at === document.body ? null : at)) {
           var scrolled = Array.prototype.map.call(old.querySelectorAll(".scroll"), function (s) { return s.scrollLeft; });
           old.className = now.className;

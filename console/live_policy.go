@@ -1,0 +1,135 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/policychange"
+	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/policy"
+	"github.com/skerry/skerry/policy/form"
+)
+
+// deniedPeriod is the time between two questions for calls that access lists refuse.
+const deniedPeriod = 15 * time.Second
+
+// policyMemory is what a live site remembers of the policy between its looks.
+type policyMemory struct {
+	read     *policy.Policy // of the text with the hash; nil: it can't be read
+	hash     string
+	uses     map[useKey]use
+	denied   *policychange.Accessed
+	deniedAt time.Time
+}
+
+type useKey struct{ caller, service string }
+
+// mostUses bounds the callers and services that are remembered.
+const mostUses = 20_000
+
+// table compiles the policy in force, without what has ended. It reads a text once.
+func (m *policyMemory) table(e policylog.Entry, applied map[uint64]time.Duration) *policy.Table {
+	if e.Number == 0 {
+		return nil
+	}
+	if m.hash != e.Hash() {
+		m.hash = e.Hash()
+		m.read, _, _ = form.Understand([]byte(e.Text))
+	}
+	if m.read == nil {
+		return nil
+	}
+	return policychange.Compile(m.read, e.On, applied)
+}
+
+// tellUses adds up which caller has called which service. A caller is named as its callees name it.
+func (m *policyMemory) tellUses(s *snapshot, counts []control.Counts, known []control.Identity) {
+	names, services := map[string]string{}, servicesOf(s.Entries)
+	for _, id := range known {
+		names[id.Process] = id.Caller
+		if host, _, found := strings.Cut(id.Addr, ":"); id.Caller == "" && found {
+			names[id.Process] = "ip:" + host
+		}
+	}
+	sums := map[useKey]int64{}
+	for _, c := range counts {
+		caller := names[c.Process]
+		if caller == "" {
+			caller = services[c.Process]
+		}
+		for _, of := range c.Slower {
+			for _, r := range of {
+				if r.Made && r.Calls > 0 && caller != "" && !strings.HasPrefix(r.Service, internalPrefix) {
+					sums[useKey{caller, r.Service}] += r.Calls
+				}
+			}
+		}
+	}
+	first := m.uses == nil
+	if first {
+		m.uses = map[useKey]use{}
+	}
+	for k, calls := range sums {
+		was, seen := m.uses[k]
+		if !seen && len(m.uses) >= mostUses {
+			continue
+		}
+		now := use{k.caller, k.service, calls, was.Last}
+		if !first && calls > was.Calls {
+			now.Last = s.At
+		}
+		m.uses[k] = now
+	}
+	for _, u := range m.uses {
+		s.Policy.Uses = append(s.Policy.Uses, u)
+	}
+	slices.SortFunc(s.Policy.Uses, func(a, b use) int {
+		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Caller, b.Caller))
+	})
+}
+
+// lookAtDenied asks for the calls that access lists refuse, where the policy has such lists.
+func (l *live) lookAtDenied(ctx context.Context) {
+	m := &l.policy
+	if m.read == nil || !guards(m.read) {
+		m.denied = nil
+		return
+	}
+	if m.denied != nil && time.Since(m.deniedAt) < deniedPeriod {
+		return
+	}
+	d, err := control.NewPolicies(l.cfg.Node, control.Operator{}).Denied(ctx)
+	if err != nil {
+		return // what was told before stays, with its time
+	}
+	x := policychange.AccessedOf(l.cfg.Cluster, "", d)
+	m.denied, m.deniedAt = &x, time.Now()
+}
+
+// guards reports whether a policy has access lists.
+func guards(p *policy.Policy) bool {
+	has := func(services map[string]*policy.Service) bool {
+		for _, s := range services {
+			if s.Access != nil {
+				return true
+			}
+		}
+		return false
+	}
+	for _, plan := range p.Plans {
+		if has(plan.Services) {
+			return true
+		}
+	}
+	return has(p.Services)
+}
+
+// renew looks at once, after a change.
+func (l *live) renew(ctx context.Context) { l.look(ctx) }
+
+// renewer is a site that can look again at once.
+type renewer interface{ renew(context.Context) }

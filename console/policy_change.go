@@ -1,0 +1,160 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/policychange"
+	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/textdiff"
+	"github.com/skerry/skerry/policy"
+	"github.com/skerry/skerry/policy/form"
+)
+
+// policyChangePage is one change of the policy: what it did, and what bringing it back would do.
+type policyChangePage struct {
+	Change  change     `json:"change"`
+	Number  uint64     `json:"number"`
+	Now     uint64     `json:"in_force"`
+	NowHash string     `json:"in_force_hash"`
+	InForce bool       `json:"-"`
+	Before  uint64     `json:"before"` // number of the entry that it was made on; 0: none, or not kept
+	Made    []diffLine `json:"-"`      // what it changed
+	MadeMay bool       `json:"-"`      // the entry before is kept
+	Undoing []diffLine `json:"-"`      // what bringing it back would change
+	Left    int        `json:"-"`
+	Plans   []string   `json:"plans_on"`
+}
+
+// plansOf are the plans of a text, none when it is not understood.
+func plansOf(text string) map[string]*policy.Plan {
+	p, _, err := form.Understand([]byte(text))
+	if err != nil {
+		return nil
+	}
+	return p.Plans
+}
+
+func (s *snapshot) policyChangePage(r *http.Request) (any, error) {
+	e, ok := s.policyNumbered(r.PathValue("number"))
+	if !ok {
+		return nil, &notFound{say("policy.unknown", "number", short(r.PathValue("number"), 20))}
+	}
+	p := &policyChangePage{Number: e.Number, Now: s.Policy.Current.Number, Plans: []string{}}
+	if p.Now > 0 {
+		p.NowHash = s.Policy.Current.Hash()
+		p.InForce = p.NowHash == e.Hash()
+	}
+	for _, c := range s.changes() {
+		if c.Hash == e.Hash() {
+			p.Change = c
+		}
+	}
+	for _, on := range e.On {
+		p.Plans = append(p.Plans, on.Name)
+	}
+	before := policylog.Entry{}
+	for _, o := range s.Policy.Log {
+		if e.Previous != "" && o.Hash() == e.Previous {
+			before = o
+		}
+	}
+	p.Before, p.MadeMay = before.Number, before.Number > 0 || e.Previous == ""
+	var left int
+	if p.MadeMay {
+		p.Made, p.Left = diffOf(textdiff.Unified(policychange.TextOf(before), policychange.TextOf(e)))
+	}
+	p.Undoing, left = diffOf(textdiff.Unified(policychange.TextOf(s.Policy.Current), policychange.TextOf(e)))
+	p.Left = max(p.Left, left)
+	return p, nil
+}
+
+// current reads the policy of the site for a step that its page was made for: the form says on which policy.
+func (c *handler) current(ctx context.Context, by actor, v url.Values) (s *policychange.Site, signs bool, err error) {
+	op, signs := c.operator(by)
+	if s, err = c.policySite(ctx, op); err != nil {
+		return nil, false, err
+	}
+	hash := ""
+	if s.Now.Number > 0 {
+		hash = s.Now.Hash()
+	}
+	if v.Get("hash") != hash {
+		return nil, false, refuse("edit.moved", "number", s.Now.Number, "by", s.Now.By)
+	}
+	return s, signs, nil
+}
+
+// step makes a prepared change, or shows the command for an operator whose key is elsewhere.
+func (c *handler) step(ctx context.Context, s *policychange.Site, step policychange.Step, signs bool, command string) (
+	outcome, error,
+) {
+	if len(step.Faults) > 0 {
+		return outcome{}, refuse("edit.faults", "faults", strings.Join(step.Faults, "; "))
+	}
+	if !signs {
+		return outcome{To: "/policy", Before: policychange.Title(s.Now), Confirm: &confirmation{Command: command,
+			Code: Code("policy", step.Entry.Text, s.Now.Hash())}}, nil
+	}
+	return c.makePolicy(ctx, s, step)
+}
+
+func (c *handler) undoPolicy(ctx context.Context, by actor, v url.Values) (outcome, error) {
+	n, err := strconv.ParseUint(v.Get("number"), 10, 64)
+	if err != nil || n == 0 {
+		return outcome{}, refuse("policy.unknown", "number", short(v.Get("number"), 20))
+	}
+	s, signs, err := c.current(ctx, by, v)
+	if err != nil {
+		return outcome{}, err
+	}
+	step, err := s.ToUndo(ctx, n, v.Get("reason"), c.listed)
+	if err != nil {
+		return outcome{}, err
+	}
+	return c.step(ctx, s, step, signs, "skerry policy undo "+v.Get("number")+" --why "+shellText(v.Get("reason")))
+}
+
+func (c *handler) listed() []discovery.Entry { return c.node.Explain("") }
+
+func (c *handler) confirmPolicy(ctx context.Context, by actor, v url.Values) (outcome, error) {
+	s, signs, err := c.current(ctx, by, v)
+	if err != nil {
+		return outcome{}, err
+	}
+	step, err := s.ToConfirm("confirm", v.Get("reason"))
+	if err != nil {
+		return outcome{}, err
+	}
+	return c.step(ctx, s, step, signs, "skerry policy confirm --why "+shellText(v.Get("reason")))
+}
+
+func (c *handler) switchPlan(ctx context.Context, by actor, v url.Values) (outcome, error) {
+	to := policychange.Switch{Name: v.Get("plan"), On: v.Get("to") == "on", Why: v.Get("reason")}
+	command := "skerry policy plan off " + shellText(to.Name)
+	if to.On {
+		command = "skerry policy plan on " + shellText(to.Name)
+		if lasts := strings.TrimSpace(v.Get("for")); lasts != "" {
+			d, err := time.ParseDuration(lasts)
+			if err != nil || d < time.Second || d > policychange.PlanMost {
+				return outcome{}, refuse("edit.time", "value", short(lasts, 40))
+			}
+			to.For = d
+			command += " --for " + lasts
+		}
+	}
+	s, signs, err := c.current(ctx, by, v)
+	if err != nil {
+		return outcome{}, err
+	}
+	step, err := s.ToSwitch(ctx, to, c.listed)
+	if err != nil {
+		return outcome{}, err
+	}
+	return c.step(ctx, s, step, signs, command+" --why "+shellText(to.Why))
+}
