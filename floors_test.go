@@ -96,10 +96,12 @@ var floors = map[string]struct {
 	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
+	// config and internal/wire in its tests only
 	"console": {9, []string{"", "config", "discovery", "internal/control", "internal/doctor",
-		"internal/policychange", "internal/policylog", "internal/policytext", "internal/recent",
-		"internal/rollout", "internal/rollout/operator", "internal/run", "internal/statedir", "internal/textdiff",
-		"internal/wire", "internal/words", "policy", "policy/form"}}, // config and internal/wire in its tests only
+		"internal/number", "internal/policychange", "internal/policylog", "internal/policytext",
+		"internal/quote", "internal/recent", "internal/releases", "internal/rollout",
+		"internal/rollout/operator", "internal/run", "internal/statedir", "internal/textdiff", "internal/wire",
+		"internal/words", "policy", "policy/form", "registry"}},
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/tracecontext", "internal/webpath", "policy",
 		"registry", "rpc"}},

@@ -56,6 +56,15 @@ var actions = []action{
 	{Name: "policy-confirm", Path: "/policy/confirm", Role: roleOperator, Reason: true, Do: (*handler).confirmPolicy},
 	{Name: "policy-undo", Path: "/policy/{number}/undo", Role: roleOperator, Reason: true, Do: (*handler).undoPolicy},
 	{Name: "policy-plan", Path: "/policy/plan", Role: roleOperator, Reason: true, Do: (*handler).switchPlan},
+	{Name: "release-plan", Path: "/release/plan", Role: roleOperator, Quiet: true, Do: (*handler).planRelease},
+	{Name: "release-start", Path: "/release/start", Role: roleOperator, Reason: true, Do: stepOf("start")},
+	{Name: "release-ship", Path: "/release/ship", Role: roleOperator, Reason: true, Do: stepOf("ship")},
+	{Name: "release-commit", Path: "/release/commit", Role: roleOperator, Reason: true, Do: stepOf("commit")},
+	{Name: "release-rollback", Path: "/release/rollback", Role: roleOperator, Reason: true, Do: stepOf("rollback")},
+	{Name: "release-clean", Path: "/release/clean", Role: roleOperator, Reason: true, Do: stepOf("clean")},
+	{Name: "release-without", Path: "/release/without", Role: roleAdmin, Reason: true,
+		Do: (*handler).withoutProcess},
+	{Name: "release-hold", Path: "/release/hold", Role: roleOperator, Reason: true, Do: (*handler).holdRelease},
 }
 
 // outcome is what an action has done.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/statedir"
 )
 
@@ -51,6 +53,7 @@ type Console struct {
 	live     *live
 	audit    *auditLog
 	log      *slog.Logger
+	steps    *runner
 	operator string
 	lock     *os.File // of the directory; nil without one
 }
@@ -60,6 +63,10 @@ func New(cfg Config) (*Console, error) {
 	l := newLive(cfg)
 	c := serve(l, cfg)
 	c.live = l
+	c.steps.open = func(by control.Operator, t releases.Teller) releases.Operations {
+		return releases.New(cfg.Node, by, lookLimit, t)
+	}
+	c.steps.after = l.look
 	if err := c.open(cfg); err != nil {
 		return nil, err
 	}
@@ -102,12 +109,14 @@ func (c *Console) open(cfg Config) (err error) {
 }
 
 // Run looks at the site until ctx ends, every two seconds while pages are open, else once a minute, and keeps the
-// sessions. Then it gives the directory back.
+// sessions. Then it ends the steps of releases that operators have begun, where they are, and gives the directory back.
 func (c *Console) Run(ctx context.Context) {
+	stop := c.steps.within(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { c.live.run(ctx) })
 	wg.Go(func() { c.keepSaved(ctx) })
 	wg.Wait()
+	stop()
 	c.Close()
 }
 
@@ -138,7 +147,9 @@ func serve(of site, cfg Config) *Console {
 	}
 	doors := newDoors(cfg.LinkUsed, users)
 	audit := newAuditLog(cfg.Logger, doors.now)
-	c := &handler{site: of, node: cfg.Node, log: cfg.Logger, doors: doors, signers: cfg.Signers, audit: audit,
+	steps := &runner{}
+	c := &handler{site: steered{of, steps}, steps: steps, node: cfg.Node, log: cfg.Logger,
+		doors: doors, signers: cfg.Signers, audit: audit,
 		doctors: doctorsOf(cfg.Node), plain: cfg.Plain, running: make(chan struct{}, mostActions)}
 	inside, posts := http.NewServeMux(), http.NewServeMux()
 	inside.HandleFunc("GET /events", c.events)
@@ -164,7 +175,7 @@ func serve(of site, cfg Config) *Console {
 		return pattern != "" || r.URL.Path == "/in"
 	}
 	return &Console{Handler: guarded(mux, cfg.Hosts, forms), doors: doors, audit: audit, log: cfg.Logger,
-		doctors: c.doctors, operator: cmp.Or(cfg.Operator, "terminal")}
+		doctors: c.doctors, steps: steps, operator: cmp.Or(cfg.Operator, "terminal")}
 }
 
 // handler makes pages.
@@ -174,6 +185,7 @@ type handler struct {
 	log     *slog.Logger
 	doors   *doors
 	signers Signers // may be nil
+	steps   *runner // of releases
 	audit   *auditLog
 	doctors *doctors
 	plain   bool          // reached without TLS from other hosts

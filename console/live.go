@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/policychange"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/run"
 )
 
@@ -24,7 +25,8 @@ const (
 	recentPeriod  = 5 * time.Second  // between two questions for the calls of the last minute
 	lookLimit     = 4 * time.Second  // a process that is slower counts as silent
 	keptPoints    = 60
-	keptFlows     = 5 // of so many points one keeps its flows
+	signerPeriod  = time.Minute // after which signatures of the log of releases are verified anew
+	keptFlows     = 5           // of so many points one keeps its flows
 )
 
 // live is the site of a node.
@@ -43,6 +45,9 @@ type live struct {
 	own      map[place]*figures
 	recentAt time.Time
 	policy   policyMemory
+
+	signers   map[string]releases.Signer // by hash of an entry of the log of releases
+	signersAt time.Time
 }
 
 // sums are the counts of all processes since their start, at a time.
@@ -140,7 +145,7 @@ func (l *live) look(ctx context.Context) {
 	)
 	wg.Go(func() { known, silent, _ = control.Identities(ctx, n) })
 	wg.Go(func() { counts, _, _ = control.AllCounts(ctx, n, time.Hour) })
-	wg.Go(func() { s.Rollout = control.Releases(n, control.Operator{}).Status(ctx) })
+	wg.Go(func() { l.lookAtReleases(ctx, s) })
 	wg.Go(func() { policy, _ = control.NewPolicies(n, control.Operator{}).Look(ctx) })
 	wg.Go(func() { l.lookAtCalls(ctx) })
 	wg.Wait()
@@ -156,6 +161,26 @@ func (l *live) look(ctx context.Context) {
 	s.Policy.Denied, s.Policy.DeniedAt = l.policy.denied, l.policy.deniedAt
 	s.Findings = s.find()
 	l.current.Store(s)
+}
+
+// lookAtReleases asks for the state of releases, and for what the open one waits for.
+func (l *live) lookAtReleases(ctx context.Context, s *snapshot) {
+	to := releases.New(l.cfg.Node, control.Operator{}, 0, releases.Teller{Note: func(string, ...any) {}})
+	s.Rollout = to.Status(ctx)
+	if time.Since(l.signersAt) > signerPeriod {
+		l.signers, l.signersAt = map[string]releases.Signer{}, time.Now()
+	}
+	for _, e := range s.Rollout.Trail {
+		signer, known := l.signers[e.Hash()]
+		if !known {
+			signer.Name, signer.Err = control.SignerOf(l.cfg.Node, e)
+			l.signers[e.Hash()] = signer
+		}
+		s.Signers = append(s.Signers, signer)
+	}
+	at := s.releaseSite()
+	at.Instances = l.cfg.Node.Explain("")
+	s.Holders, s.Copies, _ = releases.Waits(ctx, to, at) // processes that do not answer are findings of their own
 }
 
 // lookAtCalls asks for the calls of the last minute.

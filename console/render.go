@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/policychange"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/words"
 )
 
@@ -87,6 +88,11 @@ func functions(l language) template.FuncMap {
 		"pct0":        func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
 		"stamp":       func(t time.Time) string { return stampText(t, time.Now()) },
 		"points":      func(points []point, of string) []float64 { return series(points, of) },
+		"since":       time.Since,
+		"sub":         func(a, b int) int { return a - b },
+		"holder":      releases.HolderText,
+		"heldfor":     heldFor,
+		"role":        func(name string) string { return l.Text("release.role-" + name) },
 	}
 }
 

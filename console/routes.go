@@ -47,6 +47,8 @@ var pages = []page{
 		Content: (*snapshot).servicePage},
 	{Name: "topology", Path: "/topology", Key: "t", Command: "stats --by peer", Group: 1,
 		Content: (*snapshot).topologyPage},
+	{Name: "release", Path: "/release", Key: "r", Command: "release status", Group: 2,
+		Content: (*snapshot).releasePage},
 	{Name: "policy", Path: "/policy", Key: "p", Command: "policy show", Group: 2, Content: (*snapshot).policyPage},
 	{Name: "policy-edit", Path: "/policy/edit", Role: roleOperator, Rel: "policy",
 		Content: (*snapshot).policyEditPage},

@@ -9,6 +9,7 @@ import (
 	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/recent"
+	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/policy"
@@ -44,6 +45,10 @@ type snapshot struct {
 	Hour      []point // oldest first, one for each pointPeriod
 
 	Rollout  operator.Status
+	Signers  []releases.Signer // of Rollout.Trail
+	Holders  []releases.Holder // of the outgoing versions, while the open release waits for them
+	Copies   []releases.Copies // of calls to the new versions, by the site's policy
+	Step     *progress         // of a release that this console makes, or has made last; nil: none
 	Policy   policyState
 	Findings []finding // worst first
 

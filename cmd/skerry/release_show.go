@@ -38,29 +38,11 @@ func (a *app) printStatus(st releases.Status, now time.Time) error {
 }
 
 func (a *app) printHeadline(st releases.Status, now time.Time) {
-	switch {
-	case st.Release == nil:
-		a.item("", "There has been no release yet; generation %v.", st.Generation)
-	case st.Open:
-		line := releases.Describe(*st.Release, now)
-		a.item("", "R%s, at generation %v.", line[1:], st.Generation)
-	default:
-		a.item("", "No release is open; the last one was %s of %s (%s), at generation %v.", st.Release.Name,
-			st.Release.By, st.Release.Reason, st.Generation)
-	}
-	if len(st.Processes) == 0 {
-		a.item("", "No process of the site answers; this is what the database holds.")
-	}
-	if st.Frozen != "" {
-		a.item("", "FROZEN: %s. Requests go on; nothing can be committed or retired.", st.Frozen)
-	}
-	for _, e := range st.Pending {
-		a.item("", "HALF-WAY: %s by %s, generation %v, is promised and not committed. Its command runs, or was cut "+
-			"off: skerry release refresh.", e.Step, e.By, e.Generation)
-	}
-	if len(st.Envelope) > 0 {
-		a.item("", "ENVELOPE: its key has signed %s", releases.EnvelopeText(st.Envelope))
-		a.item("  → ", "see whether an operator did it; then, by another key: skerry release acknowledge")
+	for _, line := range releases.Headline(st, now) {
+		a.item("", "%s", line.Text)
+		if line.Mend != "" {
+			a.item("  → ", "%s", line.Mend)
+		}
 	}
 	a.item("", "Next: %s", st.Next)
 }

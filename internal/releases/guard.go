@@ -130,3 +130,12 @@ func verdict(w *operator.Watched) string {
 	}
 	return fmt.Sprintf("%s/%s is well: %s", w.Service, w.Version, text)
 }
+
+// BoundsOf returns the bounds that a module of a release declares; no bounds when they can't be read.
+func BoundsOf(r rollout.Release, service string) operator.Bounds {
+	b, err := boundsOf(r.Settings[service])
+	if err != nil {
+		return operator.Bounds{}
+	}
+	return b
+}

@@ -66,12 +66,17 @@ func (s *Live) State(ctx context.Context) (Site, error) {
 	if nobody := len(status.Members) == 0; nobody && (status.Spread || status.Err != nil) {
 		return Site{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
+	return s.SiteOf(status), nil
+}
+
+// SiteOf returns the state of the site by a status, with the lists and keys that the node has now.
+func (s *Live) SiteOf(status operator.Status) Site {
 	st := Site{Status: status, Instances: s.node.Explain("")}
 	for _, e := range st.Trail {
 		name, err := control.SignerOf(s.node, e)
 		st.Signers = append(st.Signers, Signer{name, err})
 	}
-	return st, nil
+	return st
 }
 
 // status waits for the list of processes when a slow database has already given the rules

@@ -251,15 +251,22 @@ func Look(ctx context.Context, to Operations) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	if st.Open && (st.Release.State == rollout.Draining || len(s.ChangingOver()) > 0) {
-		if st.Holders, err = to.Holders(ctx); err != nil {
-			return Status{}, err
+	st.Holders, st.Copies, err = Waits(ctx, to, s)
+	return st, err
+}
+
+// Waits asks the processes what the open release waits for, and for the copies of calls to its new versions. It asks
+// nothing when there can be neither.
+func Waits(ctx context.Context, to Operations, s Site) (holders []Holder, copies []Copies, err error) {
+	r, open := s.Newest()
+	if !open {
+		return nil, nil, nil
+	}
+	if r.State == rollout.Draining || len(s.ChangingOver()) > 0 {
+		if holders, err = to.Holders(ctx); err != nil {
+			return nil, nil, err
 		}
 	}
-	if st.Open {
-		if st.Copies, err = CopiesOf(ctx, to, *st.Release); err != nil {
-			return Status{}, err
-		}
-	}
-	return st, nil
+	copies, err = CopiesOf(ctx, to, r)
+	return holders, copies, err
 }
