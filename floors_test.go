@@ -37,6 +37,7 @@ var floors = map[string]struct {
 	"internal/suggest":      {0, nil},
 	"internal/tracecontext": {0, nil},
 	"internal/textdiff":     {0, nil},
+	"internal/idltext":      {0, nil},
 	"internal/textfile":     {0, nil},
 	"internal/yamlfile":     {1, []string{"internal/mask", "internal/quote", "internal/suggest", "internal/textfile"}},
 	"internal/words":        {2, []string{"internal/yamlfile"}},
@@ -107,21 +108,19 @@ var floors = map[string]struct {
 		"registry", "rpc"}},
 
 	"internal/drain": {1, []string{"internal/rollout", "registry"}},
-	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/drain", "internal/listing",
-		"internal/policylog", "internal/policytry", "internal/reach", "internal/recent", "internal/refusal",
-		"internal/rollout", "internal/rollout/participant", "internal/run",
-		"internal/spans", "internal/sitetls", "internal/sitepolicy",
-		"internal/state", "internal/trust", "internal/wire", "policy", "policy/form", "registry", "registry/postgres",
-		"rpc"}},
+	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/drain", "internal/idltext",
+		"internal/listing", "internal/policylog", "internal/policytry", "internal/reach", "internal/recent",
+		"internal/refusal", "internal/rollout", "internal/rollout/participant", "internal/run",
+		"internal/sitepolicy", "internal/sitetls", "internal/spans", "internal/state", "internal/trust",
+		"internal/wire", "policy", "policy/form", "registry", "registry/postgres", "rpc"}},
 
 	"internal/doctor": {4, []string{"broadcast", "config", "internal/keyfile", "internal/number", "internal/quote",
 		"internal/sitepolicy", "internal/statedir", "internal/tlsfile", "policy/form",
 		"registry/postgres"}}, // policy/form in its tests only
 	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/doctor", "internal/drain",
-		"internal/membership", "internal/policylog", "internal/policytry", "internal/recent",
-		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/run",
-		"internal/spans", "internal/sitepolicy",
-		"internal/wire", "registry", "rpc"}},
+		"internal/membership", "internal/policylog", "internal/policytry", "internal/recent", "internal/refusal",
+		"internal/rollout", "internal/rollout/operator", "internal/rollout/participant", "internal/run",
+		"internal/sitepolicy", "internal/spans", "internal/tracecontext", "internal/wire", "registry", "rpc"}},
 
 	"internal/policychange": {7, []string{"", "discovery", "internal/control", "internal/number", "internal/policylog",
 		"internal/policytext", "internal/policytry", "internal/rollout", "internal/sitepolicy", "internal/suggest",
@@ -150,7 +149,7 @@ var floors = map[string]struct {
 	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
 
 	// Thrift by JSON: skerry call, and the gateway
-	"internal/dynamic": {1, []string{"internal/suggest", "internal/textfile"}},
+	"internal/dynamic": {1, []string{"internal/idltext", "internal/suggest", "internal/textfile"}},
 }
 
 // testHelpers may be imported by the tests of every package.

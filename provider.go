@@ -89,8 +89,24 @@ func newProvider(n *Node) (*provider, error) {
 	self.Caller = n.name()
 	n.internal = n.members.Service(membership.ServiceConfig{Lists: n.lists, Offers: p, Stats: n.stats,
 		Recent: n.recent, Spans: n.spans, Self: self, Answered: p.answered, Denied: p.server.DeniedCalls,
-		Examine: n.examine})
+		Examine: n.examine, IDL: n.described})
 	return p, n.internal.HandleAt(p.server)
+}
+
+// described names where the configuration describes a service: one that the process offers, in itself or for a program
+// behind its proxy, or one that its gateway leads to.
+func (n *Node) described(service string) (d membership.Description, ok bool) {
+	for _, s := range n.cfg.Services {
+		if s.Name == service && s.Thrift != "" {
+			return membership.Description{File: s.Thrift, Version: s.Version}, true
+		}
+	}
+	for _, r := range n.cfg.Gateway.Routes {
+		if r.Service == service && r.Thrift != "" {
+			return membership.Description{File: r.Thrift, Include: r.Include, Interface: r.Interface}, true
+		}
+	}
+	return d, false
 }
 
 // sitePolicy implements rpc.SitePolicy.

@@ -107,6 +107,10 @@ type Service struct {
 	// Entry names the methods for requests from outside: a call of them without a rollout token
 	// begins a trace. "*" means all methods.
 	Entry []string `yaml:"entry"`
+
+	// Thrift is the .thrift file that describes the service. The process reads it when the console
+	// asks for it, for test calls. Included files are found beside it.
+	Thrift string `yaml:"thrift"`
 }
 
 // Database is the registry in a database that the site already runs.

@@ -80,6 +80,8 @@ type Provide struct {
 	Zone string `yaml:"zone"`
 	// as Service.Tags
 	Tags map[string]string `yaml:"tags"`
+	// as Service.Thrift
+	Thrift string `yaml:"thrift"`
 }
 
 // isToken reports whether a key is the token of a program.

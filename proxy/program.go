@@ -63,6 +63,7 @@ func nodeConfig(name string, cfg config.Config, g config.Program) config.Config 
 		cfg.Services = append(cfg.Services, config.Service{
 			Name: v.Service, Version: v.Version, Listen: v.Listen, Advertise: v.Advertise,
 			Weight: v.Weight, Zone: v.Zone, Tags: tagged(v.Tags, name), Entry: v.Entry,
+			Thrift: v.Thrift,
 		})
 	}
 	return cfg

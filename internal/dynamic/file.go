@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,17 +28,56 @@ func Load(path string, include ...string) (*File, error) {
 		return nil, fmt.Errorf("read thrift file: %w", err)
 	}
 	files := &searchPath{dirs: include}
+	return compiled(path, files, &files.numbered)
+}
+
+// LoadTexts compiles the .thrift file of this name among texts, without any access to the disk. Names are absolute
+// paths with slashes.
+func LoadTexts(name string, texts map[string][]byte) (*File, error) {
+	if _, known := texts[name]; !known {
+		return nil, fmt.Errorf("read thrift file: %q is not among the texts", name)
+	}
+	files := &textFiles{texts: texts}
+	return compiled(name, files, &files.numbered)
+}
+
+// compiled compiles the file at a path of a file system, which sets numbered when it has adapted arguments.
+func compiled(path string, files compile.FS, numbered *bool) (*File, error) {
 	module, err := compile.Compile(path, compile.NonStrict(), compile.Filesystem(files))
 	if err != nil {
 		return nil, fmt.Errorf("read thrift file: %s", oneLine(err.Error()))
 	}
-	if files.numbered {
+	if *numbered {
 		err = module.Walk(func(m *compile.Module) error { trueIDs(m); return nil })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read thrift file: %w", err)
 	}
 	return &File{Path: path, module: module}, nil
+}
+
+// textFiles are the files that the compiler sees, in memory.
+type textFiles struct {
+	texts    map[string][]byte
+	numbered bool // a file had arguments without ids
+}
+
+// Abs gives two spellings of one file one name.
+func (f *textFiles) Abs(p string) (string, error) { return path.Clean("/" + filepath.ToSlash(p)), nil }
+
+// Read returns a text, adapted for the parser.
+func (f *textFiles) Read(p string) ([]byte, error) {
+	text, known := f.texts[p]
+	if !known {
+		return nil, fmt.Errorf("%q was not sent", path.Base(p))
+	}
+	text, err := textfile.Plain(text)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", path.Base(p), err)
+	}
+	text, numbered := adapt(text)
+	f.numbered = f.numbered || numbered
+	return text, nil
 }
 
 // Services lists the services that the file itself declares, by name.

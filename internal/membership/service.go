@@ -45,6 +45,14 @@ type Offers interface {
 	Depart(instances []registry.Instance)
 }
 
+// Description is where a service is described by a .thrift file.
+type Description struct {
+	File      string
+	Include   []string // directories for included files
+	Interface string   // the service's name in the file, where it declares several
+	Version   string   // that this process offers; "": none
+}
+
 // ServiceConfig sets a Service up. All of it is required.
 type ServiceConfig struct {
 	Lists    *discovery.Discovery
@@ -54,6 +62,9 @@ type ServiceConfig struct {
 	Spans    *spans.Recorder
 	Self     policy.Request         // facts of this process as a caller
 	Answered func() rpc.ServerStats // what the port has refused
+
+	// IDL names where a service is described, ok false without a description.
+	IDL func(service string) (d Description, ok bool)
 
 	// Denied returns what the policy's access refuses, as rpc.Server.DeniedCalls.
 	Denied func() (all []rpc.DeniedCalls, others int64)
@@ -70,6 +81,7 @@ type Service struct {
 	watched watched
 	trying  sync.Mutex // held while a policy is tried
 	recents recentAnswers
+	reading sync.Mutex // held while the text of a .thrift file is read
 	checkup checkup
 }
 

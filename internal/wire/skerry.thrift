@@ -284,6 +284,20 @@ struct Spans {
   4: i64 slowUs             // a call that takes so long is kept
 }
 
+/** A .thrift file, by its path in a tree of its own. */
+struct IdlFile {
+  1: string name
+  2: binary text
+}
+
+/** How a service is described where its process runs. */
+struct Idl {
+  1: list<IdlFile> files    // that of the service first; none: the process knows no description
+  2: optional string declared  // the service's name in that file, where it declares several
+  3: optional string version   // of the service that the process offers; absent: it only calls it, or there is none
+  4: optional string trouble   // why there are no files, though the configuration names one
+}
+
 /** What a process keeps calls away from, as operators have ordered. */
 struct Drains {
   1: i64 number             // orders obeyed since its start; the next one has the number after it
@@ -369,6 +383,8 @@ service Internal {
   binary doctor()
   /** Calls that it has made and served lately: slow ones, failed ones, and those of some traces. */
   Spans spans(1: SpanQuery which)
+  /** The .thrift text of a service, where the configuration of the process names it: at most 256 KiB. */
+  Idl idl(1: string name)
   /** The drains in force, and the number of the last order that it has obeyed. */
   Drains drains()
   /** Obeys an operator's order: the text of an order, which names this process and the next number, and a rollout.Proof. */
