@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -220,6 +222,18 @@ func (c *handler) finish(w http.ResponseWriter, r *http.Request, a action, by ac
 		to = withDone(to, c.doors.keep(by.session, d))
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// confirmFile sends the file that a command to confirm needs.
+func (c *handler) confirmFile(w http.ResponseWriter, r *http.Request) {
+	d := c.doors.kept(actorOf(r).session, r.PathValue("id"))
+	if d == nil || d.Confirm == nil || d.Confirm.File == "" {
+		c.failed(w, r, errNoPage)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", d.Confirm.File))
+	io.WriteString(w, d.Confirm.Text)
 }
 
 // denied says which role may do an action.

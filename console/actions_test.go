@@ -112,6 +112,11 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 				t.Errorf("%s as %s: status %d, want %d", p.Path, r, w.Code, want)
 			}
 		}
+		for _, f := range sessionFiles {
+			if w := get(t, m, filled(f.Path)); (w.Code == http.StatusForbidden) != (r < f.Role) {
+				t.Errorf("%s as %s: status %d", f.Path, r, w.Code)
+			}
+		}
 	}
 }
 
@@ -202,5 +207,38 @@ func TestOutcomeIsShown(t *testing.T) {
 	w = post(t, li, "/test/auth?format=json", url.Values{"reason": {"because"}})
 	if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), `"error":"\u003cb\u003eno`) {
 		t.Errorf("as JSON: status %d, %s", w.Code, w.Body)
+	}
+}
+
+// TestConfirmAtTheTerminal: where the session has no key, the page shows the command with its code, and gives the file
+// that it needs to this session only.
+func TestConfirmAtTheTerminal(t *testing.T) {
+	withAction(t, action{Name: "test", Path: "/test", Role: roleOperator, Reason: true,
+		Do: func(c *handler, _ context.Context, by actor, _ url.Values) (outcome, error) {
+			if _, ok := c.operator(by); ok {
+				return outcome{Said: plain("signed")}, nil
+			}
+			return outcome{Confirm: &confirmation{Command: "skerry policy apply p.yaml", Code: "K7QF-2MWD",
+				File: "p.yaml", Text: "policy: 1\n<b>"}}, nil
+		}})
+	c := serve(still{night()}, Config{Operator: "li", Signers: keys{"li"}})
+	li, other := as(t, c, "li", roleOperator), as(t, c, "li", roleOperator)
+	to := post(t, li, "/test", url.Values{"reason": {"because"}}).Header().Get("Location")
+	body := get(t, li, to).Body.String()
+	if !strings.Contains(body, "skerry policy apply p.yaml --code K7QF-2MWD") {
+		t.Error("the page does not show the command with its code")
+	}
+	path := "/done/" + strings.TrimPrefix(to, "/?done=")
+	if w := get(t, li, path); w.Body.String() != "policy: 1\n<b>" || !strings.Contains(body, path) ||
+		!strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+		t.Errorf("the file at %s: status %d, %s", path, w.Code, w.Body)
+	}
+	if w := get(t, other, path); w.Code != http.StatusNotFound {
+		t.Errorf("the file for another session: status %d", w.Code)
+	}
+	terminal := member{c, enter(c, c.Link()).Result().Cookies()[0]}
+	to = post(t, terminal, "/test", url.Values{"reason": {"because"}}).Header().Get("Location")
+	if body := get(t, terminal, to).Body.String(); !strings.Contains(body, "signed") {
+		t.Error("the session of the terminal does not sign")
 	}
 }

@@ -159,7 +159,7 @@ func (l *auditLog) signIn(r record) {
 		}
 	}
 	if l.uncut > 0 {
-		r.Why = strings.TrimPrefix(fmt.Sprintf("%s; before it %d more were refused", r.Why, l.uncut), "; ")
+		r.Why = strings.TrimPrefix(fmt.Sprintf("%s; %d more were refused before", r.Why, l.uncut), "; ")
 		l.uncut = 0
 	}
 	l.mu.Unlock()

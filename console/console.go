@@ -150,7 +150,8 @@ func serve(of site, cfg Config) *Console {
 	steps := &runner{}
 	c := &handler{site: steered{of, steps}, steps: steps, node: cfg.Node, log: cfg.Logger,
 		doors: doors, signers: cfg.Signers, audit: audit,
-		doctors: doctorsOf(cfg.Node), plain: cfg.Plain, running: make(chan struct{}, mostActions)}
+		doctors: doctorsOf(cfg.Node), plain: cfg.Plain, cluster: cfg.Cluster, title: cfg.Title,
+		running: make(chan struct{}, mostActions)}
 	inside, posts := http.NewServeMux(), http.NewServeMux()
 	inside.HandleFunc("GET /events", c.events)
 	for _, p := range pages {
@@ -188,7 +189,9 @@ type handler struct {
 	steps   *runner // of releases
 	audit   *auditLog
 	doctors *doctors
-	plain   bool          // reached without TLS from other hosts
+	plain   bool // reached without TLS from other hosts
+	cluster string
+	title   string        // what people call the site
 	running chan struct{} // has a place for each action
 }
 

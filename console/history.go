@@ -53,7 +53,13 @@ func (r record) change() change {
 	if r.Action == "in" || r.Action == "out" {
 		c.Kind = signInKind
 	}
-	c.What = say("history.did-"+r.Outcome, "what", say("action."+r.Action), "address", r.Address, "why", r.Why,
+	why := plain(r.Why)
+	for _, key := range []string{"history.wrong-link", "history.wrong-password", "history.wrong-wait"} {
+		if r.Why == say(key).In(english) {
+			why = say(key)
+		}
+	}
+	c.What = say("history.did-"+r.Outcome, "what", say("action."+r.Action), "address", r.Address, "why", why,
 		"role", r.Role.Phrase())
 	c.Line = c.What.In(english)
 	return c

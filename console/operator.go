@@ -57,7 +57,8 @@ func PolicyCode(now, next policylog.Entry) string {
 	if now.Number > 0 {
 		before = now.Hash()
 	}
-	parts := []string{"policy", before, next.Text, next.Confirm.String()}
+	text := strings.TrimRight(strings.ReplaceAll(next.Text, "\r\n", "\n"), "\n") // as editors leave it
+	parts := []string{"policy", before, text, next.Confirm.String()}
 	for _, on := range next.On {
 		parts = append(parts, on.Name)
 	}

@@ -99,7 +99,7 @@ func (c *handler) step(ctx context.Context, s *policychange.Site, step policycha
 	}
 	if !signs {
 		return outcome{To: "/policy", Before: policychange.Title(s.Now), Confirm: &confirmation{Command: command,
-			Code: Code("policy", step.Entry.Text, s.Now.Hash())}}, nil
+			Code: PolicyCode(s.Now, step.Entry)}}, nil
 	}
 	return c.makePolicy(ctx, s, step)
 }

@@ -234,7 +234,7 @@ func (c *handler) applyPolicy(ctx context.Context, by actor, v url.Values) (outc
 	if !signs {
 		shown.Page, shown.Content = "", nil
 		shown.To = "/policy"
-		shown.Confirm = &confirmation{Command: applyCommand(p), Code: Code("policy", p.Text, s.Now.Hash()),
+		shown.Confirm = &confirmation{Command: applyCommand(p), Code: PolicyCode(s.Now, step.Entry),
 			File: policyFile, Text: p.Text}
 		return shown, nil
 	}

@@ -339,7 +339,7 @@ func (c *handler) makeStep(ctx context.Context, by actor, q stepRequest) (outcom
 		return back, refuse("release.typed", "text", a.Type)
 	}
 	if _, ok := c.operator(by); !ok {
-		back.Confirm = &confirmation{Command: a.Command, Code: Code(append([]string{a.On}, a.Will...)...)}
+		back.Confirm = &confirmation{Command: a.Command, Code: StepCode(step.On, step.Will)}
 		return back, nil
 	}
 	if q.step == "rollback" {

@@ -285,6 +285,9 @@ type frame struct {
 	Done    *done  // outcome of an action that the page shows; may be nil
 	Users   bool   // names and passwords sign in, too
 	Plain   bool   // the console is reached from other hosts without TLS
+	Secure  bool   // this request came by TLS
+	Cluster string
+	Site    string // what people call it; "" is the cluster
 	Content any
 }
 
@@ -398,6 +401,7 @@ func (c *handler) show(w http.ResponseWriter, r *http.Request, status int, p pag
 	}
 	f := frame{Page: p, Rail: rail(by.Role), URL: r.URL, Snap: s, State: s.state(), Content: content, Actor: by,
 		Token: c.doors.formToken(by.session), Done: d, Users: c.doors.users != nil, Plain: c.plain,
+		Secure: r.TLS != nil, Cluster: c.cluster, Site: c.title,
 		Lang: languageOf(cookieOf(r, "lang"), r.Header.Get("Accept-Language")), Command: "skerry " + p.Command}
 	f.Theme = cookieOf(r, "theme")
 	if f.Theme != "light" && f.Theme != "dark" {

@@ -27,6 +27,7 @@ type file struct {
 // sessionFiles are all of them.
 var sessionFiles = []file{
 	{Name: "audit", Path: "/history/audit.jsonl", Role: roleOperator, Serve: (*handler).exportAudit},
+	{Name: "done", Path: "/done/{id}", Role: roleViewer, Serve: (*handler).confirmFile},
 }
 
 // File is the path of a file, "" when the session may not load it.

@@ -397,7 +397,15 @@ func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
 		if !goodName(name) {
 			name = ""
 		}
-		c.audit.signIn(record{Action: "in", Name: name, Address: from.String(), Outcome: refusal, After: way})
+		why := "link"
+		switch {
+		case wait > 0:
+			why = "wait"
+		case way == byPassword:
+			why = "password"
+		}
+		why = say("history.wrong-" + why).In(english)
+		c.audit.signIn(record{Action: "in", Name: name, Address: from.String(), Outcome: refusal, Why: why})
 		var noise [1]byte
 		rand.Read(noise[:])
 		run.Sleep(r.Context(), refusalNoise+refusalNoise*time.Duration(noise[0])/256)

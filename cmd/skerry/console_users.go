@@ -252,9 +252,7 @@ func (a *app) printAudit(r console.AuditReport, dir, hash string) error {
 		}
 		return nil
 	}
-	if r.Lines == 0 {
-		a.printf("%s has no audit log\n", dir)
-	} else {
+	if r.Lines > 0 {
 		a.printf("%d lines, %d to %d, from %s to %s\nlast hash %s\n", r.Lines, r.First, r.Last,
 			r.Since.Local().Format(time.DateTime), r.Until.Local().Format(time.DateTime), r.Head)
 	}
@@ -269,6 +267,9 @@ func (a *app) printAudit(r console.AuditReport, dir, hash string) error {
 		return problemf("the audit log was changed: %w", r.Broken)
 	case hash != "" && !r.Found:
 		return problemf("no line has the hash %s: the log was changed, or the line is too old", hash)
+	case r.Lines == 0:
+		a.printf("%s has no audit log of a console\n", dir)
+		return nil
 	}
 	a.printf("every line follows the one before\n")
 	return nil
