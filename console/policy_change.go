@@ -105,7 +105,7 @@ func (c *handler) step(ctx context.Context, s *policychange.Site, step policycha
 }
 
 func (c *handler) undoPolicy(ctx context.Context, by actor, v url.Values) (outcome, error) {
-	n, err := strconv.ParseUint(v.Get("number"), 10, 64)
+	n, err := strconv.ParseUint(strings.ReplaceAll(v.Get("number"), ",", ""), 10, 64)
 	if err != nil || n == 0 {
 		return outcome{}, refuse("policy.unknown", "number", short(v.Get("number"), 20))
 	}

@@ -87,7 +87,7 @@ func (s *snapshot) policyEditPage(r *http.Request) (any, error) {
 
 // policyNumbered is an entry of the log: of several of one number the one that won.
 func (s *snapshot) policyNumbered(number string) (policylog.Entry, bool) {
-	n, err := strconv.ParseUint(number, 10, 64)
+	n, err := strconv.ParseUint(strings.ReplaceAll(number, ",", ""), 10, 64) // as pages show it, too
 	for _, e := range slices.Backward(s.Policy.Log) {
 		if err == nil && e.Number == n {
 			return e, true
@@ -110,6 +110,9 @@ func (s *snapshot) furnish(p *policyEditPage) {
 // draft reads the form of the page.
 func (c *handler) draft(ctx context.Context, v url.Values) (*policyEditPage, error) {
 	text := strings.ReplaceAll(v.Get("text"), "\r\n", "\n")
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
 	p := &policyEditPage{Text: text, Hash: v.Get("hash"), Form: itemFormOf(v), Confirm: v.Get("confirm"),
 		Although: v["although"], Reason: v.Get("reason")}
 	p.Although = p.Although[:min(len(p.Although), 100)]

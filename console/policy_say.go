@@ -160,7 +160,12 @@ func itemRow(p *policy.Policy, i *policy.Item, applied map[uint64]time.Duration)
 func settingText(s policy.Setting, method string) phrase {
 	calls := callsText(&policy.Match{Method: list(method)})
 	switch s.Key {
-	case "timeout", "retries", "attempt_timeout", "outlier.eject", "outlier.failures":
+	case "retries":
+		if s.Value == "0" {
+			return say("rule.no-retries", "calls", calls)
+		}
+		return say("rule.retries", "calls", calls, "n", s.Value)
+	case "timeout", "attempt_timeout", "outlier.eject", "outlier.failures":
 		return say("rule."+strings.ReplaceAll(s.Key, "_", "-"), "calls", calls, "value", s.Value, "n", s.Value)
 	case "zone_first":
 		if s.Value == "true" {

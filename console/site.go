@@ -182,9 +182,13 @@ func (t phrase) In(l language) string {
 	}
 	values := t.Values
 	for i, v := range t.Values {
-		if inner, ok := v.(phrase); ok {
+		switch v := v.(type) {
+		case phrase:
 			values = slices.Clone(values)
-			values[i] = inner.In(l)
+			values[i] = v.In(l)
+		case lasting:
+			values = slices.Clone(values)
+			values[i] = spanText(l, time.Duration(v))
 		}
 	}
 	return l.Text(t.Key, values...)
