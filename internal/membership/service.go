@@ -251,15 +251,23 @@ func ownerOf(o *wire.Owner) registry.Owner {
 
 // Release is the version of this module in the program's build.
 func Release() string {
-	const module = "github.com/skerry/skerry"
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
+	return releaseOf(info)
+}
+
+// releaseOf is the release of skerry in a program; "(devel)" when it was built of a working copy.
+func releaseOf(info *debug.BuildInfo) string {
+	const module = "github.com/skerry/skerry"
 	if info.Main.Path == module {
 		return cmp.Or(info.Main.Version, "(devel)")
 	}
 	for _, d := range info.Deps {
+		if d.Path == module && d.Replace != nil {
+			return cmp.Or(d.Replace.Version, "(devel)")
+		}
 		if d.Path == module {
 			return d.Version
 		}

@@ -170,7 +170,7 @@ func (tab *Tab) Open(path string) {
 // SignIn opens a link of the console, and waits for the page behind it.
 func (tab *Tab) SignIn(link string) {
 	tab.t.Helper()
-	tab.Open(link)
+	_ = tab.Try(chromedp.Navigate(link)) // its script may leave the page before it is loaded
 	tab.Until("document.querySelector('nav.rail') !== null")
 }
 

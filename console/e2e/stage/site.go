@@ -126,6 +126,34 @@ func (s *Site) Process(name string) *testsite.Process {
 	return p
 }
 
+// Stutter lets a process stand still for most of each two seconds, until the end of the test.
+func (s *Site) Stutter(name string) {
+	s.t.Helper()
+	p, over := s.Process(name), make(chan struct{})
+	var done sync.WaitGroup
+	s.t.Cleanup(func() { close(over); done.Wait() })
+	done.Go(func() {
+		for {
+			for _, step := range []struct {
+				signal syscall.Signal
+				time   time.Duration
+			}{{syscall.SIGSTOP, stoppedTime}, {syscall.SIGCONT, goingTime}} {
+				_ = p.Cmd.Process.Signal(step.signal) // an error means that it has ended
+				select {
+				case <-over:
+					return
+				case <-time.After(step.time):
+				}
+			}
+		}
+	})
+}
+
+const (
+	stoppedTime = 1300 * time.Millisecond
+	goingTime   = 700 * time.Millisecond
+)
+
 // Link is a link to sign in by. The console prints the next one when it is used.
 func (s *Site) Link(t T) string {
 	t.Helper()

@@ -55,6 +55,8 @@
       return r.ok ? r.text() : Promise.reject(r.status);
     }).then(function (text) {
       var fresh = new DOMParser().parseFromString(text, "text/html");
+      var bar = document.querySelector(".top"), freshBar = fresh.querySelector(".top");
+      if (bar && freshBar) { bar.className = freshBar.className; }
       ["#main", ".state", ".live", ".wall"].forEach(function (part) {
         var old = document.querySelector(part), now = fresh.querySelector(part);
         if (old && old.querySelector("[data-still], details[open]")) { return; } // an operator fills a form
