@@ -1,5 +1,5 @@
 // Pictures makes a picture of each page of the console, in both languages, both themes, and on a wide and a narrow
-// window, of a running site: while all is well, and with an instance that stands still again and again. It is what make console-pictures runs.
+// window, of a running site: while all is well, and after an instance has died and the other one stands still again and again. It is what make console-pictures runs.
 //
 //	go run ./pictures [-after 10m] DIR
 package main
@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/chromedp/cdproto/page"
@@ -41,6 +42,7 @@ func main() {
 		for _, p := range c.site.Pages(t, c.tab.Session()) {
 			c.all(p.Name(), p.Address)
 		}
+		c.site.Process("db-v1-ops-3").Signal(syscall.SIGKILL)
 		c.site.Stutter("db-v1-ops-4")
 		c.tab.Open("/")
 		c.tab.Until("document.querySelector('.state.bad, .state.warn') !== null")
