@@ -51,6 +51,8 @@ var actions = []action{
 	{Name: "out", Path: "/out", Role: roleViewer, Do: (*handler).leave},
 	{Name: "doctor", Path: "/processes/doctor", Role: roleOperator, Quiet: true, Limit: examineLimit,
 		Do: (*handler).runDoctor},
+	{Name: "call", Path: "/services/{service}/call", Role: roleOperator, Limit: callAsk + callTimeout + 2*time.Second,
+		Size: callForm, Do: (*handler).tryCall},
 	{Name: "session-end", Path: "/sessions/{session}/end", Role: roleAdmin, Reason: true, Do: (*handler).endSession},
 	{Name: "policy-edit", Path: "/policy/edit", Role: roleOperator, Quiet: true, Size: editSize,
 		Do: (*handler).editPolicy},

@@ -49,6 +49,7 @@ type Config struct {
 type Console struct {
 	http.Handler
 	doctors  *doctors
+	calls    *testCalls
 	doors    *doors
 	live     *live
 	audit    *auditLog
@@ -150,7 +151,8 @@ func serve(of site, cfg Config) *Console {
 	steps := &runner{}
 	c := &handler{site: steered{of, steps}, steps: steps, node: cfg.Node, log: cfg.Logger,
 		doors: doors, signers: cfg.Signers, audit: audit,
-		doctors: doctorsOf(cfg.Node), plain: cfg.Plain, cluster: cfg.Cluster, title: cfg.Title,
+		doctors: doctorsOf(cfg.Node), calls: testCallsOf(cfg.Node),
+		plain: cfg.Plain, cluster: cfg.Cluster, title: cfg.Title,
 		running: make(chan struct{}, mostActions)}
 	inside, posts := http.NewServeMux(), http.NewServeMux()
 	inside.HandleFunc("GET /events", c.events)
@@ -176,7 +178,7 @@ func serve(of site, cfg Config) *Console {
 		return pattern != "" || r.URL.Path == "/in"
 	}
 	return &Console{Handler: guarded(mux, cfg.Hosts, forms), doors: doors, audit: audit, log: cfg.Logger,
-		doctors: c.doctors, steps: steps, operator: cmp.Or(cfg.Operator, "terminal")}
+		doctors: c.doctors, calls: c.calls, steps: steps, operator: cmp.Or(cfg.Operator, "terminal")}
 }
 
 // handler makes pages.
@@ -189,6 +191,7 @@ type handler struct {
 	steps   *runner // of releases
 	audit   *auditLog
 	doctors *doctors
+	calls   *testCalls
 	plain   bool // reached without TLS from other hosts
 	cluster string
 	title   string        // what people call the site

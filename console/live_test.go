@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func open(t *testing.T, service string, opts ...skerry.Option) *skerry.Node {
 		LAN:  config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: port, Key: lab.SiteKey},
 		Stop: config.Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second}}
 	if service != "" {
-		c.Service = config.Service{Name: service, Version: "v1"}
+		c.Service = config.Service{Name: service, Version: "v1", Thrift: "../internal/wire/skerry.thrift"}
 	}
 	n, err := skerry.Open(t.Context(), c, append(opts, skerry.WithLogger(slog.New(slog.DiscardHandler)))...)
 	if err != nil {
@@ -89,6 +90,7 @@ func TestLiveSite(t *testing.T) {
 	if rows := s.services(); len(rows) != 2 || rows[1].Name != "greeter" || rows[1].P99 == 0 {
 		t.Errorf("the services are %+v", rows)
 	}
+	callLive(t, l.cfg.Node)
 	if len(s.Findings) > 0 || s.state().Kind != "ok" {
 		t.Errorf("a site that is well has findings: %+v", s.Findings)
 	}
@@ -99,6 +101,32 @@ func TestLiveSite(t *testing.T) {
 		l.look(t.Context())
 		return l.current.Load().instances() == 1
 	})
+}
+
+// callLive makes a test call, as its provider describes it.
+func callLive(t *testing.T, n *skerry.Node) {
+	t.Helper()
+	s := &snapshot{Entries: n.Explain(""), calls: testCallsOf(n)}
+	p, service, err := s.callable(t.Context(), "greeter")
+	if err != nil || service == nil {
+		t.Fatalf("the provider's description: %+v, %v", p, err)
+	}
+	m, err := service.Method("ping")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args, err := m.Args([]byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := call(t.Context(), n, testCall{by: "li", service: "greeter", timeout: 5 * time.Second}, m, args)
+	if err != nil || r.Instance == "" || r.Version != "v1" || r.Exception != "" || r.Took == 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	_, err = call(t.Context(), n, testCall{by: "li", service: "greeter", version: "v9", timeout: time.Second}, m, args)
+	if err == nil || !strings.Contains(err.Error(), "no request to version v9") {
+		t.Errorf("a version without rules: %v", err)
+	}
 }
 
 // eventually looks again until something holds, for a minute at most: a busy machine may need that long.

@@ -386,6 +386,7 @@ func (c *handler) snapshot(ctx context.Context) *snapshot {
 	if e := c.doctors.last.Load(); e != nil {
 		s.Doctor = e
 	}
+	s.calls = c.calls
 	return &s
 }
 

@@ -46,6 +46,8 @@ var pages = []page{
 	{Name: "services", Path: "/services", Key: "s", Command: "ls", Group: 1, Content: (*snapshot).servicesPage},
 	{Name: "service", Path: "/services/{service}", Command: "ls", Rel: "services",
 		Content: (*snapshot).servicePage},
+	{Name: "call", Path: "/services/{service}/call", Command: "call", Role: roleOperator, Rel: "services",
+		Content: (*snapshot).callPage},
 	{Name: "topology", Path: "/topology", Key: "t", Command: "stats --by peer", Group: 1,
 		Content: (*snapshot).topologyPage},
 	{Name: "release", Path: "/release", Key: "r", Command: "release status", Group: 2,

@@ -52,7 +52,8 @@ type snapshot struct {
 	Policy   policyState
 	Findings []finding // worst first
 
-	rows []serviceRow // of services(), when the snapshot is complete
+	rows  []serviceRow // of services(), when the snapshot is complete
+	calls *testCalls   // of the console
 
 	Doctor *examination // the last one; nil: none yet
 }

@@ -98,7 +98,7 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 	if err != nil {
 		return err
 	}
-	n, cfg, err := a.open(ctx, skerry.WithAllServices())
+	n, cfg, err := a.open(ctx, skerry.WithAllServices(), skerry.WithCaller(callerName))
 	if err != nil {
 		return err
 	}
