@@ -47,18 +47,24 @@ const preview = "preview"
 // Check returns what is wrong with a policy by itself: impossible values, contradictions, items that can never apply,
 // and what must expire and does not. Findings are in the order of their keys.
 func Check(p *Policy) []Finding {
-	c := &checker{p: p}
+	c := &checker{p: p, work: &work{left: compares}}
 	if n := p.Items(); n > maxItems {
 		c.add("services", "%d items, at most %d are allowed", n, maxItems)
 		return c.found
 	}
 	for _, name := range sortedServices(p.Services) {
+		if c.full() {
+			return c.found
+		}
 		c.service("services."+name, name, p.Services[name])
 	}
 	c.list("lanes", lanes, p.Lanes)
 	for _, name := range slices.Sorted(maps.Keys(p.Plans)) {
 		c.name("plans."+name, "the plan's name", name)
 		for _, s := range sortedServices(p.Plans[name].Services) {
+			if c.full() {
+				return c.found
+			}
 			c.service("plans."+name+".services."+s, s, p.Plans[name].Services[s])
 		}
 	}
@@ -73,14 +79,33 @@ func Check(p *Policy) []Finding {
 type checker struct {
 	p     *Policy
 	found []Finding
+	work  *work
+
+	faults, notes int // among the findings
 }
 
+// maxFound is the number of faults after which a check ends, and of notes that it keeps. One more of each says so.
+const maxFound = 1_000
+
+// full reports whether the check has found so many faults that it ends.
+func (c *checker) full() bool { return c.faults > maxFound }
+
 func (c *checker) add(key, format string, args ...any) {
-	c.found = append(c.found, Finding{Key: key, Text: fmt.Sprintf(format, args...)})
+	c.find(&c.faults, Finding{Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
 func (c *checker) note(key, format string, args ...any) {
-	c.found = append(c.found, Finding{Key: key, Text: fmt.Sprintf(format, args...), Note: true})
+	c.find(&c.notes, Finding{Key: key, Text: fmt.Sprintf(format, args...), Note: true})
+}
+
+func (c *checker) find(n *int, f Finding) {
+	switch *n++; {
+	case *n == maxFound+1:
+		f.Text = "more is found, which is not shown"
+	case *n > maxFound:
+		return
+	}
+	c.found = append(c.found, f)
 }
 
 func (c *checker) name(key, what, name string) {
@@ -223,6 +248,9 @@ func (c *checker) list(key string, k Kind, items []Item) {
 	seen := map[string]string{}
 	for n := range items {
 		i := &items[n]
+		if c.full() {
+			return
+		}
 		c.item(i)
 		if i.Name != "" {
 			if other, twice := seen[i.Name]; twice {
@@ -243,10 +271,15 @@ func (c *checker) list(key string, k Kind, items []Item) {
 // shadowed finds items that can never apply, because an item before them matches every call that they match.
 func (c *checker) shadowed(items []Item) {
 	seen := map[string]int{} // first items by their conditions, for lists of thousands
+	all := make([]*sets, len(items))
 	for n := range items {
 		i := &items[n]
+		all[n] = i.Match.sets()
+		if !all[n].meets(all[n], c.work) {
+			continue // it matches nothing, which is a finding of its own
+		}
 		text := i.Match.text()
-		if before, same := seen[text]; same && i.hiddenBy(&items[before]) {
+		if before, same := seen[text]; same && i.hiddenBy(&items[before]) && !all[before].part {
 			c.hidden(i, &items[before])
 			continue
 		}
@@ -257,7 +290,7 @@ func (c *checker) shadowed(items []Item) {
 			continue // the identical ones are found above
 		}
 		for before := range n {
-			if i.hiddenBy(&items[before]) {
+			if i.hiddenBy(&items[before]) && all[n].within(all[before], c.work) {
 				c.hidden(i, &items[before])
 				break
 			}
@@ -268,7 +301,8 @@ func (c *checker) shadowed(items []Item) {
 // maxCompared is the longest list in which every item is compared with all before it.
 const maxCompared = 500
 
-// hiddenBy reports whether the item can't apply while the other one, which stands before it, does, and does so always.
+// hiddenBy reports whether the item can't apply while the other one does, which stands before it and matches all its
+// calls.
 func (i *Item) hiddenBy(o *Item) bool {
 	if o.Expires != 0 && (i.Expires == 0 || i.Expires > o.Expires) {
 		return false
@@ -276,7 +310,7 @@ func (i *Item) hiddenBy(o *Item) bool {
 	if i.Kind == fallback && slices.ContainsFunc(i.On, func(code string) bool { return !slices.Contains(o.On, code) }) {
 		return false
 	}
-	return i.Match.within(&o.Match)
+	return true
 }
 
 func (c *checker) hidden(i, by *Item) {
@@ -286,11 +320,17 @@ func (c *checker) hidden(i, by *Item) {
 
 // weights finds two weights that an instance could have at once.
 func (c *checker) weights(items []Item) {
-	for n := range items[:min(len(items), maxCompared)] {
+	all := make([]*sets, min(len(items), maxCompared))
+	for n := range all {
+		to := items[n].To.match()
+		all[n] = to.sets()
 		for before := range n {
 			a, b := &items[before], &items[n]
-			am, bm := a.To.match(), b.To.match()
-			if a.To.specific() == b.To.specific() && am.meets(&bm) {
+			if !c.work.spend(ofItems) {
+				return
+			}
+			if len(all[before].conditions) == len(all[n].conditions) && all[before].meets(all[n], c.work) &&
+				c.work.spend(0) {
 				c.add(b.Key, "an instance can match it and %s, with as many conditions in both, so neither wins; "+
 					"give one of them a further condition", a.Key)
 				break
@@ -301,12 +341,15 @@ func (c *checker) weights(items []Item) {
 
 func (c *checker) access(key string, s *Service) {
 	var allows, denies []*Item
+	var allowed, denied []*sets
 	for n := range s.Items {
 		switch i := &s.Items[n]; i.Kind {
 		case allow:
 			allows = append(allows, i)
+			allowed = append(allowed, i.Match.sets())
 		case deny:
 			denies = append(denies, i)
+			denied = append(denied, i.Match.sets())
 		}
 	}
 	switch a := s.Access; {
@@ -324,9 +367,12 @@ func (c *checker) access(key string, s *Service) {
 	if len(allows)*len(denies) > maxCompared*maxCompared {
 		return
 	}
-	for _, i := range allows {
-		for _, d := range denies {
-			if d.Expires == 0 && i.Match.within(&d.Match) {
+	for n, i := range allows {
+		if !allowed[n].meets(allowed[n], c.work) {
+			continue // it matches nothing, which is a finding of its own
+		}
+		for m, d := range denies {
+			if d.Expires == 0 && allowed[n].within(denied[m], c.work) {
 				c.add(i.Key, "it never applies: %s refuses every call that it allows, and deny wins; take one of "+
 					"them out", d.Key)
 				break

@@ -94,6 +94,9 @@ func (c *checker) fallback(i *Item) {
 		c.add(i.Key, "on is missing: the failures after which the reply is given, such as on: [timeout, breaker_open]")
 	}
 	for _, code := range i.On {
+		if c.full() {
+			return
+		}
 		if code != always && !slices.Contains(codes, code) {
 			c.add(i.Key+".on", "%q is none of always, %s%s", code, strings.Join(codes, ", "),
 				suggest.DidYouMean(code, append([]string{always}, codes...)))
@@ -120,7 +123,7 @@ func (c *checker) fault(i *Item) {
 // target checks the conditions on instances.
 func (c *checker) target(i *Item) {
 	m := i.To.match()
-	if !m.meets(&m) {
+	if s := m.sets(); !s.meets(s, c.work) {
 		c.add(i.Key, "no instance can match it: a value stands there both with and without \"!\"")
 	}
 	m.each(func(f fieldOf, key string, list []string) { c.values(i.Key, f.name(key), list) })
@@ -132,7 +135,7 @@ func (c *checker) match(i *Item) {
 	if i.Kind == allow || i.Kind == deny {
 		at = i.Key // their conditions stand in them directly
 	}
-	if !i.Match.meets(&i.Match) {
+	if s := i.Match.sets(); !s.meets(s, c.work) {
 		c.add(at, "no call can match it: a value stands there both with and without \"!\"")
 	}
 	i.Match.each(func(f fieldOf, key string, list []string) {
@@ -179,6 +182,9 @@ func (c *checker) values(at, name string, list []string) {
 		c.add(at+"."+name, "%d values, at most %d are allowed", len(list), maxValues)
 	}
 	for _, v := range list {
+		if c.full() {
+			return
+		}
 		p := parsePattern(v)
 		switch {
 		case len(v) > maxText:

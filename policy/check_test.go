@@ -135,10 +135,10 @@ func TestSetsOfValues(t *testing.T) {
 			both = both || in(va, s) && in(vb, s)
 			inside = inside && (!in(va, s) || in(vb, s))
 		}
-		if both && !va.meets(vb) {
+		if both && !va.meets(vb, nil) {
 			t.Fatalf("%q and %q share a value, and meets says no", a, b)
 		}
-		if va.within(vb) && !inside {
+		if va.within(vb, nil) && !inside {
 			t.Fatalf("within(%q, %q), and a value of the first is not in the second", a, b)
 		}
 	}
@@ -379,5 +379,71 @@ func TestContradictionsOfAccess(t *testing.T) {
 		if wronglyContradicted(t, mutant) == "" {
 			t.Errorf("%s: the search found nothing", name)
 		}
+	}
+}
+
+// TestChecksAreBounded: a check compares items until its work is spent, the same ones on every process. Identical ones
+// are found in any case.
+func TestChecksAreBounded(t *testing.T) {
+	const services = 20
+	p := &Policy{Services: map[string]*Service{}}
+	for n := range services {
+		name := fmt.Sprintf("s%02d", n)
+		s := &Service{}
+		add := func(m Match) {
+			s.Items = append(s.Items, Item{Kind: route, Service: name, Key: fmt.Sprintf("%s[%d]", name, len(s.Items)),
+				Match: m, To: Target{Zone: []string{"a"}}, Else: "all"})
+		}
+		for i := range 400 {
+			add(Match{Method: []string{fmt.Sprintf("m%d", i)}})
+		}
+		add(Match{Method: []string{"m7"}, Caller: []string{"c"}}) // within another one
+		add(Match{Method: []string{"m7"}})                        // the same as another one
+		p.Services[name] = s
+	}
+	hidden := map[string]bool{}
+	for _, f := range Check(p) {
+		hidden[f.Key] = true
+	}
+	if !hidden["s00[400]"] || !hidden["s00[401]"] || !hidden["s19[401]"] {
+		t.Errorf("items that never apply are not found: %v", hidden)
+	}
+	if hidden["s19[400]"] {
+		t.Error("all items were compared, without a bound")
+	}
+	values := func(format string) (all []string) {
+		for n := range maxValues {
+			all = append(all, fmt.Sprintf(format, n))
+		}
+		return all
+	}
+	both := append(values("v%d"), values("!v%d")...)
+	w := &work{left: 1_000_000}
+	if a := parseValues(both); !a.meets(a, w) || w.left > 0 {
+		t.Errorf("a condition that holds for nothing was looked through, with %d comparisons left", w.left)
+	}
+}
+
+// TestManyFindings: of many faults a check tells the first and ends; notes hide no fault.
+func TestManyFindings(t *testing.T) {
+	limits := func(n int) (all []Item) {
+		for i := range n {
+			all = append(all, Item{Kind: "limits", Service: "a", Key: fmt.Sprintf("limits[%d]", i), Per: "site"})
+		}
+		return all
+	}
+	found := Check(&Policy{Services: map[string]*Service{"a": {Items: limits(20_000)}}})
+	if last := found[len(found)-1]; len(found) != maxFound+1 || !strings.Contains(last.Text, "more is found") {
+		t.Errorf("%d findings, the last %+v; want %d", len(found), last, maxFound+1)
+	}
+	p := &Policy{Services: map[string]*Service{"z": {Items: limits(1)}}}
+	short := 100 * time.Millisecond
+	for n := range 2 * maxFound {
+		p.Services[fmt.Sprintf("s%d", n)] = &Service{Settings: Settings{Timeout: &short}} // which is noted
+	}
+	found = Check(p)
+	faults := slices.DeleteFunc(slices.Clone(found), func(f Finding) bool { return f.Note })
+	if len(found)-len(faults) != maxFound+1 || len(faults) != 1 || faults[0].Key != "limits[0]" {
+		t.Errorf("%d findings, and the faults %+v; want %d notes and the fault of z", len(found), faults, maxFound+1)
 	}
 }

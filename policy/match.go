@@ -103,11 +103,37 @@ func covered(p pattern, by []pattern) bool {
 	return slices.ContainsFunc(by, func(q pattern) bool { return q.covers(p) })
 }
 
-// meets reports whether a value is in both sets.
-func (v values) meets(o values) bool {
+// work bounds the comparisons of patterns in one check, so that no text takes long. It is counted, not timed: every
+// process comes to the same verdict. A nil work bounds nothing.
+type work struct{ left int }
+
+// compares is the work of a check. A comparison of two items counts as some of patterns.
+const (
+	compares = 10_000_000
+	ofItems  = 16
+)
+
+// spend reports whether there is work left for n comparisons.
+func (w *work) spend(n int) bool {
+	if w == nil {
+		return true
+	}
+	w.left -= n
+	return w.left >= 0
+}
+
+// meets reports whether a value is in both sets, true also when no work is left.
+func (v values) meets(o values, w *work) bool {
 	for _, p := range v.pieces {
+		if !w.spend(len(o.pieces)) {
+			return true
+		}
 		for _, q := range o.pieces {
-			if both, ok := p.and(q); ok && !covered(both, v.holes) && !covered(both, o.holes) {
+			both, ok := p.and(q)
+			if !ok {
+				continue
+			}
+			if !w.spend(len(v.holes)+len(o.holes)) || !covered(both, v.holes) && !covered(both, o.holes) {
 				return true
 			}
 		}
@@ -115,9 +141,13 @@ func (v values) meets(o values) bool {
 	return false
 }
 
-// within reports whether every value of v is in o. A finite number of narrower pieces is not taken for a whole prefix.
-func (v values) within(o values) bool {
+// within reports whether every value of v is in o, false also when no work is left. A finite number of narrower pieces
+// is not taken for a whole prefix.
+func (v values) within(o values, w *work) bool {
 	for _, p := range v.pieces {
+		if !w.spend(len(v.holes) + len(o.pieces)) {
+			return false
+		}
 		if covered(p, v.holes) {
 			continue // it has no value
 		}
@@ -125,7 +155,7 @@ func (v values) within(o values) bool {
 			return false
 		}
 		for _, hole := range o.holes {
-			if both, ok := p.and(hole); ok && !covered(both, v.holes) {
+			if both, ok := p.and(hole); ok && (!w.spend(len(v.holes)) || !covered(both, v.holes)) {
 				return false
 			}
 		}
@@ -183,48 +213,70 @@ type condition struct {
 	key   string
 }
 
-func (m *Match) conditions() map[condition]values {
-	all := map[condition]values{}
-	m.each(func(field fieldOf, key string, list []string) { all[condition{field, key}] = parseValues(list) })
-	return all
+// sets are the conditions of a match as sets, in the order of Match.each.
+type sets struct {
+	conditions []condition
+	values     []values
+	part       bool              // of the traces: a percent below 100
+	places     map[condition]int // in conditions, where these are many
 }
 
-// meets reports whether a call can match both, whatever their percents.
-func (m *Match) meets(o *Match) bool {
-	mine, theirs := m.conditions(), o.conditions()
-	all := parseValues(nil)
-	for c, v := range mine {
-		other, ok := theirs[c]
-		if !ok {
-			other = all
+func (m *Match) sets() *sets {
+	s := &sets{part: m.Percent != nil && *m.Percent < whole}
+	m.each(func(field fieldOf, key string, list []string) {
+		s.conditions = append(s.conditions, condition{field, key})
+		s.values = append(s.values, parseValues(list))
+	})
+	if len(s.conditions) > many {
+		s.places = make(map[condition]int, len(s.conditions))
+		for n, c := range s.conditions {
+			s.places[c] = n
 		}
-		if !v.meets(other) {
+	}
+	return s
+}
+
+// place is where a condition stands, -1 without it.
+func (s *sets) place(c condition) int {
+	if s.places == nil {
+		return slices.Index(s.conditions, c)
+	}
+	if n, known := s.places[c]; known {
+		return n
+	}
+	return -1
+}
+
+// of returns the values of a condition: all without it.
+func (s *sets) of(c condition) values {
+	if n := s.place(c); n >= 0 {
+		return s.values[n]
+	}
+	return values{pieces: []pattern{{prefix: true}}}
+}
+
+// meets reports whether a call can match both, whatever their percents, true also when no work is left.
+func (s *sets) meets(o *sets, w *work) bool {
+	for n, c := range s.conditions {
+		if !s.values[n].meets(o.of(c), w) {
 			return false
 		}
 	}
-	for c, v := range theirs {
-		if _, ok := mine[c]; !ok && !v.meets(all) {
+	for n, c := range o.conditions {
+		if s.place(c) < 0 && !o.values[n].meets(s.of(c), w) {
 			return false
 		}
 	}
 	return true
 }
 
-// within reports whether every call that matches m matches o, which has no percent below 100.
-func (m *Match) within(o *Match) bool {
-	if o.Percent != nil && *o.Percent < whole {
+// within reports whether every call that matches s, which calls can match, matches o, false also when no work is left.
+func (s *sets) within(o *sets, w *work) bool {
+	if o.part || !w.spend(ofItems) {
 		return false
 	}
-	if !m.meets(m) {
-		return false // it matches nothing, which is a finding of its own
-	}
-	mine := m.conditions()
-	for c, v := range o.conditions() {
-		own, ok := mine[c]
-		if !ok {
-			own = parseValues(nil)
-		}
-		if !own.within(v) {
+	for n, c := range o.conditions {
+		if !s.of(c).within(o.values[n], w) {
 			return false
 		}
 	}

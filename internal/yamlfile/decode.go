@@ -20,6 +20,7 @@ type decoder struct {
 	expand  Expand
 	targets map[*ast.AliasNode]ast.Node // the target of each alias
 	aliased int                         // values that aliases and merges have added
+	copied  int                         // bytes of the texts among them
 	depth   int                         // open aliases and merges
 	full    bool                        // a limit is reached: nothing more is read
 }
@@ -93,9 +94,16 @@ func (d *decoder) bare(node ast.Node, key string) ast.Node {
 func (d *decoder) spend(node ast.Node) bool {
 	if d.depth > 0 {
 		d.aliased++
+		text, _ := scalarText(node)
+		d.copied += len(text)
 	}
-	if d.aliased > maxAliased && !d.full {
+	switch {
+	case d.full:
+	case d.aliased > maxAliased:
 		d.add(placeOf(node), "", "aliases bring more than %d values", maxAliased)
+		d.full = true
+	case d.copied > maxCopied:
+		d.add(placeOf(node), "", "aliases bring more than %d bytes", maxCopied)
 		d.full = true
 	}
 	return !d.full

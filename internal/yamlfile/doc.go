@@ -21,8 +21,8 @@
 //
 // # Limits
 //
-// Files are read up to [MaxFile] bytes. Values nest 64 levels deep, a mapping has up to 10,000 keys, and aliases
-// add up to 100,000 values: a short file can't become a large one.
+// Files are read up to [MaxFile] bytes, with up to 300,000 words and marks. Values nest 64 levels deep, a mapping has
+// up to 10,000 keys, and aliases add up to 100,000 values and 4 MiB of text: a short file can't become a large one.
 //
 // All functions may be called from any goroutine. The package is floor 1.
 package yamlfile

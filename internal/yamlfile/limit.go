@@ -7,12 +7,15 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// Limits of a file. The parser calls itself for each level, and compares every key of a mapping
-// with all others.
+// Limits of a file. The parser calls itself for each level and for each "?", and compares every key of a
+// mapping with all others.
 const (
 	maxDepth   = 64
 	maxKeys    = 10_000  // of a mapping
+	maxTokens  = 300_000 // words and marks
+	maxMarked  = 100     // keys with "?" in front
 	maxAliased = 100_000 // values that aliases and merges add
+	maxCopied  = 4 << 20 // bytes of the texts among them
 	maxShown   = 100     // reported problems
 )
 
@@ -20,8 +23,17 @@ const (
 func oversized(text string) *Problem {
 	var nest, chain int        // open brackets; marks of levels in a row
 	var columns [maxKeys]int32 // keys of the open block mappings by column
-	deepest := 0
-	for _, t := range lexer.Tokenize(text) {
+	deepest, marked := 0, 0
+	for n, t := range lexer.Tokenize(text) {
+		if t.Type == token.MappingKeyType {
+			marked++
+		}
+		switch {
+		case n == maxTokens:
+			return problemAt(t, "more than %d words and marks", maxTokens)
+		case marked > maxMarked:
+			return problemAt(t, `more than %d keys with "?" in front`, maxMarked)
+		}
 		switch t.Type {
 		case token.SequenceStartType, token.MappingStartType:
 			nest++
@@ -30,10 +42,7 @@ func oversized(text string) *Problem {
 		}
 		chain = chained(t, chain)
 		if nest > maxDepth || chain > maxDepth {
-			return &Problem{
-				Line: t.Position.Line, Column: t.Position.Column,
-				Text: fmt.Sprintf("nested deeper than %d levels", maxDepth),
-			}
+			return problemAt(t, "nested deeper than %d levels", maxDepth)
 		}
 		key := t
 		if t.Type == token.MappingValueType {
@@ -52,13 +61,14 @@ func oversized(text string) *Problem {
 			columns[column]++
 		}
 		if columns[column] > maxKeys {
-			return &Problem{
-				Line: t.Position.Line, Column: t.Position.Column,
-				Text: fmt.Sprintf("a mapping of more than %d keys", maxKeys),
-			}
+			return problemAt(t, "a mapping of more than %d keys", maxKeys)
 		}
 	}
 	return nil
+}
+
+func problemAt(t *token.Token, format string, args ...any) *Problem {
+	return &Problem{Line: t.Position.Line, Column: t.Position.Column, Text: fmt.Sprintf(format, args...)}
 }
 
 // chained counts the marks that open a level each, in a row: "- - -", "? ?", "&a &b". Two anchors

@@ -100,10 +100,13 @@ func (d *decoder) parse(data []byte) ast.Node {
 	}
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey()) // duplicates are reported with their keys
 	if err != nil {
-		at, message := place{}, err.Error()
+		var at place
+		var message string
 		var y yaml.Error
-		if errors.As(err, &y) {
+		if errors.As(err, &y) { // whose Error prints the lines around it, which takes long for a long line
 			at, message = placeOfToken(y.GetToken()), y.GetMessage()
+		} else {
+			message = err.Error()
 		}
 		hint := ""
 		if strings.Contains(string(text), "\t") {

@@ -153,7 +153,12 @@ func TestLimits(t *testing.T) {
 	wide.WriteString(strings.Repeat("    - x\n", 1000))
 	wide.WriteString("list:\n")
 	wide.WriteString(strings.Repeat("- *a\n", 1000))
+	long := "list:\n- name: &a " + strings.Repeat("x", 1e5) + "\n" + strings.Repeat("- name: *a\n", 100)
 	for name, c := range map[string]struct{ text, want string }{
+		"texts":     {long, "aliases bring more than 4194304 bytes"},
+		"words":     {"list: [" + strings.Repeat("1,", 2e5) + "]", "more than 300000 words and marks"},
+		"marked":    {strings.Repeat("? a\n", 5e4), `more than 100 keys with "?" in front`},
+		"one line":  {"list: [" + strings.Repeat(",", 2e5) + "]", "no YAML"}, // the library's text of it took minutes
 		"laughs":    {laughs.String(), "aliases bring more than 100000 values"},
 		"merges":    {merges, "aliases bring more than 100000 values"},
 		"quadratic": {wide.String(), "aliases bring more than 100000 values"},

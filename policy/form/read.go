@@ -82,11 +82,22 @@ func read(text []byte) (r *reading, whole error) {
 			break
 		}
 	}
+	if n := r.file.items(); n > maxItems {
+		return r, fmt.Errorf("%w: it has %d items, at most %d are read", ErrText, n, maxItems)
+	}
 	return r, nil
 }
 
+// Bounds of what is read: so many items, and so many mistakes in what is otherwise read.
+const (
+	maxItems    = 50_000
+	maxMistakes = 1_000
+)
+
 func (r *reading) add(key, format string, args ...any) {
-	r.found = append(r.found, r.place(Problem{Key: key, Text: fmt.Sprintf(format, args...)}))
+	if len(r.found) <= maxMistakes {
+		r.found = append(r.found, r.place(Problem{Key: key, Text: fmt.Sprintf(format, args...)}))
+	}
 }
 
 // place fills in where a key, or the nearest one around it, stands.
@@ -163,6 +174,10 @@ func Understand(text []byte) (p *policy.Policy, lost []Problem, err error) {
 		found = slices.DeleteFunc(found, func(p Problem) bool { return p.Note })
 		if len(found) == 0 {
 			return p, sorted(lost), nil
+		}
+		if len(found) > maxMistakes {
+			return nil, nil, fmt.Errorf("%w: more than %d parts of it are not understood, such as %s",
+				ErrText, maxMistakes, found[0])
 		}
 		for _, f := range found {
 			lost = append(lost, r.leave(without, f))

@@ -265,6 +265,49 @@ func TestManyItems(t *testing.T) {
 	}
 }
 
+// TestTextsThatTookLong: texts of the greatest length, for which a reader took from ten seconds to minutes. What is too
+// much is refused before it is worked on.
+func TestTextsThatTookLong(t *testing.T) {
+	list := func(format string, n int) string {
+		var parts []string
+		for i := range n {
+			parts = append(parts, fmt.Sprintf(format, i))
+		}
+		return strings.Join(parts, ",")
+	}
+	filled := func(head, item string, most int) string {
+		return head + strings.Repeat(item, min((MaxText-len(head))/len(item), most))
+	}
+	values := strings.ReplaceAll(list("c%d", 100), ",", ";")
+	const head = "policy: 1\nservices:\n a:\n"
+	texts := map[string]struct{ text, problem, err string }{
+		"mistakes": {filled(head+"  limits:\n", "   - {}\n", 40_000), "it limits nothing", "more than 1000 parts"},
+		"items":    {filled(head+"  limits:\n", "   -\n", MaxText), "items, at most 50000", "items, at most 50000"},
+		"allow and deny": {head + "  access:\n   default: deny\n   deny:\n" +
+			strings.Repeat("   - {method: zz}\n", 490) + "   allow:\n   - " +
+			strings.ReplaceAll(list("{caller: [n%d;"+values+"], method: ["+values+"]}", 400), ",{", "\n   - {"),
+			"", ""},
+	}
+	for name, c := range texts {
+		c.text = strings.ReplaceAll(c.text, ";", ",")
+		if len(c.text) > MaxText {
+			t.Fatalf("%s has %d bytes", name, len(c.text))
+		}
+		_, problems := Read([]byte(c.text))
+		found := len(problems) == 0 && c.problem == ""
+		for _, p := range problems {
+			found = found || c.problem != "" && strings.Contains(p.Text, c.problem)
+		}
+		if !found || len(problems) > 2100 {
+			t.Errorf("%s: %d problems, want %q", name, len(problems), c.problem)
+		}
+		_, _, err := Understand([]byte(c.text))
+		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %v, want %q", name, err, c.err)
+		}
+	}
+}
+
 func TestPercent(t *testing.T) {
 	for text, want := range map[string]int{"0": 0, "5": 500, "12.5": 1250, "0.25": 25, "100": 10_000, "7%": 700,
 		"100.01": -1, "-1": -1, "": -1, ".5": -1, "1.234": -1, "x": -1, "1e2": -1} {

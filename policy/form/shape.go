@@ -41,6 +41,28 @@ type service struct {
 	Mirror         []mirror          `yaml:"mirror"`
 }
 
+// items is the number of items in the text.
+func (f *file) items() int {
+	n := len(f.Lanes)
+	for _, s := range f.Services {
+		n += s.items()
+	}
+	for _, p := range f.Plans {
+		for _, s := range p.Services {
+			n += s.items()
+		}
+	}
+	return n
+}
+
+func (s service) items() int {
+	n := len(s.Weights) + len(s.Route) + len(s.Limits) + len(s.Fallback) + len(s.Faults) + len(s.Mirror)
+	if s.Access != nil {
+		n += len(s.Access.Allow) + len(s.Access.Deny)
+	}
+	return n
+}
+
 type method struct {
 	Timeout        *time.Duration `yaml:"timeout"`
 	Wait           *time.Duration `yaml:"wait"`
