@@ -127,9 +127,3 @@ func guards(p *policy.Policy) bool {
 	}
 	return has(p.Services)
 }
-
-// renew looks at once, after a change.
-func (l *live) renew(ctx context.Context) { l.look(ctx) }
-
-// renewer is a site that can look again at once.
-type renewer interface{ renew(context.Context) }

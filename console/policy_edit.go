@@ -365,8 +365,8 @@ func (c *handler) makePolicy(ctx context.Context, s *policychange.Site, step pol
 	}
 	o.After = put.String()
 	r, err := s.Outcome(ctx, put, kept, begun)
-	if fresh, ok := c.site.(renewer); ok {
-		fresh.renew(ctx)
+	if c.steps.after != nil {
+		c.steps.after(ctx) // the page that follows shows it
 	}
 	if err != nil {
 		o.Said = plain(err.Error()) // it is made

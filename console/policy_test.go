@@ -379,13 +379,21 @@ services:
 // the command with the text.
 func TestPolicyOfKeyedOperators(t *testing.T) {
 	c, provider := policySite(t)
-	keyed := serve(c.live, Config{Node: c.live.cfg.Node, Signers: keys{"wang"}, Logger: slog.New(slog.DiscardHandler)})
+	keyed := serve(c.live, Config{Node: c.live.cfg.Node, Signers: keys{"wang"},
+		Logger: slog.New(slog.DiscardHandler)})
 	m := as(t, keyed, "li", roleOperator)
 	page := get(t, m, "/policy/edit").Body.String()
 	page = follow(t, m, "/policy/apply", with(formOf(t, page, "/policy/edit"), "text",
 		"policy: 1\nservices:\n  greeter: {retries: 2}\n", "reason", "it's slow"))
-	has(t, page, "Nothing is done yet.", `skerry policy apply policy.yaml --on 0 --confirm 10m --why 'it'\''s slow'`,
-		"greeter: {retries: 2}")
+	has(t, page, "Nothing is done yet.",
+		`skerry policy apply policy.yaml --on 0 --confirm 10m --why 'it'\''s slow' --code `)
+	link := regexp.MustCompile(`href="(/done/[^"]*)" download="policy.yaml"`).FindStringSubmatch(page)
+	if link == nil {
+		t.Fatalf("the page has no link to the text:\n%s", page)
+	}
+	if text := get(t, m, link[1]).Body.String(); text != "policy: 1\nservices:\n  greeter: {retries: 2}\n" {
+		t.Errorf("the file has %q", text)
+	}
 	if n := provider.Membership().Policy().Status().Number; n != 0 {
 		t.Errorf("policy %d was made", n)
 	}
