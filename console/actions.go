@@ -140,7 +140,11 @@ func (c *handler) perform(w http.ResponseWriter, r *http.Request, a action) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(a.Size, actionSize))
-	if err := r.ParseForm(); err != nil {
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(bodyTime))
+	err := r.ParseForm()
+	control.SetReadDeadline(time.Time{})
+	if err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			http.Error(w, "the form is too large", http.StatusRequestEntityTooLarge)
 			return
@@ -251,7 +255,8 @@ func goodReason(why string) bool {
 
 // ownPath is a path of this console, "/" for anything else.
 func ownPath(back string) string {
-	if !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.ContainsAny(back, "\\\r\n") {
+	if !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.Contains(back, "\\") ||
+		strings.ContainsFunc(back, unicode.IsControl) { // which browsers leave out
 		return "/"
 	}
 	return back

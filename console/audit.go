@@ -66,7 +66,8 @@ const (
 	keptSize     = 50 << 20
 	keptTime     = 400 * 24 * time.Hour
 	keptRecords  = 2000 // in memory, for pages
-	mostRefusals = 60   // sign-ins a minute; more are counted only, so that a stranger does not fill the log
+	mostRefusals = 20   // a minute; more are counted only, so that a stranger does not fill the log
+	dayRefusals  = 300  // a day, for the same: in 400 days they take less than keptSize
 	maxText      = 1000 // bytes of a value
 )
 
@@ -88,9 +89,23 @@ type auditLog struct {
 	broken string    // what the log's check at the start has found; "": nothing
 	pruned time.Time // when old files were looked for last
 
-	window  time.Time // of refused sign-ins
-	refused int       // in the window
-	uncut   int       // of them without a record
+	minute, day refusals
+	uncounted   int // refusals since the last record, without one of their own
+}
+
+// refusals are counted in a time.
+type refusals struct {
+	begun time.Time
+	n     int
+}
+
+// more counts one, and reports whether it is beyond a number in a time.
+func (r *refusals) more(now time.Time, span time.Duration, most int) bool {
+	if now.Sub(r.begun) >= span {
+		*r = refusals{begun: now}
+	}
+	r.n++
+	return r.n > most
 }
 
 // newAuditLog returns a log in memory.
@@ -144,33 +159,22 @@ func (l *auditLog) takeOver(of *auditLog) {
 	l.file, l.size = of.file, of.size
 }
 
-// signIn adds a sign-in. Refused ones beyond mostRefusals a minute are counted in the next record.
-func (l *auditLog) signIn(r record) {
-	l.mu.Lock()
-	now := l.now()
-	if now.Sub(l.window) >= time.Minute {
-		l.window, l.refused = now, 0
-	}
-	if r.Outcome == refusal {
-		if l.refused++; l.refused > mostRefusals {
-			l.uncut++
-			l.mu.Unlock()
-			return
-		}
-	}
-	if l.uncut > 0 {
-		r.Why = strings.TrimPrefix(fmt.Sprintf("%s; %d more were refused before", r.Why, l.uncut), "; ")
-		l.uncut = 0
-	}
-	l.mu.Unlock()
-	l.add(r)
-}
-
-// add appends a record. What can't be written is logged, and kept for the pages; the chain goes on behind the last
-// line that was written.
+// add appends a record. Refusals beyond mostRefusals a minute and dayRefusals a day are counted in the next one. What
+// can't be written is logged, and kept for the pages; the chain goes on behind the last line that was written.
 func (l *auditLog) add(r record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if now := l.now(); r.Outcome == refusal {
+		minute, day := l.minute.more(now, time.Minute, mostRefusals), l.day.more(now, 24*time.Hour, dayRefusals)
+		if minute || day {
+			l.uncounted++
+			return
+		}
+	}
+	if l.uncounted > 0 {
+		r.Why = strings.TrimPrefix(fmt.Sprintf("%s; %d more were refused before", r.Why, l.uncounted), "; ")
+		l.uncounted = 0
+	}
 	r.At, r.N, r.Prev = l.now().UTC().Round(time.Millisecond), l.last.N+1, l.last.hash
 	for _, text := range []*string{&r.Name, &r.Reason, &r.Before, &r.After, &r.Why} {
 		if len(*text) > maxText {

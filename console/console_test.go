@@ -119,7 +119,11 @@ type member struct {
 }
 
 func (m member) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r.AddCookie(m.cookie)
+	cookie := *m.cookie
+	if strings.HasPrefix(cookie.Name, sessionCookie) {
+		cookie.Name = secretCookie(r, sessionCookie)
+	}
+	r.AddCookie(&cookie)
 	m.Console.ServeHTTP(w, r)
 }
 
@@ -246,7 +250,8 @@ func TestStrangersAreRefused(t *testing.T) {
 			t.Errorf("%s: status %d", method, w.Code)
 		}
 	}
-	for _, back := range []string{"//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"} {
+	for _, back := range []string{"//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)",
+		"/%09/evil.example", "/%0a/evil.example", "%09//evil.example"} {
 		w := get(t, h, "/set?lang=zh&back="+back)
 		if to := w.Header().Get("Location"); to != "/" {
 			t.Errorf("back to %s leads to %s", back, to)

@@ -188,6 +188,10 @@ func MakeLink(dir string, r LinkRequest, now time.Time) (string, error) {
 	if err := statedir.Check(dir); errors.Is(err, fs.ErrNotExist) {
 		return "", ErrNoConsole
 	} else if err != nil {
+		if unsafe, ok := errors.AsType[*statedir.UnsafeError](err); ok {
+			return "", fmt.Errorf("%s is not this user's: %s; run the command as the user that the console runs as",
+				dir, unsafe.Why)
+		}
 		return "", err
 	}
 	lock, err := statedir.Lock(filepath.Join(dir, lockFile))

@@ -22,6 +22,7 @@ const (
 	idleTime    = 30 * time.Minute // without a request a session ends
 	sessionTime = 12 * time.Hour   // it ends in any case
 	mostEntries = 1000             // sessions, and links, that are remembered
+	mostOfName  = 50               // sessions of one name
 	addressTry  = 30               // free tries of an address with any names
 	mostChecks  = 2                // passwords that are checked at once
 	checkWait   = 5 * time.Second  // for a place among them
@@ -154,6 +155,7 @@ func (d *doors) beginAs(id [32]byte, g grant, from netip.Addr) *session {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sweep()
+	d.makeRoom(g.name)
 	if len(d.sessions) >= mostEntries {
 		return nil
 	}
@@ -169,6 +171,22 @@ func (d *doors) beginAs(id [32]byte, g grant, from netip.Addr) *session {
 		d.used()
 	}
 	return s
+}
+
+// makeRoom ends the session of a name that was used the longest ago, when the name has many.
+func (d *doors) makeRoom(name string) {
+	n, oldest := 0, (*session)(nil)
+	for _, s := range d.sessions {
+		if s.name != name {
+			continue
+		}
+		if n++; oldest == nil || s.seen.Before(oldest.seen) {
+			oldest = s
+		}
+	}
+	if n >= mostOfName {
+		delete(d.sessions, oldest.id)
+	}
 }
 
 // known returns the session of a cookie with its role of now, nil without one. A user that was taken out of the file
@@ -295,8 +313,12 @@ const (
 	hostPrefix    = "__Host-" // such a cookie comes from this host and by TLS only
 )
 
-// secretCookie is the name of a cookie that proves something.
+// secretCookie is the name of a cookie that proves something. It has the port, as browsers keep one set of cookies for
+// all ports of a host: so consoles of two sites, by two tunnels, have two sessions.
 func secretCookie(r *http.Request, name string) string {
+	if at := strings.LastIndexByte(r.Host, ':'); at >= 0 && !strings.HasSuffix(r.Host, "]") {
+		name += "-" + r.Host[at+1:]
+	}
 	if r.TLS != nil {
 		return hostPrefix + name
 	}
@@ -354,7 +376,7 @@ func (c *handler) byCertificate(r *http.Request) (*session, role) {
 	if s == nil {
 		return nil, 0
 	}
-	c.audit.signIn(record{Action: "in", Name: u.Name, Role: u.role, Address: addrOf(r).String(), Outcome: didIt,
+	c.audit.add(record{Action: "in", Name: u.Name, Role: u.role, Address: addrOf(r).String(), Outcome: didIt,
 		After: byCertificate})
 	return s, u.role
 }
@@ -364,6 +386,9 @@ func (c *handler) byCertificate(r *http.Request) (*session, role) {
 func (c *handler) signIn(w http.ResponseWriter, r *http.Request) {
 	c.bare(w, r, http.StatusOK, phrase{})
 }
+
+// bodyTime is how long a form may take to come.
+const bodyTime = 30 * time.Second
 
 // refusalNoise is the longest time that a refused sign-in waits besides the check, so that answers tell no name.
 const refusalNoise = 100 * time.Millisecond
@@ -375,6 +400,7 @@ func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 	from, way := addrOf(r), byLink
 	name, g, ok, wait := "", grant{}, false, time.Duration(0)
 	if t := r.PostFormValue("token"); t != "" {
@@ -405,7 +431,7 @@ func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
 			why = "password"
 		}
 		why = say("history.wrong-" + why).In(english)
-		c.audit.signIn(record{Action: "in", Name: name, Address: from.String(), Outcome: refusal, Why: why})
+		c.audit.add(record{Action: "in", Name: name, Address: from.String(), Outcome: refusal, Why: why})
 		var noise [1]byte
 		rand.Read(noise[:])
 		run.Sleep(r.Context(), refusalNoise+refusalNoise*time.Duration(noise[0])/256)
@@ -419,7 +445,7 @@ func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	c.audit.signIn(record{Action: "in", Name: g.name, Role: g.role, Address: from.String(), Outcome: didIt, After: way})
+	c.audit.add(record{Action: "in", Name: g.name, Role: g.role, Address: from.String(), Outcome: didIt, After: way})
 	c.doors.save()
 	setSecretCookie(w, r, sessionCookie, cookie, 0)
 	if way == byPassword {
@@ -433,10 +459,6 @@ func (c *handler) leave(_ context.Context, by actor, _ url.Values) (outcome, err
 	c.doors.end(by.session.id)
 	return outcome{To: "/in", after: func(w http.ResponseWriter) {
 		w.Header().Set("Clear-Site-Data", `"cache", "cookies", "storage"`)
-		for _, name := range []string{sessionCookie, hostPrefix + sessionCookie} {
-			http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1,
-				Secure: strings.HasPrefix(name, hostPrefix)})
-		}
 	}}, nil
 }
 

@@ -15,7 +15,7 @@ func TestNothingWithoutSigningIn(t *testing.T) {
 		w := enter(c, c.Link())
 		old := w.Result().Cookies()[0]
 		time.Sleep(idleTime + time.Second)
-		for _, cookie := range []*http.Cookie{nil, {Name: sessionCookie, Value: ""}, {Name: sessionCookie,
+		for _, cookie := range []*http.Cookie{nil, {Name: old.Name, Value: ""}, {Name: old.Name,
 			Value: strings.Repeat("0", 64)}, old} {
 			for _, path := range append(paths(), "/events", "/?format=json", "//", "/services/../", "/in/..",
 				"/static/", "/login", "/set/x") {

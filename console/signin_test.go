@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -507,17 +508,26 @@ func TestAuditLogIsBounded(t *testing.T) {
 		t.Errorf("%+v, %v", before, err)
 	}
 	for range 10 * mostRefusals {
-		l.signIn(record{Action: "in", Outcome: refusal})
+		l.add(record{Action: "in", Outcome: refusal})
 	}
 	now = now.Add(2 * time.Minute)
-	l.signIn(record{Action: "in", Name: "li", Outcome: didIt})
+	l.add(record{Action: "in", Name: "li", Outcome: didIt})
 	report, err = VerifyAudit(dir, "")
 	if err != nil || report.Broken != nil || report.Lines != before.Lines+mostRefusals+1 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	recent, _ := l.state()
-	if why := recent[len(recent)-1].Why; !strings.Contains(why, "540 more were refused before") {
+	want := fmt.Sprint(9*mostRefusals, " more were refused before")
+	if why := recent[len(recent)-1].Why; !strings.Contains(why, want) {
 		t.Errorf("the rest is not counted: %q", why)
+	}
+	for range 24 * 60 {
+		now = now.Add(time.Minute)
+		l.add(record{Action: "in", Outcome: refusal})
+	}
+	after, err := VerifyAudit(dir, "")
+	if n := after.Lines - report.Lines; err != nil || n > 2*dayRefusals {
+		t.Errorf("a day of refusals is %d lines, %v", n, err)
 	}
 	if len(recent[0].Reason) > maxText+4 {
 		t.Errorf("a reason of %d bytes", len(recent[0].Reason))
@@ -602,5 +612,33 @@ func TestCode(t *testing.T) {
 			t.Errorf("%q has the code %s", parts, code)
 		}
 		seen[code] = true
+	}
+}
+
+// TestSessionsOfOneName: a name with many sessions loses the one that was used the longest ago, and no other name
+// loses one.
+func TestSessionsOfOneName(t *testing.T) {
+	c := serve(still{night()}, Config{})
+	li := as(t, c, "li", roleViewer)
+	first := as(t, c, "wang", roleViewer)
+	for range mostOfName {
+		as(t, c, "wang", roleViewer)
+	}
+	if s, _ := c.doors.known(first.cookie.Value); s != nil || len(c.doors.sessions) != mostOfName+1 {
+		t.Errorf("%d sessions", len(c.doors.sessions))
+	}
+	if s, _ := c.doors.known(li.cookie.Value); s == nil {
+		t.Error("another name has lost its session")
+	}
+}
+
+// TestCookiesOfTwoPorts: browsers keep the cookies of all ports of a host together.
+func TestCookiesOfTwoPorts(t *testing.T) {
+	names := map[string]bool{}
+	for _, host := range []string{"127.0.0.1:7700", "127.0.0.1:7701", "[::1]:7702", "[::1]", "hall"} {
+		names[secretCookie(&http.Request{Host: host}, sessionCookie)] = true
+	}
+	if len(names) != 4 {
+		t.Errorf("the names are %v", names)
 	}
 }

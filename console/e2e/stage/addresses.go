@@ -128,7 +128,7 @@ func (s *Site) linksOf(t T, session, address string) (list []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.AddCookie(&http.Cookie{Name: "skerry-console-session", Value: session})
+	r.AddCookie(&http.Cookie{Name: "skerry-console-session-" + r.URL.Port(), Value: session})
 	client := http.Client{Timeout: stepLimit, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
 		return fmt.Errorf("leads on to %s", r.URL)
 	}}

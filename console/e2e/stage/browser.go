@@ -216,7 +216,7 @@ func (tab *Tab) Cookie(name, value string) {
 func (tab *Tab) Session() string {
 	tab.t.Helper()
 	for _, c := range Call(tab, network.GetCookies, network.GetCookiesParams{}).Cookies {
-		if c.Name == "skerry-console-session" {
+		if strings.HasPrefix(c.Name, "skerry-console-session") { // and the port
 			return c.Value
 		}
 	}
