@@ -30,8 +30,10 @@ const (
 	callBody    = 1 << 20 // bytes of the arguments
 	callForm    = 3*callBody + actionSize
 	callTimeout = 10 * time.Second
-	callAsk     = 4 * time.Second // for descriptions
-	callReply   = 256 << 10       // bytes of a reply that are shown
+	callAsk     = 4 * time.Second  // for descriptions
+	callReply   = 256 << 10        // bytes of a reply that are shown
+	callKept    = 10 * time.Second // for which descriptions are kept: an open page asks every two seconds
+	callsKnown  = 16
 )
 
 // testCalls make test calls for the console's actors.
@@ -39,8 +41,15 @@ type testCalls struct {
 	describe func(ctx context.Context, service string) ([]control.Description, error)
 	do       func(ctx context.Context, c testCall, m *dynamic.Method, args *dynamic.Struct) (callReplied, error)
 
-	mu   sync.Mutex
-	busy map[string]bool // by the actor's name: it has a call under way
+	mu    sync.Mutex
+	busy  map[string]bool // by the actor's name: it has a call under way
+	known map[string]described
+}
+
+// described is how a service was described at a time.
+type described struct {
+	at   time.Time
+	list []control.Description
 }
 
 // testCall is what a form asks for.
@@ -63,7 +72,7 @@ type callReplied struct {
 }
 
 func testCallsOf(n *skerry.Node) *testCalls {
-	t := &testCalls{busy: map[string]bool{}}
+	t := &testCalls{busy: map[string]bool{}, known: map[string]described{}}
 	if n != nil {
 		t.describe = func(ctx context.Context, service string) ([]control.Description, error) {
 			return control.Descriptions(ctx, n, service)
@@ -73,6 +82,33 @@ func testCallsOf(n *skerry.Node) *testCalls {
 		}
 	}
 	return t
+}
+
+// descriptions asks how a service is described, or tells what was told within callKept.
+func (t *testCalls) descriptions(ctx context.Context, service string) ([]control.Description, error) {
+	t.mu.Lock()
+	d, known := t.known[service]
+	t.mu.Unlock()
+	if known && time.Since(d.at) < callKept {
+		return d.list, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callAsk)
+	defer cancel()
+	list, err := t.describe(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, d := range t.known {
+		if time.Since(d.at) >= callKept {
+			delete(t.known, name)
+		}
+	}
+	if len(t.known) < callsKnown {
+		t.known[service] = described{time.Now(), list}
+	}
+	return list, nil
 }
 
 // begin reserves the only call that an actor may have under way.
@@ -146,9 +182,7 @@ func (s *snapshot) callable(ctx context.Context, name string) (p callPage, servi
 	if s.calls == nil || s.calls.describe == nil {
 		return p, nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, callAsk)
-	defer cancel()
-	list, err := s.calls.describe(ctx, name)
+	list, err := s.calls.descriptions(ctx, name)
 	if err != nil {
 		return p, nil, err
 	}

@@ -15,12 +15,16 @@ import (
 const historianIDL = "include \"types.thrift\"\n" +
 	"service Historian { string query(1: types.Series of), void append(1: i64 value), oneway void flush() }\n"
 
-// described is a console whose site describes historian, and calls nothing before do is set.
-func described() *Console {
+// describing is a console whose site describes historian, and calls nothing before do is set.
+func describing() *Console {
 	s := night()
 	s.Policy.Current.Text = "policy: 1\nservices: {historian: {idempotent: [query]}}\n"
 	c := serve(still{s}, Config{})
+	asked := map[string]int{}
 	c.calls.describe = func(_ context.Context, service string) ([]control.Description, error) {
+		if asked[service]++; asked[service] > 1 {
+			return nil, errors.New("it was asked again")
+		}
 		if service != "historian" {
 			return nil, nil
 		}
@@ -36,10 +40,10 @@ const callPath = "/services/historian/call"
 // TestCallPage: the page lists the methods that a process describes, with arguments to fill in, and without a
 // description says what to do.
 func TestCallPage(t *testing.T) {
-	m := as(t, described(), "li", roleOperator)
+	m := as(t, describing(), "li", roleOperator)
 	body := get(t, m, callPath+"?method=append", in(english)).Body.String()
 	for _, want := range []string{"ops-2/412/a", "void append", "&#34;value&#34;: 0", "type its name", "?method=query",
-		"idempotent"} {
+		"idempotent", "data-still"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page has no %q:\n%s", want, body)
 		}
@@ -52,7 +56,7 @@ func TestCallPage(t *testing.T) {
 		!strings.Contains(body, "thrift: auth.thrift") {
 		t.Errorf("without a description:\n%s", body)
 	}
-	if w := get(t, as(t, described(), "wu", roleViewer), callPath); w.Code != 403 {
+	if w := get(t, as(t, describing(), "wu", roleViewer), callPath); w.Code != 403 {
 		t.Errorf("a viewer sees payloads of calls: status %d", w.Code)
 	}
 }
@@ -60,7 +64,7 @@ func TestCallPage(t *testing.T) {
 // TestTryCall: a form calls its method with its arguments once; the reply is shown as text, and the history has the
 // call with its actor.
 func TestTryCall(t *testing.T) {
-	c := described()
+	c := describing()
 	m := as(t, c, "li", roleOperator)
 	var called []string
 	c.calls.do = func(ctx context.Context, call testCall, m *dynamic.Method, args *dynamic.Struct) (r callReplied,
@@ -102,7 +106,7 @@ func TestTryCall(t *testing.T) {
 
 // TestTryCallIsRefused: what does not fit is not called, and the form keeps what was typed.
 func TestTryCallIsRefused(t *testing.T) {
-	c := described()
+	c := describing()
 	m := as(t, c, "li", roleOperator)
 	c.calls.do = func(context.Context, testCall, *dynamic.Method, *dynamic.Struct) (callReplied, error) {
 		t.Error("it was called")
@@ -140,7 +144,7 @@ func TestTryCallIsRefused(t *testing.T) {
 
 // TestOneCallOfAnActor: a second call of the same actor is refused while one is under way; others go on.
 func TestOneCallOfAnActor(t *testing.T) {
-	c := described()
+	c := describing()
 	m, other := as(t, c, "li", roleOperator), as(t, c, "wu", roleOperator)
 	running, calls := false, 0
 	form := url.Values{"method": {"query"}, "body": {`{"of": "x"}`}, "timeout": {"3"}}
