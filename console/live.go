@@ -35,6 +35,7 @@ type live struct {
 	begun   time.Time
 	asked   atomic.Int64 // Unix time in ns of the last request
 	wake    chan struct{}
+	traces  *askedTraces
 	current atomic.Pointer[snapshot]
 
 	mu       sync.Mutex     // of a look
@@ -71,6 +72,9 @@ type mark struct {
 
 func newLive(cfg Config) *live {
 	l := &live{cfg: cfg, begun: time.Now(), wake: make(chan struct{}, 1)}
+	if cfg.Node != nil {
+		l.traces = &askedTraces{of: control.NewTracer(cfg.Node)}
+	}
 	l.current.Store(&snapshot{Cluster: cfg.Cluster, Title: cfg.Title, Host: cfg.Host, Release: cfg.Release, At: l.begun,
 		Begun: l.begun})
 	return l
@@ -135,7 +139,7 @@ func (l *live) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	n, begun := l.cfg.Node, time.Now()
-	s := &snapshot{Cluster: l.cfg.Cluster, Title: l.cfg.Title, Host: l.cfg.Host, Release: l.cfg.Release, Begun: l.begun}
+	s := &snapshot{Tracer: l.traces, Cluster: l.cfg.Cluster, Title: l.cfg.Title, Host: l.cfg.Host, Release: l.cfg.Release, Begun: l.begun}
 	var (
 		known  []control.Identity
 		silent map[string]error

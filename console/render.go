@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -93,6 +94,8 @@ func functions(l language) template.FuncMap {
 		"holder":      releases.HolderText,
 		"heldfor":     heldFor,
 		"role":        func(name string) string { return l.Text("release.role-" + name) },
+		"round":       math.Round,
+		"milliclock":  func(t time.Time) string { return t.Local().Format("15:04:05.000") },
 	}
 }
 
@@ -390,6 +393,9 @@ func (c *handler) snapshot(ctx context.Context) *snapshot {
 	return &s
 }
 
+// commander is a content that knows its command line.
+type commander interface{ command() string }
+
 func (c *handler) render(w http.ResponseWriter, r *http.Request, status int, p page, s *snapshot, content any) {
 	c.show(w, r, status, p, s, content, nil)
 }
@@ -418,6 +424,9 @@ func (c *handler) show(w http.ResponseWriter, r *http.Request, status int, p pag
 	}
 	if p.Command == "" {
 		f.Command = ""
+	}
+	if of, is := content.(commander); is {
+		f.Command = of.command()
 	}
 	var b bytes.Buffer
 	name := "frame"

@@ -50,6 +50,7 @@ var pages = []page{
 		Content: (*snapshot).callPage},
 	{Name: "topology", Path: "/topology", Key: "t", Command: "stats --by peer", Group: 1,
 		Content: (*snapshot).topologyPage},
+	{Name: "traces", Path: "/traces", Key: "c", Command: "trace", Group: 1, Content: (*snapshot).tracesPage},
 	{Name: "release", Path: "/release", Key: "r", Command: "release status", Group: 2,
 		Content: (*snapshot).releasePage},
 	{Name: "policy", Path: "/policy", Key: "p", Command: "policy show", Group: 2, Content: (*snapshot).policyPage},

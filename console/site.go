@@ -52,8 +52,9 @@ type snapshot struct {
 	Policy   policyState
 	Findings []finding // worst first
 
-	rows  []serviceRow // of services(), when the snapshot is complete
-	calls *testCalls   // of the console
+	rows   []serviceRow // of services(), when the snapshot is complete
+	calls  *testCalls   // of the console
+	Tracer tracer       // nil: none
 
 	Doctor *examination // the last one; nil: none yet
 }

@@ -179,6 +179,8 @@ func documents() map[string]func(*app) error {
 		"lookup":         func(a *app) error { return a.printJSON([]discovery.Entry{filled[discovery.Entry]()}) },
 		"printChanges":   line(func(a *app) { a.printChanges(nil, []string{"x"}) }),
 		"printMembers":   func(a *app) error { return a.printMembers("x", []memberInfo{filled[memberInfo]()}) },
+		"printTraces":    none, // the keys are those of OTLP
+		"printTrace":     none,
 		"printTop":       func(a *app) error { return a.printTop(filled[topLook]()) },
 		"proxyStatus":    func(a *app) error { return a.printJSON([]programStatus{filled[programStatus]()}) },
 		"showConfig":     func(a *app) error { return a.showConfig(filled[skerry.Config]()) },
