@@ -139,7 +139,8 @@ func (l *live) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	n, begun := l.cfg.Node, time.Now()
-	s := &snapshot{Tracer: l.traces, Cluster: l.cfg.Cluster, Title: l.cfg.Title, Host: l.cfg.Host, Release: l.cfg.Release, Begun: l.begun}
+	s := &snapshot{Tracer: l.traces, Cluster: l.cfg.Cluster, Title: l.cfg.Title, Host: l.cfg.Host,
+		Release: l.cfg.Release, Begun: l.begun}
 	var (
 		known  []control.Identity
 		silent map[string]error

@@ -46,10 +46,11 @@ func slowTrace() control.Trace {
 			CallerProcess: "ops-1/412/a", CalleeProcess: host + "/412/a"}
 		return s
 	}
-	t := control.Trace{ID: "4bf92f3577b34da6a3ce929d0e0e4736", Began: time.Date(2026, 11, 29, 3, 12, 4, 118e6, time.Local),
-		Took: 3000 * ms, Service: "portal", Method: "tankPage", From: "gateway", Failure: "deadline_exceeded",
+	t := control.Trace{ID: "4bf92f3577b34da6a3ce929d0e0e4736", Took: 3000 * ms, Service: "portal",
+		Method: "tankPage", From: "gateway", Failure: "deadline_exceeded",
 		Retried: true, Calls: 6, Services: []string{"auth", "db", "historian", "portal", "proc"},
 		Processes: []string{"ops-1/412/a", "ops-2/412/a", "ops-4/412/a"}, Release: "1.9"}
+	t.Began = time.Date(2026, 11, 29, 3, 12, 4, 118e6, time.Local)
 	root := span(1, 9, 0, "gateway", "portal", "tankPage", "v3", "ops-2", 0, 3000*ms, 31*ms)
 	root.Parts = []control.TracePart{{Began: 3 * ms, Took: 38 * ms}, {Began: 44 * ms, Took: 1498 * ms},
 		{Began: 1560 * ms, Took: 1440 * ms}}
@@ -61,7 +62,8 @@ func slowTrace() control.Trace {
 	second := span(6, 1, 1, "portal", "historian", "query", "v4", "ops-4", 1560*ms, 1440*ms, 1440*ms)
 	second.Failure, second.Attempt, second.Wait, second.Limit = "deadline_exceeded", 2, 340*ms, 1440*ms
 	second.Mark = "<script>alert(1)</script>"
-	t.Spans = []control.TraceSpan{root, span(2, 1, 1, "portal", "auth", "verify", "v1", "ops-1", 3*ms, 5*ms, 5*ms), proc,
+	auth := span(2, 1, 1, "portal", "auth", "verify", "v1", "ops-1", 3*ms, 5*ms, 5*ms)
+	t.Spans = []control.TraceSpan{root, auth, proc,
 		span(4, 3, 2, "proc", "db", "select", "v1", "ops-1", 14*ms, 23*ms, 23*ms), first, second}
 	return t
 }
@@ -79,7 +81,8 @@ func TestTracesPage(t *testing.T) {
 	for _, l := range languages {
 		body := get(t, h, "/traces", in(l)).Body.String()
 		for _, want := range []string{"portal.tankPage", "historian", "ops-4", "attempt_timeout 1.5s, retries 1",
-			`class="b-bad"`, `class="wf-in"`, "4bf92f3577b34da6a3ce929d0e0e4736", "format=file", "no answer &lt;b&gt;"} {
+			`class="b-bad"`, `class="wf-in"`, "4bf92f3577b34da6a3ce929d0e0e4736", "format=file",
+			"no answer &lt;b&gt;"} {
 			if !strings.Contains(body, want) {
 				t.Errorf("%s: %q is missing", l, want)
 			}

@@ -108,9 +108,9 @@ func (a *app) command() *cobra.Command {
 		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(a.lsCommand(), a.lookupCommand(), a.watchCommand(), a.membersCommand(), a.topCommand(),
-		a.statsCommand(), a.traceCommand(), a.callCommand(), a.announceCommand(), a.drainCommand(), a.deregisterCommand(),
-		a.releaseCommand(), a.policyCommand(), a.gatewayCommand(), a.proxyCommand(), a.consoleCommand(),
-		a.keyCommand(), a.operatorCommand(), a.doctorCommand(), a.schemaCommand(), a.configCommand(),
-		a.versionCommand())
+		a.statsCommand(), a.traceCommand(), a.callCommand(), a.announceCommand(), a.drainCommand(),
+		a.deregisterCommand(), a.releaseCommand(), a.policyCommand(), a.gatewayCommand(), a.proxyCommand(),
+		a.consoleCommand(), a.keyCommand(), a.operatorCommand(), a.doctorCommand(), a.schemaCommand(),
+		a.configCommand(), a.versionCommand())
 	return root
 }

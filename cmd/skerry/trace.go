@@ -100,8 +100,8 @@ func (a *app) trace(ctx context.Context, text string) error {
 	}
 	if len(found.List) == 0 && !a.flags.json {
 		a.printUntold(found)
-		return problemf("no process keeps a span of the trace %x; of requests that are neither slow nor failed, one of "+
-			"%d is kept, and the newest push out older ones", id, found.Every)
+		return problemf("no process keeps a span of the trace %x; of requests that are neither slow nor failed, one "+
+			"of %d is kept, and the newest push out older ones", id, found.Every)
 	}
 	return a.printTrace(found)
 }
@@ -122,8 +122,8 @@ func (a *app) printTraces(t control.Traces, f control.TraceFilter) error {
 		return a.answered(t)
 	}
 	if len(t.List) == 0 {
-		a.item("", "No process keeps such a request of the last %s. Processes keep calls that are slow or failed, and of "+
-			"the others those of one of %d traces.", durationText(f.Since), t.Every)
+		a.item("", "No process keeps such a request of the last %s. Processes keep calls that are slow or failed, and "+
+			"of the others those of one of %d traces.", durationText(f.Since), t.Every)
 	} else {
 		var rows [][]string
 		for i := range t.List {

@@ -121,8 +121,8 @@ func add(of map[string]*otlpResource, from *told, s otlpSpan) {
 		pid, _, _ := strings.Cut(rest, "/")
 		r = &otlpResource{ScopeSpans: make([]otlpScope, 1)}
 		r.ScopeSpans[0].Scope.Name = "skerry"
-		r.Resource.Attributes = attributes("service.name", cmp.Or(service, "unknown_service"), "service.version", version,
-			"service.instance.id", from.process, "host.name", host)
+		r.Resource.Attributes = attributes("service.name", cmp.Or(service, "unknown_service"),
+			"service.version", version, "service.instance.id", from.process, "host.name", host)
 		if n, err := strconv.Atoi(pid); err == nil {
 			r.Resource.Attributes = append(r.Resource.Attributes, numberOf("process.pid", int64(n)))
 		}
@@ -148,7 +148,8 @@ func (t *Trace) otlp(s *TraceSpan, from *told, id, parent uint64) otlpSpan {
 	}
 	o.Attributes = attributes("rpc.system", "apache_thrift", "rpc.service", s.Service, "rpc.method", s.Method, peer,
 		from.Peer, "skerry.caller", from.Caller, "skerry.version", from.Version, "skerry.rules", from.Rules,
-		"skerry.mark", from.Mark, "skerry.release", from.Release, "skerry.notes", from.Notes, "error.type", from.Failure)
+		"skerry.mark", from.Mark, "skerry.release", from.Release, "skerry.notes", from.Notes,
+		"error.type", from.Failure)
 	if from.Attempt > 1 {
 		o.Attributes = append(o.Attributes, numberOf("skerry.attempt", int64(from.Attempt)))
 	}

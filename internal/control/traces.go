@@ -142,10 +142,7 @@ func (t *Tracer) ask(ctx context.Context, others []membership.Member, f spans.Fi
 		defer mu.Unlock()
 		process := p.Owner.String()
 		if err != nil {
-			if rpc.CodeOf(err) == rpc.UnknownMethod {
-				err = errSpansTooOld
-			}
-			all.Silent[process] = err.Error()
+			all.Silent[process] = spanSilence(err)
 			return
 		}
 		delete(all.Silent, process)
@@ -158,6 +155,14 @@ func (t *Tracer) ask(ctx context.Context, others []membership.Member, f spans.Fi
 		}
 	})
 	return found, all
+}
+
+// spanSilence says why a process tells no spans.
+func spanSilence(err error) string {
+	if rpc.CodeOf(err) == rpc.UnknownMethod {
+		err = errSpansTooOld
+	}
+	return err.Error()
 }
 
 // ParseTraceID reads a trace id, or a traceparent, as a person pastes it.

@@ -114,12 +114,13 @@ func TestOneTraceOfThreeProcesses(t *testing.T) {
 			t.Errorf("one side is missing: %+v", s)
 		}
 	}
-	want := "desk.|portal.whoAmI|historian.ping deadline_exceeded|historian.ping again|historian.describe handler_failed"
+	want := "desk.|portal.whoAmI|historian.ping deadline_exceeded|historian.ping again|" +
+		"historian.describe handler_failed"
 	if got := strings.Join(shape, "|"); got != want {
 		t.Errorf("the trace is\n%s", strings.ReplaceAll(got, "|", "\n"))
 	}
-	if trace.From != "desk" || trace.Service != "portal" || trace.Failure != "" || !trace.Retried || trace.Calls != 4 ||
-		len(trace.Services) != 2 || len(trace.Processes) != 4 || trace.Took < 150*time.Millisecond {
+	if trace.From != "desk" || trace.Service != "portal" || trace.Failure != "" || !trace.Retried ||
+		trace.Calls != 4 || len(trace.Services) != 2 || len(trace.Processes) != 4 || trace.Took < 150*time.Millisecond {
 		t.Errorf("%+v", trace)
 	}
 	for _, s := range trace.Spans[1:] {
