@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"html"
 	"io"
 	"math/big"
 	"net"
@@ -358,5 +359,67 @@ func (a *authority) write(t *testing.T, name, kind string, der []byte) {
 	text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 	if err := os.WriteFile(filepath.Join(a.dir, name), text, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+var (
+	editForm  = regexp.MustCompile(`(?s)<form[^>]* action="/policy/edit".*?</form>`)
+	inputText = regexp.MustCompile(`<input[^>]* name="([^"]*)"[^>]* value="([^"]*)"`)
+)
+
+// applyIn sends a text from the page of the policy's text, and returns the page that follows.
+func (b *browser) applyIn(t *testing.T, text, why string) string {
+	t.Helper()
+	_, page := b.get(t, "/policy/edit")
+	form := url.Values{}
+	for _, m := range inputText.FindAllStringSubmatch(editForm.FindString(page), -1) {
+		form.Set(m[1], html.UnescapeString(m[2]))
+	}
+	form.Set("text", text)
+	form.Set("reason", why)
+	form.Set("confirm", "")
+	_, page = b.post(t, "/policy/apply", form)
+	return html.UnescapeString(page)
+}
+
+// TestConsoleSignsAtItsTerminal: on a site with operators' keys a session of the terminal's link signs by the key that
+// is unlocked there. Another one, also of the same name, is shown a command, which does the same at the operator's own
+// terminal.
+func TestConsoleSignsAtItsTerminal(t *testing.T) {
+	key, line := newOperatorKey(t, "li")
+	dir := t.TempDir()
+	operators := filepath.Join(dir, "operators")
+	if err := os.WriteFile(operators, []byte(line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := site(t, "state_dir: "+filepath.Join(dir, "state")+"\nsite: {operators: "+operators+"}\n")
+	n := offerClock(t, cfg)
+	link, _ := startConsole(t, "-c", cfg, "--listen", freeAddr(t), "--key", key)
+	base, token, _ := strings.Cut(link, "/in#")
+	first := newBrowser(base, nil)
+	first.post(t, "/in", url.Values{"token": {token}})
+	if page := first.applyIn(t, policyText("1s"), "slow"); !strings.Contains(page, "Policy 1 is obeyed") {
+		t.Fatalf("the page says %s", page)
+	}
+	if number, _ := policyOf(n); number != 1 {
+		t.Errorf("policy %d is obeyed", number)
+	}
+	if _, out, _ := policyCommand(t, cfg, "", "history", "--json"); !strings.Contains(out, `"signer": "li"`) {
+		t.Errorf("history says\n%s", out)
+	}
+
+	_, link, _ = cli(t, "", "console", "link", "-c", cfg, "--role", "operator", "--by", "li")
+	_, token, _ = strings.Cut(strings.TrimSpace(link), "/in#")
+	second := newBrowser(base, nil)
+	second.post(t, "/in", url.Values{"token": {token}})
+	page := second.applyIn(t, policyText("2s"), "slower")
+	code := regexp.MustCompile(`--why 'slower' --code ([0-9A-Z]{4}-[0-9A-Z]{4})`).FindStringSubmatch(page)
+	if number, _ := policyOf(n); number != 1 || code == nil {
+		t.Fatalf("policy %d is obeyed; the page says %s", number, page)
+	}
+	status, out, errs := policyCommand(t, cfg, policyText("2s"), "apply", "-", "--on", "1", "--why", "slower", "--code",
+		code[1], "--key", key, "--yes")
+	if number, ms := policyOf(n); status != exitOK || number != 2 || ms != 2000 {
+		t.Errorf("exit code %d, policy %d with %d ms\n%s%s", status, number, ms, out, errs)
 	}
 }
