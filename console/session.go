@@ -19,7 +19,7 @@ import (
 
 const (
 	linkTime    = 10 * time.Minute // that a link is valid, for one sign-in
-	idleTime    = 30 * time.Minute // without a request a session ends
+	idleTime    = 30 * time.Minute // without a request of a person a session ends
 	sessionTime = 12 * time.Hour   // it ends in any case
 	mostEntries = 1000             // sessions, and links, that are remembered
 	mostOfName  = 50               // sessions of one name
@@ -191,19 +191,23 @@ func (d *doors) makeRoom(name string) {
 
 // known returns the session of a cookie with its role of now, nil without one. A user that was taken out of the file
 // of users has no session any more, and one with a smaller role than before has that.
-func (d *doors) known(cookie string) (*session, role) {
+func (d *doors) known(cookie string) (*session, role) { return d.ofCookie(cookie, false) }
+
+func (d *doors) ofCookie(cookie string, byItself bool) (*session, role) {
 	if cookie == "" {
 		return nil, 0
 	}
-	return d.session(sha256.Sum256([]byte(cookie)))
+	return d.session(sha256.Sum256([]byte(cookie)), byItself)
 }
 
-func (d *doors) session(id [32]byte) (*session, role) {
+// session is known by the hash of the cookie. What a page asks by itself keeps no session awake but that of a viewer,
+// whose page may hang on a wall.
+func (d *doors) session(id [32]byte, byItself bool) (*session, role) {
 	d.mu.Lock()
 	d.sweep()
 	s := d.sessions[id]
 	now := d.now()
-	if s != nil {
+	if s != nil && (!byItself || s.role == roleViewer) {
 		if now.Sub(s.seen) > time.Minute {
 			d.dirty = true
 		}
@@ -341,7 +345,7 @@ func secretOf(r *http.Request, name string) string {
 // gate lets sessions pass, and everything else to the page of signing in only.
 func (c *handler) gate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s, role := c.doors.known(secretOf(r, sessionCookie))
+		s, role := c.doors.ofCookie(secretOf(r, sessionCookie), byItself(r))
 		if s == nil {
 			s, role = c.byCertificate(r)
 		}
@@ -357,6 +361,11 @@ func (c *handler) gate(next http.Handler) http.Handler {
 	})
 }
 
+// byItself reports whether a page renews itself by a request, and no person has asked for it.
+func byItself(r *http.Request) bool {
+	return r.Header.Get("Skerry-Renew") != "" || r.URL.Path == "/events"
+}
+
 // byCertificate is the session of a client's certificate, which the TLS of the listener has verified. Its name must
 // stand in the file of users.
 func (c *handler) byCertificate(r *http.Request) (*session, role) {
@@ -369,7 +378,7 @@ func (c *handler) byCertificate(r *http.Request) (*session, role) {
 		return nil, 0
 	}
 	id := sha256.Sum256(append([]byte(byCertificate+"\x00"), proof.Raw...))
-	if s, role := c.doors.session(id); s != nil {
+	if s, role := c.doors.session(id, byItself(r)); s != nil {
 		return s, role
 	}
 	s := c.doors.beginAs(id, grant{name: u.Name, role: u.role, by: byCertificate}, addrOf(r))

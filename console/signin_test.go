@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -641,4 +643,45 @@ func TestCookiesOfTwoPorts(t *testing.T) {
 	if len(names) != 4 {
 		t.Errorf("the names are %v", names)
 	}
+}
+
+// TestPagesThatRenewThemselves: an open page keeps no session of an operator awake, and that of a viewer, on a wall,
+// for twelve hours.
+func TestPagesThatRenewThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := serve(still{night()}, Config{})
+		li, wall := as(t, c, "li", roleOperator), as(t, c, "wall", roleViewer)
+		byItself := func(r *http.Request) { r.Header.Set("Skerry-Renew", "1") }
+		for range 7 {
+			time.Sleep(5 * time.Minute)
+			get(t, li, "/", byItself)
+			if w := get(t, wall, "/wall", byItself); w.Code != http.StatusOK {
+				t.Fatalf("the wall: status %d", w.Code)
+			}
+		}
+		if w := get(t, li, "/"); w.Code == http.StatusOK {
+			t.Error("an open page keeps the session of an operator awake")
+		}
+	})
+}
+
+// TestGuessesAtOnce: tries count before their outcome is known.
+func TestGuessesAtOnce(t *testing.T) {
+	users := usersFile(t, t.TempDir(), map[string]string{"li": "correct horse"})
+	synctest.Test(t, func(t *testing.T) {
+		c := serve(still{night()}, Config{Users: users})
+		var checked atomic.Int64
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if signInAs(c, "li", "guess").Code == http.StatusForbidden {
+					checked.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := checked.Load(); n != freeTries {
+			t.Errorf("%d guesses at once were checked", n)
+		}
+	})
 }

@@ -51,7 +51,8 @@
   function renew() {
     var at = document.activeElement;
     if (window.getSelection && String(window.getSelection())) { return; } // a reader marks a text
-    fetch(location.href, {credentials: "same-origin"}).then(function (r) {
+    fetch(location.href, {credentials: "same-origin", headers: {"Skerry-Renew": "1"}}).then(function (r) {
+      if (r.redirected && new URL(r.url).pathname === "/in") { location.href = "/in"; } // the session has ended
       return r.ok ? r.text() : Promise.reject(r.status);
     }).then(function (text) {
       var fresh = new DOMParser().parseFromString(text, "text/html");
