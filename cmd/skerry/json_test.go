@@ -135,7 +135,7 @@ func documents() map[string]func(*app) error {
 				{Process: "x", Status: sitepolicy.Status{Lost: []form.Problem{filled[form.Problem]()}}},
 			})
 		},
-		"printPolicyResult": func(a *app) error { return a.printPolicyResult(filled[policychange.Result](), true) },
+		"printPolicyResult": func(a *app) error { return a.printPolicyResult(filled[policychange.Result]()) },
 		"printFindings":     func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
 		"printSite":         func(a *app) error { return a.printSite(filled[siteReport]()) },
 		"printConsoleLink":  func(a *app) error { return a.printConsoleLink("x", filled[console.LinkRequest]()) },

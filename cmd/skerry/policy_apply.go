@@ -51,8 +51,9 @@ The reply of a fallback is JSON. --idl SERVICE=FILE checks it by the service's .
 file, and lets programs without generated code give it, too, such as a gateway or a
 proxy. The site keeps what was made of it as long as the reply stays the same.
 
-Exit code 1 when the text is refused, or when it has limits or access lists and not
-every process obeys it.`,
+Exit code 1 when the text is refused, when it has limits or access lists and a process
+that can be reached does not obey it, or when no process does. One that is gone or cut
+off is only named: it obeys when it is back.`,
 		Example: `  skerry policy show > site-policy.yaml
   skerry policy apply site-policy.yaml --why "fan of h3 is broken"
   skerry policy apply site-policy.yaml --confirm 10m`,
@@ -248,13 +249,13 @@ func (a *app) awaitPolicy(
 	if err != nil {
 		return policyFailure(err)
 	}
-	return a.printPolicyResult(r, r.Protective)
+	return a.printPolicyResult(r)
 }
 
-// printPolicyResult prints a change. protective says that a process which does not obey it leaves a callee open.
-func (a *app) printPolicyResult(r policychange.Result, protective bool) error {
+// printPolicyResult prints a change.
+func (a *app) printPolicyResult(r policychange.Result) error {
 	var failed error
-	if r.Obeyed < len(r.Processes) && (protective || r.Obeyed == 0) {
+	if r.Failed() {
 		failed = &exitError{exitProblem, nil}
 	}
 	if a.flags.json {

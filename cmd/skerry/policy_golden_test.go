@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"errors"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,6 +85,9 @@ func policyOutput(t *testing.T, l words.Language) []byte {
 		{Process: "h5/8/e", Status: sitepolicy.Status{Number: 18, Newest: 19, Because: "it was not confirmed"}},
 		{Process: "h6/9/f", Status: sitepolicy.Status{Number: 20, Newest: 20}},
 		{Process: "h7/9/g", Err: control.ErrNoPolicies},
+		{Process: "h9/1/i", Err: &rpc.Error{Code: rpc.Unreachable, Service: "skerry.internal",
+			Method: "policies", Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}}},
+		{Process: "h9/2/j", Err: &rpc.Error{Code: rpc.ConnectionLost}, Ended: true},
 		{Process: "h8/9/h", Status: sitepolicy.Status{Newest: 19, Obey: sitepolicy.ObeysNone,
 			Because: "it is told to obey no policy"}},
 	}
@@ -93,7 +98,8 @@ func policyOutput(t *testing.T, l words.Language) []byte {
 	for _, p := range processes[:3] {
 		r.Processes = append(r.Processes, policychange.Obeys(p, e))
 	}
-	must(a.printPolicyResult(r, true))
+	r.Protective = true
+	must(a.printPolicyResult(r))
 	head("diff")
 	must(a.printPolicyDiff(18, 19, textdiff.Unified("policy: 1\nservices:\n  auth:\n    timeout: 1s\n",
 		"policy: 1\nservices:\n  auth:\n    timeout: 500ms\n")))

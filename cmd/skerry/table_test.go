@@ -136,7 +136,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 			return a.printPolicyProcesses("x", policylog.Entry{Number: 18},
 				[]control.PolicyProcess{{Process: "launch-control-7/31245/9f8e7d6c5b4a", Err: errors.New(longText)}})
 		},
-		"policy apply": func(a *app) error { return a.printPolicyResult(longResult(), true) },
+		"policy apply": func(a *app) error { return a.printPolicyResult(longResult()) },
 		"policy explain": func(a *app) error {
 			x := filled[policyExplained]()
 			x.Settings[0].Key = "outlier.max_ejected"

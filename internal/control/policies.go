@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -41,6 +42,20 @@ type PolicyProcess struct {
 	Process string
 	Status  sitepolicy.Status
 	Err     error // it does not answer, or ErrNoPolicies
+	Ended   bool  // it does not answer, and is known to have ended; it is still listed
+}
+
+// Away reports whether the process can't be connected: it has ended, its host is gone, or the network is cut. One that
+// takes the connection and is silent, or refuses it, is not away.
+func (p PolicyProcess) Away() bool {
+	var dial *net.OpError
+	switch rpc.CodeOf(p.Err) {
+	case rpc.ConnectionLost:
+		return true
+	case rpc.Unreachable:
+		return p.Ended || errors.As(p.Err, &dial) && dial.Op == "dial"
+	}
+	return p.Ended
 }
 
 // ErrNoPolicies: the process is of a release that knows no policies.
@@ -122,6 +137,13 @@ func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
 		name := k.Owner.String()
 		if _, asked := said[name]; !asked {
 			said[name] = PolicyProcess{Process: name, Err: errNoAnswer}
+		}
+	}
+	for _, k := range others {
+		process := said[k.Owner.String()]
+		if process.Err != nil && !errors.Is(process.Err, ErrNoPolicies) {
+			process.Ended = p.s.Ended(ctx, process.Process, k.Place)
+			said[process.Process] = process
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(said)) {

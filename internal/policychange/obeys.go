@@ -19,14 +19,19 @@ type Process struct {
 	Process string         `json:"process"`
 	Obeys   bool           `json:"obeys"`            // the policy in question, whole
 	Number  uint64         `json:"number,omitempty"` // that it obeys; 0: none
+	Away    bool           `json:"away,omitempty"`   // it has ended, its host is gone, or the network is cut
 	Why     string         `json:"why,omitempty"`
 	Lost    []form.Problem `json:"not_obeyed,omitempty"`
 }
 
 // Obeys says whether a process obeys an entry.
 func Obeys(p control.PolicyProcess, e policylog.Entry) Process {
-	out := Process{Process: p.Process, Number: p.Status.Number}
+	out := Process{Process: p.Process, Number: p.Status.Number, Away: p.Away()}
 	switch s := p.Status; {
+	case p.Ended:
+		out.Why = "it has ended, and is still listed"
+	case out.Away:
+		out.Why = fmt.Sprintf("it does not answer; it is gone or cut off: %v", p.Err)
 	case p.Err != nil:
 		out.Why = p.Err.Error()
 	case s.Obey == sitepolicy.ObeysNone && e.Number > 0:
@@ -76,6 +81,12 @@ func (s *Site) Make(ctx context.Context, e policylog.Entry) (put policylog.Entry
 		err = unreachable{err}
 	}
 	return put, kept, err
+}
+
+// Failed reports whether a process that is not away does not obey a change that protects a callee, or none obeys it.
+func (r *Result) Failed() bool {
+	disobeys := func(p Process) bool { return !p.Obeys && !p.Away }
+	return r.Obeyed == 0 && len(r.Processes) > 0 || r.Protective && slices.ContainsFunc(r.Processes, disobeys)
 }
 
 // Outcome waits until all processes obey an entry, for 5 s at most, and says which do. begun is when it was made.

@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"time"
 )
@@ -63,7 +62,7 @@ func race(
 		case r := <-results:
 			return r.nc, r.err
 		case <-ctx.Done():
-			return nil, fmt.Errorf("dial tcp: %w", ctx.Err())
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()} // as the attempts' own errors
 		case <-next.C:
 			if !spawn(attempt) {
 				return nil, ErrDialStopped

@@ -62,6 +62,10 @@ func TestDialRace(t *testing.T) {
 				spawn := func(f func()) bool { go f(); return true }
 				begin := time.Now()
 				nc, err := race(ctx, spawn, dial)
+				if op, ok := errors.AsType[*net.OpError](err); tt.want == context.DeadlineExceeded &&
+					(!ok || op.Op != "dial") {
+					t.Errorf("%v is not an error of connecting", err)
+				}
 				if took := time.Since(begin); took != tt.took || !errors.Is(err, tt.want) {
 					t.Fatalf("%v after %v, want %v after %v", err, took, tt.want, tt.took)
 				}
