@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/gateway"
+	"github.com/skerry/skerry/internal/dynamic"
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/internal/yamlfile"
@@ -35,6 +37,7 @@ func checkFiles(path string, c skerry.Config, err error) error {
 	if !reflect.DeepEqual(c.Gateway, config.Gateway{}) {
 		found = append(found, gatewayProblems(c.WithDefaults().Gateway, known)...)
 	}
+	found = append(found, thriftProblems(c, known)...)
 	lines := linesOf(path)
 	for _, p := range found {
 		p.File = path
@@ -102,6 +105,32 @@ func gatewayProblems(g config.Gateway, known func(key string) bool) (found []con
 	if g.TLS.Cert != "" && g.TLS.Key != "" {
 		if _, err := tls.LoadX509KeyPair(g.TLS.Cert, g.TLS.Key); err != nil {
 			found = append(found, config.Problem{Key: "gateway.tls", Text: err.Error()})
+		}
+	}
+	return found
+}
+
+// thriftProblems checks the .thrift files that describe the services of the process and of programs behind its proxy.
+func thriftProblems(c skerry.Config, known func(key string) bool) (found []config.Problem) {
+	check := func(key, service, path string) {
+		if path == "" || known(key) {
+			return
+		}
+		file, err := dynamic.Load(path)
+		if err == nil {
+			_, err = file.Find("", service, "")
+		}
+		if err != nil {
+			found = append(found, config.Problem{Key: key, Text: err.Error()})
+		}
+	}
+	check("service.thrift", c.Service.Name, c.Service.Thrift)
+	for i, s := range c.Services {
+		check(fmt.Sprintf("services[%d].thrift", i), s.Name, s.Thrift)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Proxy.Programs)) {
+		for i, v := range c.Proxy.Programs[name].Provides {
+			check(fmt.Sprintf("proxy.programs.%s.provides[%d].thrift", name, i), v.Service, v.Thrift)
 		}
 	}
 	return found

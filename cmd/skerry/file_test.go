@@ -169,6 +169,28 @@ func TestConfigCheckOfTheGateway(t *testing.T) {
 	}
 }
 
+// TestConfigCheckOfDescriptions: the check reads the .thrift files that describe services, which a process reads late.
+func TestConfigCheckOfDescriptions(t *testing.T) {
+	const proxy = "proxy:\n  programs:\n    billing:\n      listen: unix:/run/skerry/billing.sock\n      provides:\n" +
+		"      - service: clock\n        addr: 127.0.0.1:9090\n        thrift: "
+	path := writeConfig(t, "cluster: a\nservice:\n  name: clock\n  thrift: /nowhere/a.thrift\n"+proxy+
+		"/nowhere/b.thrift\n")
+	code, out, errs := cli(t, "", "config", "check", path)
+	for _, want := range []string{path + ":4: service.thrift: read thrift file: ",
+		path + ":12: proxy.programs.billing.provides[0].thrift: read thrift file: "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("want %s, got\n%s%s", want, out, errs)
+		}
+	}
+	if code != exitProblem || strings.Count(out, "\n") != 2 {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	good := writeConfig(t, "cluster: a\nservice: {name: clock, thrift: "+clockFile(t)+"}\n"+proxy+clockFile(t)+"\n")
+	if code, out, errs := cli(t, "", "config", "check", good); code != exitOK {
+		t.Errorf("good ones: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
 // TestConfigCheckOfTheSite: the check reports the errors with which a service ends, in
 // the same words and with the line.
 func TestConfigCheckOfTheSite(t *testing.T) {
