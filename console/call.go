@@ -319,6 +319,7 @@ func call(ctx context.Context, n *skerry.Node, c testCall, m *dynamic.Method, ar
 	if err != nil || m.OneWay {
 		return r, err
 	}
+	result.Mask()
 	value, ok := result.Value()
 	if name, fields, thrown := result.Exception(); thrown {
 		r.Exception, value, ok = name, fields, true
