@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,6 +118,24 @@ func TestEveryRouteWithEveryRole(t *testing.T) {
 				t.Errorf("%s as %s: status %d", f.Path, r, w.Code)
 			}
 		}
+	}
+}
+
+// TestTableOfActions: what changes the site is for operators, has a reason, and is written to the audit log.
+func TestTableOfActions(t *testing.T) {
+	ownReason := []string{"policy-apply", "call"} // asks for it itself, to keep what was typed; needs none
+	paths := map[string]bool{}
+	for _, a := range actions {
+		if a.Role == roleViewer && a.Name != "out" {
+			t.Errorf("%s has no role", a.Name)
+		}
+		if a.Role != roleViewer && !a.Quiet && !a.Reason && !slices.Contains(ownReason, a.Name) {
+			t.Errorf("%s is done without a reason", a.Name)
+		}
+		if paths[a.Path] || !strings.HasPrefix(a.Path, "/") || a.Do == nil {
+			t.Errorf("%s: the path %s is there twice, or is none", a.Name, a.Path)
+		}
+		paths[a.Path] = true
 	}
 }
 

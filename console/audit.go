@@ -38,6 +38,7 @@ type record struct {
 	Why     string    `json:"why,omitempty"`
 
 	hash string // of this line
+	said phrase // Why in the words of pages; empty in records of an earlier run
 }
 
 // The outcomes of a record.
@@ -53,7 +54,7 @@ func recordOf(a action, by actor, reason string, o outcome, err error) record {
 		Before: o.Before, After: o.After, Outcome: didIt}
 	switch {
 	case err != nil:
-		r.Outcome, r.Why = refusal, err.Error()
+		r.Outcome, r.Why, r.said = refusal, err.Error(), phraseOf(err)
 	case o.Confirm != nil:
 		r.Outcome, r.Why = shownIt, o.Confirm.Code
 	}

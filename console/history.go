@@ -54,6 +54,9 @@ func (r record) change() change {
 		c.Kind = signInKind
 	}
 	why := plain(r.Why)
+	if r.said.In(english) == r.Why {
+		why = r.said
+	}
 	for _, key := range []string{"history.wrong-link", "history.wrong-password", "history.wrong-wait"} {
 		if r.Why == say(key).In(english) {
 			why = say(key)
@@ -74,7 +77,7 @@ func (c *handler) exportAudit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/jsonl; charset=utf-8")
-	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", "console-audit.jsonl"))
+	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", "console-audit-export.jsonl"))
 	for _, name := range names {
 		text, err := statedir.ReadFile(filepath.Join(dir, name))
 		if err != nil {

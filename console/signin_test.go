@@ -371,6 +371,9 @@ func TestAuditLog(t *testing.T) {
 	if !strings.Contains(body, "lost laptop") || !strings.Contains(body, "mine") {
 		t.Error("the history does not show what was done in the console")
 	}
+	if body := get(t, admin, "/history?kind=terminal", in(chinese)).Body.String(); !strings.Contains(body, "只有管理员") {
+		t.Error("the history in Chinese does not say why something was refused")
+	}
 	if w := get(t, as(t, c, "zhao", roleViewer), "/history/audit.jsonl"); w.Code != http.StatusForbidden {
 		t.Errorf("a viewer loads the audit log: status %d", w.Code)
 	}

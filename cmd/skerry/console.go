@@ -134,7 +134,7 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 	beside := run.NewGroup(ctx)
 	beside.Go(func(ctx context.Context) error { pages.Run(ctx); return nil })
 	beside.Go(func(ctx context.Context) error {
-		for {
+		for !intoJournal() {
 			a.printf("%s%s\n", conf.URL, pages.Link())
 			select {
 			case <-ctx.Done():
@@ -142,6 +142,7 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 			case <-used:
 			}
 		}
+		return nil
 	})
 	if files != nil {
 		beside.Go(func(ctx context.Context) error { return files.Run(ctx, conf.Logger) })
@@ -149,7 +150,11 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 	defer beside.Stop()
 	stop := context.AfterFunc(ctx, func() { server.Close() }) // streams do not end by themselves
 	defer stop()
-	a.note("serving pages on %s; open this link within ten minutes:", l.Addr())
+	if intoJournal() {
+		a.note("serving pages on %s; links to sign in: skerry console link", l.Addr())
+	} else {
+		a.note("serving pages on %s; open this link within ten minutes:", l.Addr())
+	}
 	serve := server.Serve
 	if secure != nil {
 		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
@@ -159,6 +164,9 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 	}
 	return nil
 }
+
+// intoJournal reports whether the output of this process is kept by systemd, where others could read links.
+func intoJournal() bool { return os.Getenv("JOURNAL_STREAM") != "" && !terminal(os.Stdout) }
 
 // consoleTLS is the TLS of a console that other hosts reach, with the names in its certificate; nil on loopback, whose
 // traffic stays on this host, and with --plain. Its errors say what such a console needs.

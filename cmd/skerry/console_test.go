@@ -178,6 +178,7 @@ func (l lineWriter) Write(p []byte) (int, error) {
 // startConsole runs a console until the test ends, or stop is called, and returns its first link.
 func startConsole(t *testing.T, args ...string) (link string, stop func()) {
 	t.Helper()
+	t.Setenv("JOURNAL_STREAM", "")
 	ctx, cancel := context.WithCancel(t.Context())
 	out, errs := make(lineWriter, 100), make(lineWriter, 100)
 	ended := make(chan int, 1)
@@ -251,6 +252,22 @@ func TestConsoleSignsIn(t *testing.T) {
 	code, out, errs = cli(t, "", "console", "verify", "-c", config)
 	if code != 0 || !strings.Contains(out, "3 lines, 1 to 3") {
 		t.Errorf("verify: %d, %s%s", code, out, errs)
+	}
+}
+
+// TestNoLinkInTheJournal: links of the terminal have every right, and others may read the journal.
+func TestNoLinkInTheJournal(t *testing.T) {
+	t.Setenv("JOURNAL_STREAM", "8:1234")
+	cfg := site(t, "state_dir: "+t.TempDir()+"\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	out, errs, ended := make(lineWriter, 100), make(lineWriter, 100), make(chan int, 1)
+	args := []string{"console", "-c", cfg, "--listen", "127.0.0.1:0"}
+	go func() { ended <- execute(ctx, args, strings.NewReader(""), out, errs) }()
+	said := <-errs
+	cancel()
+	<-ended
+	if !strings.Contains(said, "skerry console link") || len(out) > 0 {
+		t.Errorf("it says %q, and prints %d lines", said, len(out))
 	}
 }
 
