@@ -43,6 +43,7 @@ type live struct {
 	marks    []mark         // one for each pointPeriod of the last hour
 	recent   control.Recent // without Calls
 	flows    []flow         // of recent
+	made     map[made]bool  // whose calls recent has
 	own      map[place]*figures
 	recentAt time.Time
 	policy   policyMemory
@@ -195,7 +196,7 @@ func (l *live) lookAtCalls(ctx context.Context) {
 		return
 	}
 	if r, err := control.AllRecent(ctx, l.cfg.Node, flowTime); err == nil {
-		l.flows, l.own = flowsOf(r.Calls), ownFigures(r.Calls)
+		l.flows, l.own, l.made = flowsOf(r.Calls), ownFigures(r.Calls), madeBy(r.Calls)
 		r.Calls = nil
 		l.recent, l.recentAt = r, now
 	}
@@ -300,17 +301,36 @@ func (l *live) tellFlows(s *snapshot, counts []control.Counts) {
 			s.Untold.Older = append(s.Untold.Older, process)
 		}
 	}
-	type edge struct{ from, to string }
-	told := map[edge]bool{} // by callees, for callers that tell nothing
-	for _, f := range s.Flows {
-		if f.Served {
-			told[edge{f.Caller, f.Service}] = true
+	s.Flows = append(s.Flows, between(l.past[0], now, l.untold())...)
+	l.keep(s)
+}
+
+// made are the calls of a process to a service.
+type made struct{ process, service string }
+
+func madeBy(calls []control.RecentCalls) map[made]bool {
+	m := map[made]bool{}
+	for i := range calls {
+		if c := &calls[i]; !c.Served {
+			m[made{c.Process, c.Service}] = true
 		}
 	}
-	s.Flows = append(s.Flows, between(l.past[0], now, func(k flowKey) bool {
-		return l.recent.Silent[k.process] != nil && !told[edge{k.caller, k.service}]
-	})...)
-	l.keep(s)
+	return m
+}
+
+// untold reports of counts whether neither their caller nor its callees have told these calls otherwise. So it is with
+// calls of older releases, and with a gateway's requests to HTTP services.
+func (l *live) untold() func(flowKey) bool {
+	type edge struct{ from, to string }
+	served := map[edge]bool{}
+	for _, f := range l.flows {
+		if f.Served {
+			served[edge{f.Caller, f.Service}] = true
+		}
+	}
+	return func(k flowKey) bool {
+		return !l.made[made{k.process, k.service}] && !served[edge{k.caller, k.service}]
+	}
 }
 
 // keep keeps of a snapshot what the next hour compares itself with.

@@ -115,3 +115,29 @@ func TestHourOfFlows(t *testing.T) {
 		t.Errorf("flows of %d minutes are kept", kept)
 	}
 }
+
+// TestFlowsThatAreNotTold: counts since the start of a process stand for calls that neither side has told, such as a
+// gateway's requests to HTTP services, and for no others.
+func TestFlowsThatAreNotTold(t *testing.T) {
+	of := func(process, caller, service string, served bool) control.RecentCalls {
+		return control.RecentCalls{Process: process, Caller: caller, Service: service, Served: served, Calls: 9,
+			Rate: 1}
+	}
+	calls := []control.RecentCalls{of("g/1/a", "gateway", "auth", false), of("b/1/a", "old", "auth", true)}
+	l := &live{flows: flowsOf(calls), made: madeBy(calls)}
+	untold := l.untold()
+	for _, c := range []struct {
+		process, caller, service string
+		want                     bool
+	}{
+		{"g/1/a", "gateway", "auth", false}, // told by the caller
+		{"g/1/a", "gateway", "web", true},   // by HTTP
+		{"o/1/a", "old", "auth", false},     // told by the callee
+		{"o/1/a", "old", "db", true},        // both are of an older release
+		{"g/2/a", "gateway", "auth", true},  // another process of its name, which is older
+	} {
+		if got := untold(flowKey{process: c.process, caller: c.caller, service: c.service}); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
