@@ -182,6 +182,9 @@ func (n *Node) clientConfig() rpc.ClientConfig {
 	}
 }
 
+// Spans keeps the spans of this process, for package gateway and for commands.
+func (n *Node) Spans() *spans.Recorder { return n.spans }
+
 // callsConfig is the configuration for the program's calls.
 func (n *Node) callsConfig() rpc.ClientConfig {
 	c := n.clientConfig()

@@ -76,7 +76,7 @@ func (g *Gateway) handler(r config.Route) (http.HandlerFunc, error) {
 	origin := agent.Origin("gateway "+r.Host+r.Path, "")
 	return func(w http.ResponseWriter, req *http.Request) {
 		v := visitOf(req.Context())
-		v.service = r.Service
+		v.service, v.route = r.Service, r.Path
 		if !t.prepare(w, req, v) {
 			return
 		}
@@ -121,7 +121,9 @@ func (g *Gateway) serve(out *writer, r *http.Request, body *pacedBody) {
 	v := &visit{id: newRequestID(), present: r.Context(), upload: body}
 	begun := time.Now()
 	defer func() {
-		v.log(r, out, time.Since(begun), g.cfg.Logger)
+		took := time.Since(begun)
+		v.log(r, out, took, g.cfg.Logger)
+		g.keepSpan(v, r, out, begun, took)
 	}()
 	if refused := g.admit(v, r); refused != nil {
 		v.refuse(out, refused)
@@ -188,6 +190,7 @@ type visit struct {
 	trace    participant.Trace
 	present  context.Context // ends at the latest when the client closes its side
 	service  string
+	route    string // path of the route
 	version  string // that the rules name; "" while they do not name the service
 	instance string // of the last attempt
 	attempts int

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/spans"
 	"github.com/skerry/skerry/policy"
 )
@@ -154,5 +155,29 @@ func TestSpansOfPlainServers(t *testing.T) {
 	got := spansOf(t, caller, sampledTrace, 1)[0]
 	if _, parent, _ := spans.IDs(sampledTrace); got.Parent != parent || got.ID == 0 || got.ID == parent {
 		t.Errorf("%+v", got)
+	}
+}
+
+// BenchmarkSpanNotKept is the cost of spans in a call that is neither slow nor failed nor sampled, at each side.
+func BenchmarkSpanNotKept(b *testing.B) {
+	r := spans.New()
+	b.Run("caller", func(b *testing.B) {
+		call := &Call{Attempt: 1, chain: 1, head: []byte("head" + plainTrace), traceAt: 4}
+		a := attempt{s: &serviceClient{c: &Client{cfg: ClientConfig{Spans: r}}}, call: call}
+		b.ReportAllocs()
+		for b.Loop() {
+			a.keepSpan(health.OK, nil, time.Millisecond)
+		}
+	})
+	b.Run("callee", func(b *testing.B) {
+		call := &serverCall{conn: &serverConn{s: &Server{cfg: ServerConfig{Spans: r}}}}
+		call.info.Attempt, call.info.Trace = 1, plainTrace
+		b.ReportAllocs()
+		for b.Loop() {
+			call.keepSpan(health.OK, time.Millisecond)
+		}
+	})
+	if found, _ := r.Find(spans.Filter{}); len(found) > 0 {
+		b.Errorf("%d spans are kept", len(found))
 	}
 }

@@ -133,6 +133,12 @@ func (t *Tracer) ask(ctx context.Context, others []membership.Member, f spans.Fi
 	for _, k := range others {
 		all.Silent[k.Owner.String()] = errNoAnswer.Error()
 	}
+	own := time.Now()
+	mine, more := t.s.n.Spans().Find(f)
+	for _, s := range mine { // the console of a program that calls services itself
+		found = append(found, told{s, t.s.m.Owner().String(), own.Add(-s.Began)})
+	}
+	all.More = more
 	var mu sync.Mutex
 	t.s.m.Each(ctx, others, func(ctx context.Context, p *membership.Peer) {
 		asked := time.Now()
