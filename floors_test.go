@@ -104,7 +104,8 @@ var floors = map[string]struct {
 		"internal/statedir", "internal/textdiff", "internal/wire", "internal/words", "policy", "policy/form",
 		"registry", "rpc"}},
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
-		"internal/rollout/participant", "internal/run", "internal/spans", "internal/tracecontext", "internal/webpath", "policy",
+		"internal/rollout/participant", "internal/run", "internal/spans", "internal/tracecontext",
+		"internal/webpath", "policy",
 		"registry", "rpc"}},
 
 	"internal/drain": {1, []string{"internal/rollout", "registry"}},

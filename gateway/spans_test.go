@@ -12,8 +12,8 @@ import (
 	"github.com/skerry/skerry/internal/spans"
 )
 
-// TestRequestsAreSpans: a request is the first span of its trace, under the path of its route; the call that it leads to
-// is below it.
+// TestRequestsAreSpans: a request is the first span of its trace, under the path of its route. The call that it leads
+// to is below it.
 func TestRequestsAreSpans(t *testing.T) {
 	s := newSite(t)
 	n := s.open(config.Service{Name: "auth", Version: "v1"})
@@ -39,7 +39,8 @@ func TestRequestsAreSpans(t *testing.T) {
 	answer.Body.Close()
 	id, _, _ := spans.IDs("00-" + trace + "-00f067aa0ba902b7-01")
 	var found []spans.Span
-	for end := time.Now().Add(10 * time.Second); len(found) < 2 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	end := time.Now().Add(10 * time.Second)
+	for ; len(found) < 2 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		found, _ = s.node.Spans().Find(spans.Filter{Traces: [][16]byte{id}})
 	}
 	if len(found) != 2 {

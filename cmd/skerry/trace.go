@@ -188,14 +188,14 @@ func (a *app) drawTrace(t *control.Trace) {
 	longest := t.Longest()
 	for i := range t.Spans {
 		s := &t.Spans[i]
-		mark := " "
+		mark := "  "
 		if i == longest {
-			mark = ">"
+			mark = "> "
 		}
 		rows = append(rows, []string{mark + callText(s), orDash(s.Version), latency(s.Took), latency(s.Own),
 			lane(t, s), spanEnd(s)})
 	}
-	a.printTable([]string{" CALL", "VERSION", " TOOK", " OWN", "0" + strings.Repeat(" ", laneWidth-1), "ENDED"}, rows)
+	a.printTable([]string{"CALL", "VERSION", " TOOK", " OWN", "0" + strings.Repeat(" ", laneWidth-1), "ENDED"}, rows)
 	a.printRules(t)
 }
 

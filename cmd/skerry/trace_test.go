@@ -43,7 +43,7 @@ func TestTraceIsDrawn(t *testing.T) {
 	a.err.Flush()
 	for _, want := range []string{
 		"portal.page from gateway, 400ms, ok after a failure: 3 calls of 2 services, told by 2 processes",
-		"gateway (not kept)", ">    historian.query", "historian.query, attempt 2",
+		"gateway (not kept)", ">     historian.query", "historian.query, attempt 2",
 		"####------------------------------------", "xxxxxxxxxxxxxxxxxxxx", "........########",
 		"deadline_exceeded at 10.20.0.4:7010", "ok at ops-4", "attempt_timeout 200ms, retries 1",
 		"generation 1.9 of the releases, with the mark drill",
