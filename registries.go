@@ -57,7 +57,7 @@ func (n *Node) newSources(m *membership.Membership) ([]discovery.Source, error) 
 			Cluster: n.cfg.Cluster, Owner: n.owner,
 			Keys: n.trust.Use(trust.LAN), KeysChanged: n.trust.Changed, LateKeys: n.lateKeys(),
 			Open: n.trust.Mode() == trust.Open,
-			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds,
+			Port: n.cfg.LAN.Port, Ports: n.cfg.LAN.Ports, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds,
 			Announce:  n.cfg.LAN.Announce,
 			Fetch:     m.Describe,
 			FetchAddr: func() string { return n.offers.fetchAddr() },

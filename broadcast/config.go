@@ -46,7 +46,8 @@ type Config struct {
 	// announce providers. A warning says so at each start.
 	Open bool
 
-	Port int // UDP port; 0 means 7759
+	Port  int // UDP port; 0 means 7759
+	Ports int // UDP ports behind Port, for unicast; 0 means 100. A process takes one or two of them
 
 	// Interfaces for packets, by name, shell pattern of names, CIDR or address. None means all that
 	// are up and lead to the LAN, which leaves out virtual and VPN interfaces, and loopback.
@@ -88,6 +89,14 @@ func (c *Config) check() error {
 	if c.Port < 1 || c.Port > 65535 {
 		return fmt.Errorf("broadcast: Port %d is not in 1..65535", c.Port)
 	}
+	switch {
+	case c.Ports == 0:
+		c.Ports = defaultPorts
+	case c.Ports < leastPorts || c.Ports > mostPorts:
+		return fmt.Errorf("broadcast: Ports %d is not in %d..%d", c.Ports, leastPorts, mostPorts)
+	case c.Ports != defaultPorts && c.Port+c.Ports > 65535:
+		return fmt.Errorf("broadcast: the last of the %d Ports behind Port %d is over 65535", c.Ports, c.Port)
+	}
 	if c.Announce == 0 {
 		c.Announce = defaultAnnounce
 	}
@@ -113,6 +122,8 @@ func (c *Config) check() error {
 	}
 	return nil
 }
+
+func (c *Config) ports() portRange { return portRange{c.Port, c.Ports} }
 
 // splitSeed reads host or host:port.
 func splitSeed(seed string, port int) (string, int, error) {

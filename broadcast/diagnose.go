@@ -74,9 +74,9 @@ var oddities = []counterFinding{
 }
 
 // diagnose reads the counters of a self-test. With seeds, silence is a fault.
-func diagnose(s Stats, peers []Peer, port int, seeds bool) Report {
+func diagnose(s Stats, peers []Peer, at portRange, seeds bool) Report {
 	rep := Report{Interfaces: s.Interfaces, Peers: peers, Stats: s, OnlySelf: len(peers) == 0}
-	ports := fmt.Sprintf("%d-%d", port, port+unicastPorts)
+	ports := at.String()
 	if len(s.Interfaces) == 0 {
 		rep.add(true, "none of the chosen network interfaces is up",
 			"bring an interface up, or name one that exists under lan.interfaces")

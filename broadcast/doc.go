@@ -18,7 +18,7 @@
 // Packets have at most [MaxPacket] bytes and an HMAC-SHA256 by a key of the site's
 // ring. The first key seals, all open. A list that does not fit is announced by
 // its hash, and fetched by TCP or in parts. All processes share one UDP port, and
-// each has a port of its own among the 100 behind it, for unicast. Broadcasts leave
+// each has a port of its own among the 100 behind it (Config.Ports), for unicast. Broadcasts leave
 // each interface three ways: limited broadcast, IPv4 multicast and IPv6 multicast.
 // Where they do not pass, [Config].Seeds and remembered peers are queried by
 // unicast. [Advertise] chooses the address to which others connect, and [SelfTest]

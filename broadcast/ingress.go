@@ -36,7 +36,8 @@ func (r *Registry) linkOf(a ingress) (index int, ok bool) {
 // advice is the operator's step for a refused packet.
 var advice = map[error]string{
 	errForeign: "correct the cluster's name when it is misspelt, here or there; else another system shares this " +
-		"network and UDP port, which is harmless: give it a port of its own, more than 100 away, to silence this",
+		"network and UDP port, which is harmless: give it a lan.port of its own, more than lan.ports away, to " +
+		"silence this",
 	errMAC: "give every host of the cluster the same key: skerry key set; " +
 		"when all have it, another program forges packets",
 	errKeyless: "nothing while the database that holds the key is away; else let the user of that process read the " +

@@ -66,17 +66,23 @@ func TestLANBounds(t *testing.T) {
 }
 
 // TestLANFirewall: hosts that accept only the UDP ports of skerry, and packets of their own
-// connections.
+// connections: by default, and with fewer ports.
 func TestLANFirewall(t *testing.T) {
 	t.Parallel()
+	for _, ports := range []int{defaultPorts, 8} {
+		t.Run(fmt.Sprint(ports, " ports"), func(t *testing.T) { firewalled(t, ports) })
+	}
+}
+
+func firewalled(t *testing.T, ports int) {
 	l := lab.New(t, 3)
 	var nodes []*node
 	for _, h := range l.Hosts() {
 		h.Run("nft", "add table inet fw")
 		h.Run("nft", "add chain inet fw in { type filter hook input priority 0; policy drop; }")
 		h.Run("nft", "add rule inet fw in ct state established,related accept")
-		h.Run("nft", fmt.Sprintf("add rule inet fw in udp dport %d-%d accept", defaultPort, defaultPort+unicastPorts))
-		nodes = append(nodes, startNode(t, h, nodeConfig{Key: "k", Port: defaultPort}))
+		h.Run("nft", fmt.Sprintf("add rule inet fw in udp dport %d-%d accept", defaultPort, defaultPort+ports))
+		nodes = append(nodes, startNode(t, h, nodeConfig{Key: "k", Port: defaultPort, Ports: ports}))
 		t.Logf("%d hosts know each other after %v", len(nodes), agree(t, time.Second, nodes, addrs(nodes)...))
 	}
 }

@@ -165,8 +165,9 @@ func (n *network) openAny() {
 			n.any[i].Close()
 			n.any[i] = nil
 		}
-		if c, err := unicastSocket(family, addrs[i], n.r.cfg.Port); err == nil {
+		if c, err := unicastSocket(family, addrs[i], n.r.cfg.ports()); err == nil {
 			n.any[i] = c
+			n.checkPort(c)
 			n.listen(reader(c, 0))
 		}
 	}
@@ -177,9 +178,12 @@ func (n *network) add(c chosen) error {
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", c.name, err)
 	}
-	l, err := openLink(c, ifi, n.r.cfg.Port)
+	l, err := openLink(c, ifi, n.r.cfg.ports())
 	if err != nil {
 		return err
+	}
+	for _, conn := range []*net.UDPConn{l.c4, l.c6} {
+		n.checkPort(conn)
 	}
 	if err := n.shared.join(ifi); err != nil { // broadcast still works
 		n.r.cfg.Logger.Warn("LAN multicast is not heard", "interface", c.name, "err", err)
@@ -203,6 +207,18 @@ func (n *network) add(c chosen) error {
 		}
 	}
 	return nil
+}
+
+// checkPort warns of a socket outside of the range that firewalls let through.
+func (n *network) checkPort(c *net.UDPConn) {
+	if c == nil {
+		return
+	}
+	if at := c.LocalAddr().(*net.UDPAddr); !n.r.cfg.ports().has(at.Port) {
+		n.r.cfg.Logger.Warn("all UDP ports behind the LAN's are taken on this host, so this process uses another one: "+
+			"a firewall may drop what is sent to it; allow more ports by lan.ports, on every host", "addr", at.String(),
+			"ports", n.r.cfg.ports().String())
+	}
 }
 
 func (n *network) drop(l *link) {

@@ -178,6 +178,8 @@ func TestConfigErrors(t *testing.T) {
 		"cluster":    func(c *Config) { c.Cluster = "" },
 		"Owner":      func(c *Config) { c.Owner.Host = "" },
 		"Port":       func(c *Config) { c.Port = 70000 },
+		"Ports":      func(c *Config) { c.Ports = 1 },
+		"over 65535": func(c *Config) { c.Port, c.Ports = 65000, 900 },
 		"Announce":   func(c *Config) { c.Announce = time.Millisecond },
 		"interfaces": func(c *Config) { c.Interfaces = []string{"10.0.0.0/40"} },
 		"seeds":      func(c *Config) { c.Seeds = []string{"host:port"} },
@@ -187,6 +189,29 @@ func TestConfigErrors(t *testing.T) {
 		if _, err := New(c); err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("bad %s: %v", part, err)
 		}
+	}
+}
+
+// TestNarrowPorts: processes take the ports behind the shared one, and another one only when none of them is free.
+func TestNarrowPorts(t *testing.T) {
+	ports := portRange{defaultPort, leastPorts}
+	addr := netip.MustParseAddr("127.77.59.4") // of this test alone
+	taken := map[int]bool{}
+	for n := range leastPorts + 1 {
+		c, err := unicastSocket("udp4", addr, ports)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		port := c.LocalAddr().(*net.UDPAddr).Port
+		if inside := port > ports.shared && port <= ports.shared+ports.behind; inside != (n < leastPorts) ||
+			inside != ports.has(port) || taken[port] {
+			t.Errorf("socket %d has port %d of %v, which a firewall lets through: %v", n, port, ports, ports.has(port))
+		}
+		taken[port] = true
+	}
+	if text := ports.String(); text != "7759-7763" {
+		t.Errorf("the range is %s", text)
 	}
 }
 
@@ -248,7 +273,7 @@ func TestJudge(t *testing.T) {
 		"wrong key":        {otherKey, nil, "", true},
 		"misspelt cluster": {Stats{Interfaces: []InterfaceStats{alone}, Foreign: 3}, nil, "I hear only myself", true},
 	} {
-		rep := diagnose(c.stats, c.peers, defaultPort, false)
+		rep := diagnose(c.stats, c.peers, portRange{defaultPort, defaultPorts}, false)
 		if len(rep.Findings) > 0 {
 			do := rep.Findings[0].Do
 			if named := strings.Contains(do, "compare the cluster's name"); named != (c.stats.Foreign > 0) {

@@ -37,6 +37,7 @@ type nodeConfig struct {
 	Seeds      []string
 	Remembered []string
 	Announce   time.Duration
+	Ports      int // of Config; 0: its default
 }
 
 func (c nodeConfig) keys() func() [][]byte {
@@ -92,7 +93,7 @@ func beNode(text string) error {
 	logs := writer(func(line string) { say(report{Log: line}) })
 	r, err := New(
 		Config{Cluster: c.Cluster, Keys: c.keys(), Open: c.Open, Owner: registry.NewOwner(), Interfaces: c.Interfaces,
-			Seeds: c.Seeds, Announce: c.Announce,
+			Seeds: c.Seeds, Announce: c.Announce, Ports: c.Ports,
 			LoadPeers: func() ([]string, error) { return c.Remembered, nil },
 			SavePeers: func(list []string) error { say(report{Log: "saved " + strings.Join(list, " ")}); return nil },
 			Logger:    slog.New(slog.NewTextHandler(logs, nil))},

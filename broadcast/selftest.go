@@ -49,10 +49,10 @@ func SelfTest(ctx context.Context, cfg Config) (Report, error) {
 	if cut != nil {
 		return Report{}, fmt.Errorf("LAN self-test: %w", cut)
 	}
-	return diagnose(stats, peers, r.cfg.Port, len(r.cfg.Seeds) > 0), nil
+	return diagnose(stats, peers, r.cfg.ports(), len(r.cfg.Seeds) > 0), nil
 }
 
 // Diagnose reads the counters of a running registry, since its start, as those of a SelfTest.
 func (r *Registry) Diagnose() Report {
-	return diagnose(r.Stats(), r.Peers(), r.cfg.Port, len(r.cfg.Seeds) > 0)
+	return diagnose(r.Stats(), r.Peers(), r.cfg.ports(), len(r.cfg.Seeds) > 0)
 }

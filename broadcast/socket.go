@@ -21,9 +21,27 @@ var (
 	all4   = netip.MustParseAddr("255.255.255.255")
 )
 
-// unicastPorts is the number of UDP ports after the shared one for packets to one process: answers
-// and probes. A firewall must allow them as well.
-const unicastPorts = 100
+// The number of UDP ports after the shared one for packets to one process: answers and probes. A
+// firewall must allow them as well.
+const (
+	defaultPorts = 100
+	leastPorts   = 4 // one process has up to two, and its successor other ones
+	mostPorts    = 1000
+)
+
+// portRange is the shared port and the number of those behind it.
+type portRange struct{ shared, behind int }
+
+// String is the range as a firewall's rule has it.
+func (r portRange) String() string { return fmt.Sprintf("%d-%d", r.shared, r.shared+r.behind) }
+
+// has reports whether a firewall that allows the range lets a port through. A default range among the
+// ephemeral ports (tests) is not used.
+func (r portRange) has(port int) bool {
+	return !r.used() || port >= r.shared && port <= r.shared+r.behind
+}
+
+func (r portRange) used() bool { return r.behind != defaultPorts || r.shared+r.behind < 32768 }
 
 // readBuffer holds a burst of answers while the process is busy.
 const readBuffer = 1 << 20
@@ -47,18 +65,18 @@ type link struct {
 }
 
 // openLink opens both sockets; one family may be missing.
-func openLink(c chosen, ifi *net.Interface, port int) (*link, error) {
+func openLink(c chosen, ifi *net.Interface, ports portRange) (*link, error) {
 	l := &link{chosen: c}
 	var err4, err6 error
 	if c.v4.IsValid() {
-		if l.c4, err4 = unicastSocket("udp4", c.v4, port); err4 == nil {
+		if l.c4, err4 = unicastSocket("udp4", c.v4, ports); err4 == nil {
 			p := ipv4.NewPacketConn(l.c4)
 			err4 = errors.Join(p.SetMulticastInterface(ifi), p.SetMulticastLoopback(true))
 			l.c4.SetReadBuffer(readBuffer)
 		}
 	}
 	if c.v6.IsValid() {
-		if l.c6, err6 = unicastSocket("udp6", c.v6, port); err6 == nil {
+		if l.c6, err6 = unicastSocket("udp6", c.v6, ports); err6 == nil {
 			p := ipv6.NewPacketConn(l.c6)
 			err6 = errors.Join(p.SetMulticastInterface(ifi), p.SetMulticastLoopback(true))
 			l.c6.SetReadBuffer(readBuffer)
@@ -71,14 +89,13 @@ func openLink(c chosen, ifi *net.Interface, port int) (*link, error) {
 	return l, nil
 }
 
-// unicastSocket opens a socket of this process alone on one of the unicastPorts ports after the
-// shared one, which a firewall can allow, or on any port when none of them is free. It begins at a
-// random port, because a process with the port of a killed one would be mistaken for it. A shared
-// port among the ephemeral ones (tests) has no such neighbours.
-func unicastSocket(network string, addr netip.Addr, port int) (*net.UDPConn, error) {
-	if port+unicastPorts < 32768 {
-		for i, first := 0, rand.IntN(unicastPorts); i < unicastPorts; i++ {
-			p := port + 1 + (first+i)%unicastPorts
+// unicastSocket opens a socket of this process alone on one of the ports after the shared one, which
+// a firewall can allow, or on any port when none of them is free. It begins at a random port, because
+// a process with the port of a killed one would be mistaken for it.
+func unicastSocket(network string, addr netip.Addr, ports portRange) (*net.UDPConn, error) {
+	if ports.used() {
+		for i, first := 0, rand.IntN(ports.behind); i < ports.behind; i++ {
+			p := ports.shared + 1 + (first+i)%ports.behind
 			if c, err := net.ListenUDP(network,
 				net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(p)))); err == nil {
 				return c, nil

@@ -34,7 +34,7 @@ func beStranger(role string) error {
 	if err != nil {
 		return err
 	}
-	l, err := openLink(choose(nics, []string{"eth0"})[0], ifi, defaultPort)
+	l, err := openLink(choose(nics, []string{"eth0"})[0], ifi, portRange{defaultPort, defaultPorts})
 	if err != nil {
 		return err
 	}

@@ -174,6 +174,11 @@ func (d Database) checkURL(p *problems) {
 
 func (l LAN) check(p *problems) {
 	inRange(p, "lan.port", l.Port, 1, 65535)
+	inRange(p, "lan.ports", l.Ports, 4, 1000)
+	if l.Ports != 100 && l.Port+l.Ports > 65535 {
+		p.at("lan.ports", "the last one would be %d, and there is none over 65535; choose fewer, or a lower lan.port",
+			l.Port+l.Ports)
+	}
 	atLeast(p, "lan.announce", l.Announce, time.Second, false)
 	checkSiteKey(p, l.Key)
 	for i, name := range l.Interfaces {

@@ -144,6 +144,10 @@ type LAN struct {
 	// Port is the UDP port that all processes of the cluster share.
 	Port int `yaml:"port" unit:"UDP port" default:"7759"`
 
+	// Ports is the number of UDP ports behind Port, of which each process takes one or two for what
+	// goes to it alone.
+	Ports int `yaml:"ports" unit:"UDP ports" default:"100"`
+
 	// Interfaces to send and receive on, by name, pattern ("en*"), address or CIDR. They also limit
 	// the choice of the advertised address, the earlier first, in every mode. Default: all that
 	// lead to the LAN, without loopback, container, virtual and VPN interfaces.

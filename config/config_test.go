@@ -144,6 +144,8 @@ func TestConfigProblems(t *testing.T) {
 			[]string{":2: consumers.auth.timeout: 200ms is shorter than calls.connect_timeout (500ms)"}},
 		{"number", "lan: {port: many}\n", []string{`:1: lan.port: want a whole number, got "many"`}},
 		{"range", "lan: {port: 70000}\n", []string{":1: lan.port: 70000 is not in 1..65535"}},
+		{"few ports", "lan: {ports: 2}\n", []string{":1: lan.ports: 2 is not in 4..1000"}},
+		{"high ports", "lan: {port: 65000, ports: 900}\n", []string{":1: lan.ports: the last one would be 65900"}},
 		{"list for text", "cluster: [a, b]\n", []string{":1: cluster: want a text, got a list"}},
 		{"text for keys", "database: postgres://db\n",
 			[]string{":1: database: want keys and values (url, heartbeat, expiry, poll), got \"postgres://db\""}},

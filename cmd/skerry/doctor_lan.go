@@ -89,6 +89,7 @@ func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Repo
 		Keys:       func() [][]byte { return keys },
 		Open:       open,
 		Port:       c.LAN.Port,
+		Ports:      c.LAN.Ports,
 		Interfaces: c.LAN.Interfaces,
 		Seeds:      c.LAN.Seeds,
 	}
