@@ -17,7 +17,7 @@ import (
 const focus = `(function () {
 	var all = Array.from(document.querySelectorAll(
 		"a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")).filter(function (e) {
-		return e.tabIndex >= 0 && !e.disabled && e.getClientRects().length > 0 &&
+		return e.tabIndex >= 0 && !e.disabled && e.getClientRects().length > 0 && e.checkVisibility() &&
 			getComputedStyle(e).visibility === "visible";
 	});
 	var e = document.activeElement, style = getComputedStyle(e), box = e.getBoundingClientRect();

@@ -49,13 +49,12 @@
     stream.onmessage = renew;
   }
   function renew() {
-    var at = document.activeElement;
     if (window.getSelection && String(window.getSelection())) { return; } // a reader marks a text
     fetch(location.href, {credentials: "same-origin", headers: {"Skerry-Renew": "1"}}).then(function (r) {
       if (r.redirected && new URL(r.url).pathname === "/in") { location.href = "/in"; } // the session has ended
       return r.ok ? r.text() : Promise.reject(r.status);
     }).then(function (text) {
-      var fresh = new DOMParser().parseFromString(text, "text/html");
+      var fresh = new DOMParser().parseFromString(text, "text/html"), at = document.activeElement;
       var bar = document.querySelector(".top"), freshBar = fresh.querySelector(".top");
       if (bar && freshBar) { bar.className = freshBar.className; }
       ["#main", ".state", ".live", ".wall"].forEach(function (part) {
