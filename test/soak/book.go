@@ -21,6 +21,7 @@ type book struct {
 	failed  []failure
 	uses    map[string][]use // of each caller
 	faults  []suffered
+	stood   []standstill // of the whole machine
 	counts  map[string]int
 	found   []string
 	mixed   int
@@ -38,6 +39,41 @@ type use struct{ goroutines, heapKiB, files int }
 type suffered struct {
 	fault
 	begun time.Time
+}
+
+// standstill is a time in which no process of the machine ran.
+type standstill struct{ begun, ended time.Time }
+
+// stills is from when on a pause of the machine explains a failed request. Time-outs of requests are far longer.
+const stills = 3 * time.Second
+
+// watch notices when the whole machine stands still, as a virtual one does while it is saved, until stop is closed. A
+// request that waited through that has met no fault of skerry.
+func (b *book) watch(stop <-chan struct{}) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		if now.Sub(last) >= stills {
+			fmt.Println("the machine stood still for", now.Sub(last).Round(time.Millisecond))
+			b.mu.Lock()
+			b.stood = append(b.stood, standstill{last, now})
+			b.mu.Unlock()
+		}
+		last = now
+	}
+}
+
+// still reports whether the machine stood still while a request was under way. b.mu is held.
+func (b *book) still(f failure) bool {
+	return slices.ContainsFunc(b.stood, func(p standstill) bool {
+		return p.begun.Before(f.ended) && f.begun.Before(p.ended)
+	})
 }
 
 func (b *book) find(format string, args ...any) {
@@ -149,6 +185,10 @@ func (s *site) judge() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, f := range b.failed {
+		if b.still(f) {
+			fmt.Printf("%s failed while the machine stood still\n", f.trace)
+			continue
+		}
 		b.found = append(b.found, fmt.Sprintf("%s failed after %v: %s\n    %s", f.trace, f.ended.Sub(f.begun), f.text,
 			b.around(f)))
 	}

@@ -27,7 +27,8 @@
 //
 //   - No request meets two versions of a service, nor auth and proc of
 //     different releases.
-//   - No request fails: another instance is always well.
+//   - No request fails: another instance is always well. One that is under way while the whole machine stands still
+//     for seconds does not count; the run says so.
 //   - No process ends that was not ended, and none writes a data race or a panic.
 //   - Goroutines, memory and descriptors of the processes are level: what they
 //     use in the last quarter is at most a half more than in the second one.

@@ -68,6 +68,7 @@ func (s *site) retire(version int) {
 	for _, service := range released {
 		for host := range providers {
 			name := place(host, service, fmt.Sprint("v", version))
+			s.retired[name] = true
 			if p := s.up[name]; p != nil {
 				p.expected = true
 				delete(s.up, name)

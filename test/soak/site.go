@@ -53,6 +53,7 @@ type site struct {
 	up      map[string]*process // by place and version
 	version map[string]int      // of each service, by the last commit
 	frozen  map[fault]*process
+	retired map[string]bool // places whose processes leave by a release
 }
 
 // process is a program of the site.
@@ -68,6 +69,7 @@ type process struct {
 func newSite(t *frame, seed uint64, keep bool) *site {
 	s := &site{t: t, lan: lab.New(t, providers+1+callHosts), seed: seed, up: map[string]*process{},
 		frozen:  map[fault]*process{},
+		retired: map[string]bool{},
 		version: map[string]int{"portal": 1, "auth": 1, "proc": 1}}
 	var err error
 	s.dir, err = os.MkdirTemp("/dev/shm", "skerry-soak-")
@@ -117,6 +119,7 @@ func (s *site) begin() {
 func (s *site) suffer(plan []fault, length time.Duration) {
 	stop := make(chan struct{})
 	var beside sync.WaitGroup
+	beside.Go(func() { s.book.watch(stop) })
 	var failed any
 	beside.Go(func() {
 		defer func() { failed = recover() }()
@@ -199,8 +202,12 @@ func (s *site) start(host int, p part) {
 		s.t.Fatalf("%s is not ready after %v: %s", p.Name, patience, s.tail(p.Name))
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retired[p.Name] { // while it was started again
+		started.expected = true
+		return
+	}
 	s.up[p.Name] = started
-	s.mu.Unlock()
 }
 
 // listen reads a process's lines until it ends.
