@@ -97,8 +97,9 @@ func (s *Site) Serve(service, version, host string) {
 	if service == "portal" {
 		entry = ", entry: [\"*\"]"
 	}
-	lines += fmt.Sprintf("service: {name: %s, version: %s, listen: \"%s%s:%d\"%s}\n", service, version, addresses,
-		host[len("ops-"):], port, entry)
+	idl := filepath.Join(Root(s.t), "examples", "portal", "idl", service+".thrift")
+	lines += fmt.Sprintf("service: {name: %s, version: %s, listen: \"%s%s:%d\", thrift: %q%s}\n", service, version,
+		addresses, host[len("ops-"):], port, idl, entry)
 	s.start(name, host, func(string) {}, service, "-config", s.config(name, lines))
 }
 
