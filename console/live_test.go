@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/rpc"
 )
 
 // greeter is a service with the interface of skerry's internal service, because the generated code of that exists.
@@ -91,6 +92,7 @@ func TestLiveSite(t *testing.T) {
 		t.Errorf("the services are %+v", rows)
 	}
 	callLive(t, l.cfg.Node)
+	traceLive(t, s, caller)
 	if len(s.Findings) > 0 || s.state().Kind != "ok" {
 		t.Errorf("a site that is well has findings: %+v", s.Findings)
 	}
@@ -157,5 +159,22 @@ func TestBetween(t *testing.T) {
 	}
 	if got := between(to, to, all); len(got) > 0 {
 		t.Errorf("in no time there are %+v", got)
+	}
+}
+
+// traceLive makes a call that fails in a trace, and finds it on the page of traces.
+func traceLive(t *testing.T, s *snapshot, caller *skerry.Node) {
+	t.Helper()
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	ctx := rpc.WithTrace(t.Context(), "00-"+trace+"-00f067aa0ba902b7-01", "")
+	if _, err := caller.Client("greeter").Call(ctx, "nope", &rpc.Raw{}, &rpc.Raw{}); err == nil {
+		t.Fatal("a method that is not there is called")
+	}
+	h := signedIn(t, still{s}, Config{})
+	body := get(t, h, "/traces?kind=failed", in(english)).Body.String()
+	for _, want := range []string{trace, "greeter.nope", "unknown_method", "2 processes have answered"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page of traces lacks %q", want)
+		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/control"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/rpc"
 )
 
 // oneTrace is a request whose second part fails after a retry.
@@ -100,5 +102,54 @@ func TestTraceArguments(t *testing.T) {
 		if code := execute(t.Context(), args, nil, &out, &errs); code != exitUsage {
 			t.Errorf("%v: code %d: %s", args, code, errs.String())
 		}
+	}
+}
+
+// TestTraceOfASite: a failed call of a running process is listed, drawn by its traceparent, and exported. A stranger is
+// told nothing.
+func TestTraceOfASite(t *testing.T) {
+	t.Parallel()
+	config := site(t, "")
+	n := offerClock(t, config)
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	const header = "00-" + trace + "-00f067aa0ba902b7-01"
+	_, err := n.Client("clock").Call(rpc.WithTrace(t.Context(), header, ""), "nope", &rpc.Raw{}, &rpc.Raw{})
+	if rpc.CodeOf(err) != rpc.UnknownMethod {
+		t.Fatal(err)
+	}
+	_, out, errs := heard(t, "trace", "--failed", "--service", "clock", "-c", config)
+	for _, want := range []string{"clock.nope", "unknown_method", trace} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s%s", want, out, errs)
+		}
+	}
+	_, out, errs = heard(t, "trace", header, "-c", config)
+	for _, want := range []string{"clock.nope from ", "(not kept)", "1 call of 1 service, told by 1 process",
+		"unknown_method at "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s%s", want, out, errs)
+		}
+	}
+	_, out, _ = heard(t, "trace", trace, "--json", "-c", config)
+	if n := strings.Count(out, `"spanId"`); n != 2 || !strings.Contains(out, `"traceId": "`+trace+`"`) {
+		t.Errorf("%d spans in\n%s", n, out)
+	}
+	code, _, errs := cli(t, "", "trace", strings.Replace(trace, "4", "5", 1), "-c", config)
+	if code != exitProblem || !strings.Contains(errs, "no process keeps a span") {
+		t.Errorf("an unknown trace: code %d, %s", code, errs)
+	}
+	addr := n.Explain("clock")[0].Addr
+	c, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Addr: addr})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	stranger, err := c.Service("skerry.internal", rpc.ServiceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = wire.NewInternalClient(stranger).Spans(t.Context(), &wire.SpanQuery{})
+	if rpc.CodeOf(err) != rpc.NotMember {
+		t.Errorf("a stranger asks for spans: %v", err)
 	}
 }
