@@ -292,6 +292,7 @@ type frame struct {
 	Cluster string
 	Site    string // what people call it; "" is the cluster
 	Content any
+	From    string // path of the page that an action has drawn; "": the address is the page's own
 }
 
 // state is the one sentence of the site's state.
@@ -410,6 +411,9 @@ func (c *handler) show(w http.ResponseWriter, r *http.Request, status int, p pag
 		Token: c.doors.formToken(by.session), Done: d, Users: c.doors.users != nil, Plain: c.plain,
 		Secure: r.TLS != nil, Cluster: c.cluster, Site: c.title,
 		Lang: languageOf(cookieOf(r, "lang"), r.Header.Get("Accept-Language")), Command: "skerry " + p.Command}
+	if r.Method == http.MethodPost && p.Path != "" && !strings.Contains(p.Link(), "{") {
+		f.URL, f.From = &url.URL{Path: p.Link()}, p.Link() // nothing else answers a GET
+	}
 	f.Theme = cookieOf(r, "theme")
 	if f.Theme != "light" && f.Theme != "dark" {
 		f.Theme = ""

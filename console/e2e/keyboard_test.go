@@ -17,8 +17,8 @@ import (
 const focus = `(function () {
 	var all = Array.from(document.querySelectorAll(
 		"a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")).filter(function (e) {
-		return e.tabIndex >= 0 && !e.disabled && e.getClientRects().length > 0 && e.checkVisibility() &&
-			getComputedStyle(e).visibility === "visible";
+		return e.tabIndex >= 0 && !e.disabled && e.getClientRects().length > 0 &&
+			e.checkVisibility({visibilityProperty: true});
 	});
 	var e = document.activeElement, style = getComputedStyle(e), box = e.getBoundingClientRect();
 	return JSON.stringify({Of: all.length, At: all.indexOf(e), Is: e.outerHTML.slice(0, 150),

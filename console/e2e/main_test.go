@@ -16,6 +16,7 @@ var (
 func TestMain(m *testing.M) {
 	os.Exit(stage.Alone(func(t stage.T) int {
 		site, browser = stage.NewSite(t), stage.NewBrowser(t)
+		site.Steer(t)
 		return m.Run()
 	}))
 }

@@ -105,7 +105,7 @@ const textsOf = `(function () {
 		if (text && node.parentElement.closest("[lang]") === document.documentElement) { texts.push(text); }
 	}
 	document.querySelectorAll("*").forEach(function (e) {
-		["title", "aria-label", "placeholder", "alt", "data-l", "value"].forEach(function (a) {
+		["title", "aria-label", "placeholder", "alt", "data-l"].forEach(function (a) {
 			if (e.getAttribute(a)) { texts.push(e.getAttribute(a)); }
 		});
 	});

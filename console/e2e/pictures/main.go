@@ -36,7 +36,8 @@ func main() {
 		c.tab.Open("/in")
 		c.all("signin", "/in")
 		c.tab.SignIn(c.site.Link(t))
-		c.site.Tell(t)
+		c.site.Steer(t)
+		c.site.Release(t)
 		for end := time.Now().Add(*after); time.Now().Before(end); time.Sleep(time.Second) {
 			c.tab.Open("/") // keeps the session, and the console awake
 		}

@@ -54,7 +54,7 @@ func (s *Site) Pages(t T, session string) (list []Page) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if slices.Contains(files, u.Path) {
+		if patternOf(files, u.Path) != "" {
 			continue
 		}
 		pattern := patternOf(patterns, u.Path)

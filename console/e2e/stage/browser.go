@@ -60,6 +60,7 @@ type Tab struct {
 	mu     sync.Mutex
 	faults []string
 	asked  []string // addresses, in order
+	sent   []string // paths that forms were sent to, in order
 }
 
 // Tab opens an empty page. What it loads from elsewhere than origin is a fault.
@@ -96,6 +97,9 @@ func (tab *Tab) hear(e any) {
 	case *network.EventRequestWillBeSent:
 		u := e.Request.URL
 		tab.asked = append(tab.asked, u)
+		if path, _, _ := strings.Cut(strings.TrimPrefix(u, tab.origin), "?"); e.Request.Method == "POST" {
+			tab.sent = append(tab.sent, path)
+		}
 		if !strings.HasPrefix(u, tab.origin+"/") && !strings.HasPrefix(u, "data:") && u != "about:blank" {
 			fault("a request leaves the console: %s", u)
 		}
@@ -129,6 +133,15 @@ func (tab *Tab) Asked() []string {
 	defer tab.mu.Unlock()
 	list := tab.asked
 	tab.asked = nil
+	return list
+}
+
+// Sent returns the paths that forms of the tab were sent to since the last call.
+func (tab *Tab) Sent() []string {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	list := tab.sent
+	tab.sent = nil
 	return list
 }
 

@@ -1,6 +1,6 @@
 package stage
 
-import "time"
+import "strconv"
 
 // policies are texts of the site's policy, one after another.
 var policies = []struct{ why, text string }{
@@ -23,19 +23,21 @@ plans:
 `},
 }
 
-// Tell gives the site a past: policies, a plan that is on, and a release of auth and proc that half of the users meet.
-// It ends when the pages show it.
-func (s *Site) Tell(t T) {
+// Steer gives the site a past of two policies.
+func (s *Site) Steer(t T) {
 	t.Helper()
 	for i, p := range policies {
-		s.Command(t, p.text, "policy", "apply", "-", "--why", p.why, "--by", "li", "--yes", "--on", string(rune('0'+i)))
+		s.Command(t, p.text, "policy", "apply", "-", "--why", p.why, "--by", "li", "--yes", "--on", strconv.Itoa(i))
 	}
+}
+
+// Release opens a release of auth and proc, which is shipped, and met by verifiers only.
+func (s *Site) Release(t T) {
+	t.Helper()
+	s.Command(t, "", "release", "start", "--reason", "new format of tokens", "--by", "wang", "--yes")
 	for _, service := range []string{"auth", "proc"} {
 		s.Serve(service, "v2", "ops-4")
 		s.Serve(service, "v2", "ops-2")
+		s.Command(t, "", "release", "ship", service, "--version", "v2", "--wish", "2", "--by", "wang", "--yes")
 	}
-	s.Command(t, "", "release", "start", "--reason", "new format of tokens", "--by", "wang", "--yes")
-	s.Command(t, "", "release", "ship", "auth", "--version", "v2", "--wish", "2", "--by", "wang", "--yes")
-	s.Command(t, "", "release", "ship", "proc", "--version", "v2", "--wish", "2", "--by", "wang", "--yes")
-	time.Sleep(time.Second)
 }

@@ -48,18 +48,31 @@
     stream = new EventSource("/events");
     stream.onmessage = renew;
   }
+  function filled(part) { // an operator has begun to fill a form
+    return Array.prototype.some.call(part.querySelectorAll("input, textarea, select"), function (e) {
+      if (e.type === "hidden") { return false; }
+      if (e.tagName === "SELECT") {
+        return Array.prototype.some.call(e.options, function (o, i) {
+          return o.selected !== (o.defaultSelected || !e.querySelector("[selected]") && i === 0);
+        });
+      }
+      return e.value !== e.defaultValue || e.checked !== e.defaultChecked;
+    });
+  }
   function renew() {
-    if (window.getSelection && String(window.getSelection())) { return; } // a reader marks a text
-    fetch(location.href, {credentials: "same-origin", headers: {"Skerry-Renew": "1"}}).then(function (r) {
+    var from = document.body.dataset.from; // the answer to a form, which is not drawn again
+    fetch(from || location.href, {credentials: "same-origin", headers: {"Skerry-Renew": "1"}}).then(function (r) {
       if (r.redirected && new URL(r.url).pathname === "/in") { location.href = "/in"; } // the session has ended
       return r.ok ? r.text() : Promise.reject(r.status);
     }).then(function (text) {
-      var fresh = new DOMParser().parseFromString(text, "text/html"), at = document.activeElement;
+      if (window.getSelection && String(window.getSelection())) { return; } // a reader marks a text
+      var at = document.activeElement;
+      var fresh = new DOMParser().parseFromString(text, "text/html");
       var bar = document.querySelector(".top"), freshBar = fresh.querySelector(".top");
       if (bar && freshBar) { bar.className = freshBar.className; }
-      ["#main", ".state", ".live", ".wall"].forEach(function (part) {
+      (from ? [".state", ".live"] : ["#main", ".state", ".live", ".wall"]).forEach(function (part) {
         var old = document.querySelector(part), now = fresh.querySelector(part);
-        if (old && old.querySelector("[data-still], details[open]")) { return; } // an operator fills a form
+        if (old && (old.querySelector("[data-still], details[open]") || filled(old))) { return; }
         if (old && now && old.innerHTML !== now.innerHTML && !old.contains(at === document.body ? null : at)) {
           var scrolled = Array.prototype.map.call(old.querySelectorAll(".scroll"), function (s) { return s.scrollLeft; });
           old.className = now.className;
