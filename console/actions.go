@@ -153,7 +153,7 @@ func (c *handler) perform(w http.ResponseWriter, r *http.Request, a action) {
 		return
 	}
 	form := r.PostForm
-	if !hmac.Equal([]byte(form.Get("csrf")), []byte(c.doors.formToken(by.session))) {
+	if by.session == nil || !hmac.Equal([]byte(form.Get("csrf")), []byte(c.doors.formToken(by.session))) {
 		c.finish(w, r, a, by, http.StatusForbidden, outcome{}, refuse("action.stale"))
 		return
 	}

@@ -150,6 +150,9 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 	defer beside.Stop()
 	stop := context.AfterFunc(ctx, func() { server.Close() }) // streams do not end by themselves
 	defer stop()
+	if conf.Plain {
+		a.note("without TLS: whatever listens on the network reads passwords, and takes sessions over")
+	}
 	if intoJournal() {
 		a.note("serving pages on %s; links to sign in: skerry console link", l.Addr())
 	} else {

@@ -10,6 +10,7 @@
 //	skerry call SERVICE METHOD   call with JSON arguments and a .thrift file
 //	skerry announce              keep a foreign provider registered while it answers
 //	skerry gateway               accept HTTP requests of users
+//	skerry console               serve web pages that show the site and steer it
 //	skerry proxy                 make programs of other languages members of the site
 //	skerry release               release new versions of services together
 //	skerry policy                rules of the whole site for calls
@@ -21,8 +22,8 @@
 //	skerry version
 //	skerry completion SHELL      bash, zsh, fish or powershell
 //
-// The commands announce, gateway, proxy, key, operator, policy and release register or write. All others are pure
-// consumers: they register nothing, and send only queries and the operator's calls.
+// The commands announce, gateway, proxy, console, key, operator, policy and release register or write. All others are
+// pure consumers: they register nothing, and send only queries and the operator's calls.
 //
 // # Configuration
 //
