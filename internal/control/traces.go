@@ -64,7 +64,7 @@ func (t *Tracer) List(ctx context.Context, f TraceFilter) (Traces, error) {
 		f.Most = MostTraces
 	}
 	q := spans.Filter{Service: f.Service, Method: f.Method, Failure: f.Failure, Mark: f.Mark, Since: f.Since,
-		Slower: f.Slower, Slowest: !f.Failed, Most: spanMost}
+		Slower: f.Slower, Slowest: !f.Failed}
 	if f.Failed && q.Failure == "" {
 		q.Failure = spans.AnyFailure
 	}
@@ -72,6 +72,7 @@ func (t *Tracer) List(ctx context.Context, f TraceFilter) (Traces, error) {
 	if err != nil {
 		return Traces{}, err
 	}
+	q.Most = min(max(spansAsked/max(len(others), 1), leastAsked), mostAsked)
 	found, first := t.ask(ctx, others, q)
 	ids, more := choose(found, f)
 	all := first
@@ -84,8 +85,12 @@ func (t *Tracer) List(ctx context.Context, f TraceFilter) (Traces, error) {
 	return all, nil
 }
 
-// spanMost is how many spans each process tells for a list.
-const spanMost = 200
+// Bounds of the spans that are asked for to make a list: of all processes, and of each one.
+const (
+	spansAsked = 5000
+	mostAsked  = 200
+	leastAsked = 20
+)
 
 // choose picks the traces of a list, the slowest or the newest first.
 func choose(found []told, f TraceFilter) (ids [][16]byte, more bool) {
