@@ -171,8 +171,12 @@ func traceLive(t *testing.T, s *snapshot, caller *skerry.Node) {
 		t.Fatal("a method that is not there is called")
 	}
 	h := signedIn(t, still{s}, Config{})
-	body := get(t, h, "/traces?kind=failed", in(english)).Body.String()
-	for _, want := range []string{trace, "greeter.nope", "unknown_method", "2 processes have answered"} {
+	var body string
+	eventually(t, "all processes tell their spans", func() bool {
+		body = get(t, h, "/traces?kind=failed", in(english)).Body.String()
+		return strings.Contains(body, "2 processes have answered")
+	})
+	for _, want := range []string{trace, "greeter.nope", "unknown_method"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page of traces lacks %q", want)
 		}
