@@ -57,7 +57,7 @@ func flushed(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
 	if !ok {
 		return errors.New("the connection was made without watchCommits") // a defect of this package
 	}
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		const settings = "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'"
 		if _, err := tx.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return err

@@ -133,7 +133,7 @@ func (s *session) runTasks(ctx context.Context) error {
 func (s *session) runTask(ctx context.Context, task *connTask) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
-	return task.do(ctx, s.conn)
+	return serially(ctx, func() error { return task.do(ctx, s.conn) })
 }
 
 // errConnectionGone: the connection was closed before a task began or while it ran.

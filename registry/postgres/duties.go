@@ -97,7 +97,10 @@ func (s *session) expire(ctx context.Context) error {
 		var expired int64
 		var ended []string
 		var told *string
-		if err := s.conn.QueryRow(ctx, expireSQL, s.r.args()).Scan(&expired, &ended, &told); err != nil {
+		err := serially(ctx, func() error {
+			return s.conn.QueryRow(ctx, expireSQL, s.r.args()).Scan(&expired, &ended, &told)
+		})
+		if err != nil {
 			return 0, fmt.Errorf("expire leases: %w", err)
 		}
 		if told == nil && expired > 0 {
@@ -144,6 +147,10 @@ func (s *session) clean(ctx context.Context) error {
 func (s *session) cleanOne(ctx context.Context, sql string) (rows int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
-	tag, err := s.conn.Exec(ctx, sql, s.r.args())
-	return tag.RowsAffected(), err
+	err = serially(ctx, func() error {
+		tag, err := s.conn.Exec(ctx, sql, s.r.args())
+		rows = tag.RowsAffected()
+		return err
+	})
+	return rows, err
 }

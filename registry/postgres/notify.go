@@ -36,7 +36,8 @@ func (s *session) notify(ctx context.Context) error {
 	defer cancel()
 	var left *int64
 	var told *string
-	if err := s.conn.QueryRow(ctx, notifySQL, s.r.args()).Scan(&left, &told); err != nil {
+	err := serially(ctx, func() error { return s.conn.QueryRow(ctx, notifySQL, s.r.args()).Scan(&left, &told) })
+	if err != nil {
 		if s.lost(err) {
 			return fmt.Errorf("tell the listeners: %w", err)
 		}

@@ -84,7 +84,8 @@ func Replace() string {
 func (r *Registry) createSchema(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, schemaTime)
 	defer cancel()
-	limits := fmt.Sprintf("BEGIN;\nSET LOCAL statement_timeout = '%[1]ds'; SET LOCAL lock_timeout = '%[1]ds';\n"+
+	limits := fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED;\n"+
+		"SET LOCAL statement_timeout = '%[1]ds'; SET LOCAL lock_timeout = '%[1]ds';\n"+
 		"SET LOCAL client_min_messages = warning;", int(schemaTime.Seconds()/2))
 	script := strings.Replace(schemaSQL, "BEGIN;", limits, 1)
 	for try := 1; ; try++ {

@@ -59,7 +59,9 @@ const (
 func (r *Registry) readSecret(ctx context.Context, conn *pgx.Conn) (secret, error) {
 	var s secret
 	var keys string
-	err := conn.QueryRow(ctx, secretSQL, r.args()).Scan(&s.state, &s.channel, &keys)
+	err := serially(ctx, func() error {
+		return conn.QueryRow(ctx, secretSQL, r.args()).Scan(&s.state, &s.channel, &keys)
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return secret{}, nil
 	}

@@ -149,10 +149,14 @@ func (s *session) hello(ctx context.Context) error {
 func (s *session) ask(ctx context.Context) (missing int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
-	asked := time.Now()
+	var asked time.Time
 	var now int64
 	var old bool
-	err = s.conn.QueryRow(ctx, helloSQL, s.r.args()).Scan(&now, &s.standby, &s.readOnly, &missing, &old, &s.writable)
+	err = serially(ctx, func() error {
+		asked = time.Now()
+		return s.conn.QueryRow(ctx, helloSQL, s.r.args()).Scan(&now, &s.standby, &s.readOnly, &missing, &old,
+			&s.writable)
+	})
 	if err == nil {
 		s.r.clock.set(now, asked)
 	}

@@ -233,7 +233,15 @@ func (s *session) suspects(full bool) []string {
 	return s.m.owners(s.r.cfg.Owner.String())
 }
 
-func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (head, error) {
+func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (h head, err error) {
+	err = serially(ctx, func() error {
+		h, err = s.queryOnce(ctx, sql, args)
+		return err
+	})
+	return h, err
+}
+
+func (s *session) queryOnce(ctx context.Context, sql string, args pgx.NamedArgs) (head, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	var h head

@@ -116,7 +116,11 @@ func (w writer) write(ctx context.Context, conn *pgx.Conn, puts, drops string) e
 // join makes the rows of the cluster if they are missing.
 func (r *Registry) join(ctx context.Context, conn *pgx.Conn) error {
 	for _, sql := range joinSQL {
-		if _, err := conn.Exec(ctx, sql, r.args()); err != nil {
+		err := serially(ctx, func() error {
+			_, err := conn.Exec(ctx, sql, r.args())
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("make the rows of cluster %s: %w", r.cfg.Cluster, err)
 		}
 	}
