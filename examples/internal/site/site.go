@@ -175,16 +175,39 @@ func (s *Site) Close() {
 }
 
 // FreeAddr returns an address of this machine, host:port, without a listener. Its port is below the
-// ephemeral ports, so that no program gets it by chance before a process listens there.
+// ephemeral ports, so that no program gets it by chance before a process listens there. No other
+// program gets it by FreeAddr before this one ends, nor this one twice.
 func FreeAddr() (string, error) {
-	const first, many = 20_000, 10_000
 	var err error
 	for range 100 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(many)))
-		var l net.Listener
+		n := rand.IntN(ports)
+		addr := local(firstPort + n)
+		var claim, l net.Listener
+		if claim, err = net.Listen("tcp4", local(firstClaim+n)); err != nil {
+			continue
+		}
 		if l, err = net.Listen("tcp4", addr); err == nil {
+			claims.Lock()
+			defer claims.Unlock()
+			claims.held = append(claims.held, claim)
 			return addr, l.Close()
 		}
+		_ = claim.Close()
 	}
 	return "", fmt.Errorf("find a free TCP port: %w", err)
 }
+
+// Each port of FreeAddr has another one by its side, on which the program listens that it was given
+// to. The system ends the claim with the program, however that ends.
+const (
+	firstPort, firstClaim = 20_000, 10_000
+	ports                 = 10_000
+)
+
+// claims keeps the listeners from being closed as garbage.
+var claims struct {
+	sync.Mutex
+	held []net.Listener
+}
+
+func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -2,10 +2,64 @@ package site
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
+
+// asOther has this binary print addresses as another program, and wait for the end of its input.
+const asOther = "SKERRY_SITE_TEST_OTHER"
+
+// drawn are the addresses that each of two programs takes: enough for common ones if the programs knew nothing of
+// each other.
+const drawn = 300
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asOther) != "" {
+		for range drawn {
+			addr, err := FreeAddr()
+			if err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+			fmt.Println(addr)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// TestFreeAddrIsGivenOnce: no address is given twice, to this program or, while it runs, to another one.
+func TestFreeAddrIsGivenOnce(t *testing.T) {
+	given := map[string]bool{}
+	for range drawn {
+		addr, err := FreeAddr()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if given[addr] {
+			t.Errorf("%s is given twice", addr)
+		}
+		given[addr] = true
+	}
+	other := exec.Command(os.Args[0])
+	other.Env = append(os.Environ(), asOther+"=1")
+	out, err := other.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	all := strings.Fields(string(out))
+	for _, addr := range all {
+		if given[addr] {
+			t.Errorf("%s is given to two programs", addr)
+		}
+	}
+	if len(all) != drawn {
+		t.Errorf("the other program has %d addresses, want %d", len(all), drawn)
+	}
+}
 
 func newSite(t *testing.T) *Site {
 	t.Helper()

@@ -23,5 +23,8 @@ const handler = {
 
 const served = process.env.WITHOUT_HELPER ? Portal : skerry.processor(Portal);
 const server = thrift.createServer(served, handler, { transport: thrift.TFramedTransport });
-server.on('error', (err) => console.error(err.message)); // else a connection that is reset ends the process
+server.on('error', (err) => { // without it a connection that is reset ends the process
+  console.error(err.message);
+  if (err.syscall === 'listen') process.exit(1);
+});
 server.listen(port, '127.0.0.1');
