@@ -95,7 +95,7 @@ type outcome struct {
 // nothing when it would do something else.
 type confirmation struct {
 	Command string
-	Code    string
+	Code    string // "": the command does more than was previewed
 	File    string // name of a file that the command needs; "": none
 	Text    string // of the file
 }

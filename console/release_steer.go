@@ -340,6 +340,9 @@ func (c *handler) makeStep(ctx context.Context, by actor, q stepRequest) (outcom
 	}
 	if _, ok := c.operator(by); !ok {
 		back.Confirm = &confirmation{Command: a.Command, Code: StepCode(step.On, step.Will)}
+		if q.puts() != "" {
+			back.Confirm.Code = "" // the first command changes the log, and with it the code
+		}
 		return back, nil
 	}
 	if q.step == "rollback" {

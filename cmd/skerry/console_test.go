@@ -440,3 +440,46 @@ func TestConsoleSignsAtItsTerminal(t *testing.T) {
 		t.Errorf("exit code %d, policy %d with %d ms\n%s%s", status, number, ms, out, errs)
 	}
 }
+
+var stepForm = regexp.MustCompile(`(?s)<form[^>]* action="/release/start".*?</form>`)
+
+// TestStepOfTheConsoleAtATerminal: a step of a release that a page shows as a command is made by that command.
+func TestStepOfTheConsoleAtATerminal(t *testing.T) {
+	key, line := newOperatorKey(t, "li")
+	dir := t.TempDir()
+	operators := filepath.Join(dir, "operators")
+	if err := os.WriteFile(operators, []byte(line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := site(t, "state_dir: "+filepath.Join(dir, "state")+"\nsite: {operators: "+operators+"}\n")
+	offerClock(t, cfg)
+	link, _ := startConsole(t, "-c", cfg, "--listen", freeAddr(t))
+	base, token, _ := strings.Cut(link, "/in#")
+	b := newBrowser(base, nil)
+	b.post(t, "/in", url.Values{"token": {token}})
+	fields := func(form string, more ...string) url.Values {
+		v := url.Values{}
+		for _, m := range inputText.FindAllStringSubmatch(form, -1) {
+			v.Set(m[1], html.UnescapeString(m[2]))
+		}
+		for i := 0; i < len(more); i += 2 {
+			v.Set(more[i], more[i+1])
+		}
+		return v
+	}
+	_, page := b.get(t, "/release")
+	_, page = b.post(t, "/release/plan", fields(page, "step", "start", "reason", "new format"))
+	_, page = b.post(t, "/release/start", fields(stepForm.FindString(page), "reason", "new format"))
+	page = html.UnescapeString(page)
+	found := regexp.MustCompile(`(skerry release start .*?) --code ([0-9A-Z]{4}-[0-9A-Z]{4})`).FindStringSubmatch(page)
+	if found == nil {
+		t.Fatalf("the page shows no command: %s", page)
+	}
+	args := []string{"release", "start", "-c", cfg, "--key", key, "--yes", "--reason", "new format", "--code"}
+	if code, out, errs := cli(t, "", append(args, "0000-0000")...); code != exitProblem {
+		t.Errorf("by another code: exit code %d\n%s%s", code, out, errs)
+	}
+	if code, out, errs := cli(t, "", append(args, found[2])...); code != exitOK {
+		t.Errorf("by the code of %q: exit code %d\n%s%s", found[1], code, out, errs)
+	}
+}
