@@ -102,6 +102,10 @@ func TestTryCall(t *testing.T) {
 		records[n-1].Before != "historian.append" || records[n-2].After != "v4 10.20.0.2:7009" {
 		t.Errorf("the history has %+v", records)
 	}
+	page := get(t, m, "/history", in(english)).Body.String()
+	if !strings.Contains(page, "Test call of historian.append") || strings.Contains(page, "tank-3") {
+		t.Errorf("the page of the history:\n%s", page)
+	}
 }
 
 // TestTryCallIsRefused: what does not fit is not called, and the form keeps what was typed.

@@ -62,7 +62,11 @@ func (r record) change() change {
 			why = say(key)
 		}
 	}
-	c.What = say("history.did-"+r.Outcome, "what", say("action."+r.Action), "address", r.Address, "why", why,
+	what := say("action." + r.Action)
+	if r.Action == "call" && r.Before != "" {
+		what = say("call.of", "method", r.Before)
+	}
+	c.What = say("history.did-"+r.Outcome, "what", what, "address", r.Address, "why", why,
 		"role", r.Role.Phrase())
 	c.Line = c.What.In(english)
 	return c
