@@ -2,6 +2,7 @@ package spans
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -103,7 +104,7 @@ func TestFilters(t *testing.T) {
 			{Filter{}, 2}, {Filter{Service: "auth"}, 2}, {Filter{Service: "aut"}, 0}, {Filter{Method: "verify"}, 1},
 			{Filter{Failure: AnyFailure}, 1}, {Filter{Failure: "canceled"}, 1}, {Filter{Failure: "timeout"}, 0},
 			{Filter{Mark: "drill"}, 1}, {Filter{Since: 5 * time.Second}, 1}, {Filter{Slower: time.Second}, 1},
-			{Filter{Since: -1, Slower: -1, Most: -1}, 2}, {Filter{Most: 1 << 40}, 2}, {Filter{Most: 1}, 1},
+			{Filter{Since: -1, Slower: -1, Most: -1}, 2}, {Filter{Most: math.MaxInt}, 2}, {Filter{Most: 1}, 1},
 			{Filter{Service: long}, 0}, {Filter{Method: long}, 0}, {Filter{Failure: long}, 0}, {Filter{Mark: long}, 0},
 		} {
 			if found, _ := r.Find(tt.f); len(found) != tt.want {
