@@ -302,6 +302,9 @@ func (p *tracesPage) lead() phrase {
 	if p.Filter.Kind == "failed" {
 		key = "traces.fails"
 	}
+	if len(p.list) == 1 {
+		return say(key+"-only", "what", most)
+	}
 	return say(key, "what", most, "n", counts[most], "all", len(p.list))
 }
 

@@ -88,6 +88,10 @@ func TestTracesPage(t *testing.T) {
 			}
 		}
 	}
+	one := get(t, h, "/traces", in(english)).Body.String()
+	if !strings.Contains(one, "spends its time in historian (ops-4)") {
+		t.Error("the sentence of one trace is missing")
+	}
 	body := get(t, h, "/traces?span=0000000000000006", in(english)).Body.String()
 	for _, want := range []string{"Waited for a place or an instance", "340 ms", `class="wf-wait"`,
 		"&lt;script&gt;alert(1)", "1,440 of 1,440 ms that were left", "historian query, attempt 2"} {
