@@ -134,7 +134,7 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 	beside := run.NewGroup(ctx)
 	beside.Go(func(ctx context.Context) error { pages.Run(ctx); return nil })
 	beside.Go(func(ctx context.Context) error {
-		for !intoJournal() {
+		for !a.intoJournal() {
 			a.printf("%s%s\n", conf.URL, pages.Link())
 			select {
 			case <-ctx.Done():
@@ -153,7 +153,7 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 	if conf.Plain {
 		a.note("without TLS: whatever listens on the network reads passwords, and takes sessions over")
 	}
-	if intoJournal() {
+	if a.intoJournal() {
 		a.note("serving pages on %s; links to sign in: skerry console link", l.Addr())
 	} else {
 		a.note("serving pages on %s; open this link within ten minutes:", l.Addr())
@@ -169,7 +169,9 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 }
 
 // intoJournal reports whether the output of this process is kept by systemd, where others could read links.
-func intoJournal() bool { return os.Getenv("JOURNAL_STREAM") != "" && !terminal(os.Stdout) }
+func (a *app) intoJournal() bool {
+	return os.Getenv("JOURNAL_STREAM") != "" && (a.width == nil || a.width() == 0) // no terminal
+}
 
 // consoleTLS is the TLS of a console that other hosts reach, with the names in its certificate; nil on loopback, whose
 // traffic stays on this host, and with --plain. Its errors say what such a console needs.
