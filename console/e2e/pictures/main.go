@@ -2,7 +2,7 @@
 // window, of a running site: while all is well, and after one instance of db has died and the other one stands still
 // again and again. It is what make console-pictures runs.
 //
-//	go run ./pictures [-after 10m] DIR
+//	go run ./pictures [-after 10m] [-docs ../../docs/pictures] DIR
 package main
 
 import (
@@ -22,9 +22,10 @@ import (
 
 func main() {
 	after := flag.Duration("after", 0, "how long the site runs before, so that figures have a past")
+	docs := flag.String("docs", "", "directory of the documentation's pictures, to which the chosen ones are written")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: pictures [-after TIME] DIR")
+		fmt.Fprintln(os.Stderr, "usage: pictures [-after TIME] [-docs DIR] DIR")
 		os.Exit(2)
 	}
 	os.Exit(stage.Alone(func(t stage.T) int {
@@ -56,6 +57,11 @@ func main() {
 			}
 		}
 		c.all("trouble-services-db", "/services/db")
+		if *docs != "" {
+			if err := choose(c.dir, *docs); err != nil {
+				t.Fatal(err)
+			}
+		}
 		return 0
 	}))
 }

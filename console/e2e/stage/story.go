@@ -1,6 +1,10 @@
 package stage
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // policies are texts of the site's policy, one after another.
 var policies = []struct{ why, text string }{
@@ -31,13 +35,25 @@ func (s *Site) Steer(t T) {
 	}
 }
 
-// Release opens a release of auth and proc, which is shipped, and met by verifiers only.
+// Release opens a release of auth and proc, whose new versions half of the users meet.
 func (s *Site) Release(t T) {
 	t.Helper()
-	s.Command(t, "", "release", "start", "--reason", "new format of tokens", "--by", "wang", "--yes")
+	release := func(args ...string) {
+		s.Command(t, "", append(append([]string{"release"}, args...), "--by", "wang", "--yes")...)
+	}
+	release("start", "--reason", "new format of tokens")
 	for _, service := range []string{"auth", "proc"} {
+		release("config", "put", service, "max_failures=1%", "max_p99=2s", "min_calls=50")
 		s.Serve(service, "v2", "ops-4")
 		s.Serve(service, "v2", "ops-2")
-		s.Command(t, "", "release", "ship", service, "--version", "v2", "--wish", "2", "--by", "wang", "--yes")
+		release("ship", service, "--version", "v2", "--wish", "2")
+	}
+	s.start("commit", "ops-1", func(string) {}, "skerry", "release", "commit", "-c", s.config("commit", ""), "--ramp",
+		"50,100", "--every", "1h", "--by", "wang", "--yes")
+	for end := time.Now().Add(commandLimit); !strings.Contains(s.Command(t, "", "release", "status"), "50 %"); {
+		if time.Now().After(end) {
+			t.Fatalf("the release is not at 50 %% after %v:\n%s", commandLimit, s.Command(t, "", "release", "status"))
+		}
+		time.Sleep(time.Second)
 	}
 }
