@@ -294,6 +294,7 @@ func (h *hand) rest() {
 	h.press("form[action='/processes/doctor'] button")
 	h.Open("/services/db/call?method=read")
 	h.fill("#body", `{"key": "pump-1"}`)
+	h.fill("#name", "read") // the policy does not declare it idempotent
 	h.press("form[action='/services/db/call'] button")
 	h.shows("pump-1")
 	other := signedIn(h.t)

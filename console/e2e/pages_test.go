@@ -34,6 +34,9 @@ func TestPages(t *testing.T) {
 			for _, l := range words.Languages {
 				tab.Cookie("lang", string(l))
 				for _, p := range pages {
+					if strings.Contains(p.Address, "?") && (l == words.Chinese) != (theme == "dark") {
+						continue // the page itself is looked at in all four ways
+					}
 					lookAt(t, &seen, tab, p.Address, l, theme, axe)
 				}
 			}

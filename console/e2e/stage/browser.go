@@ -16,7 +16,7 @@ import (
 )
 
 // stepLimit bounds one step in a tab.
-const stepLimit = 20 * time.Second
+const stepLimit = 30 * time.Second
 
 // Browser is a Chromium without a window.
 type Browser struct {

@@ -50,9 +50,9 @@ func (s *Site) Release(t T) {
 	}
 	s.start("commit", "ops-1", func(string) {}, "skerry", "release", "commit", "-c", s.config("commit", ""), "--ramp",
 		"50,100", "--every", "1h", "--by", "wang", "--yes")
-	for end := time.Now().Add(commandLimit); !strings.Contains(s.Command(t, "", "release", "status"), "50 %"); {
+	for end := time.Now().Add(commandLimit); !strings.Contains(s.Command(t, "", "release", "status"), "RAMPING at 50%"); {
 		if time.Now().After(end) {
-			t.Fatalf("the release is not at 50 %% after %v:\n%s", commandLimit, s.Command(t, "", "release", "status"))
+			t.Fatalf("the release is not at 50%% after %v:\n%s", commandLimit, s.Command(t, "", "release", "status"))
 		}
 		time.Sleep(time.Second)
 	}
