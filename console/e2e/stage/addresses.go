@@ -14,8 +14,10 @@ import (
 	"time"
 )
 
-// mostKinds bounds a walk over the pages.
-const mostKinds = 100
+const (
+	mostKinds    = 100 // that a walk over the pages returns
+	mostVariants = 4   // of one page, by the names in its query
+)
 
 // Page is an address of the console.
 type Page struct {
@@ -36,7 +38,7 @@ func (p Page) Name() string {
 }
 
 // Pages walks over the pages by their links, and returns one address of each kind: of those that differ only in the
-// values of their path and query, the first. session is the cookie of a browser that has signed in.
+// values of their path and query, the first, and of each page a few. session is the cookie of a browser that has signed in.
 func (s *Site) Pages(t T, session string) (list []Page) {
 	t.Helper()
 	patterns, files := patterns(t, "pages"), patterns(t, "sessionFiles")
@@ -46,7 +48,7 @@ func (s *Site) Pages(t T, session string) (list []Page) {
 			waiting = append(waiting, p)
 		}
 	}
-	known := map[string]bool{}
+	known, variants := map[string]bool{}, map[string]int{}
 	for len(waiting) > 0 {
 		address := waiting[0]
 		waiting = waiting[1:]
@@ -64,6 +66,9 @@ func (s *Site) Pages(t T, session string) (list []Page) {
 		}
 		kind := pattern + "?" + strings.Join(queryNames(u), "&")
 		if known[kind] {
+			continue
+		}
+		if variants[pattern]++; variants[pattern] > mostVariants {
 			continue
 		}
 		known[kind] = true

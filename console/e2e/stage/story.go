@@ -50,10 +50,13 @@ func (s *Site) Release(t T) {
 	}
 	s.start("commit", "ops-1", func(string) {}, "skerry", "release", "commit", "-c", s.config("commit", ""), "--ramp",
 		"50,100", "--every", "1h", "--by", "wang", "--yes")
-	for end := time.Now().Add(commandLimit); !strings.Contains(s.Command(t, "", "release", "status"), "RAMPING at 50%"); {
-		if time.Now().After(end) {
-			t.Fatalf("the release is not at 50%% after %v:\n%s", commandLimit, s.Command(t, "", "release", "status"))
+	for end := time.Now().Add(commandLimit); ; time.Sleep(time.Second) {
+		status := s.Command(t, "", "release", "status")
+		if strings.Contains(status, "RAMPING at 50%") {
+			return
 		}
-		time.Sleep(time.Second)
+		if time.Now().After(end) {
+			t.Fatalf("the release is not at 50%% after %v:\n%s", commandLimit, status)
+		}
 	}
 }
