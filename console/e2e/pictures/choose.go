@@ -58,7 +58,8 @@ func choose(from, to string) error {
 	return nil
 }
 
-// paletteOf are the 256 colours that are most frequent in a part of a picture.
+// paletteOf are 256 colours of a part of a picture: of those that look alike the most frequent one, and of these the
+// most frequent and the most colourful, since a small green dot says more than one more grey.
 func paletteOf(full image.Image, part image.Rectangle) color.Palette {
 	count := map[color.RGBA]int{}
 	for y := part.Min.Y; y < part.Max.Y; y++ {
@@ -66,12 +67,27 @@ func paletteOf(full image.Image, part image.Rectangle) color.Palette {
 			count[color.RGBAModel.Convert(full.At(x, y)).(color.RGBA)]++
 		}
 	}
-	all := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int {
-		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
+	alike := map[color.RGBA]color.RGBA{}
+	for c, n := range count {
+		near := color.RGBA{R: c.R >> 3, G: c.G >> 3, B: c.B >> 3}
+		if best, known := alike[near]; !known || n > count[best] || n == count[best] && less(c, best) {
+			alike[near] = c
+		}
+	}
+	weight := func(c color.RGBA) int { return count[c] * (16 + int(max(c.R, c.G, c.B)-min(c.R, c.G, c.B))) }
+	all := slices.SortedFunc(maps.Values(alike), func(a, b color.RGBA) int {
+		if by := cmp.Compare(weight(b), weight(a)); by != 0 {
+			return by
+		}
+		return cmp.Or(cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
 	})
 	var list color.Palette
 	for _, c := range all[:min(len(all), 256)] {
 		list = append(list, c)
 	}
 	return list
+}
+
+func less(a, b color.RGBA) bool {
+	return cmp.Or(cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B)) < 0
 }
