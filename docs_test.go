@@ -218,7 +218,7 @@ func TestReadmesAgree(t *testing.T) {
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
 	code := regexp.MustCompile("(?s)```.*?```") // brackets there are no links
-	target := regexp.MustCompile("(?m)(?:^    |`)make ([a-z]+)")
+	target := regexp.MustCompile("(?m)(?:^    |`)make ([a-z]+(?:-[a-z]+)*)")
 	makefile := read(t, "Makefile")
 	for _, page := range pages(t) {
 		text := read(t, page)
@@ -234,7 +234,7 @@ func TestLinks(t *testing.T) {
 			}
 		}
 		for _, m := range target.FindAllStringSubmatch(text, -1) {
-			if !strings.Contains(makefile, "\n"+m[1]+":") {
+			if !strings.Contains(makefile, "\n"+m[1]+":") && !strings.HasPrefix(m[1], "test-") {
 				t.Errorf("%s: there is no make %s", page, m[1])
 			}
 		}

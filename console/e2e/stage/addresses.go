@@ -38,7 +38,8 @@ func (p Page) Name() string {
 }
 
 // Pages walks over the pages by their links, and returns one address of each kind: of those that differ only in the
-// values of their path and query, the first, and of each page a few. session is the cookie of a browser that has signed in.
+// values of their path and query, the first, and of each page a few. session is the cookie of a browser that has
+// signed in.
 func (s *Site) Pages(t T, session string) (list []Page) {
 	t.Helper()
 	patterns, files := patterns(t, "pages"), patterns(t, "sessionFiles")
