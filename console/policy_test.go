@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/internal/words"
+	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
 )
 
@@ -272,7 +273,7 @@ func TestHostilePolicyTexts(t *testing.T) {
 func TestViewersChangeNoPolicy(t *testing.T) {
 	c := serve(still{night()}, Config{Logger: slog.New(slog.DiscardHandler)})
 	m := as(t, c, "guest", roleViewer)
-	for _, path := range []string{"/policy", "/policy/18", "/policy/access", "/history"} {
+	for _, path := range []string{"/policy", "/policy/18", "/policy/access", "/history", "/services/auth"} {
 		page := get(t, m, path).Body.String()
 		for _, no := range []string{`method="post" action="/policy`, "/policy/edit"} {
 			if strings.Contains(page, no) {
@@ -293,6 +294,26 @@ func TestViewersChangeNoPolicy(t *testing.T) {
 			has(t, get(t, m, w.Header().Get("Location")).Body.String(), "Only the role operator may do this")
 		}
 	}
+}
+
+// TestRulesOfAService: a service's page has what the policy says about it, and leads to the form with the weight of
+// each host.
+func TestRulesOfAService(t *testing.T) {
+	s := night()
+	s.Policy.Current.Text = "policy: 1\nservices:\n  auth:\n    timeout: 500ms\n  historian:\n    timeout: 7s\n" +
+		"  \"*\":\n    retries: 3\n"
+	h := signedIn(t, still{s}, Config{Logger: slog.New(slog.DiscardHandler)})
+	page := get(t, h, "/services/auth", in(english)).Body.String()
+	has(t, page, "500ms")
+	const drain = "/policy/edit?kind=weights&service=auth&place=host&at=ops-1&weight=0"
+	has(t, page, drain)
+	if strings.Contains(page, "7s") {
+		t.Error("the page has the rule of another service")
+	}
+	if g := s.rulesOf("auth"); len(g) != 2 || g[0].Service != "auth" || g[1].Service != policy.Every {
+		t.Errorf("rules: %+v", g)
+	}
+	has(t, get(t, h, drain).Body.String(), `value="ops-1"`)
 }
 
 // TestAccessMatrix: a cell says what the policy says and when the caller has called last, and leads to the form.

@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/words"
+	"github.com/skerry/skerry/policy"
 )
 
 // servicePage answers: which instance fails, since when, and what says so?
@@ -27,6 +28,7 @@ type servicePage struct {
 	Out       []edgeRow     `json:"calls"`
 	InAll     int           `json:"callers_total"`
 	OutAll    int           `json:"calls_total"`
+	Rules     []ruleGroup   `json:"rules"`
 	Programs  []string      `json:"programs,omitempty"`
 	Untold    untold        `json:"untold"`
 }
@@ -164,9 +166,27 @@ func (s *snapshot) servicePage(r *http.Request) (any, error) {
 			p.Out = append(p.Out, e)
 		}
 	}
+	p.Rules = s.rulesOf(name)
 	p.InAll, p.OutAll = len(p.In), len(p.Out)
 	p.In, p.Out = p.In[:min(p.InAll, edgesShown)], p.Out[:min(p.OutAll, edgesShown)]
 	return p, nil
+}
+
+// rulesOf is what the policy in force says about a service, and about all of them.
+func (s *snapshot) rulesOf(service string) []ruleGroup {
+	groups := []ruleGroup{}
+	table := s.Policy.table()
+	if table.Policy() == nil {
+		return groups
+	}
+	for _, name := range []string{service, policy.Every} {
+		g := groupOf(table, name, s.Policy.Applied)
+		g.More = max(0, len(g.Rules)-shownRules)
+		if g.Rules = g.Rules[:len(g.Rules)-g.More]; len(g.Rules) > 0 {
+			groups = append(groups, g)
+		}
+	}
+	return groups
 }
 
 // methods are those of a service with calls, by version, the busiest method first.
