@@ -34,7 +34,7 @@ func (f *flags) register(root *cobra.Command) {
 	set.DurationVar(&f.timeout, "timeout", 3*time.Second, "how long to wait for the registry or the service")
 	set.BoolVar(&f.json, "json", false, "print JSON")
 	set.StringVar(&f.lang, "lang", "",
-		"`LANGUAGE` of policy and doctor: en or zh (default $SKERRY_LANG, then that of the locale)")
+		"`LANGUAGE` of policy, doctor and this help: en or zh (default $SKERRY_LANG, then that of the locale)")
 	root.RegisterFlagCompletionFunc("mode",
 		cobra.FixedCompletions([]string{"auto", "database", "broadcast"}, cobra.ShellCompDirectiveNoFileComp))
 	root.RegisterFlagCompletionFunc("lang",
