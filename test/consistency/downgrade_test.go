@@ -18,8 +18,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
+	"github.com/skerry/skerry/internal/sitepolicy"
 )
 
 // The schedules in which skerry itself changes its version. They are the longest. The name of this
@@ -28,7 +30,7 @@ import (
 // TestUpgradeAndDowngrade: in the middle of a release, while a quarter of the users meets the new
 // version, every process is restarted with a binary of the future, and operators of both versions
 // take steps. A second release begins there, and continues while every process returns to the
-// present binary.
+// present binary. A policy of the site is in force all the time, and operators of both versions change it.
 func TestUpgradeAndDowngrade(t *testing.T) {
 	t.Parallel()
 	t.Run("LAN", func(t *testing.T) {
@@ -67,6 +69,7 @@ func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 		call("portal", call("auth"), call("proc", call("auth")).held(time.Second)),
 	}}, 0, 1)
 
+	s.rules(1)
 	s.open("ann")
 	add(2, "auth-2a", "auth", "v2")
 	add(3, "auth-2b", "auth", "v2")
@@ -75,11 +78,15 @@ func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 	s.binaries = next
 	half := len(fleet) / 2
 	fleet = s.renew(fleet[half:], fleet[:half]) // the newer half now, the rest later
+	s.obey(1)
+	s.rules(2) // by the future, for both
 	s.stands("auth", "v2", "40")
 	s.binaries = present
+	s.rules(3)
 	s.stands("auth", "v2", "60")
 	s.binaries = next
 	fleet = s.renew(fleet[half:], fleet[:half])
+	s.obey(3)
 	s.release("commit")
 	s.release("clean")
 	fleet = slices.DeleteFunc(fleet, func(p *process) bool { return p.Service == "auth" && p.Version == "v1" })
@@ -92,9 +99,11 @@ func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 	if db != nil {
 		db.schemaStays(present.tool)
 	}
+	s.rules(4)
 	s.binaries = present
 	half = len(fleet) / 2
 	fleet = s.renew(fleet[half:], fleet[:half])
+	s.rules(5)
 	s.stands("proc", "v2", "40")
 	fleet = s.renew(fleet[half:], fleet[:half])
 	s.binaries = next
@@ -106,8 +115,68 @@ func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 	s.binaries = next
 	fleet = s.renew(fleet[1:], fleet[:1]) // reads the state that the present binary has kept
 	s.binaries = present
+	s.obey(5)
 	s.judge(1000)
 	s.keptAlike(fleet, db)
+	s.policyKeptAlike(fleet, 5)
+}
+
+// rules makes a policy in force with limits and an access list, which every process obeys before the command ends.
+func (s *site) rules(number int) {
+	s.t.Helper()
+	path := filepath.Join(s.dir, fmt.Sprintf("policy-%d.yaml", number))
+	text := "policy: 1\nservices:\n"
+	for _, service := range []string{"auth", "proc"} {
+		text += fmt.Sprintf("  %s:\n    retries: %d\n    limits: [{pending: %d, per: instance}]\n"+
+			"    access: {mode: enforce, default: allow, deny: [{caller: stranger}]}\n", service, 1+number%2, 900+number)
+	}
+	must(s.t, os.WriteFile(path, []byte(text), 0o600))
+	said := s.command(0, "policy", "--yes", "--by", "ann", "apply", path).must()
+	if !strings.Contains(said, fmt.Sprintf("Policy %d is obeyed by ", number)) {
+		s.t.Errorf("policy %d: %s", number, said)
+	}
+}
+
+// obey waits until every process of the site says that it obeys a policy.
+func (s *site) obey(number int) {
+	s.t.Helper()
+	said := ""
+	s.await(fmt.Sprintf("all obey policy %d", number), func() (obeyed bool) {
+		var err error
+		said, err = s.command(0, "policy", "show", "--processes").done()
+		return err == nil && strings.Contains(said, fmt.Sprintf("  %d  ok", number))
+	})
+}
+
+// policyKeptAlike checks that all processes keep the same policies, as many as newest, with the fields of the future.
+func (s *site) policyKeptAlike(fleet []*process, newest int) {
+	s.t.Helper()
+	var want []string
+	for _, p := range fleet {
+		saved, got := sitepolicy.Saved{}, []string{}
+		must(s.t, json.Unmarshal(p.keptFile(".policy.json"), &saved))
+		for _, record := range saved.Records {
+			r, err := policylog.ParseRecord(record)
+			must(s.t, err)
+			got = append(got, fmt.Sprintf("%d proofs of %s", len(r.Proofs), r.Body))
+		}
+		slices.Sort(got)
+		if want == nil {
+			want = got
+		}
+		if !slices.Equal(got, want) {
+			s.t.Errorf("%s keeps other policies than %s: %q, %q there", p.Name, fleet[0].Name, got, want)
+		}
+	}
+	foggy := 0
+	for _, record := range want {
+		if strings.Contains(record, "foggy") {
+			foggy++
+		}
+	}
+	if len(want) != newest || foggy != 2 {
+		s.t.Errorf("%d policies are kept, %d of them of the future; want %d and 2", len(want), foggy, newest)
+	}
 }
 
 // TestNeedsOfTheFuture: an operator of the future takes a step that needs more than some processes
@@ -303,26 +372,32 @@ func sameRecord(a, b rollout.Record) bool { return a.Body == b.Body && len(a.Pro
 // kept returns the log in the state directory of the process.
 func (p *process) kept() []rollout.Record {
 	p.site.t.Helper()
+	var s participant.Saved
+	must(p.site.t, json.Unmarshal(p.keptFile(".rules.json"), &s))
+	if len(s.Records) == 0 {
+		p.site.t.Fatalf("%s has kept an empty log", p.Name)
+	}
+	return s.Records
+}
+
+// keptFile returns the one file of a kind in the state directory of the process.
+func (p *process) keptFile(kind string) []byte {
+	p.site.t.Helper()
 	var files []string
 	err := filepath.WalkDir(filepath.Join(p.site.dir, firstName(p)+"-state"),
 		func(path string, _ os.DirEntry, err error) error {
-			if strings.HasSuffix(path, ".rules.json") {
+			if strings.HasSuffix(path, kind) {
 				files = append(files, path)
 			}
 			return err
 		})
 	must(p.site.t, err)
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		must(p.site.t, err)
-		var s participant.Saved
-		must(p.site.t, json.Unmarshal(text, &s))
-		if len(s.Records) > 0 && len(files) == 1 {
-			return s.Records
-		}
+	if len(files) != 1 {
+		p.site.t.Fatalf("%s has kept %d files %s: %q", p.Name, len(files), kind, files)
 	}
-	p.site.t.Fatalf("%s has kept %d logs: %q", p.Name, len(files), files)
-	return nil
+	text, err := os.ReadFile(files[0])
+	must(p.site.t, err)
+	return text
 }
 
 // query reads one column of texts.
