@@ -25,8 +25,8 @@ func (a *app) setHelp(root *cobra.Command) {
 
 // printHelp prints the help of skerry itself.
 func (a *app) printHelp(root *cobra.Command, l words.Language) {
-	a.printf("%s\n\n%s\n  skerry [flags]\n  skerry [command]\n\n%s\n", l.Format(strings.ReplaceAll(root.Long, "\n", " ")),
-		l.Format("Usage:"), l.Format("Commands:"))
+	a.printf("%s\n\n%s\n  skerry [flags]\n  skerry [command]\n\n%s\n",
+		l.Format(strings.ReplaceAll(root.Long, "\n", " ")), l.Format("Usage:"), l.Format("Commands:"))
 	for _, c := range root.Commands() {
 		if c.IsAvailableCommand() || c.Name() == "help" {
 			a.printf("  %-11s %s\n", c.Name(), l.Format(c.Short))
