@@ -21,6 +21,7 @@ type hand struct {
 	pressed map[string]bool // by the name of the action
 	actions []action
 	axe     string
+	checked map[string]bool // pages, by their path and forms
 }
 
 type action struct {
@@ -34,7 +35,8 @@ func newHand(t *testing.T) *hand {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hand{Tab: signedIn(t), t: t, pressed: map[string]bool{}, axe: stage.Axe(t)}
+	h := &hand{Tab: signedIn(t), t: t, pressed: map[string]bool{}, axe: stage.Axe(t),
+		checked: map[string]bool{}}
 	row := regexp.MustCompile(`\{Name: "([a-z-]+)", Path: "([^"]+)"`)
 	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
 		path := regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(regexp.QuoteMeta(m[2]), "[^/]+")
@@ -97,9 +99,16 @@ func (h *hand) press(button string) {
 	h.check()
 }
 
-// check looks at the page that an action has led to.
+// check looks at the page that an action has led to, once for each set of forms that it has.
 func (h *hand) check() {
 	h.t.Helper()
+	page := stage.Look[string](h.Tab, `location.pathname + Array.from(document.forms).map(function (f) {
+		return f.action + f.elements.length;
+	}).join()`)
+	if h.checked[page] {
+		return
+	}
+	h.checked[page] = true
 	for _, width := range []int64{1440, 390} {
 		h.Size(width, 900)
 		if wide := stage.Look[string](h.Tab, tooWide); wide != "" {
@@ -226,6 +235,7 @@ func (h *hand) release() {
 	h.step("commit")
 	h.until("/release", "Clean…")
 	h.step("clean")
+	h.until("/release", "Clean by root@ops-1 has ended")
 	h.until("/release", "Start a release…")
 
 	h.start("tokens with a date")
@@ -239,6 +249,7 @@ func (h *hand) release() {
 	h.step("rollback")
 	h.until("/release", "Clean…")
 	h.step("clean")
+	h.until("/release", "Clean by root@ops-1 has ended")
 	h.until("/release", "Start a release…")
 	log := site.Command(h.t, "", "release", "log")
 	for _, want := range []string{"new format of tokens", "commit", "roll back", "clean"} {
@@ -254,7 +265,7 @@ func (h *hand) start(why string) {
 	h.Open("/release")
 	h.fill(reason, why)
 	h.press(next)
-	h.press("form[action='/release/start'] button.main")
+	h.agree("start")
 	h.until("/release", "Ship…")
 }
 
@@ -279,12 +290,29 @@ func (h *hand) step(name string) {
 	if !stage.Look[bool](h.Tab, "document.querySelector("+quoted(form)+") !== null") {
 		h.press(next)
 	}
-	asked := stage.Look[string](h.Tab, "document.querySelector("+quoted(form)+").innerText")
-	if m := regexp.MustCompile(`Type (\S+) to go on`).FindStringSubmatch(asked); m != nil {
-		h.fill("input[name=typed]", m[1])
+	h.agree(name)
+}
+
+// agree answers the question of a step. The page asks again when the site has changed since.
+func (h *hand) agree(name string) {
+	h.t.Helper()
+	form := "form[action='/release/" + name + "']"
+	for range 3 {
+		asked := stage.Look[string](h.Tab, "(document.querySelector("+quoted(form)+") || {innerText: ''}).innerText")
+		if asked == "" {
+			return
+		}
+		if m := regexp.MustCompile(`Type (\S+) to go on`).FindStringSubmatch(asked); m != nil {
+			h.fill("input[name=typed]", m[1])
+		}
+		if why := form + " " + reason + ":not([type=hidden])"; stage.Look[bool](h.Tab,
+			"document.querySelector("+quoted(why)+") !== null") {
+			h.fill(why, "as planned")
+		}
+		h.press(form + " button[type=submit]:not([data-copy])")
 	}
-	h.fill(form+" "+reason, "as planned")
-	h.press(form + " button[type=submit]:not([data-copy])")
+	h.t.Fatalf("the page asks for %s again and again:\n%s", name,
+		stage.Look[string](h.Tab, "document.querySelector('#main').innerText"))
 }
 
 // rest presses the buttons of other pages.
