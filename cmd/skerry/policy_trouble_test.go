@@ -281,7 +281,7 @@ func TestPolicyOfProcessesThatAreGone(t *testing.T) {
 	}
 	three := c.serve("auth", "v1")
 	eventually(t, "the third one is listed", func() bool {
-		_, out, _ := cli(t, "", "ls", "auth", "-c", c.config, "--json")
+		_, out, _ := cli(t, "", "members", "-c", c.config, "--json")
 		return strings.Contains(out, fmt.Sprintf("/%d/", three.Process.Pid))
 	})
 	if err := three.Process.Signal(syscall.SIGSTOP); err != nil {

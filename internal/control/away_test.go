@@ -26,6 +26,7 @@ func TestAway(t *testing.T) {
 		"was not asked":                {PolicyProcess{Err: errNoAnswer}, false},
 		"its port is closed":           {PolicyProcess{Err: failed(rpc.Unreachable, dial)}, true},
 		"its connection broke":         {PolicyProcess{Err: failed(rpc.ConnectionLost, nil)}, true},
+		"is silent on its connection":  {PolicyProcess{Err: failed(rpc.ConnectionLost, rpc.ErrSilent)}, false},
 		"is known to have ended":       {PolicyProcess{Err: errNoAnswer, Ended: true}, true},
 		"hangs in the handshake":       {PolicyProcess{Err: failed(rpc.Unreachable, errors.New("handshake"))}, false},
 		"refuses the certificate":      {PolicyProcess{Err: failed(rpc.Unreachable, alert)}, false},

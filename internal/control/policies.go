@@ -46,12 +46,12 @@ type PolicyProcess struct {
 }
 
 // Away reports whether the process can't be connected: it has ended, its host is gone, or the network is cut. One that
-// takes the connection and is silent, or refuses it, is not away.
+// takes the connection and is silent, or refuses it, is not away, nor is one that is silent on the connection it has.
 func (p PolicyProcess) Away() bool {
 	var dial *net.OpError
 	switch rpc.CodeOf(p.Err) {
 	case rpc.ConnectionLost:
-		return true
+		return p.Ended || !errors.Is(p.Err, rpc.ErrSilent)
 	case rpc.Unreachable:
 		return p.Ended || errors.As(p.Err, &dial) && dial.Op == "dial"
 	}
