@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/policychange"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/run"
 )
@@ -26,6 +27,7 @@ const (
 	lookLimit     = 4 * time.Second  // a process that is slower counts as silent
 	keptPoints    = 60
 	signerPeriod  = time.Minute // after which signatures of the log of releases are verified anew
+	silentText    = 300         // letters of what a process answered in place of an answer
 	keptFlows     = 5           // of so many points one keeps its flows
 )
 
@@ -216,7 +218,7 @@ func (l *live) tellProcesses(s *snapshot, known []control.Identity, silent map[s
 		m.Addr, m.Release, m.Up = id.Addr, id.Release, id.Up
 	}
 	for name, err := range silent {
-		at(name).Silent = err.Error()
+		at(name).Silent = short(quote.Text(err.Error()), silentText)
 	}
 	for _, m := range s.Rollout.Members {
 		if byName[m.Process] != nil {

@@ -3,12 +3,14 @@ package control
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/rollout/operator"
 )
 
@@ -35,8 +37,11 @@ func Identities(ctx context.Context, n *skerry.Node) (list []Identity, silent ma
 			silent[p.Owner.String()] = failed
 			return
 		}
+		if !toldNames(id.GetCaller()) {
+			id.Caller = nil
+		}
 		list = append(list, Identity{
-			Process: p.Owner.String(), Addr: p.Addr, Release: id.GetRelease(),
+			Process: p.Owner.String(), Addr: p.Addr, Release: releaseOf(id.GetRelease()),
 			Up: time.Duration(id.GetUptimeMs()) * time.Millisecond, Caller: id.GetCaller(), Gateway: id.GetGateway(),
 		})
 	})
@@ -65,7 +70,7 @@ func AllCounts(
 			if failed = err; failed != nil {
 				break
 			}
-			c.Slower = append(c.Slower, served)
+			c.Slower = append(c.Slower, believed(served))
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -77,4 +82,30 @@ func AllCounts(
 	})
 	slices.SortFunc(list, func(a, b Counts) int { return cmp.Compare(a.Process, b.Process) })
 	return list, silent, err
+}
+
+// believed are the counts that a process may have: numbers from 0 on, of things that have names. Any member may tell
+// what it likes.
+func believed(list []operator.Served) []operator.Served {
+	list = slices.DeleteFunc(list, func(s operator.Served) bool { return !toldNames(s.Service, s.Version, s.Peer) })
+	for i := range list {
+		c := &list[i].Count
+		c.Calls, c.Failures = max(0, c.Calls), max(0, c.Failures)
+		maps.DeleteFunc(c.Kinds, func(kind string, n int64) bool { return n < 0 || !toldNames(kind) })
+		if len(c.Kinds) > mostKinds {
+			c.Kinds = nil
+		}
+	}
+	return list
+}
+
+// releaseText is the longest name of a release that is shown, in bytes.
+const releaseText = 64
+
+// releaseOf is the release that a process has told, as it may be shown.
+func releaseOf(told string) string {
+	if len(told) > releaseText || !quote.Visible(told) {
+		return ""
+	}
+	return told
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rpc"
@@ -103,7 +104,18 @@ const (
 	recentRows   = 2000
 	recentTrends = recent.Window / 10
 	longName     = 256 // bytes of a name that no process of a site has
+	mostKinds    = 32  // of failures
 )
+
+// toldNames reports whether names that a process has told may be shown: they are short, and every character is seen.
+func toldNames(names ...string) bool {
+	for _, name := range names {
+		if len(name) > longName || !quote.Visible(name) {
+			return false
+		}
+	}
+	return true
+}
 
 func (r *Recent) add(process, addr string, w *wire.Recent) {
 	r.Answered++
@@ -114,8 +126,7 @@ func (r *Recent) add(process, addr string, w *wire.Recent) {
 		self = "ip:" + host
 	}
 	for _, c := range w.Calls[:min(len(w.Calls), recentRows)] {
-		if max(len(c.Name), len(c.Method), len(c.GetVersion()), len(c.GetCaller())) > longName ||
-			membership.Hidden(c.Name) {
+		if !toldNames(c.Name, c.Method, c.GetVersion(), c.GetCaller()) || membership.Hidden(c.Name) {
 			continue // from a process that lies
 		}
 		row := RecentCalls{Process: process, Caller: self, Service: c.Name, Method: c.Method, Version: c.GetVersion(),
@@ -127,7 +138,7 @@ func (r *Recent) add(process, addr string, w *wire.Recent) {
 		}
 		row.Rate = float64(row.Calls) / float64(min(max(w.Seconds, 1), 2*recent.Window))
 		for kind, n := range c.Kinds {
-			if n > 0 {
+			if n > 0 && len(row.Kinds) < mostKinds && toldNames(kind) {
 				if row.Kinds == nil {
 					row.Kinds = map[string]int64{}
 				}
@@ -143,7 +154,7 @@ func (r *Recent) add(process, addr string, w *wire.Recent) {
 		r.Calls = append(r.Calls, row)
 	}
 	for _, t := range w.Trends[:min(len(w.Trends), recentRows)] {
-		if len(t.Name) > longName || membership.Hidden(t.Name) {
+		if !toldNames(t.Name) || membership.Hidden(t.Name) {
 			continue
 		}
 		of := r.Trends[t.Name]
