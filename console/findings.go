@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -37,7 +38,7 @@ func (s *snapshot) find() []finding {
 
 // findService judges one service by its instances.
 func (s *snapshot) findService(r serviceRow, entries []*discovery.Entry) (list []finding) {
-	f := finding{Do: "skerry ls " + r.Name, Link: "/services/" + r.Name,
+	f := finding{Do: "skerry ls " + shellWord(r.Name), Link: "/services/" + url.PathEscape(r.Name),
 		LinkText: say("finding.open-service", "service", r.Name)}
 	if r.Calls > 0 {
 		f.Proof = []fact{{Name: say("finding.failed-now"), Value: percent(r.Failed) + " %", Bad: r.Failed >= badShare},

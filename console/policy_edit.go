@@ -15,6 +15,7 @@ import (
 	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/policytext"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/textdiff"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
@@ -270,8 +271,17 @@ func applyCommand(p *policyEditPage) string {
 	return strings.Join(append(words, "--why", shellText(p.Reason)), " ")
 }
 
-// shellText is a text as one word of a shell.
-func shellText(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// shellText is a text as one word of a shell. Characters that are not seen become question marks: a terminal obeys
+// some of them even between quotes, when a command is pasted.
+func shellText(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !quote.Visible(string(r)) {
+			return '?'
+		}
+		return r
+	}, s)
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
 
 // read reads the text strictly, with its mistakes at their lines.
 func (p *policyEditPage) read(s *policychange.Site) (*policy.Policy, bool) {

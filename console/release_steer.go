@@ -108,7 +108,7 @@ func shellWord(s string) string {
 	if plainWord.MatchString(s) {
 		return s
 	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return shellText(s)
 }
 
 // plan plans the step.
@@ -334,7 +334,12 @@ func (c *handler) makeStep(ctx context.Context, by actor, q stepRequest) (outcom
 	case q.form.Get("on") != a.On:
 		return back, c.stale(ctx)
 	case q.form.Get("seen") != a.Seen:
-		return c.asking(ctx, a, say("release.changed"))
+		asked, err := c.asking(ctx, a, phrase{})
+		if err == nil {
+			err = refuse("release.changed") // so that the history does not say that the step was made
+		}
+		asked.Before = back.Before
+		return asked, err
 	case strings.Join(strings.Fields(q.form.Get("typed")), " ") != a.Type:
 		return back, refuse("release.typed", "text", a.Type)
 	}

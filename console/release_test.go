@@ -1,13 +1,16 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
@@ -326,5 +329,26 @@ func TestFormsOfStepsAreChecked(t *testing.T) {
 			!strings.Contains(fmt.Sprint(err), c.value) {
 			t.Errorf("%s=%s of %s: %v", c.name, c.value, c.step, err)
 		}
+	}
+}
+
+// asked is a site of which a release may be started.
+type asked struct{ releases.Operations }
+
+func (asked) State(context.Context) (releases.Site, error) { return releases.Site{}, nil }
+
+// TestAChangedQuestionIsNoStep: where a step would do something else than its question has said, the page asks anew, and
+// neither the answer nor the history says that the step was made.
+func TestAChangedQuestionIsNoStep(t *testing.T) {
+	c := serve(still{night()}, Config{})
+	c.steps.open = func(control.Operator, releases.Teller) releases.Operations { return asked{} }
+	li := as(t, c, "li", roleOperator)
+	w := post(t, li, "/release/start?format=json", url.Values{"reason": {"new format"}, "seen": {"AAAA-AAAA"}})
+	if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), `"done":false`) {
+		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+	records, _ := c.audit.state()
+	if r := records[len(records)-1]; r.Action != "release-start" || r.Outcome != refusal {
+		t.Errorf("the history says %+v", r)
 	}
 }

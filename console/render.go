@@ -424,7 +424,7 @@ func (c *handler) show(w http.ResponseWriter, r *http.Request, status int, p pag
 	}
 	f.Title = f.Lang.Text(p.Name + ".title")
 	if service := r.PathValue("service"); service != "" {
-		f.Title, f.Command = service, f.Command+" "+service
+		f.Title, f.Command = service, f.Command+" "+shellWord(service)
 	}
 	if p.Command == "" {
 		f.Command = ""
