@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -72,7 +73,12 @@ const (
 	maxText      = 1000 // bytes of a value
 )
 
-const segmentPattern = "console-audit-*.jsonl"
+const (
+	segmentPrefix  = "console-audit-"
+	segmentSuffix  = ".jsonl"
+	segmentPattern = segmentPrefix + "*" + segmentSuffix
+	segmentName    = segmentPrefix + "%012d" + segmentSuffix // with the number of its first record
+)
 
 // auditLog keeps the records of a console, in files when it has a directory.
 type auditLog struct {
@@ -241,7 +247,7 @@ func (l *auditLog) open() error {
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf(strings.Replace(segmentPattern, "*", "%012d", 1), l.last.N+1)
+	name := fmt.Sprintf(segmentName, l.last.N+1)
 	if len(names) > 0 {
 		newest := names[len(names)-1]
 		if info, err := statedir.Stat(filepath.Join(l.dir, newest)); err == nil && info.Size() < l.full {
@@ -395,8 +401,12 @@ func readAudit(dir string, each func(record)) (report AuditReport, err error) {
 			case why != "":
 				r.N = report.Last + 1
 			case report.Lines == 0: // the first that is kept
-				if report.First = r.N; r.N == 1 && r.Prev != "" {
+				report.First = r.N
+				switch {
+				case r.N == 1 && r.Prev != "":
 					why = "the first line has another one before it"
+				case !beginsWith(name, r.N):
+					why = fmt.Sprintf("the file begins with record %d, and its name says another one: lines are missing", r.N)
 				}
 			case r.Prev != prev:
 				why = fmt.Sprintf("record %d does not follow the line before: that was changed, or lines are missing",
@@ -418,6 +428,14 @@ func readAudit(dir string, each func(record)) (report AuditReport, err error) {
 		}
 	}
 	return report, nil
+}
+
+// beginsWith reports whether the first record of a file can be one of this number: old files are removed whole, and the
+// name of each has the number. A saved copy may have another name.
+func beginsWith(name string, n uint64) bool {
+	digits := strings.TrimSuffix(strings.TrimPrefix(name, segmentPrefix), segmentSuffix)
+	first, err := strconv.ParseUint(digits, 10, 64)
+	return err != nil || first == n
 }
 
 func errText(err error) string {

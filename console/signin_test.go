@@ -422,6 +422,7 @@ func TestBrokenChain(t *testing.T) {
 	}{
 		"changed":   {func(l []string) []string { l[1] = strings.Replace(l[1], `"li"`, `"lx"`, 1); return l }, 3},
 		"taken out": {func(l []string) []string { return slices.Delete(l, 2, 3) }, 3},
+		"beheaded":  {func(l []string) []string { return slices.Delete(l, 0, 2) }, 1},
 		"moved":     {func(l []string) []string { l[1], l[2] = l[2], l[1]; return l }, 2},
 		"added":     {func(l []string) []string { return slices.Insert(l, 2, l[1]) }, 3},
 		"no record": {func(l []string) []string { l[3] = "x\n"; return l }, 4},
