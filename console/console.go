@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -221,6 +222,9 @@ func guarded(next http.Handler, hosts []string, forms func(*http.Request) bool) 
 			http.Error(w, "this address is only read", http.StatusMethodNotAllowed)
 			return
 		}
+		if r.ContentLength != 0 { // else the server would wait for the rest of a refused form without end
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+		}
 		inner.ServeHTTP(w, r)
 	})
 }
@@ -239,6 +243,9 @@ func hostAllowed(host string, allowed []string) bool {
 		return true
 	}
 	if i := strings.LastIndexByte(name, ':'); i >= 0 && !strings.Contains(name[i:], "]") {
+		if _, err := strconv.ParseUint(name[i+1:], 10, 16); err != nil {
+			return false
+		}
 		name = name[:i]
 	}
 	name = strings.Trim(name, "[]")

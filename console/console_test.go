@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -240,6 +241,8 @@ func TestStrangersAreRefused(t *testing.T) {
 		"::1":          200,
 		"console.hall": 200, "CONSOLE.hall:7700": 200, "evil.example": 421, "evil.example:7700": 421,
 		"":                       421,
+		"127.0.0.1:7700.evil":    421,
+		"localhost:evil":         421,
 		"127.0.0.1.evil.example": 421} {
 		if w := get(t, h, "/", host(name)); w.Code != status {
 			t.Errorf("host %q: status %d, want %d", name, w.Code, status)
@@ -289,6 +292,48 @@ func TestHostileNames(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandsHoldNamesAsOneWord: a command that a page offers to copy runs nothing that a process has put into a name.
+func TestCommandsHoldNamesAsOneWord(t *testing.T) {
+	const evil = "db; reboot\n\x1b[201~it's"
+	const word = `skerry ls 'db; reboot??[201~it'\''s'`
+	s := night()
+	s.Flows = append(s.Flows, flow{Caller: "x", Service: evil, Calls: 100, Failed: 100})
+	s.Findings = s.find()
+	i := slices.IndexFunc(s.Findings, func(f finding) bool { return strings.Contains(f.Do, "reboot") })
+	if i < 0 || s.Findings[i].Do != word {
+		t.Errorf("the command of the finding is %q", s.Findings)
+	}
+	h := signedIn(t, still{s}, Config{})
+	body := get(t, h, "/services/"+url.PathEscape(evil)).Body.String()
+	if want := `data-copy="` + template.HTMLEscapeString(word) + `"`; !strings.Contains(body, want) {
+		t.Errorf("the page of the service holds no %s", want)
+	}
+}
+
+// TestSlowBodiesEnd: the body of a request that has not signed in is not waited for without end.
+func TestSlowBodiesEnd(t *testing.T) {
+	c := serve(still{night()}, Config{})
+	for _, path := range []string{"/release/start", "/in", "/"} {
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		r := httptest.NewRequest("POST", "http://127.0.0.1:7700"+path, strings.NewReader("token=x"))
+		if path == "/" {
+			r.Method = "GET"
+		}
+		c.ServeHTTP(w, r)
+		if w.read.IsZero() || time.Until(w.read) > bodyTime {
+			t.Errorf("%s %s: the body may take until %v", r.Method, path, w.read)
+		}
+	}
+}
+
+// deadlines records the deadline of reading.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read time.Time
+}
+
+func (d *deadlines) SetReadDeadline(at time.Time) error { d.read = at; return nil }
 
 // large is a site of 1,000 services with 10,000 instances on 200 hosts. Each service has two callers, two methods and
 // two versions.
