@@ -302,7 +302,7 @@ func TestCommandsHoldNamesAsOneWord(t *testing.T) {
 	s.Findings = s.find()
 	i := slices.IndexFunc(s.Findings, func(f finding) bool { return strings.Contains(f.Do, "reboot") })
 	if i < 0 || s.Findings[i].Do != word {
-		t.Errorf("the command of the finding is %q", s.Findings)
+		t.Errorf("the command of the finding is not %s: %+v", word, s.Findings)
 	}
 	h := signedIn(t, still{s}, Config{})
 	body := get(t, h, "/services/"+url.PathEscape(evil)).Body.String()

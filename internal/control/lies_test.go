@@ -33,7 +33,7 @@ func TestLiesAreNotShown(t *testing.T) {
 	list := believed([]operator.Served{{Service: evil}, {Service: "db", Peer: far},
 		{Service: "db", Count: operator.Count{Calls: -5, Failures: -1, Kinds: kinds}}})
 	if len(list) != 1 || list[0].Calls != 0 || list[0].Failures != 0 || len(list[0].Kinds) > mostKinds {
-		t.Errorf("counts that are believed: %q", list)
+		t.Errorf("counts that are believed: %+v", list)
 	}
 	if releaseOf("0.1.0") != "0.1.0" || releaseOf("0.1\x1b") != "" {
 		t.Error("a release with hidden characters is shown")
