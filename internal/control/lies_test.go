@@ -23,11 +23,11 @@ func TestLiesAreNotShown(t *testing.T) {
 	r := Recent{Trends: map[string][]int64{}}
 	r.add("ops-1/1/a", "10.0.0.1:7001", w)
 	if len(r.Calls) != 1 || r.Calls[0].Method != "读" || len(r.Trends) != 0 {
-		t.Fatalf("taken: %q, trends %v", r.Calls, r.Trends)
+		t.Fatalf("taken: %+v, trends %v", r.Calls, r.Trends)
 	}
 	for kind := range r.Calls[0].Kinds {
 		if kind == "\x1b[201~" || len(r.Calls[0].Kinds) > mostKinds {
-			t.Errorf("kinds of failures: %q", r.Calls[0].Kinds)
+			t.Errorf("kinds of failures: %v", r.Calls[0].Kinds)
 		}
 	}
 	list := believed([]operator.Served{{Service: evil}, {Service: "db", Peer: far},
