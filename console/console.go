@@ -193,6 +193,7 @@ type handler struct {
 	audit   *auditLog
 	doctors *doctors
 	calls   *testCalls
+	streams openStreams
 	plain   bool // reached without TLS from other hosts
 	cluster string
 	title   string        // what people call the site
