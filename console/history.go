@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	"github.com/skerry/skerry/internal/statedir"
@@ -47,20 +48,30 @@ func (c *handler) historyPage(s *snapshot, r *http.Request) (any, error) {
 	return p, nil
 }
 
+// uncountedBefore is how [auditLog.add] ends the reason of a refusal that stands for others, too.
+var uncountedBefore = regexp.MustCompile(`^(.*); (\d+) more were refused before$`)
+
 // change is a record as a line of the history.
 func (r record) change() change {
 	c := change{At: r.At, Kind: deedKind, Reason: r.Reason, By: r.Name, Number: words.Grouped(int64(r.N)), Hash: r.hash}
 	if r.Action == "in" || r.Action == "out" {
 		c.Kind = signInKind
 	}
-	why := plain(r.Why)
-	if r.said.In(english) == r.Why {
+	text, more := r.Why, ""
+	if parts := uncountedBefore.FindStringSubmatch(text); parts != nil {
+		text, more = parts[1], parts[2]
+	}
+	why := plain(text)
+	if r.said.In(english) == text {
 		why = r.said
 	}
 	for _, key := range []string{"history.wrong-link", "history.wrong-password", "history.wrong-wait"} {
-		if r.Why == say(key).In(english) {
+		if text == say(key).In(english) {
 			why = say(key)
 		}
+	}
+	if more != "" && text != "" {
+		why = say("history.and-more", "why", why, "n", more)
 	}
 	what := say("action." + r.Action)
 	if r.Action == "call" && r.Before != "" {

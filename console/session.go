@@ -263,7 +263,8 @@ func (d *doors) password(ctx context.Context, name, password, device string, fro
 	if d.users == nil {
 		return u, false, 0
 	}
-	keys := map[string]int{"name " + from.String() + " " + name: freeTries, "address " + from.String(): addressTry}
+	at := brakedAddress(from)
+	keys := map[string]int{"name " + at + " " + name: freeTries, "address " + at: addressTry}
 	if d.knownDevice(name, device) {
 		keys = map[string]int{"device " + device: freeTries}
 	}
@@ -298,6 +299,15 @@ func (d *doors) password(ctx context.Context, name, password, device string, fro
 		d.mu.Unlock()
 	}
 	return u, ok, 0
+}
+
+// brakedAddress is what guesses are counted by: the address, or its network, as a host chooses IPv6 addresses in that
+// at will.
+func brakedAddress(from netip.Addr) string {
+	if network, err := from.Prefix(64); err == nil && from.Is6() {
+		return network.String()
+	}
+	return from.String()
 }
 
 // device is the cookie of a browser that has signed in as a name.

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,5 +95,53 @@ func TestManyPagesLookSeldom(t *testing.T) {
 		if got := eventPause(open); got != want {
 			t.Errorf("of %d pages each looks again after %v, want %v", open, got, want)
 		}
+	}
+}
+
+// TestStreamsOfOneName: the pages of one name do not keep those of all others from renewing themselves.
+func TestStreamsOfOneName(t *testing.T) {
+	var o openStreams
+	ends := []func(){}
+	for range nameStreams {
+		end, ok := o.begin("wall")
+		if !ok {
+			t.Fatalf("refused after %d", len(ends))
+		}
+		ends = append(ends, end)
+	}
+	if _, ok := o.begin("wall"); ok || nameStreams >= mostStreams {
+		t.Error("one name may have every stream")
+	}
+	if _, ok := o.begin("li"); !ok {
+		t.Error("another name has none")
+	}
+	ends[0]()
+	if _, ok := o.begin("wall"); !ok {
+		t.Error("a stream that has ended counts")
+	}
+}
+
+// TestGuessingFromAnIPv6Network: a host that takes another address of its network for each guess waits, too.
+func TestGuessingFromAnIPv6Network(t *testing.T) {
+	users := usersFile(t, t.TempDir(), map[string]string{"li": "correct horse"})
+	d := newDoors(nil, newDirectory(users, func(error) {}))
+	for i := range 2 * freeTries {
+		from := netip.MustParseAddr(fmt.Sprintf("fd00::%x", i+1))
+		_, _, wait := d.password(t.Context(), "li", "wrong", "", from)
+		if (wait > 0) != (i >= freeTries) {
+			t.Fatalf("try %d waits %v", i, wait)
+		}
+	}
+	if _, _, wait := d.password(t.Context(), "li", "wrong", "", netip.MustParseAddr("10.0.0.1")); wait > 0 {
+		t.Error("another address waits")
+	}
+}
+
+// TestRefusalsBeforeInChinese: a line of the history that stands for others, too, is in one language.
+func TestRefusalsBeforeInChinese(t *testing.T) {
+	why := say("history.wrong-password").In(english) + "; 12 more were refused before"
+	line := record{Action: "in", Name: "li", Outcome: refusal, Why: why}.change().What.In(chinese)
+	if strings.Contains(line, "refused") || strings.Contains(line, "password") || !strings.Contains(line, "12") {
+		t.Error(line)
 	}
 }
