@@ -120,8 +120,9 @@ var floors = map[string]struct {
 		"registry/postgres"}}, // policy/form in its tests only
 	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/doctor", "internal/drain",
 		"internal/membership", "internal/policylog", "internal/policytry", "internal/quote", "internal/recent",
-		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/rollout/participant", "internal/run",
-		"internal/sitepolicy", "internal/spans", "internal/tracecontext", "internal/wire", "registry", "rpc"}},
+		"internal/refusal", "internal/rollout", "internal/rollout/operator", "internal/rollout/participant",
+		"internal/run", "internal/sitepolicy", "internal/spans", "internal/tracecontext", "internal/wire",
+		"registry", "rpc"}},
 
 	"internal/policychange": {7, []string{"", "discovery", "internal/control", "internal/number", "internal/policylog",
 		"internal/policytext", "internal/policytry", "internal/rollout", "internal/sitepolicy", "internal/suggest",

@@ -337,8 +337,8 @@ type asked struct{ releases.Operations }
 
 func (asked) State(context.Context) (releases.Site, error) { return releases.Site{}, nil }
 
-// TestAChangedQuestionIsNoStep: where a step would do something else than its question has said, the page asks anew, and
-// neither the answer nor the history says that the step was made.
+// TestAChangedQuestionIsNoStep: where a step would do something else than its question has said, the page asks anew,
+// and neither the answer nor the history says that the step was made.
 func TestAChangedQuestionIsNoStep(t *testing.T) {
 	c := serve(still{night()}, Config{})
 	c.steps.open = func(control.Operator, releases.Teller) releases.Operations { return asked{} }
