@@ -406,7 +406,8 @@ func readAudit(dir string, each func(record)) (report AuditReport, err error) {
 				case r.N == 1 && r.Prev != "":
 					why = "the first line has another one before it"
 				case !beginsWith(name, r.N):
-					why = fmt.Sprintf("the file begins with record %d, and its name says another: lines are missing", r.N)
+					why = fmt.Sprintf("the file begins with record %d and is named after another: lines are missing",
+						r.N)
 				}
 			case r.Prev != prev:
 				why = fmt.Sprintf("record %d does not follow the line before: that was changed, or lines are missing",

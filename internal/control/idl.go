@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/internal/tracecontext"
 	"github.com/skerry/skerry/internal/wire"
@@ -57,8 +58,8 @@ func Descriptions(ctx context.Context, n *skerry.Node, service string) (list []D
 }
 
 func descriptionOf(process string, w *wire.Idl) (d Description, ok bool) {
-	d = Description{Process: process, Version: w.GetVersion(), Declared: w.GetDeclared(), Trouble: w.GetTrouble(),
-		Files: map[string][]byte{}}
+	d = Description{Process: process, Version: w.GetVersion(), Declared: w.GetDeclared(),
+		Trouble: troubleOf(w.GetTrouble()), Files: map[string][]byte{}}
 	if len(w.Files) == 0 {
 		return d, d.Trouble != ""
 	}
@@ -72,6 +73,17 @@ func descriptionOf(process string, w *wire.Idl) (d Description, ok bool) {
 	}
 	d.Main, d.Trouble = w.Files[0].Name, ""
 	return d, true
+}
+
+// idlTrouble is the longest reason for which a process tells no files, in bytes.
+const idlTrouble = 1 << 10
+
+// troubleOf is such a reason as it may be shown.
+func troubleOf(told string) string {
+	if len(told) > idlTrouble {
+		told = strings.ToValidUTF8(told[:idlTrouble], "") + "…"
+	}
+	return quote.Text(told)
 }
 
 // ErrNoVersion: the rules of releases give the version to no trace.

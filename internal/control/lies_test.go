@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/skerry/skerry/internal/rollout/operator"
@@ -34,6 +35,11 @@ func TestLiesAreNotShown(t *testing.T) {
 		{Service: "db", Count: operator.Count{Calls: -5, Failures: -1, Kinds: kinds}}})
 	if len(list) != 1 || list[0].Calls != 0 || list[0].Failures != 0 || len(list[0].Kinds) > mostKinds {
 		t.Errorf("counts that are believed: %+v", list)
+	}
+	long := strings.Repeat("x\x1b", 1<<20)
+	if d, ok := descriptionOf("ops-1/1/a", &wire.Idl{Trouble: &long}); !ok || len(d.Trouble) > 4*idlTrouble ||
+		strings.Contains(d.Trouble, "\x1b") {
+		t.Errorf("a reason for no description has %d bytes", len(d.Trouble))
 	}
 	if releaseOf("0.1.0") != "0.1.0" || releaseOf("0.1\x1b") != "" {
 		t.Error("a release with hidden characters is shown")
