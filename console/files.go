@@ -76,10 +76,14 @@ func (d *doors) load() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.secret = [32]byte(secret)
+	now := d.now()
 	for _, s := range k.Sessions {
 		id, err := hex.DecodeString(s.ID)
 		if err != nil || len(id) != 32 || len(d.sessions) >= mostEntries {
 			continue
+		}
+		if s.Seen.After(now) { // the clock was set back; a session does not last longer by that
+			s.Ends, s.Seen = s.Ends.Add(now.Sub(s.Seen)), now
 		}
 		d.sessions[[32]byte(id)] = &session{id: [32]byte(id), name: s.Name, role: s.Role, by: s.By, addr: s.Addr,
 			begun: s.Begun, ends: s.Ends, seen: s.Seen}

@@ -141,7 +141,7 @@ func (d *doors) redeem(t string) (grant, bool) {
 	if !ok {
 		l, ok = d.files.takeLink(h)
 	}
-	return l.grant, ok && !now.After(l.until)
+	return l.grant, ok && !now.After(l.until) && l.until.Sub(now) <= linkTime // else the clock was set back
 }
 
 // begin makes a session, and returns its cookie. ok is false when there are too many.

@@ -1,13 +1,18 @@
 package console
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/skerry/skerry/internal/statedir"
 )
 
 // TestNothingWithoutSigningIn walks over every page without a session, with a made-up one, and with one that has ended.
@@ -143,5 +148,43 @@ func TestRefusalsBeforeInChinese(t *testing.T) {
 	line := record{Action: "in", Name: "li", Outcome: refusal, Why: why}.change().What.In(chinese)
 	if strings.Contains(line, "refused") || strings.Contains(line, "password") || !strings.Contains(line, "12") {
 		t.Error(line)
+	}
+}
+
+// TestClockSetBack: neither a session nor a link of files lasts longer when the clock was set back before a restart.
+func TestClockSetBack(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	if err := statedir.Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	before := newDoors(nil, nil)
+	before.files.dir = dir
+	cookie, _, _ := before.begin(grant{name: "li", role: roleAdmin, by: byLink}, netip.Addr{})
+	if err := before.save(); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().Add(-24 * time.Hour)
+	after := newDoors(nil, nil)
+	after.files.dir, after.now = dir, func() time.Time { return now }
+	if err := after.load(); err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := after.known(cookie); s == nil || s.ends.Sub(now) > sessionTime {
+		t.Fatalf("the session is %+v", s)
+	}
+	now = now.Add(idleTime + time.Second)
+	if s, _ := after.known(cookie); s != nil {
+		t.Error("a session without requests goes on")
+	}
+	link := token()
+	text, err := json.Marshal(keptLink{"li", roleAdmin, time.Hour, now.Add(24 * time.Hour)})
+	if err == nil {
+		err = statedir.WriteFile(linkFile(dir, sha256.Sum256([]byte(link))), text)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := after.redeem(link); ok {
+		t.Error("a link of tomorrow signs in")
 	}
 }
