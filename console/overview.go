@@ -64,6 +64,10 @@ func (s *snapshot) underWay() (list []underWay) {
 		list = append(list, underWay{What: say("overview.release", "name", r.Name, "reason", r.Reason),
 			Why: say("overview.release-state", "state", r.State, "share", percent(float64(r.Share)/100), "by", r.By)})
 	}
+	if e := s.Policy.Current; e.Confirm > 0 && e.Hash() == s.Policy.Newest.Hash() {
+		list = append(list, underWay{What: say("overview.unconfirmed", "number", e.Number), Why: plain(e.Why),
+			Link: "/policy", Ends: max(e.Confirm-s.At.Sub(e.At), time.Second)})
+	}
 	for _, on := range s.Policy.Current.On {
 		w := underWay{What: say("overview.plan", "name", on.Name), Link: "/policy"}
 		if on.For > 0 {

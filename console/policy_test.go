@@ -419,3 +419,15 @@ func TestPolicyOfKeyedOperators(t *testing.T) {
 		t.Errorf("policy %d was made", n)
 	}
 }
+
+// TestUnconfirmedPolicyIsUnderWay: the first page says that a policy ends by itself.
+func TestUnconfirmedPolicyIsUnderWay(t *testing.T) {
+	s := night()
+	s.Policy.Current.Confirm, s.Policy.Current.At = 10*time.Minute, s.At.Add(-time.Minute)
+	s.Policy.Newest = s.Policy.Current
+	h := signedIn(t, still{s}, Config{})
+	body := get(t, h, "/").Body.String()
+	if !strings.Contains(body, "Policy 18 goes back, unless it is confirmed") || !strings.Contains(body, "9 min") {
+		t.Error("the first page does not say that the policy waits to be confirmed")
+	}
+}
