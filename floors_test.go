@@ -110,8 +110,8 @@ var floors = map[string]struct {
 
 	"internal/drain": {1, []string{"internal/rollout", "registry"}},
 	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/drain", "internal/idltext",
-		"internal/listing", "internal/policylog", "internal/policytry", "internal/reach", "internal/recent",
-		"internal/refusal", "internal/rollout", "internal/rollout/participant", "internal/run",
+		"internal/listing", "internal/policylog", "internal/policytry", "internal/quote", "internal/reach",
+		"internal/recent", "internal/refusal", "internal/rollout", "internal/rollout/participant", "internal/run",
 		"internal/sitepolicy", "internal/sitetls", "internal/spans", "internal/state", "internal/trust",
 		"internal/wire", "policy", "policy/form", "registry", "registry/postgres", "rpc"}},
 

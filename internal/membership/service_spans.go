@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/spans"
 	"github.com/skerry/skerry/internal/wire"
 )
@@ -133,7 +134,7 @@ func spanOf(w *wire.Span) spans.Span {
 	}
 	for _, t := range []*string{&s.Failure, &s.Service, &s.Method, &s.Version, &s.Peer, &s.Caller, &s.Rules, &s.Mark,
 		&s.Release, &s.Notes} {
-		*t = spans.Cut(*t, spanText)
+		*t = spans.Cut(quote.Text(spans.Cut(*t, spanText)), spanText)
 	}
 	return s
 }

@@ -73,4 +73,7 @@ func TestSpanAnswerHasABound(t *testing.T) {
 	if len(s.Service) > spanText || len(s.Rules) > spanText || s.Took != 0 || s.Began > longestSpan || s.Attempt != 1 {
 		t.Errorf("%+v", s)
 	}
+	if s = spanOf(&wire.Span{Trace: make([]byte, 16), Name: "pay\u202e\x1b[2J"}); s.Service != `pay\u202e\x1b[2J` {
+		t.Errorf("hidden characters of a name are kept: %q", s.Service)
+	}
 }
