@@ -44,6 +44,10 @@ func (p *Policies) Denied(ctx context.Context) (d Denied, err error) {
 		d.Answered++
 		d.Others += max(0, w.GetOthers())
 		for _, c := range w.Calls[:min(len(w.Calls), deniedMost)] {
+			if !toldNames(c.Name, c.Method, c.Caller, c.Proof, c.GetItem()) {
+				d.Others += max(0, c.Calls)
+				continue
+			}
 			addDenied(sums, deniedOf(c, time.Now()))
 		}
 	})

@@ -26,6 +26,9 @@ func TestLiesAreNotShown(t *testing.T) {
 	if len(r.Calls) != 1 || r.Calls[0].Method != "读" || len(r.Trends) != 0 {
 		t.Fatalf("taken: %+v, trends %v", r.Calls, r.Trends)
 	}
+	if r.KindsLeft != 4 || r.CallsLeft != 36 {
+		t.Errorf("%d kinds with %d calls count as left out, want 4 with 36", r.KindsLeft, r.CallsLeft)
+	}
 	for kind := range r.Calls[0].Kinds {
 		if kind == "\x1b[201~" || len(r.Calls[0].Kinds) > mostKinds {
 			t.Errorf("kinds of failures: %v", r.Calls[0].Kinds)

@@ -126,8 +126,13 @@ func (r *Recent) add(process, addr string, w *wire.Recent) {
 		self = "ip:" + host
 	}
 	for _, c := range w.Calls[:min(len(w.Calls), recentRows)] {
-		if !toldNames(c.Name, c.Method, c.GetVersion(), c.GetCaller()) || membership.Hidden(c.Name) {
+		if membership.Hidden(c.Name) {
 			continue // from a process that lies
+		}
+		if !toldNames(c.Name, c.Method, c.GetVersion(), c.GetCaller()) { // a lie, or a plain client's method
+			r.KindsLeft++
+			r.CallsLeft += max(0, c.Calls)
+			continue
 		}
 		row := RecentCalls{Process: process, Caller: self, Service: c.Name, Method: c.Method, Version: c.GetVersion(),
 			Served: c.Caller != nil, Calls: max(0, c.Calls), greets: c.GetGreets(),
