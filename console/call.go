@@ -186,6 +186,16 @@ func (s *snapshot) callable(ctx context.Context, name string) (p callPage, servi
 	if err != nil {
 		return p, nil, err
 	}
+	provides := map[string]bool{}
+	for i := range s.Entries {
+		if e := &s.Entries[i]; e.Service == name {
+			provides[e.Owner] = true
+		}
+	}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b control.Description) int { // any process may say that it provides it
+		return compareBool(provides[b.Process], provides[a.Process])
+	})
 	for i := range list {
 		d := &list[i]
 		if d.Trouble != "" {

@@ -176,3 +176,20 @@ func TestOneCallOfAnActor(t *testing.T) {
 		t.Errorf("%d calls were made, want 4", calls)
 	}
 }
+
+// TestDescriptionOfAProvider: where a process that is not listed as a provider describes the service, too, an instance
+// of it is believed: the description says which values are secret.
+func TestDescriptionOfAProvider(t *testing.T) {
+	c := describing()
+	c.calls.describe = func(context.Context, string) (list []control.Description, err error) {
+		for _, from := range [][2]string{{"ops-9/1/a", "forged"}, {"ops-2/412/a", "query"}} {
+			list = append(list, control.Description{Process: from[0], Version: "v4", Main: "h.thrift",
+				Files: map[string][]byte{"h.thrift": []byte("service Historian { void " + from[1] + "() }\n")}})
+		}
+		return list, nil
+	}
+	body := get(t, as(t, c, "li", roleOperator), callPath).Body.String()
+	if !strings.Contains(body, "void query") || strings.Contains(body, "forged") {
+		t.Error("the description of a stranger is shown")
+	}
+}
