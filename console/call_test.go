@@ -183,13 +183,13 @@ func TestDescriptionOfAProvider(t *testing.T) {
 	c := describing()
 	c.calls.describe = func(context.Context, string) (list []control.Description, err error) {
 		for _, from := range [][2]string{{"ops-9/1/a", "forged"}, {"ops-2/412/a", "query"}} {
-			list = append(list, control.Description{Process: from[0], Version: "v4", Main: "h.thrift",
-				Files: map[string][]byte{"h.thrift": []byte("service Historian { void " + from[1] + "() }\n")}})
+			list = append(list, control.Description{Process: from[0], Version: "v4", Main: "/1/h.thrift",
+				Files: map[string][]byte{"/1/h.thrift": []byte("service Historian { void " + from[1] + "() }\n")}})
 		}
 		return list, nil
 	}
 	body := get(t, as(t, c, "li", roleOperator), callPath).Body.String()
 	if !strings.Contains(body, "void query") || strings.Contains(body, "forged") {
-		t.Error("the description of a stranger is shown")
+		t.Errorf("the description of a stranger is shown:\n%s", body)
 	}
 }
