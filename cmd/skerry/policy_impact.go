@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/skerry/skerry/internal/policychange"
@@ -86,13 +85,4 @@ func (a *app) printSilent(i policychange.Impact) {
 	if more := len(names) - shownEffects; more > 0 {
 		a.item("  ", "and %d more do not answer", more)
 	}
-}
-
-// thousands writes a number with commas between groups of three digits.
-func thousands(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

@@ -110,14 +110,6 @@ func (a *app) printProcesses(list []releases.ProcessStatus) {
 	a.printOrphans(list)
 }
 
-// silence returns how long a process has been silent, as far as this command knows.
-func silence(d time.Duration) string {
-	if d < time.Second {
-		return ""
-	}
-	return " for " + age(d)
-}
-
 // printOrphans prints the calls that no release can keep together.
 func (a *app) printOrphans(list []releases.ProcessStatus) {
 	var rows [][]string

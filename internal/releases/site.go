@@ -240,16 +240,7 @@ func (s Site) Running(service string) []string {
 	return out
 }
 
-// openSession reads the state and returns an error unless a release is open.
-func openSession(ctx context.Context, to Operations) (Site, rollout.Release, error) {
-	s, err := to.State(ctx)
-	if err != nil {
-		return s, rollout.Release{}, err
-	}
-	r, err := s.Open()
-	return s, r, err
-}
-
+// Open is the open release, or why no step can be made.
 func (s Site) Open() (rollout.Release, error) {
 	r, open := s.Newest()
 	if s.tooOld() {
