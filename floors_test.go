@@ -98,11 +98,11 @@ var floors = map[string]struct {
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
 	// config and internal/wire in its tests only
-	"console": {9, []string{"", "config", "discovery", "internal/control", "internal/doctor", "internal/dynamic",
+	"console": {9, []string{"", "config", "discovery", "health", "internal/control", "internal/doctor", "internal/dynamic",
 		"internal/number", "internal/policychange", "internal/policylog", "internal/policytext", "internal/quote",
 		"internal/recent", "internal/releases", "internal/rollout", "internal/rollout/operator", "internal/run",
 		"internal/statedir", "internal/textdiff", "internal/wire", "internal/words", "policy", "policy/form",
-		"registry", "rpc"}},
+		"registry", "registry/postgres", "rpc"}},
 	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/spans", "internal/tracecontext",
 		"internal/webpath", "policy",

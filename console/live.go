@@ -52,6 +52,8 @@ type live struct {
 
 	signers   map[string]releases.Signer // by hash of an entry of the log of releases
 	signersAt time.Time
+	minutes   []minute // of the last hour, oldest first
+	stored    stored
 }
 
 // sums are the counts of all processes since their start, at a time.
@@ -346,12 +348,19 @@ func (l *live) keep(s *snapshot) {
 			m.flows = byEdge(s.Flows)
 		}
 		l.marks = append(l.marks, m)
+		edges := s.edges()
+		l.minutes = append(l.minutes, minute{s.At.Truncate(time.Minute), edges[:min(len(edges), mostEdges)]})
+		l.minutes = l.minutes[max(0, len(l.minutes)-keptPoints):]
 		l.marks = l.marks[max(0, len(l.marks)-keptPoints):]
 	}
 	for i := len(l.marks) - 1; i >= 0; i-- {
 		if m := l.marks[i]; m.flows != nil && s.At.Sub(m.point.At) > 50*time.Minute {
 			s.Before = m.flows
 		}
+	}
+	s.Minutes = slices.Clone(l.minutes)
+	if l.cfg.Node != nil && l.cfg.Node.Membership().Database() != nil {
+		s.stored = l.storedEdges
 	}
 	for _, m := range l.marks {
 		s.Hour = append(s.Hour, m.point)

@@ -57,6 +57,10 @@ type snapshot struct {
 	Tracer tracer       // nil: none
 
 	Doctor *examination // the last one; nil: none yet
+
+	Minutes []minute // the calls between services in the last hour, oldest first
+	// stored tells the calls in the minute that begins at a time, from the site's database; nil: there is none.
+	stored func(ctx context.Context, at time.Time) ([]edgeRow, error)
 }
 
 // pointPeriod is the time between two points of the last hour.

@@ -4,22 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
-
-// topologyPage answers: which service calls which, and where does a failure begin?
-type topologyPage struct {
-	Lead   phrase    `json:"-"`
-	Edges  []edgeRow `json:"edges"`
-	Shown  []edgeRow `json:"-"`
-	Pager  pager     `json:"-"`
-	Graph  *graph    `json:"-"` // nil: too many to draw
-	Chosen *edgeRow  `json:"-"`
-	Nodes  int       `json:"services"`
-}
 
 // graph is a drawing of services and calls, from the left to the right.
 type graph struct {
@@ -42,6 +29,7 @@ type node struct {
 type curve struct {
 	Path, Arrow, Class string
 	Bad                bool
+	From, To           string
 	Link               string
 	Label              string // "": none
 	LabelX, LabelY     int    // of its middle
@@ -58,31 +46,6 @@ const (
 	dotsShown             = 6
 	nodesDrawn            = 80 // a graph with more is a table only
 )
-
-func (s *snapshot) topologyPage(r *http.Request) (any, error) {
-	p := topologyPage{Edges: s.edges()}
-	rows := map[string]serviceRow{}
-	for _, row := range s.services() {
-		rows[row.Name] = row
-	}
-	p.Nodes = len(rows)
-	p.Lead = topologyLead(p.Edges)
-	names := map[string]bool{}
-	for _, e := range p.Edges {
-		names[e.From], names[e.To] = true, true
-	}
-	if len(names) > 0 && len(names) <= nodesDrawn {
-		p.Graph = drawn(p.Edges, rows)
-	}
-	q := r.URL.Query()
-	for i, e := range p.Edges {
-		if e.From == q.Get("from") && e.To == q.Get("to") {
-			p.Chosen = &p.Edges[i]
-		}
-	}
-	p.Shown, p.Pager = paged(p.Edges, r)
-	return p, nil
-}
 
 // topologyLead names where failures begin: callees of failing edges that have no failing edge of their own.
 func topologyLead(edges []edgeRow) phrase {
@@ -292,12 +255,18 @@ func boxed(name string, x, y int, rows map[string]serviceRow) node {
 	n.Dots = row.Dots[max(0, len(row.Dots)-dotsShown):] // the worst are last
 	n.More = len(row.Dots) - len(n.Dots)
 	n.DotX = n.X + nodeWidth - 12 - 9*len(n.Dots)
-	n.Figures = rateText(row.Rate) + "/s"
-	if row.Failed >= 0.1 {
-		n.Figures += " · " + percent(row.Failed) + " %"
-	}
+	n.Figures = figuresText(row.Rate, row.Failed)
 	n.Class = map[worse]string{little: "warn-n", much: "bad-n"}[row.Worse]
 	return n
+}
+
+// figuresText is calls a second, and the failed part of them when it is worth a look.
+func figuresText(rate, failed float64) string {
+	text := rateText(rate) + "/s"
+	if failed >= 0.1 {
+		text += " · " + percent(failed) + " %"
+	}
+	return text
 }
 
 // curve draws a line from the right side of a service to the left side of another one.
@@ -333,7 +302,7 @@ func (l *line) curve(x func(*spot) int, named bool) curve {
 		c.Label += " · " + percent(l.edge.Failed) + " %"
 	}
 	c.LabelWidth = 10 + 7*len([]rune(c.Label))
-	c.Link = "/topology?" + url.Values{"from": {l.edge.From}, "to": {l.edge.To}}.Encode()
+	c.From, c.To = l.edge.From, l.edge.To
 	return c
 }
 

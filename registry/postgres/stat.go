@@ -161,6 +161,7 @@ type StatQuery struct {
 	Service string        // "" means all
 	Method  string        // "" means all
 	ByPeer  bool          // one row for each peer, otherwise Peer is empty
+	Until   time.Duration // before now, where to stop looking: periods that began later are left out; 0: now
 }
 
 // Stat is the sum over all processes of the cluster for one method of one version of a service.
@@ -205,6 +206,7 @@ const readStatSQL = `SELECT service, version, method, side, CASE WHEN @by_peer T
 	count(DISTINCT owner), min(from_at), max(to_at)
 FROM skerry_call_stat
 WHERE cluster = @cluster AND to_at > now() - @since::bigint * interval '1 millisecond'
+	AND (@until::bigint = 0 OR from_at < now() - @until::bigint * interval '1 millisecond')
 	AND (@service = '' OR service = @service) AND (@method = '' OR method = @method) AND ` + saneStat + `
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 3, 4, 2, 5`
 
@@ -224,6 +226,7 @@ func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 	args["service"] = q.Service
 	args["method"] = q.Method
 	args["by_peer"] = q.ByPeer
+	args["until"] = max(0, q.Until.Milliseconds())
 	var stats []Stat
 	rows, err := conn.Query(ctx, readStatSQL, args)
 	if err == nil {

@@ -64,6 +64,12 @@ func TestStats(t *testing.T) {
 		stats[0].Peer != "10.0.0.1:7000" {
 		t.Errorf("by peer: %v, %+v", err, stats)
 	}
+	for until, want := range map[time.Duration]int{0: 4, 20 * time.Second: 4, 5 * time.Minute: 0} {
+		q := postgres.StatQuery{Until: until, ByPeer: true}
+		if stats, err = b.Stats(t.Context(), q); err != nil || len(stats) != want {
+			t.Errorf("until %v: %v, %+v; want %d", until, err, stats, want)
+		}
+	}
 	who := one[string](
 		t,
 		server.URL(db),
