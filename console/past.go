@@ -45,6 +45,7 @@ type topologyPage struct {
 	Nodes   int       `json:"services"`
 	Idle    bool      `json:"-"` // edges without calls are shown
 	Slider  []barOf   `json:"-"`
+	Wide    int       `json:"-"` // of the slider, in pixels
 	Clock   string    `json:"-"` // what the field of the time shows
 	Before  string    `json:"-"` // links of the slider; "" is none
 	After   string    `json:"-"`
@@ -275,6 +276,7 @@ const (
 
 // slider is the last hour, a bar for each minute that leads to it.
 func (p *topologyPage) slider(s *snapshot, v view) {
+	p.Wide = len(s.Minutes) * barWidth
 	most := 0.0
 	rates, bad := make([]float64, len(s.Minutes)), make([]bool, len(s.Minutes))
 	for i, m := range s.Minutes {
@@ -290,7 +292,7 @@ func (p *topologyPage) slider(s *snapshot, v view) {
 		if most > 0 {
 			height += int(rates[i] / most * (barHeight - 3))
 		}
-		b := barOf{X: (keptPoints - len(s.Minutes) + i) * barWidth, Y: barHeight - height, Height: height, Clock: clock,
+		b := barOf{X: i * barWidth, Y: barHeight - height, Height: height, Clock: clock,
 			Link: v.link("at", clock)}
 		if bad[i] {
 			b.Class = "bad-b"

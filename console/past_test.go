@@ -103,7 +103,8 @@ func TestTopologyOfTheDatabase(t *testing.T) {
 	var doc struct{ Topology topologyPage }
 	body := get(t, h, "/topology?at=01:10&format=json&from=portal&to=old").Body.Bytes()
 	if err := json.Unmarshal(body, &doc); err != nil || doc.Topology.Source != "database" ||
-		len(doc.Topology.Edges) != 1 || doc.Topology.Chosen == nil || asked.Format(time.DateTime) != "2026-11-29 01:10:00" {
+		len(doc.Topology.Edges) != 1 || doc.Topology.Chosen == nil ||
+		asked.Format(time.DateTime) != "2026-11-29 01:10:00" {
 		t.Errorf("%v, asked for %v: %s", err, asked, body)
 	}
 	if asked = (time.Time{}); !strings.Contains(get(t, h, "/topology?at=04:00").Body.String(), "old") ||
@@ -119,10 +120,11 @@ func TestTopologyOfTheDatabase(t *testing.T) {
 // TestEdgeSaysItsAccess: a chosen edge has the rule of the policy that lets it pass, or refuses it.
 func TestEdgeSaysItsAccess(t *testing.T) {
 	s := night()
-	s.Policy.Current.Text = "policy: 1\nservices:\n  historian:\n    access:\n      mode: enforce\n      default: deny\n" +
-		"      allow: [{caller: [portal], why: pages need it}]\n"
+	s.Policy.Current.Text = "policy: 1\nservices:\n  historian:\n    access:\n      mode: enforce\n" +
+		"      default: deny\n      allow: [{caller: [portal], why: pages need it}]\n"
 	h := signedIn(t, still{s}, Config{})
-	for from, says := range map[string]string{"portal": "services.historian.access.allow[0]", "report": `<b class="bad">`} {
+	for from, says := range map[string]string{"portal": "services.historian.access.allow[0]",
+		"report": `<b class="bad">`} {
 		if got := get(t, h, "/topology?from="+from+"&to=historian").Body.String(); !strings.Contains(got, says) {
 			t.Errorf("the edge from %s lacks %s", from, says)
 		}
@@ -139,7 +141,8 @@ func TestEdgesOfStatistics(t *testing.T) {
 		return st
 	}
 	got := edgesOf([]postgres.Stat{
-		row(health.Server, "auth", "portal", 600, 6, time.Minute), row(health.Server, "auth", "portal", 1200, 0, 2*time.Minute),
+		row(health.Server, "auth", "portal", 600, 6, time.Minute),
+		row(health.Server, "auth", "portal", 1200, 0, 2*time.Minute),
 		row(health.Client, "auth", "10.0.0.1:7001", 600, 0, time.Minute),
 		row(health.Server, "skerry.internal", "portal", 5, 0, time.Minute)})
 	if len(got) != 1 || got[0].From != "portal" || got[0].To != "auth" || got[0].Rate != 20 ||

@@ -43,16 +43,8 @@ func parseTemplates() map[language]map[string]*template.Template {
 // functions are those of the templates.
 func functions(l language) template.FuncMap {
 	return template.FuncMap{
-		"t":   func(key string, values ...any) string { return l.Text(key, values...) },
-		"say": func(t phrase) string { return t.In(l) },
-		"has_page": func(name string) string {
-			for _, p := range pages {
-				if p.Name == name {
-					return p.Link()
-				}
-			}
-			return ""
-		},
+		"t":     func(key string, values ...any) string { return l.Text(key, values...) },
+		"say":   func(t phrase) string { return t.In(l) },
 		"told":  func(text any) string { return l.Sentence(fmt.Sprint(text)) },
 		"lang":  func() language { return l },
 		"file":  staticPath,
