@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 
 	"github.com/skerry/skerry/internal/membership"
@@ -52,5 +53,17 @@ func silence(err error) string {
 	if rpc.CodeOf(err) == rpc.UnknownMethod {
 		err = ErrTooOld
 	}
-	return err.Error()
+	return Cause(err).Error()
+}
+
+// Cause is the part of an error of a call that an operator can look for: what the network says, or else what the other
+// side does.
+func Cause(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op
+	}
+	if e, ok := errors.AsType[*rpc.Error](err); ok && e.Err != nil {
+		return e.Err
+	}
+	return err
 }

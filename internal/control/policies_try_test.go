@@ -3,6 +3,8 @@ package control
 import (
 	"errors"
 	"fmt"
+	"net"
+	"syscall"
 	"testing"
 
 	"github.com/skerry/skerry/rpc"
@@ -16,5 +18,13 @@ func TestOldProcessIsNamed(t *testing.T) {
 	}
 	if got := silence(errors.New("busy")); got != "busy" {
 		t.Errorf("another: %s", got)
+	}
+	dial := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	lost := &rpc.Error{Code: rpc.Unreachable, Service: "skerry.internal", Err: fmt.Errorf("%w; no instance", dial)}
+	if got := silence(lost); got != dial.Error() {
+		t.Errorf("one that has ended: %s", got)
+	}
+	if got := silence(&rpc.Error{Code: rpc.NotMember, Err: errors.New("no key")}); got != "no key" {
+		t.Errorf("one that refuses: %s", got)
 	}
 }

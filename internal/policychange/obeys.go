@@ -12,7 +12,6 @@ import (
 	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/policy/form"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rpc"
 )
 
 // Process is what one process obeys of the policy.
@@ -32,7 +31,7 @@ func Obeys(p control.PolicyProcess, e policylog.Entry) Process {
 	case p.Ended:
 		out.Why = "it has ended, and is still listed"
 	case out.Away:
-		out.Why = fmt.Sprintf("it does not answer; it is gone or cut off: %v", causeOf(p.Err))
+		out.Why = fmt.Sprintf("it does not answer; it is gone or cut off: %v", control.Cause(p.Err))
 	case p.Err != nil:
 		out.Why = p.Err.Error()
 	case s.Obey == sitepolicy.ObeysNone && e.Number > 0:
@@ -50,14 +49,6 @@ func Obeys(p control.PolicyProcess, e policylog.Entry) Process {
 		out.Why = "it does not have it yet"
 	}
 	return out
-}
-
-// causeOf is what an operator can look for: that it was a call is no news.
-func causeOf(err error) error {
-	if e, ok := errors.AsType[*rpc.Error](err); ok && e.Err != nil {
-		return e.Err
-	}
-	return err
 }
 
 // Result is what became of a change.

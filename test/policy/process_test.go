@@ -44,8 +44,8 @@ func TestProcessesComeBack(t *testing.T) {
 		took := s.sees(spare("b"), with, thawed)
 		t.Logf("a process that was stopped obeys %v after it goes on", took.Round(time.Millisecond))
 
-		// Exit code 1: the processes that were killed do not answer.
-		if said, code := s.runs(hostNear, "policy", "apply", s.text("plain", notNear)); code != 1 ||
+		// The processes that were killed may still be listed, and do not make it fail.
+		if said, code := s.runs(hostNear, "policy", "apply", s.text("plain", notNear)); code != 0 ||
 			!strings.Contains(said, "is obeyed by 4 of ") {
 			t.Fatalf("apply beside killed processes: exit code %d\n%s", code, said)
 		}
