@@ -183,7 +183,8 @@ func TestReleaseThroughPages(t *testing.T) {
 	if r := s.now(); r.By != "li" || r.Reason != "new greeting" || r.State != rollout.Prepared {
 		t.Fatalf("the release is %+v", r)
 	}
-	if body := s.answer(wang, early); !strings.Contains(body, "is open since") && !strings.Contains(body, "has gone on") {
+	if body := s.answer(wang, early); !strings.Contains(body, "is open since") &&
+		!strings.Contains(body, "has gone on") {
 		t.Errorf("a second release is started: %s", noteOf(body))
 	}
 
