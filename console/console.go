@@ -167,6 +167,9 @@ func serve(of site, cfg Config) *Console {
 		posts.HandleFunc("POST "+a.Path, func(w http.ResponseWriter, r *http.Request) { c.perform(w, r, a) })
 	}
 	inside.Handle("POST /", posts)
+	inside.HandleFunc("GET /policy/apply", func(w http.ResponseWriter, r *http.Request) { // a page that was posted
+		http.Redirect(w, r, "/policy/edit", http.StatusSeeOther)
+	})
 	inside.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.failed(w, r, errNoPage) })
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /static/{hash}/{name}", serveStatic)

@@ -134,6 +134,9 @@ func TestPolicyFromEditToUndo(t *testing.T) {
 	page = post(t, m, "/policy/edit", with(v, "do", "try")).Body.String()
 	has(t, page, "Dry run", "limit 1/s per instance", "greeter", "2 of 2 processes answered", "Apply…",
 		"+# the hall", "skerry policy apply policy.yaml --on 0 --confirm 10m")
+	if strings.Contains(page, `note ok-n`) {
+		t.Error("a trial shows an empty outcome")
+	}
 	if obeyed() != 0 {
 		t.Fatal("a trial was applied")
 	}
@@ -160,6 +163,9 @@ func TestPolicyFromEditToUndo(t *testing.T) {
 	}
 	page = follow(t, m, "/policy/plan", with(formOf(t, page, "/policy/plan"), "reason", "a big day", "for", "1h"))
 	has(t, page, "Policy 3 is obeyed by 2 of 2", "is not tried again", "plan storm", "ends in 59 min")
+	if n := strings.Count(page, "Bring back…"); n != 2 {
+		t.Errorf("%d of 3 policies are offered to be brought back", n)
+	}
 	page = get(t, m, "/policy/1").Body.String()
 	has(t, page, "+# the hall", "This will bring the text of policy 1 back")
 	page = follow(t, m, "/policy/1/undo", with(formOf(t, page, "/policy/1/undo"), "reason", "the day is over"))
@@ -377,7 +383,7 @@ services:
 	for l, wants := range map[language][]string{english: {"A call of verify may take 100ms",
 		"A call is tried again once",
 		"report may call auth 50 times a second, all instances together", "“it loops”",
-		"line 11", "ends in 2 h 0 min",
+		"line 11", "line 13", "ends in 2 h 0 min",
 		"A call runs at most 500 at a time in one instance", "portal, report may call auth.verify",
 		"old may not call auth",
 		"Any other call is refused", "host ops-7 has the weight 20 instead of 100",

@@ -100,6 +100,7 @@ func (c *converter) access(key string, a *access) *policy.Access {
 	default:
 		c.problem(key+".default", "%q is none of allow, deny", a.Default)
 	}
+	c.kept[key] = c.lines[key]
 	return &policy.Access{Enforce: a.Mode == "enforce", Deny: a.Default == "deny"}
 }
 
