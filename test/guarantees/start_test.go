@@ -33,7 +33,8 @@ func TestStartWithoutDatabase(t *testing.T) {
 	t.Logf("first answer %v after the return",
 		s.journal.firstAnswer("patient").Sub(returned).Round(100*time.Millisecond))
 	for _, r := range s.journal.failures(time.Time{}, time.Now()) {
-		if r.code != "no_instance" || r.executed != "1" {
+		// The instance may come in the last moment of a call.
+		if r.code != "no_instance" && r.code != "deadline_exceeded" || r.executed != "1" {
 			t.Fatalf("a call before failed as %s (executed %s), want no_instance and not executed: %s", r.code,
 				r.executed, r.text)
 		}
