@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,9 +17,10 @@ import (
 func TestCheckThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c Checker
-		begun, hang := 0, make(chan struct{})
+		var begun atomic.Int32
+		hang := make(chan struct{})
 		checks := []Check{
-			{"Disk", func(context.Context) []Finding { begun++; <-hang; return nil }},
+			{"Disk", func(context.Context) []Finding { begun.Add(1); <-hang; return nil }},
 			{"State", func(context.Context) []Finding { return State("none") }},
 			{"LAN", func(context.Context) []Finding { panic("no such map") }},
 		}
@@ -31,14 +33,14 @@ func TestCheckThatHangs(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		start = time.Now()
-		if list = c.Run(t.Context(), checks); time.Since(start) != 0 || begun != 1 ||
+		if list = c.Run(t.Context(), checks); time.Since(start) != 0 || begun.Load() != 1 ||
 			!strings.Contains(string(list[0].Text), "within 68 s") {
-			t.Errorf("again, begun %d times: %+v", begun, list)
+			t.Errorf("again, begun %d times: %+v", begun.Load(), list)
 		}
 		close(hang)
 		synctest.Wait()
-		if list = c.Run(t.Context(), checks); begun != 2 || len(list) != 2 {
-			t.Errorf("begun %d times, when it has ended: %+v", begun, list)
+		if list = c.Run(t.Context(), checks); begun.Load() != 2 || len(list) != 2 {
+			t.Errorf("begun %d times, when it has ended: %+v", begun.Load(), list)
 		}
 	})
 }
