@@ -94,11 +94,11 @@ type change struct {
 // changes are all changes that the site keeps, the newest first.
 func (s *snapshot) changes() (list []change) {
 	for _, e := range s.Rollout.Trail {
-		c := change{At: e.At, Kind: "release", What: plain(e.Step), By: e.By, Number: e.Generation.String(),
+		c := change{At: e.At, Kind: "release", What: phrase{Step: e.Step}, By: e.By, Number: e.Generation.String(),
 			Hash: e.Hash()}
 		if e.Session != nil {
 			c.Reason = e.Session.Reason
-			c.What = plain(strings.Replace(e.Step, ": "+c.Reason, "", 1)) // the reason has a column of its own
+			c.What.Step = strings.Replace(e.Step, ": "+c.Reason, "", 1) // the reason has a column of its own
 		}
 		list = append(list, c)
 	}

@@ -387,7 +387,7 @@ func (c *handler) stale(ctx context.Context) error {
 	s := c.site.snapshot(ctx)
 	if n := len(s.Rollout.Trail); n > 0 {
 		e := s.Rollout.Trail[n-1]
-		return refuse("release.stale-step", "step", strings.TrimSpace(e.Step), "by", e.By,
+		return refuse("release.stale-step", "step", phrase{Step: strings.TrimSpace(e.Step)}, "by", e.By,
 			"age", number.Age(time.Since(e.At)))
 	}
 	return refuse("release.stale")

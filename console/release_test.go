@@ -3,8 +3,10 @@ package console
 import (
 	"context"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -351,4 +353,75 @@ func TestAChangedQuestionIsNoStep(t *testing.T) {
 	if r := records[len(records)-1]; r.Action != "release-start" || r.Outcome != refusal {
 		t.Errorf("the history says %+v", r)
 	}
+}
+
+// englishWords finds three English words in a row.
+var englishWords = regexp.MustCompile(`(?:\b[A-Za-z][a-z']+ ){2,}[a-z']+\b`)
+
+// TestReleaseInChinese: the pages of a release have no English sentence but commands and what operators have written,
+// in any state of it.
+func TestReleaseInChinese(t *testing.T) {
+	whole := func(y *story) { y.start(); y.ship(""); y.commit(rollout.Whole) }
+	for name, make := range map[string]func(*story){
+		"none":      func(*story) {},
+		"started":   func(y *story) { y.start() },
+		"shipped":   func(y *story) { y.start(); y.ship("") },
+		"at share":  func(y *story) { y.start(); y.ship(""); y.commit(5000) },
+		"committed": whole,
+		"back":      func(y *story) { y.start(); y.ship(""); y.commit(1000); y.back("roll back") },
+		"turned back": func(y *story) {
+			y.start()
+			y.ship("")
+			y.commit(1000)
+			y.back("roll back by the guard: auth/v2 fails: its callers counted 12 failures (5.7 %: timeout 12) in " +
+				"210 calls, the bound is 1 %; most at ops-4/412/a: 12 of 80")
+		},
+		"changing": func(y *story) {
+			y.start()
+			y.ship(rollout.Blocking)
+			y.commit(rollout.Whole)
+			y.revoke()
+			y.s.Rollout.Members[0].Runs = []string{"auth/v1"}
+		},
+		"awaited": func(y *story) { y.start(); y.ship(rollout.Waiting); y.commit(rollout.Whole); y.revoke() },
+		"draining": func(y *story) {
+			whole(y)
+			y.clean(false)
+			y.s.Holders = []releases.Holder{
+				{Service: "auth", Blocker: rollout.Blocker{Process: "ops-4/412/a", Why: "holding",
+					Path: []string{"portal", "auth"}, Inflight: &rollout.Inflight{Live: 3, For: 90 * time.Second}}},
+				{Service: "auth", Blocker: rollout.Blocker{Process: "ops-7/412/a", Why: "silent"}},
+				{Service: "auth", Blocker: rollout.Blocker{Process: "ops-1/412/a", Why: "serving", Calls: 2}},
+			}
+		},
+		"over":   func(y *story) { whole(y); y.clean(true) },
+		"frozen": func(y *story) { y.start(); y.s.Rollout.Frozen = "no process of the site answers" },
+		"half-way": func(y *story) {
+			y.start()
+			y.s.Rollout.Pending = []rollout.Entry{{By: "wang", Step: "ship a v2"}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			y := newStory(t)
+			make(y)
+			li := as(t, serve(still{y.s}, Config{}), "li", roleAdmin)
+			for _, path := range []string{"/release", "/history?kind=release"} {
+				if found := englishIn(get(t, li, path, in("zh")).Body.String()); len(found) > 0 {
+					t.Errorf("%s: %q", path, found)
+				}
+			}
+		})
+	}
+}
+
+var (
+	tags     = regexp.MustCompile(`(?s)<(script|style)\b.*?</(script|style)>|<[^>]*>`)
+	commands = regexp.MustCompile(`skerry( [a-z]+)*`)
+)
+
+// englishIn are the sentences in English that a page shows.
+func englishIn(body string) (found []string) {
+	text := html.UnescapeString(tags.ReplaceAllString(body, "\n"))
+	text = strings.ReplaceAll(commands.ReplaceAllString(text, ""), "new token format", "")
+	return englishWords.FindAllString(text, -1)
 }

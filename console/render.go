@@ -68,6 +68,7 @@ func functions(l language) template.FuncMap {
 			return at.Path + "?" + q.Encode()
 		},
 		"sentence":    l.Sentence,
+		"step":        l.Step,
 		"seconds":     func(n int) string { return spanText(l, time.Duration(n)*time.Second) },
 		"share":       func(part, all int64) string { return percent(100 * float64(part) / float64(max(all, 1))) },
 		"effectTitle": func(e policychange.Effect) string { return e.Title(l) },

@@ -175,6 +175,7 @@ type phrase struct {
 	Key    string
 	Values []any
 	Plain  string // what a process has said, in its own words
+	Step   string // of the log of releases
 }
 
 func say(key string, values ...any) phrase { return phrase{Key: key, Values: values} }
@@ -183,7 +184,10 @@ func plain(s string) phrase { return phrase{Plain: s} }
 
 // In is the text in a language.
 func (t phrase) In(l language) string {
-	if t.Key == "" {
+	switch {
+	case t.Step != "":
+		return l.Step(t.Step)
+	case t.Key == "":
 		return l.Sentence(t.Plain)
 	}
 	values := t.Values

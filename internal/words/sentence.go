@@ -12,36 +12,46 @@ import (
 type pair struct {
 	english, chinese string
 	sentence         bool // for Sentence, too
+	step             bool // for Step alone
 }
+
+// stepKey is before the text of a step, as its words, such as clean, may be those of other texts, too.
+const stepKey = "step\x00"
 
 // pairs are those of the files, by the English text.
 var pairs = sync.OnceValue(func() map[string]pair {
 	all := map[string]pair{}
 	for name, text := range filesOf("*.zh.txt") {
 		for _, p := range readPairs(name, string(text)) {
-			if _, twice := all[p.english]; twice {
+			key := p.english
+			if p.step {
+				key = stepKey + key
+			}
+			if _, twice := all[key]; twice {
 				panic(fmt.Sprintf("%s: %q stands there twice", name, p.english))
 			}
-			all[p.english] = p
+			all[key] = p
 		}
 	}
 	return all
 })
 
 // readPairs reads a file: an English line, and below it the Chinese one. Lines that begin with # and empty ones are
-// passed over. The line "[sentences]" begins the texts that are for Sentence, too.
+// passed over. The line "[sentences]" begins the texts that are for Sentence, too, and "[steps]" those of Step.
 func readPairs(name, text string) (list []pair) {
-	english, sentence := "", false
+	english, sentence, step := "", false, false
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		switch {
 		case line == "[sentences]":
-			sentence = true
+			sentence, step = true, false
+		case line == "[steps]":
+			sentence, step = false, true
 		case line == "" || line[0] == '#':
 		case english == "":
 			english = line
 		default:
-			list = append(list, pair{english, line, sentence})
+			list = append(list, pair{english, line, sentence, step})
 			english = ""
 		}
 	}
@@ -80,15 +90,20 @@ type pattern struct {
 	chinese string
 }
 
-// patterns are those of the sentences.
-var patterns = sync.OnceValue(func() (list []pattern) {
+// patterns are those of the sentences, and steps those of the steps.
+var (
+	patterns = sync.OnceValue(func() []pattern { return patternsOf(func(p pair) bool { return p.sentence }) })
+	steps    = sync.OnceValue(func() []pattern { return patternsOf(func(p pair) bool { return p.step }) })
+)
+
+func patternsOf(kind func(pair) bool) (list []pattern) {
 	for _, p := range pairs() {
-		if p.sentence {
+		if kind(p) {
 			list = append(list, patternOf(p))
 		}
 	}
 	return list
-})
+}
 
 func patternOf(p pair) pattern {
 	var b strings.Builder
@@ -157,19 +172,27 @@ func sentence(text string, deep int) string {
 	return text
 }
 
-// match is the Chinese text of a sentence that is known as a whole.
-func match(text string, deep int) (known string, ok bool) {
-	var best *pattern
-	var values []string
-	for i := range patterns() {
-		p := &patterns()[i]
-		if best != nil && p.literal <= best.literal {
-			continue
-		}
-		if found := p.whole.FindStringSubmatch(text); found != nil {
-			best, values = p, found[1:]
+// Step is a step of the log of releases, such as "ship auth v2", in the language. The operator's
+// reason stays as it is.
+func (l Language) Step(english string) string {
+	if l != Chinese || len(english) > longest {
+		return english
+	}
+	best, values := closest(steps(), english)
+	if best == nil {
+		return english
+	}
+	for i := range values {
+		if !strings.HasPrefix(english, "start") {
+			values[i] = sentence(values[i], deepest)
 		}
 	}
+	return fill(best.chinese, values)
+}
+
+// match is the Chinese text of a sentence that is known as a whole.
+func match(text string, deep int) (known string, ok bool) {
+	best, values := closest(patterns(), text)
 	if best == nil {
 		return "", false
 	}
@@ -177,6 +200,20 @@ func match(text string, deep int) (known string, ok bool) {
 		values[i] = sentence(values[i], deep-1)
 	}
 	return fill(best.chinese, values), true
+}
+
+// closest finds the pattern of a text with the fewest letters in its values; nil: none.
+func closest(list []pattern, text string) (best *pattern, values []string) {
+	for i := range list {
+		p := &list[i]
+		if best != nil && p.literal <= best.literal {
+			continue
+		}
+		if found := p.whole.FindStringSubmatch(text); found != nil {
+			best, values = p, found[1:]
+		}
+	}
+	return best, values
 }
 
 // fill puts values into the places of the verbs.

@@ -58,7 +58,7 @@ func TestPairs(t *testing.T) {
 			t.Errorf("%q takes %v, and %q %v", p.english, a, p.chinese, b)
 		}
 		for i, v := range a {
-			if b[i] == "" || b[i] != v && !p.sentence {
+			if b[i] == "" || b[i] != v && !p.sentence && !p.step {
 				t.Errorf("%q takes value %d by %%%s, and %q by %q", p.english, i+1, v, p.chinese, b[i])
 			}
 		}
@@ -71,8 +71,12 @@ func TestPairs(t *testing.T) {
 // TestSentencesAreFoundAgain: each sentence with values in it becomes its own Chinese text, and no other one.
 func TestSentencesAreFoundAgain(t *testing.T) {
 	for _, p := range pairs() {
-		if !p.sentence {
+		if !p.sentence && !p.step {
 			continue
+		}
+		say := Language.Sentence
+		if p.step {
+			say = Language.Step
 		}
 		var values []string
 		text := verb.ReplaceAllStringFunc(p.english, func(v string) string {
@@ -85,10 +89,10 @@ func TestSentencesAreFoundAgain(t *testing.T) {
 			}
 			return value
 		})
-		if have, want := Chinese.Sentence(text), fill(p.chinese, values); have != want {
+		if have, want := say(Chinese, text), fill(p.chinese, values); have != want {
 			t.Errorf("%q: %q, want %q", text, have, want)
 		}
-		if have := English.Sentence(text); have != text {
+		if have := say(English, text); have != text {
 			t.Errorf("English changed %q to %q", text, have)
 		}
 	}
@@ -103,6 +107,50 @@ func TestSentence(t *testing.T) {
 		"note: services.auth: no process offers auth now":  "提示：services.auth: 目前没有进程提供 auth",
 		"Nothing here\nplan storm is not on":               "Nothing here\n预案 storm 没有启用",
 		`"a" is none of all, none; did you mean "all"?`:    `"a" 不是 all、none 之一；是不是 "all"？`,
+	} {
+		if have := Chinese.Sentence(text); have != want {
+			t.Errorf("%q: %q, want %q", text, have, want)
+		}
+	}
+}
+
+// TestStep: steps of the log of releases are in Chinese, and what operators and names say in them is not touched.
+func TestStep(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                "",
+		"ship auth v2, proc v3":           "交付 auth v2, proc v3",
+		"clean":                           "清理",
+		"start: stop the noise; policy 7": "开始：stop the noise；当时策略为 7",
+		"start: does not answer":          "开始：does not answer",
+		"roll back by the guard: copies of calls say: x": "由护栏回滚：镜像调用显示：x",
+		"a step of a later version":                      "a step of a later version",
+	} {
+		if have := Chinese.Step(text); have != want {
+			t.Errorf("%q: %q, want %q", text, have, want)
+		}
+	}
+	if have := Chinese.Sentence("clean"); have != "clean" { // it may be the name of a service
+		t.Error(have)
+	}
+}
+
+// TestReleaseTexts: sentences of releases with several parts.
+func TestReleaseTexts(t *testing.T) {
+	for text, want := range map[string]string{
+		"release r1 of wang (clean up) is open since 2026-12-01 10:00:00, for 11s; it is RAMPING at 50%": "" +
+			"wang 的发布 r1（clean up）于 2026-12-01 10:00:00 开始，已进行 11s，状态 RAMPING，已到 50%",
+		"draining: a/1 does not answer; b/2 has 3 requests of generation 4, of before 9s ago: x → y; and 2 more": "" +
+			"排空中：a/1 没有应答；b/2 有 3 个请求属于第 4 代，已超过 9s：x → y；另有 2 个",
+		"fix this and that for us: soon":                "fix this and that for us: soon", // an operator's reason
+		"50% for 2m: a/v2 is well: 100 calls, 0 failed": "比例 50% 已有 2m：a/v2 正常：100 次调用，失败 0 次",
+		"note: copies of calls say: a/v2 fails: its callers counted 12 failures (5.7 %: timeout 12) in 210 calls, " +
+			"the bound is 1 %": "提示：镜像调用显示：a/v2 失败过多：调用方统计到失败 12 次（5.7 %: timeout 12），共 210 次调用，限度为 1 %",
+		"roll back when more than 1 % of the calls of a/v2 fail, or more than 1 % of those of a/v2 take longer than " +
+			"200ms; 50 calls are needed to call it well": "在 a/v2 的调用失败超过 1 %，或 a/v2 有超过 1 % 的调用耗时大于 200ms" +
+			"时回滚；至少 50 次调用才评判为正常",
+		"commit release r1: not possible now, it is SWITCHED; there is nothing to commit\n" +
+			"Next: skerry release clean, or rollback": "发布 r1 目前不能切换，状态为 SWITCHED；没有可切换的内容\n" +
+			"下一步：skerry release clean 清理，或者 rollback 回滚",
 	} {
 		if have := Chinese.Sentence(text); have != want {
 			t.Errorf("%q: %q, want %q", text, have, want)
