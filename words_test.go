@@ -18,26 +18,28 @@ import (
 // formatAt are the functions that take a format, and the places of formats and texts among their arguments.
 var formatAt = map[string][]int{"printf": {0}, "note": {0, 1}, "item": {1}, "Sprintf": {0}, "Format": {0},
 	"problemf": {0}, "usagef": {0}, "unreachablef": {0}, "fine": {0}, "hint": {0, 1}, "problem": {0, 1}, "add": {0, 1},
+	"Fine": {0}, "Hint": {0, 1}, "Problem": {0, 1},
 	"printTable": {0}}
 
 // partsOfText are parts of sentences, which the catalogue has whole, and what show prints for apply to read.
 var partsOfText = []string{", which has made %d", "%s%d (%.8s) of %s\n", "# made on policy ", "by the default",
 	", and go back after %s without skerry policy confirm", "%s may be called, %s.",
 	"%s would be refused, %s; access is in the mode audit, which counts it.", "policy: a setting of kind %s",
-	" and the database", ", %d slower than %s", "end the log ", "go on with the log ", "roll back by the guard",
+	" and the database", ", %d slower than %s", "end the log ", "go on with the log ",
+	"roll back by the guard", "site.operators: %v: %s",
 	"shadow %d", "policy %d", "They refuse every call, and processes that offer nothing else have " +
 		"ended; stop those that have not%s.", ", plain servers above all: they can't refuse"}
 
 // commandAlone is a text that is a command and no more.
 var commandAlone = regexp.MustCompile(`^(Next: )?skerry( [a-z]+)+$`)
 
-// TestEveryTextHasAChineseOne: the sources of the commands, of package policy, of its form and of releases have no text
+// TestEveryTextHasAChineseOne: the sources of the commands, of package policy, of its form, of releases and of doctor have no text
 // for people that the catalogue lacks.
 func TestEveryTextHasAChineseOne(t *testing.T) {
 	var paths []string
 	for _, pattern := range []string{"cmd/skerry/policy*.go", "cmd/skerry/doctor_policy.go", "policy/*.go",
 		"policy/form/*.go", "internal/policychange/*.go",
-		"internal/policytext/*.go", "internal/releases/*.go"} {
+		"internal/policytext/*.go", "internal/releases/*.go", "internal/doctor/*.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, found, err)
