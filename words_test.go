@@ -33,8 +33,8 @@ var partsOfText = []string{", which has made %d", "%s%d (%.8s) of %s\n", "# made
 // commandAlone is a text that is a command and no more.
 var commandAlone = regexp.MustCompile(`^(Next: )?skerry( [a-z]+)+$`)
 
-// TestEveryTextHasAChineseOne: the sources of the commands, of package policy, of its form, of releases and of doctor have no text
-// for people that the catalogue lacks.
+// TestEveryTextHasAChineseOne: the sources of the commands, of package policy, of its form, of releases and of doctor
+// have no text for people that the catalogue lacks.
 func TestEveryTextHasAChineseOne(t *testing.T) {
 	var paths []string
 	for _, pattern := range []string{"cmd/skerry/policy*.go", "cmd/skerry/doctor_policy.go", "policy/*.go",

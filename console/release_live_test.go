@@ -94,11 +94,18 @@ func (s *releaseSite) plan(m member, step string, fields ...string) string {
 	for i := 0; i < len(fields); i += 2 {
 		form.Set(fields[i], fields[i+1])
 	}
-	w := post(s.t, m, "/release/plan", form)
-	if w.Code == http.StatusSeeOther {
-		return get(s.t, m, w.Header().Get("Location")).Body.String()
+	said := map[language]string{}
+	for _, l := range languages {
+		w := post(s.t, m, "/release/plan", form, in(l))
+		if w.Code == http.StatusSeeOther {
+			w = get(s.t, m, w.Header().Get("Location"), in(l))
+		}
+		said[l] = w.Body.String()
 	}
-	return w.Body.String()
+	if found := englishIn(said[chinese]); len(found) > 0 {
+		s.t.Errorf("%s in Chinese: %q", step, found)
+	}
+	return said[english]
 }
 
 // answer answers a question, and returns the page that shows what was done.
@@ -135,6 +142,11 @@ func (s *releaseSite) step(m member, says, step string, fields ...string) {
 	if !strings.Contains(html.UnescapeString(body), says) {
 		p := s.console.steps.look()
 		s.t.Fatalf("%s: the page does not say %q, but %s (%+v)", step, says, noteOf(body), p)
+	}
+	for _, path := range []string{"/release", "/history"} {
+		if found := englishIn(get(s.t, m, path, in(chinese)).Body.String()); len(found) > 0 {
+			s.t.Errorf("%s in Chinese after %s: %q", path, step, found)
+		}
 	}
 }
 
