@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/skerry/skerry/config"
 )
@@ -17,12 +18,15 @@ type proxy struct {
 	forward *httputil.ReverseProxy
 }
 
+// flushed is how long a part of a response may wait: streams must not. Tests with the race detector change it.
+var flushed time.Duration = -1
+
 func newProxy(g *Gateway, r config.Route) *proxy {
 	up := newUpstream(g, r)
 	g.ups = append(g.ups, up)
 	return &proxy{up, &httputil.ReverseProxy{
 		Transport:      up,
-		FlushInterval:  -1, // streams must not wait
+		FlushInterval:  flushed,
 		ErrorHandler:   explain,
 		ErrorLog:       slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug), // the access log has the same fact
 		Rewrite:        rewrite,
