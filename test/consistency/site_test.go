@@ -61,7 +61,8 @@ var sites atomic.Int64
 
 func newSite(t *testing.T, hosts int, lines string) *site {
 	t.Helper()
-	s := &site{t: t, lan: lab.New(t, hosts), dir: inMemory(t), lines: lines, book: newBook(), binaries: ofThePresent(t),
+	dir := inMemory(t) // before the LAN, which ends the processes that write there
+	s := &site{t: t, lan: lab.New(t, hosts), dir: dir, lines: lines, book: newBook(), binaries: ofThePresent(t),
 		cluster: fmt.Sprintf("consistency-%d-%d", os.Getpid(), sites.Add(1))}
 	t.Cleanup(func() {
 		for _, n := range s.book.of(fatal, nil) {
