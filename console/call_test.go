@@ -15,7 +15,7 @@ import (
 const historianIDL = "include \"types.thrift\"\n" +
 	"service Historian { string query(1: types.Series of), void append(1: i64 value), oneway void flush() }\n"
 
-// describing is a console whose site describes historian, and calls nothing before do is set.
+// describing is a console of a site that describes historian. It calls nothing before do is set.
 func describing() *Console {
 	s := night()
 	s.Policy.Current.Text = "policy: 1\nservices: {historian: {idempotent: [query]}}\n"

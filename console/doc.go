@@ -15,7 +15,7 @@
 //
 // # Adding an action
 //
-// What a page offers to do is a row of the table in actions.go, whose frame checks everything that is not its own.
+// What a page offers to do is a row of the table in actions.go. The frame there checks what all actions have in common.
 //
 // # Security
 //

@@ -11,7 +11,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,67 +115,6 @@ func dict(values ...any) map[string]any {
 	return m
 }
 
-// rateText is calls a second: 0.4, 12, 1,605.
-func rateText(v float64) string {
-	switch {
-	case v == 0:
-		return "0"
-	case v < 10:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return words.Grouped(int64(v + 0.5))
-}
-
-// percent is a number in percent: 0, 0.02, 12.4.
-func percent(v float64) string {
-	switch {
-	case v == 0:
-		return "0.00"
-	case v < 0.01:
-		return "< 0.01"
-	case v < 10:
-		return strconv.FormatFloat(v, 'f', 2, 64)
-	}
-	return strconv.FormatFloat(v, 'f', 1, 64)
-}
-
-// millis is a latency in milliseconds: 0.4, 12, 2,412.
-func millis(v float64) string {
-	switch {
-	case v == 0:
-		return "–"
-	case v < 10:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return words.Grouped(int64(v + 0.5))
-}
-
-// spanText is a length of time in words: 4 s, 12 min, 18 d 4 h.
-func spanText(l language, d time.Duration) string {
-	d = max(d, 0)
-	days, hours, minutes := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60
-	switch {
-	case d < time.Second:
-		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " " + l.Text("unit.s")
-	case d < 2*time.Minute:
-		return strconv.Itoa(int(d.Seconds())) + " " + l.Text("unit.s")
-	case d < 2*time.Hour:
-		return strconv.Itoa(int(d.Minutes())) + " " + l.Text("unit.min")
-	case days < 2:
-		return fmt.Sprintf("%d %s %d %s", int(d.Hours()), l.Text("unit.h"), minutes, l.Text("unit.min"))
-	}
-	return fmt.Sprintf("%d %s %d %s", days, l.Text("unit.d"), hours, l.Text("unit.h"))
-}
-
-// stampText is a time, with its day unless that is today.
-func stampText(t, now time.Time) string {
-	t, now = t.Local(), now.Local()
-	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
-		return t.Format("15:04:05")
-	}
-	return t.Format("2006-01-02 15:04")
-}
-
 // firstOf are the first elements of a list, for templates.
 func firstOf(n int, list any) any {
 	switch list := list.(type) {
@@ -194,65 +132,6 @@ func firstOf(n int, list any) any {
 		return list[:min(n, len(list))]
 	}
 	return list
-}
-
-// dayText is a day with its name, such as Sunday 29 November.
-func dayText(l language, t time.Time) string {
-	t = t.Local()
-	return l.Text("unit.day", "weekday", l.Text("unit."+strings.ToLower(t.Weekday().String())), "day", t.Day(),
-		"month", l.Text("unit."+strings.ToLower(t.Month().String())), "m", int(t.Month()))
-}
-
-// series are the values of one figure of the last hour.
-func series(points []point, of string) []float64 {
-	list := make([]float64, len(points))
-	for i, p := range points {
-		list[i] = map[string]float64{"calls": p.Calls, "failed": 100 * p.Failed, "p99": ms(p.P99),
-			"instances": float64(p.Instances)}[of]
-	}
-	return list
-}
-
-// spark draws values as a line; the newest is at the right.
-func spark(values []float64, width, height int, class, label string) template.HTML {
-	var b strings.Builder
-	most := 0.0
-	for _, v := range values {
-		most = max(most, v)
-	}
-	fmt.Fprintf(&b, `<svg class="spark" viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s">`,
-		width, height, template.HTMLEscapeString(label))
-	fmt.Fprintf(&b, `<path class="sp-b" d="M0 %d.5H%d"/><polyline class="sp-l %s" points="`, height-1, width, class)
-	for i, v := range values {
-		x := float64(width) * float64(60-len(values)+i) / 59
-		y := float64(height) - 2
-		if most > 0 {
-			y -= v / most * float64(height-6)
-		}
-		fmt.Fprintf(&b, "%.0f,%.1f ", x, y)
-	}
-	b.WriteString(`"/></svg>`)
-	return template.HTML(b.String())
-}
-
-// trend draws the calls of the last 5 minutes as a small line; the table beside it has the figures.
-func trend(calls []int64) template.HTML {
-	if len(calls) < 2 {
-		return ""
-	}
-	most := slices.Max(calls)
-	var b strings.Builder
-	b.WriteString(`<svg class="spark-s" viewBox="0 0 84 20" preserveAspectRatio="none" aria-hidden="true">` +
-		`<path class="sp-b" d="M0 19.5H84"/><polyline class="sp-l" points="`)
-	for i, n := range calls {
-		y := 18.0
-		if most > 0 {
-			y -= 15 * float64(n) / float64(most)
-		}
-		fmt.Fprintf(&b, "%d,%.0f ", 84*i/(len(calls)-1), y)
-	}
-	b.WriteString(`"/></svg>`)
-	return template.HTML(b.String())
 }
 
 // withQuery is an address with one value of its query changed; "" takes it out, and the page begins anew.

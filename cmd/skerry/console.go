@@ -173,7 +173,7 @@ func (a *app) intoJournal() bool {
 	return os.Getenv("JOURNAL_STREAM") != "" && (a.width == nil || a.width() == 0) // no terminal
 }
 
-// consoleTLS is the TLS of a console that other hosts reach, with the names in its certificate; nil on loopback, whose
+// consoleTLS is the TLS of a console that other hosts reach, with the names in its certificate; nil on loopback, where
 // traffic stays on this host, and with --plain. Its errors say what such a console needs.
 func consoleTLS(c skerry.Config, f consoleFlags, at netip.AddrPort) (
 	*tls.Config, *tlsfile.Reader, []string, error,

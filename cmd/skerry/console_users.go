@@ -212,8 +212,8 @@ func (a *app) consoleVerifyCommand() *cobra.Command {
 line before. It names the first line that does not follow. Exit code 1 when there
 is one.
 
-Whoever may write the files can write a new chain. So keep the hash of the last
-line elsewhere, as this command prints it, or as the console's own log has it;
+A program that may write the files can write a new chain. So keep the hash of the
+last line elsewhere, as this command prints it, or as the console's own log has it;
 --has HASH says whether the line is still there.`,
 		Example: "  skerry console verify\n  skerry console verify --dir /mnt/copy --has 9ad1e2389eb263ab",
 		Args:    cobra.NoArgs,

@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// oneTrace is a request whose second part fails after a retry.
+// oneTrace is a request; its second part fails after a retry.
 func oneTrace() control.Trace {
 	ms := time.Millisecond
 	t := control.Trace{ID: "4bf92f3577b34da6a3ce929d0e0e4736", Began: time.Now(), Took: 400 * ms, Service: "portal",

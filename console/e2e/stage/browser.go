@@ -221,7 +221,7 @@ func (tab *Tab) Until(expression string) {
 // Cookie sets a cookie of the console, such as lang or theme.
 func (tab *Tab) Cookie(name, value string) {
 	tab.t.Helper()
-	if name == "session" { // whose name has the port
+	if name == "session" { // its name has the port
 		name += "-" + tab.origin[strings.LastIndexByte(tab.origin, ':')+1:]
 	}
 	Call(tab, network.SetCookie, network.SetCookieParams{Name: "skerry-console-" + name, Value: value,
