@@ -4,6 +4,7 @@ package attack
 
 import (
 	"sync"
+	"slices"
 	"testing"
 
 	"github.com/skerry/skerry/internal/drain"
@@ -208,20 +209,35 @@ func strangerSteers(t *testing.T, s *site) {
 			_, errDrains := c.Drains(ctx)
 			_, errDenied := c.Denied(ctx)
 			_, errDoctor := c.Doctor(ctx)
+			_, errRefusals := c.Refusals(ctx)
+			_, errPolicies := c.Policies(ctx, nil)
+			_, errBrought := c.BringPolicies(ctx, nil)
+			_, errTry := c.TryPolicy(ctx, []byte("policy: 1\n"), 60, nil)
+			_, errRecent := c.Recent(ctx, 60)
+			_, errSpans := c.Spans(ctx, &wire.SpanQuery{})
+			_, errIdl := c.Idl(ctx, "auth")
 			order := drain.Order{Verb: drain.Begin, Cluster: s.cluster, To: strangerOwner, Number: 1}
 			_, errObey := c.Obey(ctx, []byte(order.Text()), mustText(t, s.li.sign(t, drain.Purpose, order.Text())))
 			ghost := &wire.Member{Owner: &wire.Owner{Host: "ghost", Pid: 1, Epoch: 1}, Addr: "10.77.0.3:1"}
-			for what, err := range map[string]error{
+			refusals := map[string]error{
 				"describe": errDescribe, "log": errLog, "promised": errPromised, "report": errReport,
 				"members": errMembers,
 				"ended":   errEnded, "sees": errSees, "served": errServed, "leave": errLeave,
 				"drains": errDrains, "obey": errObey, "denied": errDenied,
-				"doctor":    errDoctor,
+				"doctor": errDoctor, "refusals": errRefusals, "policies": errPolicies, "bringPolicies": errBrought,
+				"tryPolicy": errTry, "recent": errRecent, "spans": errSpans, "idl": errIdl,
 				"introduce": c.Introduce(ctx, ghost), "farewell": c.Farewell(ctx, ghost.Owner),
 				"promise": c.Promise(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
 				"abandon": c.Abandon(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
 				"bar":     c.Bar(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
-			} {
+			}
+			open := []string{"ping", "bring", "whoAmI"}
+			for method := range wire.NewInternalProcessor(nil).ProcessorMap() {
+				if _, tried := refusals[method]; !tried && !slices.Contains(open, method) {
+					t.Errorf("no stranger has tried %s", method)
+				}
+			}
+			for what, err := range refusals {
 				refusedAs(t, process+": "+i.name+": "+what, err, rpc.NotMember)
 			}
 		}
