@@ -3,8 +3,8 @@
 package attack
 
 import (
-	"sync"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/skerry/skerry/internal/drain"
