@@ -21,8 +21,8 @@ import (
 //
 // A new action is a row of [actions], a method of handler for its Do, and a text action.NAME in both files of words
 // (the history names it by that). The frame below does the rest, before Do: the name of the host, the origin of the
-// form, its token, the session's role, the size of the form, and the reason. After Do it writes the audit log and
-// leads the browser back to the page, which shows the outcome.
+// form, its token, the session's role, the size of the form, and the reason. Before Do and after it the frame writes
+// the audit log. Then it leads the browser back to the page, which shows the outcome.
 //
 // Its form in a template, where $ is the frame of the page:
 //
@@ -37,6 +37,7 @@ type action struct {
 	Role   role   // the smallest that may
 	Reason bool   // the form's field reason must say why
 	Quiet  bool   // it changes nothing, so the audit log has no entry: a preview, a check
+	Asks   string // fields of the form, and parts of the path, that say what is meant, for the audit log
 
 	Limit time.Duration // that Do may take; 0: 30 s. A browser that goes away does not end it
 	Size  int64         // of the form in bytes; 0: 64 KiB
@@ -52,22 +53,30 @@ var actions = []action{
 	{Name: "doctor", Path: "/processes/doctor", Role: roleOperator, Quiet: true, Limit: examineLimit,
 		Do: (*handler).runDoctor},
 	{Name: "call", Path: "/services/{service}/call", Role: roleOperator, Limit: callAsk + callTimeout + 2*time.Second,
-		Size: callForm, Do: (*handler).tryCall},
-	{Name: "session-end", Path: "/sessions/{session}/end", Role: roleAdmin, Reason: true, Do: (*handler).endSession},
+		Size: callForm, Asks: "service method", Do: (*handler).tryCall},
+	{Name: "session-end", Path: "/sessions/{session}/end", Role: roleAdmin, Reason: true,
+		Asks: "session", Do: (*handler).endSession},
 	{Name: "policy-edit", Path: "/policy/edit", Role: roleOperator, Quiet: true, Size: editSize,
 		Do: (*handler).editPolicy},
-	{Name: "policy-apply", Path: "/policy/apply", Role: roleOperator, Size: editSize, Do: (*handler).applyPolicy},
-	{Name: "policy-confirm", Path: "/policy/confirm", Role: roleOperator, Reason: true, Do: (*handler).confirmPolicy},
-	{Name: "policy-undo", Path: "/policy/{number}/undo", Role: roleOperator, Reason: true, Do: (*handler).undoPolicy},
-	{Name: "policy-plan", Path: "/policy/plan", Role: roleOperator, Reason: true, Do: (*handler).switchPlan},
+	{Name: "policy-apply", Path: "/policy/apply", Role: roleOperator, Size: editSize,
+		Asks: "on confirm", Do: (*handler).applyPolicy},
+	{Name: "policy-confirm", Path: "/policy/confirm", Role: roleOperator, Reason: true,
+		Asks: "hash", Do: (*handler).confirmPolicy},
+	{Name: "policy-undo", Path: "/policy/{number}/undo", Role: roleOperator, Reason: true,
+		Asks: "number", Do: (*handler).undoPolicy},
+	{Name: "policy-plan", Path: "/policy/plan", Role: roleOperator, Reason: true,
+		Asks: "plan to for", Do: (*handler).switchPlan},
 	{Name: "release-plan", Path: "/release/plan", Role: roleOperator, Quiet: true, Do: (*handler).planRelease},
 	{Name: "release-start", Path: "/release/start", Role: roleOperator, Reason: true, Do: stepOf("start")},
-	{Name: "release-ship", Path: "/release/ship", Role: roleOperator, Reason: true, Do: stepOf("ship")},
-	{Name: "release-commit", Path: "/release/commit", Role: roleOperator, Reason: true, Do: stepOf("commit")},
+	{Name: "release-ship", Path: "/release/ship", Role: roleOperator, Reason: true,
+		Asks: "service version old strategy", Do: stepOf("ship")},
+	{Name: "release-commit", Path: "/release/commit", Role: roleOperator, Reason: true,
+		Asks: "ramp", Do: stepOf("commit")},
 	{Name: "release-rollback", Path: "/release/rollback", Role: roleOperator, Reason: true, Do: stepOf("rollback")},
-	{Name: "release-clean", Path: "/release/clean", Role: roleOperator, Reason: true, Do: stepOf("clean")},
+	{Name: "release-clean", Path: "/release/clean", Role: roleOperator, Reason: true,
+		Asks: "typed", Do: stepOf("clean")},
 	{Name: "release-without", Path: "/release/without", Role: roleAdmin, Reason: true,
-		Do: (*handler).withoutProcess},
+		Asks: "step dead", Do: (*handler).withoutProcess},
 	{Name: "release-hold", Path: "/release/hold", Role: roleOperator, Reason: true, Do: (*handler).holdRelease},
 }
 
@@ -88,6 +97,9 @@ type outcome struct {
 	Content any
 
 	after func(http.ResponseWriter)
+
+	// later is set when the action goes on: it calls the function with its error when it has ended.
+	later func(ended func(error))
 }
 
 // confirmation is a command that the operator runs at a terminal of its own, with its own key. Code is the short code
@@ -115,6 +127,14 @@ func (e *refused) Error() string { return e.what.In(english) }
 
 // refuse makes the error of an action that is not done, from a text of the catalogue.
 func refuse(key string, values ...any) error { return &refused{say(key, values...)} }
+
+// notDone is an error of a step that was only prepared, so that the audit log has it as refused; nil for nil.
+func notDone(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &refused{phraseOf(err)}
+}
 
 // phraseOf is an error as a page says it.
 func phraseOf(err error) phrase {
@@ -154,23 +174,23 @@ func (c *handler) perform(w http.ResponseWriter, r *http.Request, a action) {
 	}
 	form := r.PostForm
 	if by.session == nil || !hmac.Equal([]byte(form.Get("csrf")), []byte(c.doors.formToken(by.session))) {
-		c.finish(w, r, a, by, http.StatusForbidden, outcome{}, refuse("action.stale"))
+		c.turnAway(w, r, a, by, http.StatusForbidden, refuse("action.stale"))
 		return
 	}
 	if by.Role < a.Role {
-		c.finish(w, r, a, by, http.StatusForbidden, outcome{}, &refused{denied(a, by)})
+		c.turnAway(w, r, a, by, http.StatusForbidden, &refused{denied(a, by)})
 		return
 	}
 	form.Set("reason", strings.TrimSpace(form.Get("reason")))
 	if why := form.Get("reason"); a.Reason && !goodReason(why) {
-		c.finish(w, r, a, by, http.StatusUnprocessableEntity, outcome{}, refuse("action.reason", "n", reasonSize))
+		c.turnAway(w, r, a, by, http.StatusUnprocessableEntity, refuse("action.reason", "n", reasonSize))
 		return
 	}
 	select {
 	case c.running <- struct{}{}:
 		defer func() { <-c.running }()
 	default:
-		c.finish(w, r, a, by, http.StatusServiceUnavailable, outcome{}, refuse("action.busy"))
+		c.turnAway(w, r, a, by, http.StatusServiceUnavailable, refuse("action.busy"))
 		return
 	}
 	for _, name := range pathValues(a.Path) {
@@ -178,7 +198,7 @@ func (c *handler) perform(w http.ResponseWriter, r *http.Request, a action) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), cmp.Or(a.Limit, actionLimit))
 	defer cancel()
-	o, err := a.Do(c, ctx, by, form)
+	o, err := c.noted(ctx, a, by, form)
 	status := http.StatusOK
 	if err != nil {
 		status = http.StatusUnprocessableEntity
@@ -186,11 +206,55 @@ func (c *handler) perform(w http.ResponseWriter, r *http.Request, a action) {
 	c.finish(w, r, a, by, status, o, err)
 }
 
-// finish writes the audit log, and shows the outcome.
-func (c *handler) finish(w http.ResponseWriter, r *http.Request, a action, by actor, status int, o outcome, err error) {
-	if !a.Quiet || status == http.StatusForbidden {
-		c.audit.add(recordOf(a, by, r.PostForm.Get("reason"), o, err))
+// noted does an action, with a line of the audit log before it and one after it.
+func (c *handler) noted(ctx context.Context, a action, by actor, form url.Values) (outcome, error) {
+	if a.Quiet {
+		return a.Do(c, ctx, by, form)
 	}
+	why, begun := form.Get("reason"), uint64(0)
+	if a.Role > roleViewer { // signing out has an effect on the own session only
+		r := recordOf(a, by, why, outcome{}, nil)
+		r.Asked = a.asked(form)
+		begun = c.audit.begin(r)
+	}
+	whole := false
+	defer func() {
+		if !whole { // a panic leaves the outcome unknown
+			c.audit.lost(begun)
+		}
+	}()
+	o, err := a.Do(c, ctx, by, form)
+	whole = true
+	ended := func(err error) { c.audit.end(begun, recordOf(a, by, why, o, err)) }
+	if o.later != nil && err == nil {
+		o.later(ended)
+	} else {
+		ended(err)
+	}
+	return o, err
+}
+
+// asked is what a form means, as the audit log has it before the action.
+func (a action) asked(form url.Values) string {
+	var parts []string
+	for _, field := range strings.Fields(a.Asks) {
+		if value := form.Get(field); value != "" {
+			parts = append(parts, field+"="+short(value, 200))
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// turnAway writes the audit log of an action that is not done, and shows why.
+func (c *handler) turnAway(w http.ResponseWriter, r *http.Request, a action, by actor, status int, err error) {
+	if !a.Quiet || status == http.StatusForbidden {
+		c.audit.add(recordOf(a, by, r.PostForm.Get("reason"), outcome{}, err))
+	}
+	c.finish(w, r, a, by, status, outcome{}, err)
+}
+
+// finish shows the outcome of an action.
+func (c *handler) finish(w http.ResponseWriter, r *http.Request, a action, by actor, status int, o outcome, err error) {
 	if o.Confirm != nil && o.Confirm.Code != "" && !strings.Contains(o.Confirm.Command, " --code ") {
 		confirm := *o.Confirm
 		confirm.Command += " --code " + confirm.Code

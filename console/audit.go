@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,8 @@ type record struct {
 	After   string    `json:"after,omitempty"`
 	Outcome string    `json:"outcome"`
 	Why     string    `json:"why,omitempty"`
+	Asked   string    `json:"asked,omitempty"` // of what begins: fields of the form that say what is meant
+	Of      uint64    `json:"of,omitempty"`    // of what has ended: the number of the line of its begin
 
 	hash string // of this line
 	said phrase // Why in the words of pages; empty in records of an earlier run
@@ -44,9 +47,11 @@ type record struct {
 
 // The outcomes of a record.
 const (
+	begunIt = "begun" // the line before an action; the line that ends it has another outcome
 	didIt   = "done"
 	refusal = "refused"
-	shownIt = "shown" // as a command to confirm at a terminal
+	failure = "failed" // on its way: see the site for what it has done
+	shownIt = "shown"  // as a command to confirm at a terminal
 )
 
 // recordOf is the record of an action.
@@ -55,7 +60,10 @@ func recordOf(a action, by actor, reason string, o outcome, err error) record {
 		Before: o.Before, After: o.After, Outcome: didIt}
 	switch {
 	case err != nil:
-		r.Outcome, r.Why, r.said = refusal, err.Error(), phraseOf(err)
+		r.Outcome, r.Why, r.said = failure, err.Error(), phraseOf(err)
+		if _, ok := errors.AsType[*refused](err); ok {
+			r.Outcome = refusal
+		}
 	case o.Confirm != nil:
 		r.Outcome, r.Why = shownIt, o.Confirm.Code
 	}
@@ -96,6 +104,8 @@ type auditLog struct {
 	broken string    // what the log's check at the start has found; "": nothing
 	pruned time.Time // when old files were looked for last
 
+	running map[uint64]bool // numbers of the lines of actions that have begun here and have not ended
+
 	minute, day refusals
 	uncounted   int // refusals since the last record, without one of their own
 }
@@ -117,7 +127,7 @@ func (r *refusals) more(now time.Time, span time.Duration, most int) bool {
 
 // newAuditLog returns a log in memory.
 func newAuditLog(log *slog.Logger, now func() time.Time) *auditLog {
-	return &auditLog{log: log, now: now, full: segmentSize, most: keptSize}
+	return &auditLog{log: log, now: now, full: segmentSize, most: keptSize, running: map[uint64]bool{}}
 }
 
 // openAudit reads the log of a directory and goes on with it.
@@ -166,24 +176,56 @@ func (l *auditLog) takeOver(of *auditLog) {
 	l.file, l.size = of.file, of.size
 }
 
-// add appends a record. Refusals beyond mostRefusals a minute and dayRefusals a day are counted in the next one. What
-// can't be written is logged, and kept for the pages; the chain goes on behind the last line that was written.
-func (l *auditLog) add(r record) {
+// begin appends the line of an action that begins, and returns its number. A console that is killed before
+// [auditLog.end] leaves this line, and its outcome is unknown. The number is 0 when the line can't be written: the
+// action goes on, as an operator must be able to turn a release back where the disk is full.
+func (l *auditLog) begin(r record) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := l.now(); r.Outcome == refusal {
+	r.Outcome = begunIt
+	if !l.append(r) {
+		return 0
+	}
+	l.running[l.last.N] = true
+	return l.last.N
+}
+
+// end appends the outcome of the action that has begun with a line of this number.
+func (l *auditLog) end(of uint64, r record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.Of = of
+	l.append(r)
+	delete(l.running, of)
+}
+
+// lost says that nothing will tell the outcome of the action that has begun with a line of this number.
+func (l *auditLog) lost(n uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.running, n)
+}
+
+// add appends a record of what has no begin.
+func (l *auditLog) add(r record) { l.end(0, r) }
+
+// append appends a record, and reports whether it was written. Refusals beyond mostRefusals a minute and dayRefusals a
+// day are counted in the next one, but for those that end an action. What can't be written is logged, and kept for the
+// pages; the chain goes on behind the last line that was written. The caller holds mu.
+func (l *auditLog) append(r record) bool {
+	if now := l.now(); r.Outcome == refusal && r.Of == 0 {
 		minute, day := l.minute.more(now, time.Minute, mostRefusals), l.day.more(now, 24*time.Hour, dayRefusals)
 		if minute || day {
 			l.uncounted++
-			return
+			return false
 		}
 	}
-	if l.uncounted > 0 {
+	if l.uncounted > 0 && r.Outcome != begunIt {
 		r.Why = strings.TrimPrefix(fmt.Sprintf("%s; %d more were refused before", r.Why, l.uncounted), "; ")
 		l.uncounted = 0
 	}
 	r.At, r.N, r.Prev = l.now().UTC().Round(time.Millisecond), l.last.N+1, l.last.hash
-	for _, text := range []*string{&r.Name, &r.Reason, &r.Before, &r.After, &r.Why} {
+	for _, text := range []*string{&r.Name, &r.Reason, &r.Before, &r.After, &r.Why, &r.Asked} {
 		if len(*text) > maxText {
 			*text = strings.ToValidUTF8((*text)[:maxText], "") + "…"
 		}
@@ -191,20 +233,25 @@ func (l *auditLog) add(r record) {
 	line, err := json.Marshal(r)
 	if err != nil {
 		l.log.Error("the audit log of the console can't write a record", "err", err)
-		return
+		return false
 	}
 	r.hash = hashOf(line)
-	if err := l.write(append(line, '\n')); err != nil {
+	err = l.write(append(line, '\n'))
+	if err != nil {
 		l.log.Error("the audit log of the console can't be written; the record stands in this log only", "dir", l.dir,
 			"err", err)
 	} else {
 		l.last = r
 	}
-	if l.recent = append(l.recent, r); len(l.recent) > 2*keptRecords {
+	if err == nil || r.Outcome != begunIt { // the number of a line that is not there goes to the next one
+		l.recent = append(l.recent, r)
+	}
+	if len(l.recent) > 2*keptRecords {
 		l.recent = slices.Clone(l.recent[keptRecords:])
 	}
 	l.log.Info("console: "+r.Action, "outcome", r.Outcome, "name", r.Name, "role", r.Role.String(),
 		"address", r.Address, "reason", r.Reason, "why", r.Why, "n", r.N, "hash", r.hash)
+	return err == nil
 }
 
 // write appends a line to the newest file.
@@ -295,6 +342,13 @@ func (l *auditLog) state() (recent []record, broken string) {
 	return slices.Clone(l.recent[max(0, len(l.recent)-keptRecords):]), l.broken
 }
 
+// runs reports whether the action that has begun with a line of this number is under way.
+func (l *auditLog) runs(n uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running[n]
+}
+
 func (l *auditLog) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -337,6 +391,10 @@ type AuditReport struct {
 	Broken *AuditBreak `json:"broken,omitempty"` // nil: the chain is whole
 	Found  bool        `json:"found"`            // the hash that was asked for is the one of a line
 
+	// Open are actions that have begun and have no line of their end, by number: they are under way, or the console was
+	// killed in the middle, and their outcome is unknown.
+	Open []AuditOpen `json:"open,omitempty"`
+
 	file string // the last one
 }
 
@@ -345,6 +403,15 @@ type AuditBreak struct {
 	File string `json:"file"`
 	Line int    `json:"line"`
 	Why  string `json:"why"`
+}
+
+// AuditOpen is an action that has begun and has no line of its end.
+type AuditOpen struct {
+	N      uint64    `json:"n"`
+	At     time.Time `json:"at"`
+	Action string    `json:"action"`
+	Name   string    `json:"name"`
+	Asked  string    `json:"asked,omitempty"` // of the form: what is meant
 }
 
 func (b *AuditBreak) Error() string { return fmt.Sprintf("%s, line %d: %s", b.File, b.Line, b.Why) }
@@ -372,7 +439,12 @@ func readAudit(dir string, each func(record)) (report AuditReport, err error) {
 	if err != nil {
 		return report, err
 	}
-	prev := ""
+	prev, open := "", map[uint64]AuditOpen{}
+	defer func() {
+		for _, n := range slices.Sorted(maps.Keys(open)) {
+			report.Open = append(report.Open, open[n])
+		}
+	}()
 	for i, name := range names {
 		text, err := statedir.ReadFile(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) && i == 0 {
@@ -425,6 +497,10 @@ func readAudit(dir string, each func(record)) (report AuditReport, err error) {
 			if !r.At.IsZero() {
 				report.Until = r.At
 			}
+			if r.Outcome == begunIt {
+				open[r.N] = AuditOpen{r.N, r.At, r.Action, r.Name, r.Asked}
+			}
+			delete(open, r.Of)
 			each(r)
 		}
 	}

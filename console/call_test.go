@@ -98,8 +98,8 @@ func TestTryCall(t *testing.T) {
 		t.Errorf("called %s", got)
 	}
 	records, _ := c.audit.state()
-	if n := len(records); n < 2 || records[n-1].Action != "call" || records[n-1].Name != "li" ||
-		records[n-1].Before != "historian.append" || records[n-2].After != "v4 10.20.0.2:7009" {
+	if n := len(records); n < 3 || records[n-1].Action != "call" || records[n-1].Name != "li" ||
+		records[n-1].Before != "historian.append" || records[n-3].After != "v4 10.20.0.2:7009" {
 		t.Errorf("the history has %+v", records)
 	}
 	page := get(t, m, "/history", in(english)).Body.String()

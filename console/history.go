@@ -28,13 +28,32 @@ const (
 	deedKind   = "terminal"
 )
 
+// unknownIt stands in the texts for the outcome of an action that has begun, has no line of its end, and is not under
+// way here.
+const unknownIt = "unknown"
+
 func (c *handler) historyPage(s *snapshot, r *http.Request) (any, error) {
 	records, broken := c.audit.state()
 	p := historyPage{Kind: r.URL.Query().Get("kind"), Counts: map[string]int{}, Doubt: s.Policy.Doubt, Broken: broken}
 	list := []change{}
 	all := s.changes()
+	ended := map[uint64]bool{}
 	for _, rec := range records {
-		all = append(all, rec.change())
+		ended[rec.Of] = true
+	}
+	for _, rec := range records {
+		line := rec.change()
+		switch {
+		case rec.Outcome != begunIt:
+			all = append(all, line)
+		case !ended[rec.N]: // the line of its end says more than that of its begin
+			if !c.audit.runs(rec.N) {
+				rec.Outcome = unknownIt
+				line = rec.change()
+				line.Unknown = true
+			}
+			all = append(all, line)
+		}
 	}
 	slices.SortStableFunc(all, func(a, b change) int { return b.At.Compare(a.At) })
 	for _, c := range all {
@@ -74,8 +93,11 @@ func (r record) change() change {
 		why = say("history.and-more", "why", why, "n", more)
 	}
 	what := say("action." + r.Action)
-	if r.Action == "call" && r.Before != "" {
+	switch {
+	case r.Action == "call" && r.Before != "":
 		what = say("call.of", "method", r.Before)
+	case r.Asked != "":
+		what = say("history.asked", "what", what, "asked", r.Asked)
 	}
 	c.What = say("history.did-"+r.Outcome, "what", what, "address", r.Address, "why", why,
 		"role", r.Role.Phrase())

@@ -89,6 +89,8 @@ type change struct {
 	Signer string    `json:"signed_by,omitempty"`
 	Number string    `json:"number"`
 	Hash   string    `json:"hash"`
+
+	Unknown bool `json:"unknown,omitempty"` // it has begun, and the console was killed before it could say how it ended
 }
 
 // changes are all changes that the site keeps, the newest first.

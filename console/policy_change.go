@@ -115,7 +115,7 @@ func (c *handler) undoPolicy(ctx context.Context, by actor, v url.Values) (outco
 	}
 	step, err := s.ToUndo(ctx, n, v.Get("reason"), c.listed)
 	if err != nil {
-		return outcome{}, err
+		return outcome{}, notDone(err)
 	}
 	return c.step(ctx, s, step, signs, "skerry policy undo "+v.Get("number")+" --why "+shellText(v.Get("reason")))
 }
@@ -129,7 +129,7 @@ func (c *handler) confirmPolicy(ctx context.Context, by actor, v url.Values) (ou
 	}
 	step, err := s.ToConfirm("confirm", v.Get("reason"))
 	if err != nil {
-		return outcome{}, err
+		return outcome{}, notDone(err)
 	}
 	return c.step(ctx, s, step, signs, "skerry policy confirm --why "+shellText(v.Get("reason")))
 }
@@ -154,7 +154,7 @@ func (c *handler) switchPlan(ctx context.Context, by actor, v url.Values) (outco
 	}
 	step, err := s.ToSwitch(ctx, to, c.listed)
 	if err != nil {
-		return outcome{}, err
+		return outcome{}, notDone(err)
 	}
 	return c.step(ctx, s, step, signs, command+" --why "+shellText(to.Why))
 }

@@ -229,7 +229,7 @@ func (c *handler) applyPolicy(ctx context.Context, by actor, v url.Values) (outc
 		Confirm: confirm, Although: p.Although, Why: p.Reason, Origin: "console"}, c.node.Explain(""))
 	switch {
 	case err != nil:
-		return shown, err
+		return shown, notDone(err)
 	case step.Same:
 		return shown, refuse("edit.same", "number", s.Now.Number)
 	case len(step.Faults) > 0:
@@ -359,7 +359,7 @@ func (c *handler) policySite(ctx context.Context, by control.Operator) (*policyc
 		return nil, refuse("edit.no-site")
 	}
 	s := policychange.New(c.node, by, c.site.snapshot(ctx).Cluster)
-	return s, s.Read(ctx)
+	return s, notDone(s.Read(ctx))
 }
 
 // makePolicy makes a prepared change, waits until it is obeyed, and says so.

@@ -45,6 +45,8 @@ type progress struct {
 	mu   *sync.Mutex
 	end  context.CancelFunc
 	done chan struct{}
+	err  error       // when it has ended
+	over func(error) // is called then; may be nil
 }
 
 // Runs reports whether the step is under way.
@@ -87,9 +89,8 @@ func (s *runner) prepare(action, by string) *progress {
 	return &progress{Action: action, By: by, mu: &s.mu, done: make(chan struct{})}
 }
 
-// begin makes a step. over is called with its error when it has ended, if that is after stepAnswer. It reports false
-// when another step is under way, or the console ends.
-func (s *runner) begin(p *progress, step releases.Step, over func(error)) bool {
+// begin makes a step. It reports false when another step is under way, or the console ends.
+func (s *runner) begin(p *progress, step releases.Step) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.group == nil || s.now != nil && s.now.Runs() {
@@ -105,15 +106,15 @@ func (s *runner) begin(p *progress, step releases.Step, over func(error)) bool {
 			s.after(looking)
 			stop()
 		}
-		late := time.Since(p.Began) > stepAnswer
 		s.mu.Lock()
-		p.Ended, p.Waits = time.Now(), ""
+		p.Ended, p.Waits, p.err = time.Now(), "", err
 		if p.Said = end.Said; err != nil {
 			p.Failed = releases.Explain(err).Error()
 		}
+		over := p.over
 		s.mu.Unlock()
 		close(p.done)
-		if late {
+		if over != nil {
 			over(err)
 		}
 		return nil
@@ -124,6 +125,18 @@ func (s *runner) begin(p *progress, step releases.Step, over func(error)) bool {
 	}
 	s.now = p
 	return true
+}
+
+// later calls a function with the error of a step when that has ended, at once when it has.
+func (p *progress) later(over func(error)) {
+	p.mu.Lock()
+	if p.Runs() {
+		p.over = over
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	over(p.err)
 }
 
 // stop ends the step under way, waits until it has ended, and returns it; nil when there is none.

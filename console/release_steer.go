@@ -280,7 +280,7 @@ func explained(err error) error {
 	if r, ok := errors.AsType[*refused](err); ok {
 		return r
 	}
-	return releases.Explain(err)
+	return notDone(releases.Explain(err))
 }
 
 // planRelease shows what a step will do, and asks.
@@ -353,10 +353,7 @@ func (c *handler) makeStep(ctx context.Context, by actor, q stepRequest) (outcom
 	if q.step == "rollback" {
 		c.steps.stop(ctx) // of a commit that this console watches
 	}
-	over := func(err error) {
-		c.audit.add(recordOf(action{Name: a.Action}, by, q.form.Get("reason"), back, err))
-	}
-	if !c.steps.begin(p, step, over) {
+	if !c.steps.begin(p, step) {
 		return back, refuse("release.busy")
 	}
 	timer := time.NewTimer(stepAnswer)
@@ -364,7 +361,7 @@ func (c *handler) makeStep(ctx context.Context, by actor, q stepRequest) (outcom
 	select {
 	case <-p.done:
 	case <-timer.C:
-		back.Said = say("release.begun")
+		back.Said, back.later = say("release.begun"), p.later
 		return back, nil
 	}
 	if p.Failed != "" {

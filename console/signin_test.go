@@ -363,7 +363,7 @@ func TestAuditLog(t *testing.T) {
 		got = append(got, r.Action+" "+r.Name+" "+r.Outcome+" "+r.Reason)
 	}
 	want := []string{"in  refused ", "in wang done ", "in li done ", "session-end li refused mine",
-		"session-end wang done lost laptop"}
+		"session-end wang begun lost laptop", "session-end wang done lost laptop"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the log has\n%q, want\n%q", got, want)
 	}
@@ -378,7 +378,7 @@ func TestAuditLog(t *testing.T) {
 		t.Errorf("a viewer loads the audit log: status %d", w.Code)
 	}
 	report, err := VerifyAudit(dir, "")
-	if err != nil || report.Broken != nil || report.Lines != 6 || report.First != 1 || report.Last != 6 {
+	if err != nil || report.Broken != nil || report.Lines != 7 || report.First != 1 || report.Last != 7 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	if r, _ := VerifyAudit(dir, report.Head[:hashDigits]); !r.Found {

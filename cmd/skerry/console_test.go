@@ -5,9 +5,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"html"
@@ -252,6 +254,33 @@ func TestConsoleSignsIn(t *testing.T) {
 	code, out, errs = cli(t, "", "console", "verify", "-c", config)
 	if code != 0 || !strings.Contains(out, "3 lines, 1 to 3") {
 		t.Errorf("verify: %d, %s%s", code, out, errs)
+	}
+}
+
+// TestVerifyNamesOpenActions: the check of an audit log names the actions whose outcome a killed console has not told.
+func TestVerifyNamesOpenActions(t *testing.T) {
+	dir, prev, text := t.TempDir(), "", ""
+	for _, rest := range []string{
+		`"action":"call","outcome":"begun","asked":"service=auth method=verify"`,
+		`"action":"policy-undo","outcome":"begun","asked":"number=18"`,
+		`"action":"call","outcome":"done","of":1`,
+	} {
+		line := fmt.Sprintf(`{"n":%d,"prev":%q,"at":"2026-11-29T03:12:10Z","name":"li","role":"operator",`+
+			`"address":"::1",%s}`, strings.Count(text, "\n")+1, prev, rest)
+		sum := sha256.Sum256([]byte(line))
+		prev = hex.EncodeToString(sum[:])
+		text += line + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(dir, "console-audit-000000000001.jsonl"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := cli(t, "", "console", "verify", "--dir", dir)
+	if code != 0 || !strings.Contains(out, "outcome unknown") || strings.Contains(out, "call") ||
+		!strings.Contains(out, "policy-undo by li number=18") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	if _, out, _ = cli(t, "", "console", "verify", "--dir", dir, "--json"); !strings.Contains(out, `"n": 2`) {
+		t.Errorf("as JSON: %s", out)
 	}
 }
 

@@ -240,6 +240,23 @@ last line elsewhere, as this command prints it, or as the console's own log has 
 	return c
 }
 
+// printOpen prints the actions that have no line of their end.
+func (a *app) printOpen(open []console.AuditOpen) {
+	if len(open) == 0 {
+		return
+	}
+	a.printf("outcome unknown, as these actions have no line of their end: they are under way, or the console was " +
+		"killed in the middle; release log, policy history and status say what was done\n")
+	for _, o := range open[max(0, len(open)-shownOpen):] {
+		a.printf("  line %d, %s: %s by %s %s\n", o.N, o.At.Local().Format(time.DateTime), o.Action, o.Name, o.Asked)
+	}
+	if left := len(open) - shownOpen; left > 0 {
+		a.printf("  and %d before; --json has all\n", left)
+	}
+}
+
+const shownOpen = 20 // actions that printOpen lists
+
 // printAudit prints the report, and fails when the log is not whole.
 func (a *app) printAudit(r console.AuditReport, dir, hash string) error {
 	bad := r.Broken != nil || hash != "" && !r.Found
@@ -272,5 +289,6 @@ func (a *app) printAudit(r console.AuditReport, dir, hash string) error {
 		return nil
 	}
 	a.printf("every line follows the one before\n")
+	a.printOpen(r.Open)
 	return nil
 }
