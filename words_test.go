@@ -19,7 +19,7 @@ import (
 var formatAt = map[string][]int{"printf": {0}, "note": {0, 1}, "item": {1}, "Sprintf": {0}, "Format": {0},
 	"problemf": {0}, "usagef": {0}, "unreachablef": {0}, "fine": {0}, "hint": {0, 1}, "problem": {0, 1}, "add": {0, 1},
 	"Fine": {0}, "Hint": {0, 1}, "Problem": {0, 1},
-	"printTable": {0}}
+	"Errorf": {0}, "New": {0}, "printTable": {0}}
 
 // partsOfText are parts of sentences, which the catalogue has whole, and what show prints for apply to read.
 var partsOfText = []string{", which has made %d", "%s%d (%.8s) of %s\n", "# made on policy ", "by the default",
@@ -27,11 +27,21 @@ var partsOfText = []string{", which has made %d", "%s%d (%.8s) of %s\n", "# made
 	"%s would be refused, %s; access is in the mode audit, which counts it.", "policy: a setting of kind %s",
 	" and the database", ", %d slower than %s", "end the log ", "go on with the log ",
 	"roll back by the guard", "site.operators: %v: %s",
-	"shadow %d", "policy %d", "They refuse every call, and processes that offer nothing else have " +
+	"shadow %d", "policy %d", "max_failures: %w", "%v of %s", "sign", "%w: timeline", "skerry-promise 1\n%s\n%s\n%s\n",
+	"%d %s; %s", "%s in %s", "listen: %w", "ping: %w", "read: %w", "frame", "tuple concurrently updated",
+	"%s–%s ms: %s", "attachment; filename=%q", "^(.*); (\\d+) more were refused before$", "--max-failures: %w",
+	"# skerry: the users of the console. One line each: name, role (viewer, operator, admin), proof.\n",
+	"They refuse every call, and processes that offer nothing else have " +
 		"ended; stop those that have not%s.", ", plain servers above all: they can't refuse"}
 
-// commandAlone is a text that is a command and no more.
-var commandAlone = regexp.MustCompile(`^(Next: )?skerry( [a-z]+)+$`)
+// logged are the functions that write a line into a log, which is English, or end the program.
+var logged = []string{"Debug", "Info", "Warn", "Error", "Log", "panic", "statement"}
+
+// commandAlone is a text that is a command and no more, or several.
+var commandAlone = regexp.MustCompile(`^(Next: |ssh %s )?(skerry|--cluster)( (\||;|ssh|HOST|skerry|(--)?[a-z]+|%(\[1\])?s|set%s);?)+$`)
+
+// sqlText is a text for a database.
+var sqlText = regexp.MustCompile(`^(WITH|CASE|DROP|BEGIN|SELECT|INSERT|UPDATE|DELETE|--) `)
 
 // TestEveryTextHasAChineseOne: the sources of the commands, of package policy, of its form, of releases and of doctor
 // have no text for people that the catalogue lacks.
@@ -39,7 +49,10 @@ func TestEveryTextHasAChineseOne(t *testing.T) {
 	var paths []string
 	for _, pattern := range []string{"cmd/skerry/policy*.go", "cmd/skerry/doctor_policy.go", "policy/*.go",
 		"policy/form/*.go", "internal/policychange/*.go",
-		"internal/policytext/*.go", "internal/releases/*.go", "internal/doctor/*.go"} {
+		"internal/policytext/*.go", "internal/releases/*.go", "internal/doctor/*.go",
+		"internal/rollout/*.go", "internal/rollout/operator/*.go", "internal/rollout/participant/*.go",
+		"registry/*.go", "registry/postgres/*.go", "broadcast/*.go", "examine.go", "cmd/skerry/doctor*.go",
+		"cmd/skerry/finding.go", "cmd/skerry/refused.go", "internal/refusal/*.go", "console/*.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, found, err)
@@ -57,7 +70,8 @@ func TestEveryTextHasAChineseOne(t *testing.T) {
 		}
 		for _, text := range printed(file) {
 			seen++
-			if !slices.Contains(partsOfText, text) && !commandAlone.MatchString(text) && !inChinese(text) {
+			if !slices.Contains(partsOfText, text) && !commandAlone.MatchString(text) &&
+				!sqlText.MatchString(text) && !inChinese(text) {
 				t.Errorf("%s: %q has no Chinese text; add it to a file of internal/words", path, text)
 			}
 		}
@@ -78,8 +92,8 @@ func printed(file *ast.File) (all []string) {
 			return false // with its tag
 		case *ast.CallExpr:
 			name := nameOf(n.Fun)
-			if strings.Contains(name, "Var") {
-				return false // a flag
+			if strings.Contains(name, "Var") || slices.Contains(logged, name) {
+				return false // a flag, or a line of a log
 			}
 			for _, at := range formatAt[name] {
 				if at < len(n.Args) {
@@ -88,6 +102,8 @@ func printed(file *ast.File) (all []string) {
 					})...)
 				}
 			}
+		case *ast.CompositeLit:
+			return true // to its elements
 		case ast.Expr:
 			texts := textsOf(n)
 			if len(texts) == 1 && englishText.MatchString(texts[0]) {
@@ -143,20 +159,22 @@ var (
 // inChinese reports whether the catalogue knows a text, line by line.
 func inChinese(text string) bool {
 	for line := range strings.Lines(strings.TrimLeft(text, " ")) {
-		if _, comment, is := strings.Cut(line, "# "); is { // of YAML
-			line = comment
-		}
-		if !englishWord.MatchString(formatVerb.ReplaceAllString(line, "")) {
-			continue
-		}
-		said := formatVerb.ReplaceAllStringFunc(strings.TrimSuffix(line, "\n"), func(v string) string {
-			return cmp.Or(map[byte]string{'d': "7", 'q': `"x"`}[v[len(v)-1]], "val")
-		})
-		said = strings.ReplaceAll(said, "%%", "%")
-		if !slices.ContainsFunc([]string{words.Chinese.Format(line), words.Chinese.Sentence(said)},
-			chineseText.MatchString) {
+		_, comment, is := strings.Cut(line, "# ") // of YAML
+		if !lineInChinese(line) && !(is && lineInChinese(comment)) {
 			return false
 		}
 	}
 	return true
+}
+
+func lineInChinese(line string) bool {
+	if !englishWord.MatchString(formatVerb.ReplaceAllString(line, "")) {
+		return true
+	}
+	said := formatVerb.ReplaceAllStringFunc(strings.TrimSuffix(line, "\n"), func(v string) string {
+		return cmp.Or(map[byte]string{'d': "7", 'q': `"x"`}[v[len(v)-1]], "val")
+	})
+	said = strings.ReplaceAll(said, "%%", "%")
+	return slices.ContainsFunc([]string{words.Chinese.Format(line), words.Chinese.Sentence(said),
+		words.Chinese.Step(said)}, chineseText.MatchString)
 }

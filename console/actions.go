@@ -156,7 +156,7 @@ const (
 func (c *handler) perform(w http.ResponseWriter, r *http.Request, a action) {
 	by := actorOf(r)
 	if !sameOrigin(r) {
-		http.Error(w, "this form is sent by the console's own page only", http.StatusForbidden)
+		deny(w, r, "this form is sent by the console's own page only", http.StatusForbidden)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, cmp.Or(a.Size, actionSize))
@@ -166,10 +166,10 @@ func (c *handler) perform(w http.ResponseWriter, r *http.Request, a action) {
 	control.SetReadDeadline(time.Time{})
 	if err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			http.Error(w, "the form is too large", http.StatusRequestEntityTooLarge)
+			deny(w, r, "the form is too large", http.StatusRequestEntityTooLarge)
 			return
 		}
-		http.Error(w, "the form can't be read", http.StatusBadRequest)
+		deny(w, r, "the form can't be read", http.StatusBadRequest)
 		return
 	}
 	form := r.PostForm

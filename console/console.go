@@ -217,13 +217,13 @@ func guarded(next http.Handler, hosts []string, forms func(*http.Request) bool) 
 		h.Set("Referrer-Policy", "same-origin") // with no-referrer a form has no origin
 		h.Set("Cache-Control", "no-store")
 		if !hostAllowed(r.Host, hosts) {
-			http.Error(w, "this console is not reached by the name "+strings.ToValidUTF8(r.Host, "?")+
+			deny(w, r, "this console is not reached by the name "+strings.ToValidUTF8(r.Host, "?")+
 				"; use an IP address, localhost, or a name of console.hosts", http.StatusMisdirectedRequest)
 			return
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead && (r.Method != http.MethodPost || !forms(r)) {
 			h.Set("Allow", "GET, HEAD")
-			http.Error(w, "this address is only read", http.StatusMethodNotAllowed)
+			deny(w, r, "this address is only read", http.StatusMethodNotAllowed)
 			return
 		}
 		if r.ContentLength != 0 { // else the server would wait for the rest of a refused form without end

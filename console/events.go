@@ -53,13 +53,13 @@ func (c *handler) events(w http.ResponseWriter, r *http.Request) {
 	const full = "too many pages are open; this one is not kept current"
 	end, ok := c.streams.begin(actorOf(r).Name)
 	if !ok {
-		http.Error(w, full, http.StatusServiceUnavailable)
+		deny(w, r, full, http.StatusServiceUnavailable)
 		return
 	}
 	defer end()
 	if streams.Add(1) > mostStreams {
 		streams.Add(-1)
-		http.Error(w, full, http.StatusServiceUnavailable)
+		deny(w, r, full, http.StatusServiceUnavailable)
 		return
 	}
 	defer streams.Add(-1)

@@ -290,7 +290,7 @@ func (c *handler) show(w http.ResponseWriter, r *http.Request, status int, p pag
 	f := frame{Page: p, Rail: rail(by.Role), URL: r.URL, Snap: s, State: s.state(), Content: content, Actor: by,
 		Token: c.doors.formToken(by.session), Done: d, Users: c.doors.users != nil, Plain: c.plain,
 		Secure: r.TLS != nil, Cluster: c.cluster, Site: c.title,
-		Lang: languageOf(cookieOf(r, "lang"), r.Header.Get("Accept-Language")), Command: "skerry " + p.Command}
+		Lang: requested(r), Command: "skerry " + p.Command}
 	if r.Method == http.MethodPost && p.Path != "" && !strings.Contains(p.Link(), "{") {
 		f.URL, f.From = &url.URL{Path: p.Link()}, p.Link() // nothing else answers a GET
 	}
@@ -319,7 +319,7 @@ func (c *handler) show(w http.ResponseWriter, r *http.Request, status int, p pag
 	}
 	if err := templates[f.Lang][p.Name].ExecuteTemplate(&b, name, f); err != nil {
 		c.log.Error("make a page of the console", "page", p.Name, "error", err)
-		http.Error(w, "the page could not be made; the console's log says why", http.StatusInternalServerError)
+		deny(w, r, "the page could not be made; the console's log says why", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -57,7 +57,7 @@ func (c *handler) gate(next http.Handler) http.Handler {
 			return
 		}
 		if r.URL.Query().Get("format") == "json" || r.URL.Path == "/events" || r.Method == http.MethodPost {
-			http.Error(w, "sign in first", http.StatusUnauthorized)
+			deny(w, r, "sign in first", http.StatusUnauthorized)
 			return
 		}
 		http.Redirect(w, r, "/in", http.StatusSeeOther)
@@ -108,7 +108,7 @@ const refusalNoise = 100 * time.Millisecond
 // enter takes the form of signing in: the token of a link, or a name and a password.
 func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
 	if !sameOrigin(r) {
-		http.Error(w, "this form is sent by the console's own page only", http.StatusForbidden)
+		deny(w, r, "this form is sent by the console's own page only", http.StatusForbidden)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)

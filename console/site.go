@@ -199,6 +199,14 @@ func (t phrase) In(l language) string {
 		case lasting:
 			values = slices.Clone(values)
 			values[i] = spanText(l, time.Duration(v))
+		case string:
+			if i > 0 && t.Values[i-1] == "why" { // in the words of a process or a package below
+				values = slices.Clone(values)
+				values[i] = l.Sentence(v)
+			}
+		case error:
+			values = slices.Clone(values)
+			values[i] = l.Sentence(v.Error())
 		}
 	}
 	return l.Text(t.Key, values...)

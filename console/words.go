@@ -1,6 +1,7 @@
 package console
 
 import (
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,4 +39,14 @@ func languageOf(cookie, accept string) language {
 		}
 	}
 	return best
+}
+
+// requested is the language of the pages that a request asks for.
+func requested(r *http.Request) language {
+	return languageOf(cookieOf(r, "lang"), r.Header.Get("Accept-Language"))
+}
+
+// deny answers with a text and no page: the request came from no page of the console, or no page can be drawn.
+func deny(w http.ResponseWriter, r *http.Request, text string, status int) {
+	http.Error(w, requested(r).Sentence(text), status)
 }

@@ -97,14 +97,18 @@ func (k keyAndHosts) describe(f *findings) {
 	if len(k.others) == 0 {
 		return
 	}
-	use, have, are, them := "use", "have", quote.Safe("they are hosts"), quote.Safe("each of them")
-	if len(k.others) == 1 {
-		use, have, are, them = "uses", "has", "it is a host", "it"
-	}
+	one := len(k.others) == 1
 	hosts := quote.Sprintf("%s of cluster %q", count(len(k.others), "host", "s"), k.cluster)
-	what := quote.Sprintf("%s %s another site key than %s", hosts, use, k.place)
-	if k.place == "" {
-		what = quote.Sprintf("%s %s a site key, and this host has none", hosts, have)
+	var what quote.Safe
+	switch {
+	case k.place == "" && one:
+		what = quote.Sprintf("%s has a site key, and this host has none", hosts)
+	case k.place == "":
+		what = quote.Sprintf("%s have a site key, and this host has none", hosts)
+	case one:
+		what = quote.Sprintf("%s uses another site key than %s", hosts, k.place)
+	default:
+		what = quote.Sprintf("%s use another site key than %s", hosts, k.place)
 	}
 	for i, h := range k.others[:min(len(k.others), otherKeyShown)] {
 		what += []quote.Safe{": ", ", "}[min(i, 1)] + k.name(h)
@@ -120,15 +124,21 @@ func (k keyAndHosts) describe(f *findings) {
 	take := quote.Sprintf("ssh %s skerry key show --cluster %s | skerry key set%s %s",
 		from, k.cluster, replace, k.local)
 	give := quote.Sprintf("skerry key show %s | ssh %s skerry key set --replace --cluster %s", k.local, from, k.cluster)
-	sure := quote.Sprintf("if %s of this site (packets by another key prove nothing)", are)
+	sure := quote.Safe("if they are hosts of this site (packets by another key prove nothing)")
+	giving, either := "%s, give each of them this host's key: %s",
+		"%s, take over the key of the other side: %s; or give each of them this host's: %s"
+	if one {
+		sure = "if it is a host of this site (packets by another key prove nothing)"
+		giving, either = "%s, give it this host's key: %s",
+			"%s, take over the key of the other side: %s; or give it this host's: %s"
+	}
 	switch {
 	case k.place == "" || len(k.others) > k.same:
 		f.problem(quote.Sprintf("%s, take over the key of the other side: %s", sure, take), "%s", what)
 	case len(k.others) < k.same:
-		f.problem(quote.Sprintf("%s, give %s this host's key: %s", sure, them, give), "%s", what)
+		f.problem(quote.Sprintf(giving, sure, give), "%s", what)
 	default:
-		f.problem(quote.Sprintf("%s, take over the key of the other side: %s; or give %s this host's: %s",
-			sure, take, them, give), "%s", what)
+		f.problem(quote.Sprintf(either, sure, take, give), "%s", what)
 	}
 }
 

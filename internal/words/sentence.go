@@ -86,7 +86,8 @@ var verb = regexp.MustCompile(`%(?:\[(\d)\])?[-+# 0]*\d*(?:\.\d+)?([a-zA-Z%])`)
 // pattern finds the values of a sentence.
 type pattern struct {
 	whole   *regexp.Regexp
-	literal int // length of what is no value
+	has     string // the longest part that is no value, which is looked for first
+	literal int    // length of what is no value
 	chinese string
 }
 
@@ -107,9 +108,12 @@ func patternsOf(kind func(pair) bool) (list []pattern) {
 
 func patternOf(p pair) pattern {
 	var b strings.Builder
-	literal, at := 0, 0
+	literal, at, has := 0, 0, ""
 	add := func(s string) {
 		literal += len(s)
+		if len(s) > len(has) {
+			has = s
+		}
 		b.WriteString(regexp.QuoteMeta(s))
 	}
 	for _, m := range verb.FindAllStringSubmatchIndex(p.english, -1) {
@@ -127,7 +131,7 @@ func patternOf(p pair) pattern {
 		}
 	}
 	add(p.english[at:])
-	return pattern{regexp.MustCompile(`(?s)^` + b.String() + `$`), literal, p.chinese}
+	return pattern{regexp.MustCompile(`(?s)^` + b.String() + `$`), has, literal, p.chinese}
 }
 
 // Bounds of what Sentence looks at, as a text may come from another process.
@@ -157,19 +161,40 @@ func sentence(text string, deep int) string {
 	if known, ok := match(text, deep); ok {
 		return known
 	}
-	// a sentence behind its place or its subject, such as services.auth.limits[0]: it limits nothing
-	at := 0
-	for range places {
-		i := strings.Index(text[at:], ": ")
+	at := colons(text)
+	if len(at) == 0 {
+		return text
+	}
+	// an error around another one: the rule log is frozen: no process answers
+	for _, i := range at {
+		if !strings.Contains(text[:i], " ") {
+			continue // it may be the name of a service
+		}
+		if known, ok := match(text[:i], deep); ok {
+			return known + "：" + sentence(text[i+len(": "):], deep-1)
+		}
+	}
+	// a sentence behind its place or its subject, such as services.auth.limits[0]: it limits nothing, or behind the
+	// step that failed
+	before, behind := text[:at[0]], text[at[0]+len(": "):]
+	known := sentence(behind, deep-1)
+	if p, values := closest(steps(), before); p != nil && known != behind {
+		return fill(p.chinese, values) + "：" + known
+	}
+	return before + ": " + known
+}
+
+// colons are the places of the first colons with a blank behind them.
+func colons(text string) (at []int) {
+	for from := 0; len(at) < places; {
+		i := strings.Index(text[from:], ": ")
 		if i < 0 {
 			break
 		}
-		at += i + len(": ")
-		if known, ok := match(text[at:], deep); ok {
-			return text[:at] + known
-		}
+		at = append(at, from+i)
+		from += i + len(": ")
 	}
-	return text
+	return at
 }
 
 // Step is a step of the log of releases, such as "ship auth v2", in the language. The operator's
@@ -206,7 +231,7 @@ func match(text string, deep int) (known string, ok bool) {
 func closest(list []pattern, text string) (best *pattern, values []string) {
 	for i := range list {
 		p := &list[i]
-		if best != nil && p.literal <= best.literal {
+		if best != nil && p.literal <= best.literal || !strings.Contains(text, p.has) {
 			continue
 		}
 		if found := p.whole.FindStringSubmatch(text); found != nil {

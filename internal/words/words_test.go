@@ -106,7 +106,13 @@ func TestSentence(t *testing.T) {
 		"no such key; did you mean timeout?":               "没有这个键；是不是 timeout？",
 		"note: services.auth: no process offers auth now":  "提示：services.auth: 目前没有进程提供 auth",
 		"Nothing here\nplan storm is not on":               "Nothing here\n预案 storm 没有启用",
-		`"a" is none of all, none; did you mean "all"?`:    `"a" 不是 all、none 之一；是不是 "all"？`,
+		"ship auth v2, proc v3: the rule log is frozen: a/1/2 does not answer: EOF": "" +
+			"交付 auth v2, proc v3：规则日志已冻结：a/1/2 没有应答：EOF",
+		"clean: find the processes: registry unavailable: heartbeat: EOF": "清理：查找进程失败：注册中心不可用：心跳：EOF",
+		"clean: what a later version says":                                "clean: what a later version says",
+		"2 hosts of cluster \"x\" use another site key than s here (f): 10.0.0.1 (h1), 10.0.0.2": "" +
+			"集群 \"x\" 的 2 台主机使用的站点密钥不同于本机的 s（f）：10.0.0.1 (h1), 10.0.0.2",
+		`"a" is none of all, none; did you mean "all"?`: `"a" 不是 all、none 之一；是不是 "all"？`,
 	} {
 		if have := Chinese.Sentence(text); have != want {
 			t.Errorf("%q: %q, want %q", text, have, want)

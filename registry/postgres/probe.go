@@ -116,7 +116,7 @@ func (p *Report) Problems() []Problem {
 		"user "+p.User+" may not write the tables: this process can find services and offer none", sql)
 	say(
 		p.Standby,
-		"this is a standby: nobody can register",
+		"this is a standby: no process can register",
 		"name the primary too in the URL: postgres://user@one,two/database",
 	)
 	say(p.ReadOnly && !p.Standby, "the database is read-only",
