@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestRefusalsInChinese: what is said in front of the pages is in the language of the browser, and so are reasons in the
-// words of a process within a text of the catalogue.
+// TestRefusalsInChinese: what is said in front of the pages is in the language of the browser, and so are reasons in
+// the words of a process within a text of the catalogue.
 func TestRefusalsInChinese(t *testing.T) {
 	h := signedIn(t, still{night()}, Config{})
 	english := regexp.MustCompile(`[a-z]+ [a-z]+ [a-z]+`)
