@@ -17,7 +17,7 @@ var surface = map[string]int{
 	"":                      16,
 	"broadcast":             14,
 	"config":                39,
-	"console":               18,
+	"console":               20,
 	"discovery":             26,
 	"gateway":               10,
 	"health":                28,

@@ -104,6 +104,12 @@ func (c *Console) open(cfg Config) (err error) {
 	}
 	c.audit.takeOver(audit)
 	c.doors.files.dir = cfg.StateDir
+	if c.live != nil {
+		c.live.members.dir = cfg.StateDir
+		if err := c.live.members.load(); err != nil {
+			c.log.Warn("the console does not know which processes there were in its last run", "err", err)
+		}
+	}
 	if err := c.doors.load(); err != nil {
 		c.log.Warn("the sessions of the last run are not believed and have ended", "err", err)
 	}
@@ -116,6 +122,7 @@ func (c *Console) Run(ctx context.Context) {
 	stop := c.steps.within(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { c.live.run(ctx) })
+	wg.Go(func() { c.live.watchMembers(ctx) })
 	wg.Go(func() { c.keepSaved(ctx) })
 	wg.Wait()
 	stop()

@@ -125,12 +125,16 @@ func (d *doors) save() error {
 
 // keepSaved saves until ctx ends, and then once more.
 func (c *Console) keepSaved(ctx context.Context) {
-	for run.Sleep(ctx, savePeriod) == nil {
+	for end := false; !end; {
+		end = run.Sleep(ctx, savePeriod) != nil
 		if err := c.doors.save(); err != nil {
 			c.log.Warn("the sessions of the console are not kept; a restart ends them", "err", err)
 		}
+		if err := c.live.members.save(end); err != nil {
+			c.log.Warn("which processes have come and gone is not kept; a restart of the console forgets it", "err",
+				err)
+		}
 	}
-	c.doors.save()
 }
 
 // keptLink is the file of a link, which is named by the hash of its token.

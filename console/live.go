@@ -38,6 +38,7 @@ type live struct {
 	asked   atomic.Int64 // Unix time in ns of the last request
 	wake    chan struct{}
 	traces  *askedTraces
+	members memberLog
 	current atomic.Pointer[snapshot]
 
 	mu       sync.Mutex     // of a look
@@ -170,6 +171,8 @@ func (l *live) look(ctx context.Context) {
 	l.lookAtDenied(ctx)
 	s.Policy.Denied, s.Policy.DeniedAt = l.policy.denied, l.policy.deniedAt
 	s.Findings = s.find()
+	l.compareMembers(s.Entries)
+	s.Members = l.members.all()
 	l.current.Store(s)
 }
 

@@ -96,13 +96,35 @@ func TestLiveSite(t *testing.T) {
 	if len(s.Findings) > 0 || s.state().Kind != "ok" {
 		t.Errorf("a site that is well has findings: %+v", s.Findings)
 	}
-	if err := provider.Close(); err != nil {
-		t.Fatal(err)
-	}
+	memberLive(t, l, provider)
 	eventually(t, "the provider has left", func() bool {
 		l.look(t.Context())
 		return l.current.Load().instances() == 1
 	})
+}
+
+// memberLive lets a process leave: the registry's notice is enough for the log of members.
+func memberLive(t *testing.T, l *live, provider *skerry.Node) {
+	t.Helper()
+	l.begun = time.Now().Add(-settleTime)
+	l.compareMembers(l.cfg.Node.Explain(""))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); l.watchMembers(ctx) }()
+	defer func() { cancel(); <-done }()
+	process := provider.Membership().Owner().String()
+	if err := provider.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var events []memberEvent
+	eventually(t, "the log of members tells of the provider", func() bool {
+		events = l.members.all()
+		return len(events) > 0
+	})
+	if e := events[0]; len(events) != 1 || e.Kind != memberLeft || e.Process != process ||
+		!slices.Equal(e.Runs, []string{"greeter/v1"}) {
+		t.Errorf("the events are %+v", events)
+	}
 }
 
 // callLive makes a test call, as its provider describes it.

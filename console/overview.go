@@ -45,7 +45,8 @@ func (s *snapshot) overviewPage(*http.Request) (any, error) {
 	for _, r := range p.Services {
 		p.Well, p.All = p.Well+r.Well, p.All+r.All
 	}
-	p.Changes = s.changes()
+	p.Changes = slices.Concat(s.changes(), s.comings(func(e memberEvent) bool { return e.Kind == memberLost }))
+	newestFirst(p.Changes)
 	p.Changes = p.Changes[:min(len(p.Changes), changesShown)]
 	return p, nil
 }
@@ -81,7 +82,7 @@ func (s *snapshot) underWay() (list []underWay) {
 // change is one line of the history.
 type change struct {
 	At     time.Time `json:"at"`
-	Kind   string    `json:"kind"` // release, policy
+	Kind   string    `json:"kind"` // release, policy, and those of historyKinds
 	What   phrase    `json:"-"`
 	Line   string    `json:"what"`
 	Reason string    `json:"reason,omitempty"`
@@ -89,6 +90,9 @@ type change struct {
 	Signer string    `json:"signed_by,omitempty"`
 	Number string    `json:"number"`
 	Hash   string    `json:"hash"`
+	Cause  phrase    `json:"-"` // of what no operator did
+	Causes string    `json:"cause,omitempty"`
+	Bad    bool      `json:"-"`
 
 	Unknown bool `json:"unknown,omitempty"` // it has begun, and the console was killed before it could say how it ended
 }
@@ -117,6 +121,20 @@ func (s *snapshot) changes() (list []change) {
 	for i := range list {
 		list[i].Line = list[i].What.In(english)
 	}
-	slices.SortStableFunc(list, func(a, b change) int { return cmp.Compare(b.At.UnixNano(), a.At.UnixNano()) })
+	newestFirst(list)
 	return list
+}
+
+// comings are the processes that have come and gone, where wanted.
+func (s *snapshot) comings(wanted func(memberEvent) bool) (list []change) {
+	for i := range s.Members {
+		if wanted(s.Members[i]) {
+			list = append(list, s.Members[i].change())
+		}
+	}
+	return list
+}
+
+func newestFirst(list []change) {
+	slices.SortStableFunc(list, func(a, b change) int { return cmp.Compare(b.At.UnixNano(), a.At.UnixNano()) })
 }

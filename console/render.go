@@ -251,6 +251,10 @@ func (c *handler) page(w http.ResponseWriter, r *http.Request, p page) {
 		sendFile(w, f)
 		return
 	}
+	if t, ok := content.(tabled); ok && r.URL.Query().Get("format") == "csv" {
+		sendTable(w, t, languageOf(cookieOf(r, "lang"), r.Header.Get("Accept-Language")))
+		return
+	}
 	c.render(w, r, http.StatusOK, p, s, content)
 }
 

@@ -50,7 +50,8 @@ type snapshot struct {
 	Copies   []releases.Copies // of calls to the new versions, by the site's policy
 	Step     *progress         // of a release that this console makes, or has made last; nil: none
 	Policy   policyState
-	Findings []finding // worst first
+	Findings []finding     // worst first
+	Members  []memberEvent // oldest first
 
 	rows   []serviceRow // of services(), when the snapshot is complete
 	calls  *testCalls   // of the console

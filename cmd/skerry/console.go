@@ -67,7 +67,7 @@ two seconds while a page is open, and once a minute otherwise. Nothing needs it.
 		"sessions of this terminal's links")
 	c.Flags().StringVar(&f.by, "by", "", "`NAME` of the operator that this terminal's links sign in (default: that of "+
 		"the key, else this user and host)")
-	c.AddCommand(a.consoleLinkCommand(), a.consoleUserCommand(), a.consoleVerifyCommand())
+	c.AddCommand(a.consoleLinkCommand(), a.consoleUserCommand(), a.consoleVerifyCommand(), a.consoleHistoryCommand())
 	return c
 }
 

@@ -255,6 +255,13 @@ func TestConsoleSignsIn(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "3 lines, 1 to 3") {
 		t.Errorf("verify: %d, %s%s", code, out, errs)
 	}
+	code, out, errs = cli(t, "", "console", "history", "-c", config, "--kind", "key", "--last", "2")
+	if code != 0 || strings.Count(out, "\n") != 3 || !strings.Contains(out, "Refused: Sign-in, from 127.0.0.1") {
+		t.Errorf("history: %d, %s%s", code, out, errs)
+	}
+	if code, _, errs = cli(t, "", "console", "history", "-c", config, "--kind", "x"); code != exitUsage {
+		t.Errorf("a kind that is none: %d, %s", code, errs)
+	}
 }
 
 // TestVerifyNamesOpenActions: the check of an audit log names the actions whose outcome a killed console has not told.

@@ -142,6 +142,9 @@ func documents() map[string]func(*app) error {
 		"printConsoleUsers": func(a *app) error {
 			return a.printConsoleUsers("x", []console.User{filled[console.User]()})
 		},
+		"printConsoleHistory": func(a *app) error {
+			return a.printConsoleHistory("x", []console.HistoryLine{filled[console.HistoryLine]()})
+		},
 		"printAudit": func(a *app) error {
 			r := filled[console.AuditReport]()
 			r.Broken = nil
