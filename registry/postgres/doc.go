@@ -40,6 +40,10 @@
 // without a break, counted also from the server's start. After an outage, a restored backup or a jump
 // of the clock, owners thus have the time to renew their leases.
 //
+// A beat shows the newest revision of the process's own rows. Another one than the process wrote, as in
+// an older copy, makes it write them again. A lower revision of the cluster, or a row of skerry_secret that
+// was written again with the same content, makes a process read everything.
+//
 // The rule log and the secret are committed with synchronous_commit = on, and such a commit is never
 // cancelled from here. A row that no skerry wrote is skipped, logged once and listed by [Registry.Odd];
 // no expression of a statement fails on it.

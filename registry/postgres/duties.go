@@ -26,7 +26,7 @@ func (s *session) afterBeat(ctx context.Context, h head) error {
 	s.m.beaten = time.Now()
 	if wished, settled := s.r.registrar.Settled(); settled && wished > 0 && silent {
 		s.r.registrar.Refresh()
-	} else if settled && wished != h.mine {
+	} else if settled && (wished != h.mine || h.mineRev != s.r.written.newest()) {
 		steps = append(steps, s.reconcile)
 	}
 	if h.pulsed {
@@ -63,7 +63,9 @@ func (s *session) compareSecret(ctx context.Context, state *string) error {
 	return s.learnSecret(ctx)
 }
 
-// reconcile compares the rows of this process with the registrations that it wants.
+// reconcile compares the rows of this process with the registrations that it wants. A row with
+// another revision than it was written with is an earlier state of it, from an older copy of the
+// database, or was altered by hand, so it counts as missing.
 func (s *session) reconcile(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
@@ -71,10 +73,13 @@ func (s *session) reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read own rows: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (registry.ID, error) {
-		in := registry.Instance{Owner: s.r.cfg.Owner}
-		err := row.Scan(&in.Service, &in.Version, &in.Host, &in.Port)
-		return in.ID(), err
+	var ids []registry.ID
+	in, rev := registry.Instance{Owner: s.r.cfg.Owner}, int64(0)
+	_, err = pgx.ForEachRow(rows, []any{&in.Service, &in.Version, &in.Host, &in.Port, &rev}, func() error {
+		if last, wished := s.r.written[in.ID()]; !wished || last == rev {
+			ids = append(ids, in.ID())
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read own rows: %w", err)

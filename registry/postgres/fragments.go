@@ -22,7 +22,9 @@ var fragments = strings.NewReplacer(
 
 	// l: the lease has not run out. A time far ahead of now remains from a clock that was set back.
 	"{leased}",
-	"({misdated} OR l.heartbeat > now() - {valid} AND l.heartbeat < now() + {ahead})",
+	`(CASE WHEN {misdated} THEN coalesce((SELECT {settled} AND {pulsing} FROM skerry_cluster c
+			WHERE c.cluster = @cluster), false)
+		ELSE l.heartbeat > now() - {valid} AND l.heartbeat < now() + {ahead} END)`,
 
 	// i, l: the same as {alive} for one instance; false without a lease.
 	"{current}",
@@ -34,7 +36,16 @@ var fragments = strings.NewReplacer(
 	"{ahead}",
 	"greatest({pause} / 2, interval '10 seconds')",
 
-	// l: no skerry wrote this heartbeat. It counts until a writing process has replaced it by now.
+	// i: the owner of a listed instance has shown no life for as long as its lease. A statement writes
+	// an instance together with its lease, so one that was just written needs no look at it.
+	"{lapsed}",
+	`(i.gone = 0 AND NOT coalesce(i.changed > now() - interval '10 seconds' AND i.changed < now() + {ahead}, false)
+		AND NOT EXISTS (SELECT FROM skerry_lease l
+			WHERE l.cluster = i.cluster AND l.owner = i.owner AND {current}))`,
+
+	// l: no skerry wrote this heartbeat, or the clock was set back by more than a day since. In a
+	// settled cluster it was altered by hand, and counts until mendSQL has replaced it. In another one
+	// it has run out, like every lease from before the clock was set back.
 	"{misdated}",
 	"coalesce(NOT isfinite(l.heartbeat) OR l.heartbeat > now() + interval '1 day', true)",
 
@@ -70,7 +81,7 @@ var fragments = strings.NewReplacer(
 	"{gap}",
 	"CASE WHEN t.pause BETWEEN interval '0' AND interval '10 seconds' THEN t.pause ELSE interval '0' END",
 	"{toldat}",
-	"CASE WHEN t.at < now() + interval '1 minute' THEN t.at ELSE '-infinity' END",
+	"CASE WHEN t.at <= now() + 4 * {gap} THEN t.at ELSE '-infinity' END", // notifySQL writes no later time
 
 	// The newest entry of the rule log, or NULL.
 	"{newest}",
@@ -151,8 +162,7 @@ var fragments = strings.NewReplacer(
 	// statement, and so its own plan.
 	"{delta}",
 	`SELECT head.*, d.j, d.lapsed FROM head LEFT JOIN LATERAL (
-		SELECT {row}::text AS j, i.gone = 0 AND i.changed < now() - interval '10 seconds' AND NOT EXISTS (
-			SELECT FROM skerry_lease l WHERE l.cluster = i.cluster AND l.owner = i.owner AND {current}) AS lapsed
+		SELECT {row}::text AS j, {lapsed} AS lapsed
 		FROM skerry_instance i WHERE i.cluster = @cluster AND i.rev > @since AND i.rev <= {most}
 			AND (@services::text[] IS NULL OR i.service = ANY (@services)) LIMIT {many}) d ON true`,
 	"{many}",
@@ -160,13 +170,14 @@ var fragments = strings.NewReplacer(
 
 	// All instances of the services that {of} selects, with the age of the last heartbeat. Lapsed
 	// ones are left out, at little cost for any number of them. While the cluster has not settled,
-	// an instance is returned as lapsed when its owner lived at the last write before that (past).
-	// Of the removed ones the latest thousand are returned.
+	// an instance is returned as lapsed when its owner lived at the last write before that (past),
+	// which is ahead of now when the clock was set back. Of the removed ones the latest thousand are
+	// returned.
 	"{full}",
 	`, past AS (
 		SELECT max(l.heartbeat) AS at FROM skerry_lease l, skerry_cluster c
-		WHERE l.cluster = @cluster AND c.cluster = @cluster AND l.heartbeat <= now()
-			AND NOT ({pulsing} AND l.heartbeat >= c.resumed)
+		WHERE l.cluster = @cluster AND c.cluster = @cluster AND isfinite(l.heartbeat)
+			AND NOT ({pulsing} AND l.heartbeat >= c.resumed AND l.heartbeat < now() + {ahead})
 	), living AS (
 		SELECT l.owner FROM skerry_lease l WHERE l.cluster = @cluster AND {leased}
 		UNION ALL SELECT i.owner FROM skerry_instance i WHERE i.cluster = @cluster

@@ -168,6 +168,26 @@ func TestModelListsNoneThatHadLapsed(t *testing.T) {
 	}
 }
 
+// TestLostRowsOfTheClusterReviveNobody: an answer without the rows of the cluster says nothing of leases,
+// so an instance with a lapsed one stays off the list.
+func TestLostRowsOfTheClusterReviveNobody(t *testing.T) {
+	self := registry.Owner{Host: "h", PID: 1, Epoch: 1}
+	r, err := New(Config{URL: "postgres://db/site", Cluster: "site", Owner: self})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{r: r, m: newModel()}
+	s.m.replace([]row{listed("auth", 1), listed("auth", 2)}, nil, true)
+	s.m.judge([]string{listed("auth", 1).owner}, true, time.Now())
+	expectPorts(t, s.m, "a lapsed lease", 2)
+	for _, full := range []bool{false, true} {
+		s.apply(head{writable: true, empty: true}, []string{"auth"}, false, full)
+		expectPorts(t, s.m, "no rows of the cluster", 2)
+	}
+	s.apply(head{settled: true}, []string{"auth"}, false, false)
+	expectPorts(t, s.m, "the lease is valid", 1, 2)
+}
+
 // TestOnlyTheDatabasesTime: statements take no time from the process except the one that the
 // database reported, and compare only with the database's now(). Ages are lengths by the monotonic
 // clock.

@@ -90,46 +90,6 @@ func TestOldRows(t *testing.T) { // alone, as it counts goroutines
 	}
 }
 
-// TestRestoredBackup: a restored backup holds twelve rows, ten of them of processes that have died
-// since. Neither readers that know the living ones nor new ones list those ten.
-func TestRestoredBackup(t *testing.T) {
-	t.Parallel()
-	server := pgtest.Own(t, pgtest.Options{})
-	db := server.CreateDB(t)
-	open := func() *node {
-		cfg := quick(t, server.URL(db), newOwner())
-		cfg.Heartbeat, cfg.Expiry = 8*time.Second, 16*time.Second
-		return start(t, cfg)
-	}
-	a, b := open(), open()
-	want := []registry.Instance{a.offer(), b.offer()}
-	reader := open()
-	reader.sees(10*time.Second, want...)
-	server.Exec(t, db, `INSERT INTO skerry_lease SELECT 'site', 'old' || n || '/1/1', now(), interval '16 seconds'
-			FROM generate_series(1, 10) n;
-		INSERT INTO skerry_instance SELECT 'site', 'auth', 'v1', '192.0.2.1', n, 'old' || n || '/1/1', 'skerry', '', 0,
-			false, '{}', now(), (SELECT rev FROM skerry_revision), 0, now() FROM generate_series(1, 10) n`)
-	backup := server.Dump(t, db)
-	server.Exec(t, db,
-		"DELETE FROM skerry_instance WHERE owner LIKE 'old%'; DELETE FROM skerry_lease WHERE owner LIKE 'old%'")
-	reader.sees(10*time.Second, want...)
-	time.Sleep(17 * time.Second) // until the leases in the backup have run out
-
-	server.Restore(t, db, backup)
-	newcomer := open()
-	for begun := time.Now(); time.Since(begun) < 25*time.Second; {
-		for _, n := range []*node{reader, a} {
-			n.until(10*time.Second, "the living", func(s registry.Snapshot) bool { return keeps(want...)(s) == nil },
-				only(want...))
-			time.Sleep(20 * time.Millisecond)
-		}
-	}
-	newcomer.sees(10*time.Second, want...)
-	await(t, 40*time.Second, "the end of the old", func() bool {
-		return one[int](t, server.SocketURL(db), "SELECT count(*)::int FROM skerry_instance WHERE gone = 0") == 2
-	})
-}
-
 // TestOlderDatabaseIsToldAgain: an older database comes back, in which the lease of a living
 // process has run out. Its heartbeat reads twice, and it still lists itself again, because earlier
 // readers have left it out.

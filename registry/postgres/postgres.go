@@ -30,6 +30,7 @@ type Registry struct {
 	registrar *registrar.Registrar
 	clock     clock
 	odd       oddities
+	written   written // owned by the session's goroutine, which carries out all writes
 
 	size     atomic.Int64 // processes of the site with registrations, as the database last said
 	slowness atomic.Int64 // limit of a statement while the server is slow, as a time.Duration; else 0
@@ -65,7 +66,7 @@ func New(cfg Config) (*Registry, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("postgres registry: %w", err)
 	}
-	r := &Registry{cfg: cfg, publisher: registrar.NewPublisher("database", false)}
+	r := &Registry{cfg: cfg, publisher: registrar.NewPublisher("database", false), written: written{}}
 	var err error
 	if r.conn, err = connConfig(&cfg, &r.dialer); err != nil {
 		return nil, fmt.Errorf("postgres registry: %w", err)

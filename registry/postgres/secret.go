@@ -149,8 +149,9 @@ func (r *Registry) currentSecret() secret {
 func (s *session) learnSecret(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
+	before := s.r.currentSecret()
 	found, err := s.r.readSecret(ctx, s.conn)
-	lacking := found.state == "" || len(found.keys) == 0 && (s.r.cfg.NewKey != nil || len(s.r.currentSecret().keys) > 0)
+	lacking := found.state == "" || len(found.keys) == 0 && (s.r.cfg.NewKey != nil || len(before.keys) > 0)
 	if err == nil && lacking && s.writable && !s.keyless && !s.r.cfg.Observe {
 		if err = s.r.makeSecret(ctx, s.conn, found); err == nil {
 			found, err = s.r.readSecret(ctx, s.conn)
@@ -179,6 +180,9 @@ func (s *session) learnSecret(ctx context.Context) error {
 		s.secretive = true
 		s.r.odd.add("skerry_secret", true)
 		s.r.learn(found)
+		if found.rewrites(&before) {
+			s.restored()
+		}
 		if s.r.currentSecret().channel != s.channel {
 			s.asked.at = time.Now() // ends the wait, so that the session listens to the new channel
 		}
@@ -205,6 +209,20 @@ func (s *session) learnSecret(ctx context.Context) error {
 	}
 	s.r.log.Warn("the site's secret was not read; the next poll tries again", "err", err)
 	return nil
+}
+
+// rewrites reports whether the row was written again with the same content, as a restored backup does.
+func (s *secret) rewrites(before *secret) bool {
+	return before.state != "" && s.state != "" && s.state != before.state &&
+		s.channel == before.channel && slices.Equal(s.keys, before.keys)
+}
+
+// restored makes the next beat read everything, because the database may be an older copy. The
+// revisions do not always show that: they may have grown beyond the known one again.
+func (s *session) restored() {
+	s.m.older, s.reread = time.Now(), true
+	s.next = time.Now()
+	s.r.log.Info("the database was restored, perhaps from an older copy; all lists are read again")
 }
 
 // learn records the secret that was read and passes new keys on. A lost row or ring changes no key,

@@ -36,6 +36,7 @@ type session struct {
 	lookAt    time.Time       // when to look for a server that takes writes; zero: never
 	patience  time.Duration   // how long the next server without writes is used before others are tried
 	full      time.Time       // the latest full read; zero: none in this session
+	reread    bool            // the next beat must read everything
 	refused   time.Time       // when a beat was refused despite writable; zero: the latest was not
 	read      map[string]bool // services with a complete list in the model
 	readAll   bool            // all lists in the model are complete

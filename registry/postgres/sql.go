@@ -98,13 +98,15 @@ var (
 			true AS writable, {expiring} AS expiring, {spacing} AS spacing,
 			(SELECT count(*) FROM beat, skerry_lease l
 				WHERE l.cluster = @cluster AND l.owner = @owner AND {leased}) AS leased,
-			(SELECT count(*) FROM skerry_instance i
-				WHERE i.cluster = @cluster AND i.owner = @owner AND i.gone = 0 AND {sane}) AS mine,
+			own.mine, own.mine_rev,
 			(SELECT count(*) FROM pulse) > 0 AS pulsed,
 			coalesce((SELECT clean FROM pulse), false) AS clean,
 			{newest} AS newest, {policy} AS policy, {secret} AS secret, {free} AS free,
 			{stale} AS stale
-		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
+		FROM skerry_cluster c JOIN skerry_revision r USING (cluster), LATERAL (
+			SELECT count(*) AS mine, coalesce(max(i.rev), 0) AS mine_rev FROM skerry_instance i
+			WHERE i.cluster = @cluster AND i.owner = @owner AND i.gone = 0 AND {sane}) own
+		WHERE c.cluster = @cluster
 	)`)
 
 	// readSQL is beatSQL for connections that may not or can't write. Without a pulse they consider
@@ -113,7 +115,7 @@ var (
 		SELECT {now} AS now, coalesce(r.rev, 0) AS rev, coalesce(r.kept, 0) AS kept,
 			{settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
 			{writable} AS writable, {expiring} AS expiring, {spacing} AS spacing,
-			0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
+			0 AS leased, 0 AS mine, 0::bigint AS mine_rev, false AS pulsed, false AS clean,
 			{newest} AS newest, {policy} AS policy, {secret} AS secret, {free} AS free,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
@@ -157,10 +159,13 @@ var (
 	)
 	SELECT {now}, (SELECT rev FROM bump), (SELECT {notify})`)
 
-	// mendSQL gives a new heartbeat to leases with an impossible one.
-	mendSQL = statement(`UPDATE skerry_lease l SET heartbeat = now() WHERE l.ctid = ANY (ARRAY(
-		SELECT l.ctid FROM skerry_lease l WHERE l.cluster = @cluster AND {misdated}
-		LIMIT {batch} FOR UPDATE SKIP LOCKED))`)
+	// mendSQL gives a new heartbeat to leases with an impossible one: now, or the one of a lease that
+	// has just run out.
+	mendSQL = statement(`UPDATE skerry_lease l
+		SET heartbeat = CASE WHEN {leased} THEN now() ELSE now() - {valid} END
+		WHERE l.ctid = ANY (ARRAY(
+			SELECT l.ctid FROM skerry_lease l WHERE l.cluster = @cluster AND {misdated}
+			LIMIT {batch} FOR UPDATE SKIP LOCKED))`)
 
 	// expireSQL marks registrations of dead processes as gone, at most {batch}. It returns the
 	// numbers of instances and leases. A lease goes with the last of its instances. Rows that
@@ -194,7 +199,8 @@ var (
 	SELECT (SELECT count(*) FROM expired), array(SELECT owner FROM ended ORDER BY owner), (SELECT {notify})`)
 
 	// notifySQL notifies of waiting changes when the pause is over. It returns the milliseconds
-	// until then, or NULL when none waits.
+	// until then, or NULL when none waits. In a restored backup the waiting changes may be those of
+	// processes that have died; a living owner lists itself again.
 	notifySQL = statement(`WITH waiting AS (
 		SELECT coalesce(t.rev, 0) AS since, r.rev, {toldat} + {gap} AS due
 		FROM skerry_told t JOIN skerry_revision r USING (cluster)
@@ -203,6 +209,7 @@ var (
 	), changed AS (
 		SELECT {row} AS j FROM skerry_instance i, waiting w
 		WHERE i.cluster = @cluster AND i.rev > w.since AND i.rev <= w.rev AND NOT w.due > now()
+			AND {lapsed} IS NOT TRUE
 		LIMIT 150 -- more than a notification may hold
 	), telling AS (
 		UPDATE skerry_told t SET rev = w.rev, at = now() + 4 * {gap} * ((SELECT count(*) FROM changed) = 150)::int
@@ -245,7 +252,7 @@ var (
 	leaveSQL = "DELETE FROM skerry_lease WHERE cluster = @cluster AND owner = @owner"
 
 	// mineSQL returns the registrations of this process.
-	mineSQL = statement(`SELECT service, version, host, port FROM skerry_instance i
+	mineSQL = statement(`SELECT service, version, host, port, rev FROM skerry_instance i
 		WHERE cluster = @cluster AND owner = @owner AND gone = 0 AND {sane}`)
 
 	cleanSQL = []string{
@@ -264,8 +271,9 @@ var (
 			), old AS (
 				DELETE FROM skerry_instance i WHERE i.ctid = ANY (ARRAY(
 					SELECT i.ctid FROM skerry_instance i, lock
-					WHERE i.cluster = lock.cluster AND i.gone > 0 AND i.changed <
+					WHERE i.cluster = lock.cluster AND i.gone > 0 AND i.changed NOT BETWEEN
 						now() - greatest(interval '10 minutes', @valid::bigint * interval '4 milliseconds')
+						AND now() + interval '1 day' -- ahead: from before the clock was set back
 					LIMIT {batch} FOR UPDATE OF i SKIP LOCKED)) RETURNING i.rev
 			)
 			UPDATE skerry_revision r SET kept = greatest(r.kept, o.rev)
@@ -273,7 +281,7 @@ var (
 			WHERE r.cluster = @cluster AND o.rev IS NOT NULL`),
 		statement(`DELETE FROM skerry_call_stat WHERE ctid = ANY (ARRAY(
 			SELECT ctid FROM skerry_call_stat WHERE cluster = @cluster
-				AND (to_at < now() - @keep::bigint * interval '1 millisecond' OR to_at = 'infinity')
+				AND to_at NOT BETWEEN now() - @keep::bigint * interval '1 millisecond' AND now() + interval '1 day'
 			LIMIT {batch}))`),
 	}
 )

@@ -28,6 +28,7 @@ type head struct {
 	expiring          bool  // a process expires leases in the table as they run out
 	spacing           int64 // of notifications, µs
 	leased, mine      int
+	mineRev           int64 // the highest revision of the rows of this process
 	pulsed, clean     bool
 	newest            []int64 // of the rule log: timeline and number
 	policy            *string // newest entry of the policy log: number and hash
@@ -36,6 +37,7 @@ type head struct {
 	stale             []string
 	entries           []listing
 	wrote             bool // it was a beat
+	empty             bool // the rows of the cluster are missing: it says nothing of leases
 }
 
 // listing is one instance of an answer, as text of an entry.
@@ -49,7 +51,7 @@ const many = 5000 // changes in an answer from which a full read follows
 // sync is one beat: it renews the lease, reads, publishes, and does what the answer asks for.
 func (s *session) sync(ctx context.Context, services []string, all, full bool) error {
 	s.lastRead = time.Now()
-	full = full || time.Since(s.full) > fullEvery(s.r.size.Load()) || s.m.rev == 0
+	full = full || s.reread || time.Since(s.full) > fullEvery(s.r.size.Load()) || s.m.rev == 0
 	h, err := s.exchange(ctx, services, all, full)
 	if err != nil {
 		return err
@@ -96,7 +98,7 @@ func (s *session) apply(h head, services []string, all, full bool) {
 	if full {
 		s.m.replace(rows, h.stale, h.settled)
 		s.m.sees(services, all)
-		s.full = now
+		s.full, s.reread = now, false
 		s.readAll, s.read = all, make(map[string]bool, len(services))
 		for _, service := range services {
 			s.read[service] = true
@@ -106,7 +108,9 @@ func (s *session) apply(h head, services []string, all, full bool) {
 		s.m.merge(rows)
 	}
 	s.m.rev = h.rev
-	s.m.judge(h.stale, h.settled, now)
+	if !h.empty {
+		s.m.judge(h.stale, h.settled, now)
+	}
 	if full {
 		s.m.publish(s.r.publisher, services...)
 	} else {
@@ -167,7 +171,7 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	args["watching"] = s.refused.IsZero() && time.Since(s.connected) > s.r.cfg.pause()
 	h, err := s.either(ctx, readSQL, full, all, args)
 	if errors.Is(err, errNoCluster) {
-		return head{writable: true}, nil // no process has ever registered here
+		return head{writable: true, empty: true}, nil // no process has ever registered here, or they were lost
 	}
 	if err != nil {
 		return head{}, fmt.Errorf("read: %w", err)
@@ -257,7 +261,8 @@ func (s *session) queryOnce(ctx context.Context, sql string, args pgx.NamedArgs)
 		var text *string
 		var lapsed *bool
 		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.spacing, &h.leased,
-			&h.mine, &h.pulsed, &h.clean, &h.newest, &h.policy, &h.secret, &h.free, &h.stale, &text, &lapsed)
+			&h.mine, &h.mineRev, &h.pulsed, &h.clean, &h.newest, &h.policy, &h.secret, &h.free, &h.stale,
+			&text, &lapsed)
 		if err != nil {
 			return h, err
 		}

@@ -21,6 +21,18 @@ const listBatch = 16
 // writer writes registrations for the registrar.
 type writer struct{ r *Registry }
 
+// written has the revision of each row of this process, from the statement that wrote it last. An
+// older copy of the database shows others.
+type written map[registry.ID]int64
+
+// newest returns the highest of them, or 0 without a row.
+func (w written) newest() (rev int64) {
+	for _, r := range w {
+		rev = max(rev, r)
+	}
+	return rev
+}
+
 // Apply is registrar.Writer.Apply. It logs a refusal of the database with its reason, because the
 // registrar tries again for ever and returns errors only to waiting callers.
 func (w writer) Apply(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
@@ -83,12 +95,23 @@ func (w writer) change(ctx context.Context, put []registry.Instance, drop []regi
 		return fmt.Errorf("write registrations: %w", err)
 	}
 	return w.r.withConn(ctx, roleService, func(ctx context.Context, conn *pgx.Conn) error {
-		return w.write(ctx, conn, string(puts), string(drops))
+		rev, err := w.write(ctx, conn, string(puts), string(drops))
+		if err != nil {
+			return err
+		}
+		for i := range put {
+			w.r.written[put[i].ID()] = rev
+		}
+		for _, id := range drop {
+			delete(w.r.written, id)
+		}
+		return nil
 	})
 }
 
-// write sends one change. It sends a late one again, by the clock that the answer has set.
-func (w writer) write(ctx context.Context, conn *pgx.Conn, puts, drops string) error {
+// write sends one change and returns its revision. It sends a late one again, by the clock that the
+// answer has set.
+func (w writer) write(ctx context.Context, conn *pgx.Conn, puts, drops string) (rev int64, err error) {
 	for range 2 {
 		args := w.r.args()
 		args["put"], args["drop"] = puts, drops
@@ -97,20 +120,20 @@ func (w writer) write(ctx context.Context, conn *pgx.Conn, puts, drops string) e
 		var rev *int64
 		var told *string
 		if err := conn.QueryRow(ctx, listSQL, args).Scan(&now, &rev, &told); err != nil {
-			return fmt.Errorf("write registrations: %w", w.r.held(ctx, conn, err, "skerry_revision"))
+			return 0, fmt.Errorf("write registrations: %w", w.r.held(ctx, conn, err, "skerry_revision"))
 		}
 		w.r.clock.set(now, asked)
 		if rev != nil {
 			if told == nil {
 				w.r.notifyLater()
 			}
-			return nil
+			return *rev, nil
 		}
 		if err := w.r.join(ctx, conn); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return fmt.Errorf("write registrations: %w", errLate)
+	return 0, fmt.Errorf("write registrations: %w", errLate)
 }
 
 // join makes the rows of the cluster if they are missing.
