@@ -213,6 +213,9 @@ func (a *attempt) fail(code Code, executed Executed, err error) *Error {
 // send makes the call on a connection to the peer.
 func (a *attempt) send(p *connPool) (health.Outcome, error) {
 	a.call.cut, a.call.traceAt = false, 0
+	if o, ok := a.call.Result.(*opening); ok {
+		return a.sendOpening(p, o)
+	}
 	m := outgoing{oneWay: a.call.OneWay, name: a.call.Method}
 	if err := a.writeBody(p, &m); err != nil {
 		return codeOutcome(err), err

@@ -83,7 +83,7 @@ var calls = sync.Pool{New: func() any { return new(Call) }}
 
 // unshared reports whether nothing refers to the call any more once it has returned.
 func (c *Call) unshared() bool {
-	return c.Attempt <= 1 && c.routing.exchanges == 0 && !c.ctx.watched.Load()
+	return !c.opensStream() && c.Attempt <= 1 && c.routing.exchanges == 0 && !c.ctx.watched.Load()
 }
 
 // recycle returns a successful call that no interceptor has seen to the pool.

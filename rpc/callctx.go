@@ -16,6 +16,7 @@ type callContext struct {
 	deadline time.Time // zero = none
 	info     *CallInfo // on the server's side
 	trace    *participant.Trace
+	stream   *serverStream // that the call serves; nil: none
 
 	watched atomic.Bool // full has been made
 
@@ -86,6 +87,10 @@ func (c *callContext) Value(key any) any {
 	case infoKey:
 		if c.info != nil {
 			return c.info
+		}
+	case streamKey:
+		if c.stream != nil {
+			return c.stream
 		}
 	case servedKey:
 		if c.info != nil {

@@ -20,11 +20,20 @@ type CallInfo struct {
 	Deadline   time.Time // zero when the caller set none
 	OneWay     bool
 
-	unseen   bool      // the caller claims that no call with the token has been executed yet
-	mirrored bool      // the call belongs to the trace of a copy
-	shadowed uint32    // atomic, 1: a call of the handler was refused, as it belongs to a copy
-	token    string    // as received
-	from     *PeerInfo // nil outside of a server
+	unseen   bool        // the caller claims that no call with the token has been executed yet
+	mirrored bool        // the call belongs to the trace of a copy
+	shadowed uint32      // atomic, 1: a call of the handler was refused, as it belongs to a copy
+	token    string      // as received
+	stream   *streamHead // what the header says about a stream; nil: nothing
+	from     *PeerInfo   // nil outside of a server
+}
+
+// streamHead returns what the header says about a stream, to be filled in.
+func (i *CallInfo) streamHead() *streamHead {
+	if i.stream == nil {
+		i.stream = new(streamHead)
+	}
+	return i.stream
 }
 
 // From describes the other end of the connection that carried the call.

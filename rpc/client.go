@@ -47,9 +47,10 @@ type ClientConfig struct {
 	// times the duration of the TCP handshake, so that a slow network has time for
 	// the rest. 0 means 500 ms.
 	ConnectTimeout time.Duration
-	Connections    int   // to each skerry endpoint; 0 means 1
+	Connections    int   // to each skerry endpoint, for calls; 0 means 1. Streams have one more
 	Narrow         bool  // sends small packets only, which pass every path; for small messages that must arrive
 	Sizes          Sizes // of messages and of bytes that wait to be written
+	Streams        StreamLimits
 
 	Interceptors []ClientInterceptor // around every call of every service, the first one outermost
 	Health       *health.Recorder    // nil counts nothing
@@ -97,6 +98,7 @@ type Client struct {
 	sweeps       sync.Once
 	forks        forkLog
 	copies       copying
+	streams      streamMemory
 
 	exchanges exchanges
 }
@@ -123,6 +125,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	c := &Client{cfg: cfg, watch: cfg.Watcher, start: time.Now()}
 	c.replies.Limit = int64(cfg.Sizes.Requests)
 	c.decodeLimits = newDecodeLimits(&c.replies, cfg.Sizes.Frame)
+	c.streams.init(cfg.Streams)
 	if c.cfg.Logger == nil {
 		c.cfg.Logger = slog.Default()
 	}

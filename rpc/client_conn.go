@@ -47,12 +47,15 @@ type clientConn struct {
 	in      *transport.Reader
 	out     transport.Writer
 	pending pendingCalls
+	streams clientStreams
 	readRole
 
 	single    atomic.Int32          // the call on a connection that is not shared
 	ended     atomic.Pointer[error] // why the connection is over; nil while it stands
 	proven    atomic.Bool           // an answer has shown that the intended server is there
 	replyHead atomic.Pointer[replyHead]
+	itemHead  atomic.Pointer[replyHead] // the same of items of streams
+	streaming atomic.Bool               // the server takes streams
 	leaving   atomic.Bool
 	received  atomic.Bool // something has come since the sweeper looked
 	abandoned atomic.Bool // a call was given up since the sweeper looked
@@ -100,6 +103,7 @@ func (l *clientConn) fail(err error) {
 	_ = l.nc.Close()
 	l.pool.connEnded(l, err) // before the calls, so that retries go elsewhere
 	l.pending.each(func(seq int32, _, _ time.Duration) { l.pending.resolve(seq, "", err) })
+	l.streams.end(err)
 	l.wakeReader() // so that runReader ends
 }
 
@@ -116,6 +120,9 @@ func (l *clientConn) dispatch(frame string) error {
 		return err
 	}
 	if seq != 0 {
+		if s := l.streams.find(seq); s != nil {
+			return s.frame(frame)
+		}
 		l.pending.resolve(seq, frame, nil) // late replies are dropped
 		return nil
 	}
@@ -128,8 +135,25 @@ func (l *clientConn) dispatch(frame string) error {
 		if of := h.Get(keyService); (of == "" || of == l.pool.ep.Service) && !l.leaving.Swap(true) {
 			l.pool.c.watch.Leaving(l.pool.ep)
 		}
+		for _, s := range l.streams.all() {
+			if of := h.Get(keyService); of == "" || of == s.service.name {
+				s.move()
+			}
+		}
 	case controlBye:
 		return errBye
+	case controlCredit:
+		seq, n, err := readCredit(&h)
+		if s := l.streams.find(seq); s != nil && err == nil {
+			err = s.credit(n)
+		}
+		return err
+	case controlMoving:
+		seq, err := readTarget(&h)
+		if s := l.streams.find(seq); s != nil {
+			s.move()
+		}
+		return err
 	}
 	return nil
 }
@@ -304,7 +328,7 @@ func (l *clientConn) sweep(now time.Duration) bool {
 	l.keepalive.Update(now, busy || heard)
 	l.pending.most.Store(l.pending.waiting.Load())
 	l.wakeIdleCaller()
-	unread := l.role.Load() != readByReader
+	unread, open := l.role.Load() != readByReader, l.streams.number.Load() > 0
 	if unread && !heard {
 		l.wakeReader()
 	}
@@ -316,7 +340,7 @@ func (l *clientConn) sweep(now time.Duration) bool {
 	}
 	switch quiet := now - l.quietSince; {
 	case l.quietSince == 0:
-		if busy || missed {
+		if busy || missed || open {
 			l.quietSince = max(1, now)
 		}
 	case quiet >= quietLimit+pingLimit:
@@ -328,5 +352,6 @@ func (l *clientConn) sweep(now time.Duration) bool {
 		l.pinged = true
 		_ = l.out.Send(appendControl(nil, controlPing, 0, 0), nil, 0)
 	}
-	return l.quietSince != 0 || unread
+	// A connection with streams alone is looked at once a second, until a ping is under way.
+	return l.quietSince != 0 && (busy || missed || l.pinged || !open) || unread
 }

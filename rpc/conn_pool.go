@@ -26,6 +26,7 @@ type connPool struct {
 	cells   cells
 
 	shared  []sharedConn // of a skerry endpoint
+	streams sharedConn   // of its streams: a full socket under them delays no call
 	dropped atomic.Bool  // the client no longer sweeps it
 	turn    atomic.Uint32
 
@@ -81,6 +82,17 @@ func (p *connPool) acquire(ctx context.Context, patience time.Duration) (*client
 		return l, nil
 	}
 	return p.connect(ctx, lane, patience)
+}
+
+// acquireStreams is acquire for a stream.
+func (p *connPool) acquireStreams(ctx context.Context, patience time.Duration) (*clientConn, error) {
+	if p.bad != nil {
+		return nil, p.bad
+	}
+	if l := p.streams.conn.Load(); l != nil && l.alive() {
+		return l, nil
+	}
+	return p.connect(ctx, &p.streams, patience)
 }
 
 // connect makes the shared connection, or waits for the call that is making it.

@@ -22,6 +22,7 @@ func (s *Server) Leave() {
 	for _, c := range s.connections(nil) {
 		c.goaway()
 	}
+	s.eachStream("", func(st *serverStream) { st.move() })
 }
 
 // LeaveService tells every skerry client that one service of several is going
@@ -32,6 +33,7 @@ func (s *Server) LeaveService(service string) {
 			_ = c.out.Send(appendGoaway(nil, service), nil, 0)
 		}
 	}
+	s.eachStream(service, func(st *serverStream) { st.move() })
 }
 
 // Drain stops the server politely. It takes no more connections, and closes idle ones of clients of
@@ -49,6 +51,9 @@ func (s *Server) Drain(ctx context.Context) error {
 			c.bye()
 		}
 	}
+	s.eachStream("", func(st *serverStream) { st.move() })
+	cut := time.AfterFunc(s.streams.limits.Grace, s.cutStreams)
+	defer cut.Stop()
 	if err := s.idle.await(ctx, s.noCalls); err != nil {
 		return fmt.Errorf("drain: %d calls were cut off: %w", s.running.Load(), err)
 	}

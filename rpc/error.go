@@ -28,6 +28,9 @@ const (
 	BadMessage            // bytes that are not a Thrift message
 	HandlerFailed         // the handler returned an error that its IDL does not declare
 	HandlerPanicked       // the handler panicked; the server goes on
+	Unsupported           // the instance has no streams, or its method is no stream of that mode; not executed
+	SlowReader            // the other end of a stream has taken no item for too long
+	Moved                 // a stream was ended because its service has moved: open it again
 	NotMember             // the method is for processes of the site, and the caller has not proven to be one of them
 	NotSealed             // the server takes sealed calls only, and this one came in the clear; not executed
 

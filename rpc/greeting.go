@@ -179,6 +179,7 @@ func (l *clientConn) greet(ctx context.Context) error {
 			return err
 		}
 	}
+	l.streaming.Store(slices.Contains(theirs.offers, offered{offerStreams, "1"}))
 	if err := theirs.differs(e, id.Cluster); err != nil || e.Site {
 		return err
 	}
@@ -271,6 +272,7 @@ func (r *routes) offers(asked []offered, also func(service, version string) bool
 		list = append(list, offered{name, version})
 		size += len(name) + len(version) + 2*binary.MaxVarintLen16
 	}
+	add(offerStreams, "1")
 	for _, o := range asked[:min(len(asked), 8)] {
 		switch s := all[o.service]; {
 		case s == nil:

@@ -59,6 +59,13 @@ func (r *serverCall) process(ctx context.Context) error {
 	if handler, ok := r.served.processor.(RawHandler); ok {
 		return r.raw(ctx, handler)
 	}
+	processor := r.served.processor
+	if streams, ok := processor.(*StreamProcessor); ok {
+		if m := streams.methods[r.info.Method]; m != nil {
+			return r.serveStream(ctx, m)
+		}
+		processor = streams.TProcessor
+	}
 	h.started = true
 	var in thrift.TProtocol = h.in
 	if r.name != r.info.Method {
@@ -68,7 +75,7 @@ func (r *serverCall) process(ctx context.Context) error {
 		}
 		in = thrift.NewStoredMessageProtocol(h.in, r.info.Method, kind, id)
 	}
-	ok, err := r.served.processor.Process(ctx, in, h.out)
+	ok, err := processor.Process(ctx, in, h.out)
 	h.ok = ok
 	if err != nil { // avoids a nil pointer in an interface
 		return err

@@ -40,6 +40,8 @@ const (
 	controlPong   = "pong"   // the answer, with as much padding (keyPad)
 	controlHello  = "hello"  // the client's proof, after the pong and before the first call
 	controlCancel = "cancel" // the caller no longer waits for call keyTarget
+	controlCredit = "credit" // the sender of stream keyTarget may send keyWindow bytes more
+	controlMoving = "moving" // stream keyTarget should be opened elsewhere
 	controlGoaway = "goaway" // this server, or its service keyService, is leaving: go on, but prefer others
 	controlBye    = "bye"    // every accepted call has been answered; the rest was not executed
 )
@@ -81,6 +83,13 @@ func appendCallHead(
 		dst = appendNumber(dst, keyAttempt, int64(attempt))
 	}
 	pair(keyToken, call.routing.raw)
+	if o, ok := call.Result.(*opening); ok {
+		pair(keyMode, string(o.mode))
+		if o.window > 0 {
+			n++
+			dst = appendNumber(dst, keyWindow, o.window)
+		}
+	}
 	if raw, ok := call.Args.(*Raw); ok {
 		pair(keyContext, raw.Context)
 	}
@@ -132,6 +141,12 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 			}
 		case keyDeadline:
 			remaining = readRemaining(value)
+		case keyMode:
+			info.streamHead().mode = value
+		case keyWindow:
+			info.streamHead().window = value
+		case keyFrame:
+			info.streamHead().frame = value
 		}
 	}
 	if !tracecontext.Valid(info.Trace) { // by the standard, an invalid one counts as absent

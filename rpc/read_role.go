@@ -45,7 +45,7 @@ func (l *clientConn) runReader() {
 			if batch++; l.in.Ready() {
 				continue
 			}
-			if solo++; batch > 1 || l.pending.waiting.Load() > 0 {
+			if solo++; batch > 1 || l.pending.waiting.Load() > 0 || l.streams.number.Load() > 0 {
 				solo = 0
 			}
 			if batch = 0; solo == soloReplies {
@@ -107,7 +107,7 @@ func (l *clientConn) setReadFor(seq int32, ctx context.Context) {
 // yieldRole gives up the role, in favour of the resident if calls wait.
 func (l *clientConn) yieldRole() {
 	l.role.Store(readByNone)
-	if l.pending.waiting.Load() > 0 || !l.alive() {
+	if l.pending.waiting.Load() > 0 || l.streams.number.Load() > 0 || !l.alive() {
 		l.wakeReader()
 	}
 	l.pool.c.sweeper.rouse() // the sweeper wakes the resident when no call comes

@@ -23,11 +23,12 @@ type served struct {
 	name, version string
 	processor     thrift.TProcessor
 	methods       map[string]*method
-	learned       learned    // when methods is empty
-	missing       method     // stands for unknown methods in statistics
-	anyAdmission  *admission // of learned methods; nil: tokens are ignored
-	internal      bool       // only members of the site may call it, except for the methods in open
-	open          []string   // methods that every peer may call
+	streams       map[string]*StreamMethod // nil: it has none
+	learned       learned                  // when methods is empty
+	missing       method                   // stands for unknown methods in statistics
+	anyAdmission  *admission               // of learned methods; nil: tokens are ignored
+	internal      bool                     // only members of the site may call it, except for the methods in open
+	open          []string                 // methods that every peer may call
 }
 
 // A removed service is remembered while callers may still list it here. Their calls are refused

@@ -49,7 +49,8 @@ type ServerConfig struct {
 	MaxCalls     int   // calls that run at a time; more are refused as Overloaded; 0 means 10,000
 	MaxConnCalls int   // calls of one connection that run at a time; 0 means 2,000
 	Sizes        Sizes // of requests and of bytes that wait to be written
-	Unordered    bool  // plain clients match replies by sequence numbers, so their calls run side by side
+	Streams      StreamLimits
+	Unordered    bool // plain clients match replies by sequence numbers, so their calls run side by side
 
 	// Login, with HandleUnknown, judges the token of skerry.login, which must then be the first
 	// call of each connection. nil: no login is needed.
@@ -104,6 +105,9 @@ type Server struct {
 	begun             time.Time
 	unknown           *served // of HandleUnknown; nil: none
 
+	streams     streamMemory
+	streamCount atomic.Int64 // open streams, which running counts, too
+
 	running atomic.Int64 // calls that were accepted and are not answered
 
 	// alone holds the running one-way calls after their connection has ended: *serverCall → func() bool,
@@ -133,7 +137,8 @@ type ServerStats struct {
 	Connections int // after their handshake
 	Handshakes  int // connections in their TLS handshake
 	Members     int // connections of processes of the site
-	Running     int // calls
+	Running     int // calls and streams
+	Streams     int // open
 
 	Accepted  int64 // connections
 	Refused   int64 // calls that were not executed: overload, draining, no such service
@@ -174,6 +179,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		listeners:  map[net.Listener]struct{}{},
 	}
 	s.callers.listed = cfg.Listed
+	s.streams.init(cfg.Streams)
 	s.requests.Limit, s.replies.Limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
 	s.decodeLimits = newDecodeLimits(&s.requests, cfg.Sizes.Frame)
 	if s.log == nil {
@@ -192,6 +198,9 @@ func (s *Server) Handle(service, version string, p thrift.TProcessor) (remove fu
 func (s *Server) handle(v *served) (remove func(), err error) {
 	if p := v.processor; p != nil {
 		v.methods = methodsOf(p)
+		if streams, ok := p.(*StreamProcessor); ok {
+			v.streams = streams.methods
+		}
 	}
 	v.makeAdmissions(&s.cfg)
 	return s.routes.add(v)
@@ -217,6 +226,7 @@ func (s *Server) Stats() ServerStats {
 		Older:       s.older.Load(),
 		InClear:     s.inClear.Load(),
 		Running:     int(s.running.Load()),
+		Streams:     int(s.streamCount.Load()),
 		Accepted:    s.accepted.Load(),
 		Refused:     s.refused.Load(),
 		BadPeers:    s.failed.Load(),

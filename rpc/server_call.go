@@ -40,6 +40,8 @@ type serverCall struct {
 	memory account     // memory of its decoded elements
 	limits *limitsHeld // of the site's policy; nil: none
 
+	stream *serverStream // that the call has opened; nil: it is an ordinary call
+
 	inline *atomic.Pointer[serverCall] // its place in inlineRuns; nil: a worker runs the call
 	began  time.Duration               // from its arrival to the start of its inline run; or queued
 
@@ -111,6 +113,12 @@ func (r *serverCall) admit() (relieved bool) {
 		return false
 	}
 	r.counted = c.count(countKey{r.served, r.kind, r.info.Caller})
+	if r.info.stream != nil {
+		if code, err := r.openStream(); err != nil {
+			r.refuse(code, err)
+			return false
+		}
+	}
 	if code, err := r.barred(); err != nil {
 		r.refuse(code, err)
 		return false
@@ -124,7 +132,7 @@ func (r *serverCall) admit() (relieved bool) {
 	}
 	agent := s.cfg.Rollout
 	known := r.kind.admission == nil || agent.Ready()
-	quick := known && !r.info.OneWay && r.counted.inline.allows(now, c.in.Ready())
+	quick := known && !r.info.OneWay && r.stream == nil && r.counted.inline.allows(now, c.in.Ready())
 	running := s.running.Add(1)
 	s.cfg.Recent.Running(now, running)
 	if code, err := r.reserve(running, !quick); err != nil {
@@ -273,25 +281,28 @@ const lastPlaces = 16
 // handOff registers that call when another goroutine begins to read.
 func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 	c, s := r.conn, r.conn.s
+	n -= s.streamCount.Load() // streams have limits of their own
 	if n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/lastPlaces) {
 		n -= s.internal.running()
 	}
 	switch {
 	case s.draining.Load():
 		return Draining, errors.New("the server is stopping")
-	case n > int64(s.cfg.MaxCalls):
+	case n > int64(s.cfg.MaxCalls) && r.stream == nil:
 		return Overloaded, fmt.Errorf("%d calls are running here, the limit", s.cfg.MaxCalls)
 	case r.held > 0 && s.requests.Full():
 		return Overloaded, fmt.Errorf("large calls of %d bytes are running here, the limit", s.cfg.Sizes.Requests)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	calls := len(c.running) - int(c.streamCount.Load())
 	switch {
 	case c.closed:
 		return Canceled, errPeerClosed
-	case len(c.running) >= s.cfg.MaxConnCalls:
+	case r.stream != nil && c.running[r.seq] == nil:
+	case calls >= s.cfg.MaxConnCalls:
 		return Overloaded, fmt.Errorf("%d calls are running on one connection, the limit", s.cfg.MaxConnCalls)
-	case n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/lastPlaces) && len(c.running) > 0:
+	case n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/lastPlaces) && calls > 0:
 		return Overloaded, fmt.Errorf(
 			"%d calls are running here; the last places are for connections that have none",
 			n-1,
@@ -344,6 +355,9 @@ func (r *serverCall) unregister() {
 // connectionEnded ends the call's context with its connection. A one-way call has no reply that its
 // client could miss, and the client may leave once it has sent the call: its context ends with Serve.
 func (r *serverCall) connectionEnded(err error) {
+	if r.stream != nil {
+		r.stream.cut(ConnectionLost, err)
+	}
 	if !r.info.OneWay || errors.Is(err, errServerStopped) {
 		r.ctx.end()
 		return
@@ -365,6 +379,9 @@ func (r *serverCall) forgetAlone() {
 func (r *serverCall) cancel() {
 	r.abandoned.Store(true)
 	r.ctx.end()
+	if r.stream != nil {
+		r.stream.cut(Canceled, errors.New("the caller has closed the stream"))
+	}
 }
 
 // releaseOrder lets the next call of an ordered client begin.
@@ -381,6 +398,7 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 		r.began = time.Since(r.arrived)
 	}
 	outcome := r.execute()
+	r.closeStream()
 	if r.passedOn() {
 		r.accept()
 	}
@@ -391,6 +409,9 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 	r.endSpan()
 	end = time.Now()
 	took := end.Sub(r.arrived)
+	if r.stream != nil {
+		took = r.stream.began // a stream is open for as long as its user likes
+	}
 	r.record(outcome, took)
 	r.keepSpan(outcome, took)
 	if r.info.mirrored && outcome.Failed() { // what the copy called may have been refused, by the policy

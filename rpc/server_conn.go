@@ -70,6 +70,10 @@ type serverConn struct {
 	hello        *greeting    // the client's; nil: it has sent none
 	answered     *greeting    // the server's answer
 	facts        *callerFacts // of hello; nil: none
+	itemHead     *replyHead   // of the latest item of a stream; nil: none has come
+	lane         *streamLane  // writes for streams; nil: there was none
+
+	streamCount atomic.Int32
 
 	skerry     atomic.Bool   // the peer knows control frames
 	goawaySent atomic.Bool   // it has been sent a goaway

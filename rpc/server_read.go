@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/skerry/skerry/rpc/internal/theader"
@@ -93,6 +92,11 @@ func (c *serverConn) receive(frame string) (relieved bool, err error) {
 			return false, err
 		}
 	}
+	if c.itemHead != nil {
+		if ok, err := c.knownItem(frame); ok {
+			return false, err
+		}
+	}
 	r := &serverCall{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.Filled}
 	if c.dialect.header {
 		if err := c.readHead(r, frame); err != nil || r.payload == "" {
@@ -130,6 +134,14 @@ func (c *serverConn) readHead(r *serverCall, frame string) (err error) {
 	if r.info.Service != "" {
 		c.metSkerry()
 	}
+	if f := r.info.stream; f != nil && f.frame != "" {
+		payload := r.payload
+		r.payload = ""
+		if f.frame == frameItem && !h.Zipped {
+			c.learnItemHead(frame, payload, r.encoding)
+		}
+		return c.streamFrame(r, f.frame, payload, len(frame), h.Zipped)
+	}
 	if h.Zipped {
 		err = r.inflate()
 	}
@@ -147,15 +159,23 @@ func (c *serverConn) control(kind string, h *theader.Header) error {
 	case controlHello:
 		return c.checkProof(h)
 	case controlCancel:
-		seq, err := strconv.ParseInt(h.Get(keyTarget), 10, 32)
+		seq, err := readTarget(h)
 		if err != nil {
-			return fmt.Errorf("%w: cancel of %q", theader.ErrMalformed, h.Get(keyTarget))
+			return err
 		}
 		c.mu.Lock()
-		r := c.running[int32(seq)]
+		r := c.running[seq]
 		c.mu.Unlock()
 		if r != nil {
 			r.cancel()
+		}
+	case controlCredit:
+		seq, n, err := readCredit(h)
+		if err != nil {
+			return err
+		}
+		if st := c.findStream(seq); st != nil {
+			return st.credit(n)
 		}
 	}
 	return nil // later versions may know others

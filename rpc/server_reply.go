@@ -90,6 +90,11 @@ func (r *serverCall) answerFailed(h *handlerRun, err error) health.Outcome {
 
 // handlerCode is the code of a handler's undeclared error.
 func (r *serverCall) handlerCode() Code {
+	if r.stream != nil {
+		if code := r.stream.whyCut(); code != Unknown {
+			return code
+		}
+	}
 	if err := r.ctx.Err(); err != nil {
 		return giveUpCode(err, Canceled)
 	}
@@ -122,6 +127,7 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 // refuse answers a call that was not admitted.
 func (r *serverCall) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
+	r.closeStream()
 	r.releaseMemory()
 	r.undoLimits()
 	if code != RulesNeeded && r.counted != nil { // after RulesNeeded the caller pushes the rules and calls again

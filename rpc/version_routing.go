@@ -24,6 +24,7 @@ type versionRouting struct {
 	lastTry   bool      // no newer rules can be had for the trace; the next attempt is not sent as unseen
 	next      *Endpoint // endpoint of the next attempt, nil: the picker's
 	exchanges int
+	kept      bool              // own goes on with the stream that the call has opened
 	own       participant.Trace // trace of a call that belongs to no other one
 }
 
@@ -47,7 +48,7 @@ func (s *serviceClient) joinTrace(ctx *callContext, call *Call, info *CallInfo) 
 }
 
 func (p *versionRouting) endTrace() {
-	if p.trace == &p.own && p.trace != nil {
+	if p.trace == &p.own && p.trace != nil && !p.kept {
 		p.own.End()
 	}
 }

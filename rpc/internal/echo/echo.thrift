@@ -47,3 +47,12 @@ service Loads {
   i64 weigh_it(1: Load load, 2: list<Load> loads)
   Load give(1: i64 size)
 }
+
+// Feed has a stream of each mode.
+service Feed {
+  Message watch(1: i64 first, 2: i64 count) throws (1: Refusal r) (skerry.stream = "server")
+  i64 numbers(1: i64 count) (skerry.stream = "server")
+  i64 upload(1: string tag, 2: Message item) throws (1: Refusal r) (skerry.stream = "client", skerry.item = "item")
+  Message talk(1: Message m) throws (1: Refusal r) (skerry.stream = "bidi")
+  string plain(1: string text)
+}

@@ -39,6 +39,20 @@ func (w *Writer) AwaitRoom() {
 	<-drained
 }
 
+// AwaitLow returns when fewer than LowWater bytes wait on this connection, or when the Writer has ended. One
+// goroutine at a time may wait.
+func (w *Writer) AwaitLow() {
+	w.mu.Lock()
+	if w.pending.Load() < LowWater || w.err != nil {
+		w.mu.Unlock()
+		return
+	}
+	low := make(chan struct{})
+	w.low = low
+	w.mu.Unlock()
+	<-low
+}
+
 // written subtracts n bytes and wakes the goroutines that wait for that.
 func (w *Writer) written(n int) {
 	w.mu.Lock()
@@ -47,6 +61,10 @@ func (w *Writer) written(n int) {
 	if w.drained != nil && !w.overHighWater() {
 		close(w.drained)
 		w.drained = nil
+	}
+	if w.low != nil && w.pending.Load() < LowWater {
+		close(w.low)
+		w.low = nil
 	}
 	if w.emptied != nil && w.pending.Load() == 0 {
 		close(w.emptied)

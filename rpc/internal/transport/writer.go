@@ -20,6 +20,9 @@ const FlushAt = 64 << 10
 // messages of the present one.
 func FlushEarly(batch, taken int) bool { return batch <= manyCallers/2 && taken%flushFrames == 0 }
 
+// LowWater is the number of waiting bytes below which AwaitLow returns.
+const LowWater = highWater / 2
+
 const (
 	keepBuffer = 1 << 20 // larger write buffers are not kept
 	// DirectSize is the size from which a message is written without a copy if possible.
@@ -69,6 +72,7 @@ type Writer struct {
 	tlsQueued bool            // TLS has sealed a record of its own
 	err       error
 	drained   chan struct{} // closed when pending falls below highWater; nil: no goroutine waits
+	low       chan struct{} // closed when pending falls below LowWater; nil: no goroutine waits
 	emptied   chan struct{} // closed when nothing is pending; nil: no goroutine waits
 }
 
@@ -340,6 +344,10 @@ func (w *Writer) Stop(err error) bool {
 	if w.drained != nil {
 		close(w.drained)
 		w.drained = nil
+	}
+	if w.low != nil {
+		close(w.low)
+		w.low = nil
 	}
 	if w.emptied != nil {
 		close(w.emptied)

@@ -1,0 +1,468 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// opening is the result of a call that opens a stream. By it the attempt of the call knows that it is one, and where
+// the stream goes.
+type opening struct {
+	mode   StreamMode
+	reply  thrift.TStruct // the method's result struct, for the reply that ends the stream
+	window int64          // what this end can take; 0 for a stream without items of the provider
+	stream *clientStream  // once accepted
+}
+
+// opensStream reports whether the call opens a stream.
+func (c *Call) opensStream() bool {
+	_, ok := c.Result.(*opening)
+	return ok
+}
+
+var errNotOurClient = errors.New("streams need a client of package rpc to a skerry server")
+
+// Read is called by clients of other libraries only.
+func (o *opening) Read(context.Context, thrift.TProtocol) error { return errNotOurClient }
+
+// Write is never called.
+func (o *opening) Write(context.Context, thrift.TProtocol) error { return errNotOurClient }
+
+// openStream makes the call that opens a stream.
+func openStream(ctx context.Context, tc thrift.TClient, method string, args thrift.TStruct, o *opening) (*clientStream, error) {
+	if _, err := tc.Call(ctx, method, args, o); err != nil {
+		return nil, err
+	}
+	if o.stream == nil { // the client is not of this package
+		return nil, &Error{Code: Unsupported, Executed: MaybeExecuted, Method: method, Err: errNotOurClient}
+	}
+	o.stream.bind(ctx)
+	return o.stream, nil
+}
+
+// clientStreams are the streams of one connection.
+type clientStreams struct {
+	number atomic.Int32
+
+	mu   sync.Mutex
+	open map[int32]*clientStream
+	lane *streamLane // made with the first stream
+	done chan struct{}
+	over bool
+}
+
+// find returns the stream of a frame, nil when it has none.
+func (t *clientStreams) find(seq int32) *clientStream {
+	if t.number.Load() == 0 {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.open[seq]
+}
+
+func (t *clientStreams) all() []*clientStream {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := make([]*clientStream, 0, len(t.open))
+	for _, s := range t.open {
+		list = append(list, s)
+	}
+	return list
+}
+
+// add enters a stream and starts what writes for it. It reports false when the connection has ended.
+func (t *clientStreams) add(l *clientConn, s *clientStream) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		return false
+	}
+	if t.lane == nil {
+		t.open, t.done = map[int32]*clientStream{}, make(chan struct{})
+		lane := newStreamLane(&l.out, t.done)
+		if !l.pool.c.spawn(lane.run) {
+			return false
+		}
+		t.lane = lane
+	}
+	s.lane = t.lane
+	t.open[s.id] = s
+	t.number.Add(1)
+	return true
+}
+
+func (t *clientStreams) remove(s *clientStream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open[s.id] == s {
+		delete(t.open, s.id)
+		t.number.Add(-1)
+	}
+}
+
+// end ends all streams with the connection.
+func (t *clientStreams) end(err error) {
+	t.mu.Lock()
+	t.over = true
+	if t.done != nil {
+		close(t.done)
+	}
+	t.mu.Unlock()
+	for _, s := range t.all() {
+		s.lost(err)
+	}
+}
+
+// clientStream is the caller's end of a stream.
+type clientStream struct {
+	stream
+	conn    *clientConn
+	slot    *pendingCall // its sequence number is taken while the stream is open
+	service *serviceClient
+	ep      *Endpoint
+	mode    StreamMode
+	reply   thrift.TStruct
+	version string // of the provider, from its acceptance
+	server  string // the provider's instance
+
+	endTrace func()
+	unbind   func() bool
+	freed    atomic.Bool
+
+	final     string // the reply that ended the stream; "": none has come
+	concluded sync.Once
+	conclude  error // what it says
+}
+
+// errFinal says that the reply has come which ends the stream.
+var errFinal = errors.New("the provider has ended the stream")
+
+// sendOpening makes one attempt to open a stream.
+func (a *attempt) sendOpening(p *connPool, o *opening) (health.Outcome, error) {
+	fail := func(code Code, executed Executed, err error) (health.Outcome, error) {
+		return code.Outcome(), a.fail(code, executed, err)
+	}
+	if p.bad == nil && !p.dialect.shared {
+		return fail(Unsupported, NotExecuted, fmt.Errorf("%s speaks %s, which has no streams", p.ep.Addr, p.ep.Protocol))
+	}
+	if o.mode.down() {
+		o.window = int64(a.s.c.streams.limits.Window)
+	}
+	m := outgoing{name: a.call.Method}
+	if err := a.writeBody(p, &m); err != nil {
+		return codeOutcome(err), err
+	}
+	l, err := p.acquireStreams(a.ctx, a.patience())
+	if err != nil {
+		return fail(giveUpCode(a.ctx.Err(), Unreachable), NotExecuted, err)
+	}
+	if !l.streaming.Load() {
+		return fail(Unsupported, NotExecuted, fmt.Errorf("%s is a skerry without streams; update it", p.ep.Addr))
+	}
+	deadline, _ := a.ctx.base.Deadline() // of the whole stream; the call's own is for its acceptance
+	if err := a.writeHead(l, deadline, &m); err != nil {
+		return codeOutcome(err), err
+	}
+	slot, seq := l.pending.add(a.s.c.onClock(a.ctx.deadline))
+	if slot == nil {
+		return fail(Overloaded, NotExecuted, errPendingFull)
+	}
+	s := &clientStream{conn: l, slot: slot, service: a.s, ep: a.ep, mode: o.mode, reply: o.reply}
+	s.init(seq, a.call.Method, flat.Binary, nil, &a.s.c.streams, l.in.Limits)
+	a.ep.pending.Add(1) // while it is open
+	if !l.streams.add(l, s) {
+		s.over = *l.ended.Load()
+		s.free()
+		return fail(ConnectionLost, NotExecuted, *l.ended.Load())
+	}
+	l.wakeReader()
+	a.s.c.sweeper.rouse()
+	frame, sent, err := l.await1(a.ctx.base, s, &m)
+	if err != nil {
+		s.abandon(err)
+		err = a.broken(err, sent)
+		return codeOutcome(err), err
+	}
+	accepted, err := s.accept(frame)
+	switch {
+	case err != nil:
+		s.abandon(err)
+		return a.badReply(l, err)
+	case !accepted: // a refusal, or an answer of a handler that is no stream's
+		s.abandon(errFinal)
+		outcome, err := a.read(l, &m, frame)
+		if err == nil {
+			err = a.fail(BadMessage, WasExecuted, errors.New("the opening of a stream was answered like a call"))
+			outcome = codeOutcome(err)
+		}
+		return outcome, err
+	}
+	if p := &a.call.routing; p.trace == &p.own && p.trace != nil {
+		s.endTrace = p.own.End
+		p.kept = true
+	}
+	o.stream = s
+	return health.OK, nil
+}
+
+// await1 sends the opening and waits for its answer.
+func (l *clientConn) await1(ctx context.Context, s *clientStream, m *outgoing) (frame string, sent bool, err error) {
+	if err := l.send(s.id, m); err != nil {
+		if !l.pending.claim(s.slot, s.id) {
+			<-s.slot.done
+		}
+		return "", false, err
+	}
+	if err := l.awaitReply(ctx, s.slot, s.id); err != nil {
+		return "", true, err
+	}
+	if s.slot.err == errTimedOut {
+		l.giveUp(s.id)
+	}
+	return s.slot.frame, s.slot.err == nil || !errors.Is(s.slot.err, errBye), s.slot.err
+}
+
+// accept reads the answer to the opening. It reports false when the answer is no acceptance.
+func (s *clientStream) accept(frame string) (bool, error) {
+	var h theader.Header
+	if _, err := theader.Parse(frame, &h, s.conn.in.Limits); err != nil {
+		return false, err
+	}
+	if h.Get(keyFrame) != frameAccept {
+		return false, nil
+	}
+	s.version, s.server = strings.Clone(h.Get(keyVersion)), strings.Clone(h.Get(keyInstance))
+	if s.mode.up() {
+		n, err := readWindow(h.Get(keyWindow))
+		if err != nil {
+			return false, err
+		}
+		return true, s.credit(n)
+	}
+	return true, nil
+}
+
+// bind ends the stream with a context.
+func (s *clientStream) bind(ctx context.Context) {
+	if ctx.Done() == nil {
+		return
+	}
+	unbind := context.AfterFunc(ctx, func() { s.cancel(s.fail(giveUpCode(ctx.Err(), Canceled), context.Cause(ctx))) })
+	s.mu.Lock()
+	s.unbind = unbind
+	s.mu.Unlock()
+	if s.freed.Load() {
+		unbind()
+	}
+}
+
+// frame handles one frame of the stream, in the reader.
+func (s *clientStream) frame(frame string) error {
+	l := s.conn
+	if k := l.itemHead.Load(); k.fits(frame) {
+		return s.arrive(frame[headBackAt+len(k.back):], k.encoding, len(frame))
+	}
+	var h theader.Header
+	payload, err := theader.Parse(frame, &h, l.in.Limits)
+	if err != nil {
+		return err
+	}
+	switch kind := h.Get(keyFrame); {
+	case kind == frameItem && (h.Zipped || !s.mode.down()):
+		return fmt.Errorf("%w: an item of %s that is compressed or has no receiver", theader.ErrMalformed, s.method)
+	case kind == frameItem:
+		if back := len(frame) - len(payload); back-headBackAt <= maxKnownHead {
+			l.itemHead.Store(&replyHead{
+				front: strings.Clone(frame[:headSeqAt]), back: strings.Clone(frame[headBackAt:back]),
+				encoding: flat.Protocol(h.Protocol),
+			})
+		}
+		return s.arrive(payload, flat.Protocol(h.Protocol), len(frame))
+	case kind == frameAccept, l.pending.isWaiting(s.id):
+		l.pending.resolve(s.id, frame, nil)
+		return nil
+	case kind != "":
+		return nil // later versions may know others
+	}
+	s.mu.Lock()
+	s.final = frame
+	s.mu.Unlock()
+	s.free()
+	s.stop(errFinal, true)
+	return nil
+}
+
+// lost ends the stream with its connection.
+func (s *clientStream) lost(err error) {
+	code := ConnectionLost
+	switch {
+	case errors.Is(err, errBye):
+		code, err = Draining, errors.New("the server has stopped")
+	case errors.Is(err, errClientClosed):
+		code = Canceled
+	case errors.Is(err, theader.ErrMalformed), errors.Is(err, theader.ErrTooLarge):
+		code = BadMessage
+	}
+	s.free()
+	s.stop(s.fail(code, err), true)
+}
+
+// abandon ends a stream that was not accepted.
+func (s *clientStream) abandon(err error) {
+	s.free()
+	s.stop(err, false)
+}
+
+// cancel ends the stream from this end.
+func (s *clientStream) cancel(err error) {
+	if s.free() {
+		_ = s.lane.sendNow(appendControl(nil, controlCancel, 0, s.id), nil) // an error: the connection has ended
+	}
+	s.stop(err, false)
+}
+
+// free gives back what an open stream holds. It reports false when that was done before.
+func (s *clientStream) free() bool {
+	if s.freed.Swap(true) {
+		return false
+	}
+	s.conn.streams.remove(s)
+	s.conn.pending.free(s.slot)
+	s.ep.pending.Add(-1)
+	if s.endTrace != nil {
+		s.endTrace()
+	}
+	s.mu.Lock()
+	unbind := s.unbind
+	s.mu.Unlock()
+	if unbind != nil {
+		unbind()
+	}
+	return true
+}
+
+// fail returns the error of a stream that was accepted.
+func (s *clientStream) fail(code Code, err error) *Error {
+	return &Error{
+		Code:     code,
+		Executed: WasExecuted,
+		Service:  s.service.name,
+		Method:   s.method,
+		Instance: s.ep.Addr,
+		Attempt:  1,
+		Err:      err,
+	}
+}
+
+// answer returns what the reply says that ended the stream: nothing, a declared exception, or an *Error.
+func (s *clientStream) answer() error {
+	s.concluded.Do(func() {
+		a := attempt{
+			s:    s.service,
+			ctx:  &callContext{base: context.Background()},
+			call: &Call{Service: s.service.name, Method: s.method, Result: s.reply, Attempt: 1},
+			ep:   s.ep,
+		}
+		resetStruct(s.reply)
+		_, err := a.read(s.conn, &outgoing{seq: s.id, name: s.method}, s.final)
+		if err == nil {
+			err = exceptionIn(s.reply)
+		}
+		s.conclude = err
+	})
+	return s.conclude
+}
+
+// next returns the next item. Its error is io.EOF at the end, a declared exception, or an *Error.
+func (s *clientStream) next(ctx context.Context) (received, error) {
+	item, err := s.take(ctx)
+	return item, s.explain(ctx, err)
+}
+
+// explain turns the error of the stream's core into that of its user.
+func (s *clientStream) explain(ctx context.Context, err error) error {
+	var e *Error
+	switch {
+	case err == nil, errors.As(err, &e):
+		return err
+	case err == errFinal:
+		return cmp.Or(s.answer(), io.EOF)
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return s.fail(giveUpCode(err, Canceled), err)
+	}
+	return err
+}
+
+// sent turns the error of put into that of its user.
+func (s *clientStream) sent(ctx context.Context, err error) error {
+	var bad *itemError
+	switch {
+	case err == errFinal:
+		return io.EOF
+	case errors.Is(err, errStall):
+		e := s.fail(SlowReader, err)
+		s.cancel(e)
+		return e
+	case errors.As(err, &bad):
+		return s.fail(TooLarge, bad.error)
+	}
+	return s.explain(ctx, err)
+}
+
+// endSend says that this end sends no more items.
+func (s *clientStream) endSend() error {
+	if !s.seal() {
+		return nil
+	}
+	head := frameHead(s.id, frameEnd)
+	err := setLength(head, 0, s.limits)
+	if err == nil {
+		err = s.lane.send(context.Background(), head, nil)
+	}
+	return s.explain(context.Background(), err)
+}
+
+// resetStruct sets a generated struct to its zero value.
+func resetStruct(p thrift.TStruct) {
+	if v, ok := p.(voidResult); ok {
+		p = v.TStruct
+	}
+	if v := reflect.ValueOf(p); v.Kind() == reflect.Pointer && !v.IsNil() {
+		v.Elem().SetZero()
+	}
+}
+
+// exceptionIn returns the declared exception that a result struct holds, nil without one.
+func exceptionIn(result thrift.TStruct) error {
+	if v, ok := result.(voidResult); ok {
+		result = v.TStruct
+	}
+	v := reflect.ValueOf(result)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range v.Elem().NumField() {
+		f := v.Elem().Field(i)
+		if f.Kind() != reflect.Pointer || f.IsNil() || !f.CanInterface() {
+			continue
+		}
+		if err, ok := f.Interface().(thrift.TException); ok {
+			return err
+		}
+	}
+	return nil
+}

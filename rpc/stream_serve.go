@@ -1,0 +1,288 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// serverStream is the provider's end of a stream. The call that opened it is its handler's, and the reply to that call
+// ends the stream.
+type serverStream struct {
+	stream
+	call     *serverCall
+	mode     StreamMode
+	began    time.Duration // from the arrival of the opening to its acceptance
+	released bool          // owned by the goroutine of the call
+}
+
+// openStream gives a call that opens a stream its stream, or returns why it gets none.
+func (r *serverCall) openStream() (Code, error) {
+	c, s, head := r.conn, r.conn.s, r.info.stream
+	m := r.served.streams[r.info.Method]
+	switch {
+	case m == nil:
+		return Unsupported, fmt.Errorf("%s.%s is no stream here", r.served.name, r.info.Method)
+	case string(m.mode) != head.mode:
+		return Unsupported, fmt.Errorf("%s.%s is a %s stream here, and was opened as %.20q", r.served.name, r.info.Method,
+			m.mode, head.mode)
+	case !c.dialect.header || !r.unordered || r.info.OneWay:
+		return BadMessage, errors.New("a stream needs a connection of a skerry client")
+	}
+	st := &serverStream{call: r, mode: m.mode}
+	if m.mode.down() {
+		n, err := readWindow(head.window)
+		if err != nil {
+			return BadMessage, err
+		}
+		if err := st.send.Grant(n); err != nil {
+			return BadMessage, err
+		}
+	}
+	limits := &s.streams.limits
+	switch {
+	case s.streamCount.Load() >= int64(limits.Most):
+		return Overloaded, fmt.Errorf("%d streams are open here, the limit", limits.Most)
+	case int(c.streamCount.Load()) >= limits.Conn:
+		return Overloaded, fmt.Errorf("%d streams are open on one connection, the limit", limits.Conn)
+	case s.streams.bytes.Full():
+		return Overloaded, fmt.Errorf("items that no handler has taken hold %d bytes here, the limit", limits.Memory)
+	}
+	lane := c.streamLane()
+	if lane == nil {
+		return Draining, errServerStopped
+	}
+	st.init(r.seq, r.info.Method, r.encoding, lane, &s.streams, c.in.Limits)
+	if s.leaving.Load() {
+		st.move()
+	}
+	s.streamCount.Add(1)
+	c.streamCount.Add(1)
+	r.stream, r.ctx.stream = st, st
+	return Unknown, nil
+}
+
+// closeStream ends the stream of a call, if it has one.
+func (r *serverCall) closeStream() {
+	st := r.stream
+	if st == nil || st.released {
+		return
+	}
+	st.released = true
+	st.stop(errFinal, false)
+	r.conn.streamCount.Add(-1)
+	r.conn.s.streamCount.Add(-1)
+}
+
+// streamLane returns what writes for the streams of the connection, nil when the server has stopped.
+func (c *serverConn) streamLane() *streamLane {
+	if c.lane == nil {
+		lane := newStreamLane(&c.out, c.done)
+		if !c.spawn(lane.run) {
+			return nil
+		}
+		c.lane = lane
+	}
+	return c.lane
+}
+
+// accept tells the client that the handler runs.
+func (st *serverStream) accept() {
+	r := st.call
+	st.began = time.Since(r.arrived)
+	dst := theader.Start(make([]byte, 0, 96), theader.OutOfOrder, byte(r.encoding))
+	n := 1
+	dst = theader.AppendPair(dst, keyFrame, frameAccept)
+	if st.mode.up() {
+		n++
+		dst = appendNumber(dst, keyWindow, st.receive.Window())
+	}
+	for _, p := range []theader.Pair{{Key: keyVersion, Value: r.info.Version}, {Key: keyInstance, Value: r.conn.s.cfg.Instance}} {
+		if p.Value != "" {
+			n++
+			dst = theader.AppendPair(dst, p.Key, p.Value)
+		}
+	}
+	dst, err := theader.Close(dst, n, st.limits)
+	if err == nil {
+		theader.SetSeq(dst, r.seq)
+		if err = setLength(dst, 0, st.limits); err == nil {
+			err = st.lane.sendNow(dst, nil)
+		}
+	}
+	if err != nil {
+		r.conn.close(err)
+	}
+}
+
+// fail returns the error by which the stream ends for its handler.
+func (st *serverStream) fail(code Code, err error) *Error {
+	r := st.call
+	return &Error{
+		Code:     code,
+		Executed: WasExecuted,
+		Service:  r.info.Service,
+		Method:   r.info.Method,
+		Instance: r.conn.peer,
+		Attempt:  r.info.Attempt,
+		Err:      err,
+	}
+}
+
+// cut ends the stream for its handler, which then answers with the code.
+func (st *serverStream) cut(code Code, err error) {
+	st.stop(st.fail(code, err), false)
+	st.call.ctx.end()
+}
+
+// whyCut returns the code with which the stream was cut; Unknown: it was not.
+func (st *serverStream) whyCut() Code {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return CodeOf(st.over)
+}
+
+// next returns the next item of the client.
+func (st *serverStream) next(ctx context.Context) (received, error) {
+	item, err := st.take(ctx)
+	return item, st.explain(ctx, err)
+}
+
+// explain turns the error of the stream's core into that of its handler.
+func (st *serverStream) explain(ctx context.Context, err error) error {
+	var e *Error
+	switch {
+	case err == nil, err == io.EOF, errors.As(err, &e):
+		return err
+	case err == errFinal:
+		return st.fail(Canceled, errors.New("the handler has returned"))
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return st.fail(giveUpCode(err, Canceled), err)
+	}
+	return err
+}
+
+// sent turns the error of put into that of its handler.
+func (st *serverStream) sent(ctx context.Context, err error) error {
+	var bad *itemError
+	switch {
+	case errors.Is(err, errStall):
+		st.cut(SlowReader, err)
+	case errors.As(err, &bad):
+		return st.fail(TooLarge, bad.error)
+	}
+	return st.explain(ctx, err)
+}
+
+// streamFrame handles a frame of an open stream.
+func (c *serverConn) streamFrame(r *serverCall, kind, payload string, size int, zipped bool) error {
+	st := c.findStream(r.seq)
+	switch {
+	case st == nil: // it was under way when the stream ended
+		return nil
+	case kind == frameEnd && st.mode.up():
+		st.endItems(io.EOF)
+		return nil
+	case kind != frameItem: // later versions may know others
+		return nil
+	case zipped || !st.mode.up():
+		return fmt.Errorf("%w: an item of %s that is compressed or has no receiver", theader.ErrMalformed, st.method)
+	}
+	return st.arrive(payload, r.encoding, size)
+}
+
+// learnItemHead remembers the head of an item's frame, so that the next ones need no parsing.
+func (c *serverConn) learnItemHead(frame, payload string, e flat.Protocol) {
+	if back := len(frame) - len(payload); back-headBackAt <= maxKnownHead {
+		c.itemHead = &replyHead{
+			front: strings.Clone(frame[:headSeqAt]), back: strings.Clone(frame[headBackAt:back]), encoding: e,
+		}
+	}
+}
+
+// knownItem handles a frame that begins like the latest item's. ok is false for any other frame.
+func (c *serverConn) knownItem(frame string) (ok bool, err error) {
+	k := c.itemHead
+	if !k.fits(frame) {
+		return false, nil
+	}
+	seq, err := theader.Seq(frame)
+	if err != nil {
+		return true, err
+	}
+	if st := c.findStream(seq); st != nil && st.mode.up() {
+		return true, st.arrive(frame[headBackAt+len(k.back):], k.encoding, len(frame))
+	}
+	return true, nil
+}
+
+func (c *serverConn) findStream(seq int32) *serverStream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.running[seq]; r != nil {
+		return r.stream
+	}
+	return nil
+}
+
+// eachStream calls f with every open stream, of one service or of all for "".
+func (s *Server) eachStream(service string, f func(*serverStream)) {
+	if s.streamCount.Load() == 0 {
+		return
+	}
+	for _, c := range s.connections(nil) {
+		var list []*serverStream
+		c.mu.Lock()
+		for _, r := range c.running {
+			if r.stream != nil && (service == "" || r.served.name == service) {
+				list = append(list, r.stream)
+			}
+		}
+		c.mu.Unlock()
+		for _, st := range list {
+			f(st)
+		}
+	}
+}
+
+// cutStreams ends the streams that are still open when their time to end is over.
+func (s *Server) cutStreams() {
+	s.eachStream("", func(st *serverStream) { st.cut(Draining, errors.New("the server is stopping")) })
+}
+
+type streamKey struct{}
+
+// Moving returns a channel that is closed when the stream that a handler serves should end soon at a point of its
+// choice: its process is leaving, or its service has moved to another version. The stream is cut some time later. It
+// is nil outside the handler of a stream.
+func Moving(ctx context.Context) <-chan struct{} {
+	if st, ok := ctx.Value(streamKey{}).(*serverStream); ok && st != nil {
+		return st.moving
+	}
+	return nil
+}
+
+// serveStream runs the handler of a stream, or of a method that is one and was called.
+func (r *serverCall) serveStream(ctx context.Context, m *StreamMethod) error {
+	h := &r.handler
+	if r.stream == nil && m.noPlain != nil {
+		return &Error{Code: UnknownMethod, Executed: NotExecuted, Err: m.noPlain}
+	}
+	h.started = true
+	_, _, id, err := h.in.ReadMessageBegin(ctx)
+	if err != nil {
+		return err
+	}
+	ok, failed := m.serve(ctx, r.stream, id, h.in, h.out)
+	h.ok = ok
+	if failed != nil {
+		return failed
+	}
+	return nil
+}
