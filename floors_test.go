@@ -62,11 +62,12 @@ var floors = map[string]struct {
 	"rpc": {2, []string{"health", "internal/number", "internal/recent", "internal/rollout",
 		"internal/rollout/participant", "internal/run",
 		"internal/spans", "internal/sitetls", "internal/tracecontext", "policy",
-		"rpc/internal/flat",
+		"rpc/internal/flat", "rpc/internal/flow",
 		"rpc/internal/theader", "rpc/internal/transport"}},
 
 	"rpc/internal/theader":   {0, nil},
 	"rpc/internal/flat":      {0, nil},
+	"rpc/internal/flow":      {0, nil},
 	"rpc/internal/transport": {1, []string{"rpc/internal/flat", "rpc/internal/theader"}}, // flat in its tests only
 	// generated, for the tests of rpc
 	"rpc/internal/echo": {0, nil},

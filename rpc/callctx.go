@@ -16,7 +16,6 @@ type callContext struct {
 	deadline time.Time // zero = none
 	info     *CallInfo // on the server's side
 	trace    *participant.Trace
-	stream   *serverStream // that the call serves; nil: none
 
 	watched atomic.Bool // full has been made
 
@@ -89,8 +88,8 @@ func (c *callContext) Value(key any) any {
 			return c.info
 		}
 	case streamKey:
-		if c.stream != nil {
-			return c.stream
+		if c.info != nil && c.info.stream != nil && c.info.stream.open != nil {
+			return c.info.stream.open
 		}
 	case servedKey:
 		if c.info != nil {

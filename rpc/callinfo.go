@@ -21,10 +21,11 @@ type CallInfo struct {
 	OneWay     bool
 
 	unseen   bool        // the caller claims that no call with the token has been executed yet
+	outside  bool        // of an internal service: the peer is not a member of the site
 	mirrored bool        // the call belongs to the trace of a copy
 	shadowed uint32      // atomic, 1: a call of the handler was refused, as it belongs to a copy
 	token    string      // as received
-	stream   *streamHead // what the header says about a stream; nil: nothing
+	stream   *streamHead // of a call that opens a stream; nil: an ordinary call
 	from     *PeerInfo   // nil outside of a server
 }
 

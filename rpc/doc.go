@@ -41,6 +41,15 @@
 // memory of decoding is counted before it is taken. [Sizes], MaxConns, MaxCalls
 // and MaxConnCalls bound what peers can make a process hold.
 //
+// # Streams
+//
+// A method can be a stream: its items go to the caller ([OpenServerStream]), to the provider
+// ([OpenClientStream]), or both ways ([OpenBidiStream]). A [StreamProcessor] serves streams beside the
+// methods of a generated processor. The opening is a call with all that calls have; once the provider has
+// accepted it, nothing is sent again. A sender waits while the receiver's application takes too little, and
+// holds up no other stream and no call. [Go] and [Promise] are calls that no goroutine waits for. docs/streams.md
+// has the frames and the bounds.
+//
 // # Failure
 //
 // A broken connection fails its calls at once and is reported to the Watcher. A

@@ -24,9 +24,14 @@ func (r *serverCall) execute() health.Outcome {
 	defer out.Free()
 	r.handler = handlerRun{in: in, out: out}
 	err := r.intercept(&r.ctx, r.conn.s.cfg.Interceptors)
-	outcome := r.conclude(&r.handler, err)
-	r.handler = handlerRun{}
-	return outcome
+	defer func() { r.handler = handlerRun{} }()
+	if s := r.info.stream; s != nil && s.later != nil {
+		if err == nil {
+			return health.OK // its answer comes later
+		}
+		s.later = nil
+	}
+	return r.conclude(&r.handler, err)
 }
 
 // handlerRun is one run of a handler.

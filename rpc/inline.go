@@ -46,14 +46,27 @@ type inlineRun struct {
 // that other calls wait behind it.
 func (p *inlineRuns) start(r *serverCall, crowded bool) bool {
 	for i := range uint32(inlineTries) {
-		r.inline = &p.runs[(r.conn.number+i)%inlineMost].Pointer
-		if r.inline.Load() == nil && r.inline.CompareAndSwap(nil, r) {
+		at := (r.conn.number + i) % inlineMost
+		place := &p.runs[at].Pointer
+		if place.Load() != nil {
+			continue
+		}
+		r.inlineAt = int8(at) + 1
+		if place.CompareAndSwap(nil, r) {
 			p.rouse(crowded)
 			return true
 		}
 	}
-	r.inline = nil
+	r.inlineAt = 0
 	return false
+}
+
+// inline returns the call's place in inlineRuns, nil when a worker runs it.
+func (r *serverCall) inline() *atomic.Pointer[serverCall] {
+	if r.inlineAt == 0 {
+		return nil
+	}
+	return &r.conn.workers.inline.runs[r.inlineAt-1].Pointer
 }
 
 func (p *inlineRuns) rouse(crowded bool) {

@@ -86,7 +86,7 @@ func (r *serverCall) admitInternal() {
 		r.refuse(code, err)
 		return
 	}
-	if err := s.internal.acquire(r.internalKey(), r.outside); err != nil {
+	if err := s.internal.acquire(r.internalKey(), r.info.outside); err != nil {
 		r.refuse(Overloaded, err)
 		return
 	}
@@ -119,7 +119,7 @@ func (r *serverCall) barredInternal() (Code, error) {
 	if n := len(r.payload); n > internalRequest {
 		return TooLarge, fmt.Errorf("%s was called with %d bytes, the limit is %d", called, n, internalRequest)
 	}
-	r.outside = outside != nil
+	r.info.outside = outside != nil
 	return Unknown, nil
 }
 
@@ -146,7 +146,7 @@ func (r *serverCall) internalKey() internalKey {
 	switch p := r.info.from; {
 	case p.Owner != "":
 		return internalKey{owner: p.Owner}
-	case !r.outside:
+	case !r.info.outside:
 		return internalKey{addr: p.Addr}
 	default:
 		return internalKey{addr: netip.AddrPortFrom(sourceOf(p.Addr.Addr()), 0)}

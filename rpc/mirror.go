@@ -70,7 +70,8 @@ func shadowed(ctx context.Context, err error) {
 // the mark that the policy gives, and no caller waits for its reply.
 func (s *serviceClient) mirror(ctx context.Context, call *Call) {
 	item := call.rules.rules.Mirror(&call.facts)
-	if item == nil || s.mirrors == nil || call.OneWay || call.opensStream() || call.mirrored || !call.rules.o.idempotent(call.Method) {
+	if item == nil || s.mirrors == nil || call.OneWay || call.opensStream() || call.mirrored ||
+		!call.rules.o.idempotent(call.Method) {
 		return
 	}
 	mark, awake := laneMark(item.To.Mark, s.c.cfg.Rollout)

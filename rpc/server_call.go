@@ -29,7 +29,7 @@ type serverCall struct {
 	encoding  flat.Protocol
 	unordered bool // the client accepts replies in any order
 	internal  bool // it has a place of the internal services, not of users
-	outside   bool // with internal: the peer is not a member of the site
+	inlineAt  int8 // its place in inlineRuns, from 1; 0: a worker runs the call
 
 	name    string // as in the message, perhaps with the service's name, which info.Method lacks
 	served  *served
@@ -40,10 +40,7 @@ type serverCall struct {
 	memory account     // memory of its decoded elements
 	limits *limitsHeld // of the site's policy; nil: none
 
-	stream *serverStream // that the call has opened; nil: it is an ordinary call
-
-	inline *atomic.Pointer[serverCall] // its place in inlineRuns; nil: a worker runs the call
-	began  time.Duration               // from its arrival to the start of its inline run; or queued
+	began time.Duration // from its arrival to the start of its inline run; or queued
 
 	handler handlerRun
 	info    CallInfo
@@ -113,11 +110,9 @@ func (r *serverCall) admit() (relieved bool) {
 		return false
 	}
 	r.counted = c.count(countKey{r.served, r.kind, r.info.Caller})
-	if r.info.stream != nil {
-		if code, err := r.openStream(); err != nil {
-			r.refuse(code, err)
-			return false
-		}
+	if code, err := r.prepareStream(); err != nil {
+		r.refuse(code, err)
+		return false
 	}
 	if code, err := r.barred(); err != nil {
 		r.refuse(code, err)
@@ -132,7 +127,7 @@ func (r *serverCall) admit() (relieved bool) {
 	}
 	agent := s.cfg.Rollout
 	known := r.kind.admission == nil || agent.Ready()
-	quick := known && !r.info.OneWay && r.stream == nil && r.counted.inline.allows(now, c.in.Ready())
+	quick := known && !r.info.OneWay && r.info.stream == nil && r.counted.inline.allows(now, c.in.Ready())
 	running := s.running.Add(1)
 	s.cfg.Recent.Running(now, running)
 	if code, err := r.reserve(running, !quick); err != nil {
@@ -249,7 +244,7 @@ func (r *serverCall) refuseAdmitted(code Code, err error) {
 // releaseInternal gives back the place of an internal call.
 func (r *serverCall) releaseInternal() {
 	if r.internal {
-		r.conn.s.internal.release(r.internalKey(), r.outside)
+		r.conn.s.internal.release(r.internalKey(), r.info.outside)
 	}
 }
 
@@ -288,7 +283,7 @@ func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 	switch {
 	case s.draining.Load():
 		return Draining, errors.New("the server is stopping")
-	case n > int64(s.cfg.MaxCalls) && r.stream == nil:
+	case n > int64(s.cfg.MaxCalls) && r.stream() == nil:
 		return Overloaded, fmt.Errorf("%d calls are running here, the limit", s.cfg.MaxCalls)
 	case r.held > 0 && s.requests.Full():
 		return Overloaded, fmt.Errorf("large calls of %d bytes are running here, the limit", s.cfg.Sizes.Requests)
@@ -299,7 +294,7 @@ func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 	switch {
 	case c.closed:
 		return Canceled, errPeerClosed
-	case r.stream != nil && c.running[r.seq] == nil:
+	case r.stream() != nil && c.running[r.seq] == nil:
 	case calls >= s.cfg.MaxConnCalls:
 		return Overloaded, fmt.Errorf("%d calls are running on one connection, the limit", s.cfg.MaxConnCalls)
 	case n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/lastPlaces) && calls > 0:
@@ -355,8 +350,8 @@ func (r *serverCall) unregister() {
 // connectionEnded ends the call's context with its connection. A one-way call has no reply that its
 // client could miss, and the client may leave once it has sent the call: its context ends with Serve.
 func (r *serverCall) connectionEnded(err error) {
-	if r.stream != nil {
-		r.stream.cut(ConnectionLost, err)
+	if r.stream() != nil {
+		r.stream().cut(ConnectionLost, err)
 	}
 	if !r.info.OneWay || errors.Is(err, errServerStopped) {
 		r.ctx.end()
@@ -379,8 +374,8 @@ func (r *serverCall) forgetAlone() {
 func (r *serverCall) cancel() {
 	r.abandoned.Store(true)
 	r.ctx.end()
-	if r.stream != nil {
-		r.stream.cut(Canceled, errors.New("the caller has closed the stream"))
+	if r.stream() != nil {
+		r.stream().cut(Canceled, errors.New("the caller has closed the stream"))
 	}
 }
 
@@ -398,6 +393,18 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 		r.began = time.Since(r.arrived)
 	}
 	outcome := r.execute()
+	if r.info.stream != nil && r.info.stream.later != nil {
+		later := r.info.stream.later
+		if later.leave() {
+			return time.Now(), false
+		}
+		outcome = later.conclude()
+	}
+	return r.finish(outcome)
+}
+
+// finish gives back what the call holds, once it is answered.
+func (r *serverCall) finish(outcome health.Outcome) (end time.Time, relieved bool) {
 	r.closeStream()
 	if r.passedOn() {
 		r.accept()
@@ -409,8 +416,8 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 	r.endSpan()
 	end = time.Now()
 	took := end.Sub(r.arrived)
-	if r.stream != nil {
-		took = r.stream.began // a stream is open for as long as its user likes
+	if r.stream() != nil {
+		took = r.stream().began // a stream is open for as long as its user likes
 	}
 	r.record(outcome, took)
 	r.keepSpan(outcome, took)
@@ -418,9 +425,9 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 		outcome = health.Mirrored
 	}
 	r.remember(took, recentServed(outcome))
-	if r.inline == nil || !r.inline.CompareAndSwap(r, nil) {
+	if p := r.inline(); p == nil || !p.CompareAndSwap(r, nil) {
 		r.unregister()
-		if relieved = r.inline != nil; relieved {
+		if relieved = p != nil; relieved {
 			r.conn.out.Flush() // the reply may be queued for the reader to write
 		}
 	}
@@ -456,7 +463,7 @@ func (r *serverCall) releaseMemory() {
 // tooLate returns why it is too late to begin.
 func (r *serverCall) tooLate() error {
 	switch {
-	case r.inline == nil: // it has waited for a worker
+	case r.inlineAt == 0: // it has waited for a worker
 		return r.ctx.Err()
 	case !r.info.Deadline.IsZero() && r.began >= r.info.Deadline.Sub(r.arrived):
 		return context.DeadlineExceeded

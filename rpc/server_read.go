@@ -57,7 +57,7 @@ func (c *serverConn) now() time.Time {
 // handOff makes another goroutine read on, because r blocks the reader.
 func (c *serverConn) handOff(r *serverCall) {
 	c.mu.Lock()
-	ours := r.inline.CompareAndSwap(r, nil)
+	ours := r.inline().CompareAndSwap(r, nil)
 	if ours {
 		c.running[r.seq] = r
 	}

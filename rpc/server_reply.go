@@ -90,8 +90,8 @@ func (r *serverCall) answerFailed(h *handlerRun, err error) health.Outcome {
 
 // handlerCode is the code of a handler's undeclared error.
 func (r *serverCall) handlerCode() Code {
-	if r.stream != nil {
-		if code := r.stream.whyCut(); code != Unknown {
+	if r.stream() != nil {
+		if code := r.stream().whyCut(); code != Unknown {
 			return code
 		}
 	}
@@ -211,8 +211,8 @@ func (r *serverCall) answer(message []byte, code Code, executed Executed) {
 		}
 		return
 	}
-	if len(message) < transport.DirectSize && r.inline != nil &&
-		r.inline.Load() == r { // the reader writes after it has handled all received calls
+	if p := r.inline(); len(message) < transport.DirectSize && p != nil && p.Load() == r {
+		// The reader writes after it has handled all received calls.
 		err = c.out.Queue(head, message)
 	} else {
 		err = c.out.Send(head, message, int(c.s.running.Load())-1)

@@ -34,7 +34,7 @@ func (m StreamMode) down() bool { return m == ServerMode || m == BidiMode }
 type StreamLimits struct {
 	Window int           // bytes that may come on a stream before the application takes them; 256 KiB
 	Item   int           // bytes of an item; 1 MiB
-	Memory int           // bytes of items that are not taken, of all streams; beyond it no more credit is given; 256 MiB
+	Memory int           // bytes of items that are not taken, of all streams; then no more credit is given; 256 MiB
 	Stall  time.Duration // how long a sender may wait for credit; 60 s
 	Conn   int           // streams of one connection, at a server; 1,000
 	Most   int           // streams of a server; 10,000
@@ -116,8 +116,8 @@ type received struct {
 	size     int // bytes of its frame
 }
 
-// stream is one end of an open stream. The reader of the connection brings items and credit, and never waits. One
-// goroutine at a time takes items, and one sends.
+// stream is one end of an open stream. The reader of the connection brings items and credit, and never waits.
+// One goroutine at a time takes items, and one sends.
 type stream struct {
 	id       int32
 	method   string // as it stands in messages
@@ -405,7 +405,9 @@ func (s *stream) move() {
 }
 
 // decode reads an item's message into a struct.
-func (s *stream) decode(ctx context.Context, item received, kind thrift.TMessageType, into thrift.TStruct, mem flat.Memory) error {
+func (s *stream) decode(
+	ctx context.Context, item received, kind thrift.TMessageType, into thrift.TStruct, mem flat.Memory,
+) error {
 	r := flat.NewReader(item.encoding, item.payload, mem)
 	defer r.Free()
 	_, is, _, err := r.ReadMessageBegin(ctx)

@@ -35,12 +35,12 @@ func (s streamEnd) Instance() string {
 // Version returns the version of the service that serves the stream; "" when it is not known.
 func (s streamEnd) Version() string { return s.c.version }
 
-// Moving returns a channel that is closed when the stream should be opened elsewhere soon, because its instance is
-// leaving or the service has moved to another version. The stream is cut some time later.
+// Moving returns a channel that is closed when the stream should be opened elsewhere soon, because its instance
+// is leaving or the service has moved to another version. The stream is cut some time later.
 func (s streamEnd) Moving() <-chan struct{} { return s.c.moving }
 
-// Close ends the stream, from any goroutine. The provider's handler is told. It never waits, and a second Close does
-// nothing.
+// Close ends the stream, from any goroutine. The provider's handler is told. It never waits, and a second Close
+// does nothing.
 func (s streamEnd) Close() { s.c.cancel(s.c.fail(Canceled, context.Canceled)) }
 
 // ServerStream receives what a provider sends.
@@ -49,11 +49,11 @@ type ServerStream[T any] struct {
 	result ResultOf[T]
 }
 
-// OpenServerStream opens a stream of which the items come from the provider. result is the method's generated result
-// struct, which the stream uses from then on. The error is that of a call: with one, no handler runs.
+// OpenServerStream opens a stream of which the items come from the provider. result is the method's generated
+// result struct, which the stream uses from then on. The error is that of a call: with one, no handler runs.
 //
-// The stream lives until the provider ends it, Close, or the end of ctx. A deadline of ctx travels with it; the time-out
-// of the service's calls counts for the opening alone.
+// The stream lives until the provider ends it, Close, or the end of ctx. A deadline of ctx travels with it; the
+// time-out of the service's calls counts for the opening alone.
 func OpenServerStream[T any](
 	ctx context.Context, tc thrift.TClient, method string, args thrift.TStruct, result ResultOf[T],
 ) (*ServerStream[T], error) {
@@ -64,12 +64,12 @@ func OpenServerStream[T any](
 	return &ServerStream[T]{streamEnd{c}, result}, nil
 }
 
-// Recv waits for the next item until ctx ends, which does not end the stream. It returns io.EOF when the provider has
-// ended the stream, an exception that the IDL declares as it is, or an *Error.
+// Recv waits for the next item until ctx ends, which does not end the stream. It returns io.EOF when the
+// provider has ended the stream, an exception that the IDL declares as it is, or an *Error.
 func (s *ServerStream[T]) Recv(ctx context.Context) (T, error) { return receive(ctx, s.c, s.result) }
 
-// All returns the items up to the last one, and closes the stream when the loop is left. Its last error is one of Recv,
-// but for io.EOF.
+// All returns the items up to the last one, and closes the stream when the loop is left. Its last error is one
+// of Recv, but for io.EOF.
 func (s *ServerStream[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		defer s.Close()
@@ -102,9 +102,9 @@ type ClientStream[S, T any] struct {
 	result ResultOf[T]
 }
 
-// OpenClientStream opens a stream of which the items go to the provider. args go with the opening; their argument for the
-// item, when it is a struct, must be an empty one. item builds the arguments that carry one item. The rest is as for
-// OpenServerStream.
+// OpenClientStream opens a stream of which the items go to the provider. args go with the opening; their
+// argument for the item, when it is a struct, must be an empty one. item builds the arguments that carry one
+// item. The rest is as for OpenServerStream.
 func OpenClientStream[S, T any](
 	ctx context.Context, tc thrift.TClient, method string, args thrift.TStruct, item func(S) thrift.TStruct,
 	result ResultOf[T],
@@ -116,13 +116,15 @@ func OpenClientStream[S, T any](
 	return &ClientStream[S, T]{streamEnd{c}, item, result}, nil
 }
 
-// Send sends an item, and waits for the provider to take earlier ones until ctx ends. It returns io.EOF when the provider
-// has ended the stream: End says why. Any other error is an *Error; after the code TooLarge the stream goes on.
+// Send sends an item, and waits for the provider to take earlier ones until ctx ends. It returns io.EOF when the
+// provider has ended the stream: End says why. Any other error is an *Error; after the code TooLarge the stream
+// goes on.
 func (s *ClientStream[S, T]) Send(ctx context.Context, item S) error {
 	return s.c.sent(ctx, s.c.put(ctx, thrift.CALL, s.item(item)))
 }
 
-// End says that all items are sent, and waits for the provider's answer until ctx ends. Its errors are those of a call.
+// End says that all items are sent, and waits for the provider's answer until ctx ends. Its errors are those of
+// a call.
 func (s *ClientStream[S, T]) End(ctx context.Context) (T, error) {
 	var none T
 	if err := s.c.endSend(); err != nil {
@@ -146,8 +148,8 @@ type BidiStream[S, T any] struct {
 	result ResultOf[T]
 }
 
-// OpenBidiStream opens a stream of which items go both ways. The parts are those of OpenClientStream. One goroutine may send
-// while another receives.
+// OpenBidiStream opens a stream of which items go both ways. The parts are those of OpenClientStream. One
+// goroutine may send while another receives.
 func OpenBidiStream[S, T any](
 	ctx context.Context, tc thrift.TClient, method string, args thrift.TStruct, item func(S) thrift.TStruct,
 	result ResultOf[T],

@@ -26,7 +26,11 @@ const (
 const offerStreams = internalPrefix + "streams"
 
 // streamHead is what the header of a call or frame says about a stream. The strings are parts of the frame.
-type streamHead struct{ mode, window, frame string }
+type streamHead struct {
+	mode, window, frame string
+	open                *serverStream // that the call has opened
+	later               *laterCall    // that answers the call after its handler has returned
+}
 
 // readWindow reads a number of bytes of credit.
 func readWindow(value string) (int64, error) {

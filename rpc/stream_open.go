@@ -18,8 +18,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// opening is the result of a call that opens a stream. By it the attempt of the call knows that it is one, and where
-// the stream goes.
+// opening is the result of a call that opens a stream. By it the attempt of the call knows that it is one, and
+// where the stream goes.
 type opening struct {
 	mode   StreamMode
 	reply  thrift.TStruct // the method's result struct, for the reply that ends the stream
@@ -42,7 +42,9 @@ func (o *opening) Read(context.Context, thrift.TProtocol) error { return errNotO
 func (o *opening) Write(context.Context, thrift.TProtocol) error { return errNotOurClient }
 
 // openStream makes the call that opens a stream.
-func openStream(ctx context.Context, tc thrift.TClient, method string, args thrift.TStruct, o *opening) (*clientStream, error) {
+func openStream(
+	ctx context.Context, tc thrift.TClient, method string, args thrift.TStruct, o *opening,
+) (*clientStream, error) {
 	if _, err := tc.Call(ctx, method, args, o); err != nil {
 		return nil, err
 	}
@@ -157,7 +159,8 @@ func (a *attempt) sendOpening(p *connPool, o *opening) (health.Outcome, error) {
 		return code.Outcome(), a.fail(code, executed, err)
 	}
 	if p.bad == nil && !p.dialect.shared {
-		return fail(Unsupported, NotExecuted, fmt.Errorf("%s speaks %s, which has no streams", p.ep.Addr, p.ep.Protocol))
+		err := fmt.Errorf("%s speaks %s, which has no streams", p.ep.Addr, p.ep.Protocol)
+		return fail(Unsupported, NotExecuted, err)
 	}
 	if o.mode.down() {
 		o.window = int64(a.s.c.streams.limits.Window)

@@ -16,8 +16,8 @@ import (
 
 // Sender sends the items of a stream. One goroutine at a time may use it.
 type Sender[T any] interface {
-	// Send sends an item. It waits while the other end has taken too little, until ctx ends. An error is an *Error; after
-	// one of the code TooLarge the stream goes on.
+	// Send sends an item. It waits while the other end has taken too little, until ctx ends. An error is an
+	// *Error; after one of the code TooLarge the stream goes on.
 	Send(ctx context.Context, item T) error
 }
 
@@ -29,18 +29,19 @@ type Receiver[T any] interface {
 	All(ctx context.Context) iter.Seq2[T, error]
 }
 
-// StreamMethod is a method that is served as a stream, or by a promise. "skerry gen" writes the calls of the functions
-// that make one; docs/streams.md shows them.
+// StreamMethod is a method that is served as a stream, or by a promise. "skerry gen" writes the calls of the
+// functions that make one; docs/streams.md shows them.
 type StreamMethod struct {
 	name    string
 	mode    StreamMode // "": not a stream
+	async   bool       // it is answered by a promise
 	noPlain error      // the answer to a client without streams; nil: it is served
 	serve   serveFunc
 }
 
-// serveFunc serves one call after the beginning of its message. st is nil for a plain call.
+// serveFunc serves one call after the beginning of its message. r is nil outside of a Server.
 type serveFunc func(
-	ctx context.Context, st *serverStream, id int32, in, out thrift.TProtocol,
+	ctx context.Context, r *serverCall, id int32, in, out thrift.TProtocol,
 ) (bool, thrift.TException)
 
 // WithPage names the method by which clients without streams read this one. They are told so when they call it.
@@ -51,9 +52,9 @@ func (m StreamMethod) WithPage(page string) StreamMethod {
 	return m
 }
 
-// ServerStreamMethod makes a method of which the items go to the caller. args is the generated constructor of the
-// method's arguments, and result builds the generated result for one item. The stream ends when h returns. An error
-// that the IDL declares reaches the caller as it is.
+// ServerStreamMethod makes a method of which the items go to the caller. args is the generated constructor of
+// the method's arguments, and result builds the generated result for one item. The stream ends when h returns.
+// An error that the IDL declares reaches the caller as it is.
 func ServerStreamMethod[A thrift.TStruct, T any](
 	method string, args func() A, h func(context.Context, A, Sender[T]) error, result func(T) thrift.TStruct,
 ) StreamMethod {
@@ -63,8 +64,8 @@ func ServerStreamMethod[A thrift.TStruct, T any](
 	return streamMethod(method, ServerMode, args, serve, nil, result)
 }
 
-// ClientStreamMethod makes a method of which the items come from the caller. item takes the item out of the arguments
-// of one item's message. The answer of h is the result of the method.
+// ClientStreamMethod makes a method of which the items come from the caller. item takes the item out of the
+// arguments of one item's message. The answer of h is the result of the method.
 func ClientStreamMethod[A thrift.TStruct, S, T any](
 	method string, args func() A, item func(A) S, h func(context.Context, A, Receiver[S]) (T, error),
 	result func(T) thrift.TStruct,
@@ -76,7 +77,7 @@ func ClientStreamMethod[A thrift.TStruct, S, T any](
 		return result(v), nil
 	}
 	serve := func(ctx context.Context, st *serverStream, a A) (thrift.TStruct, error) {
-		return answer(h(ctx, a, &inlet[S]{st, func() thrift.TStruct { return args() }, func(p thrift.TStruct) S { return item(p.(A)) }}))
+		return answer(h(ctx, a, newInlet(st, args, item)))
 	}
 	plain := func(ctx context.Context, a A) (thrift.TStruct, error) { // a plain call is a stream of one item
 		return answer(h(ctx, a, &single[S]{item: item(a)}))
@@ -90,15 +91,15 @@ func BidiStreamMethod[A thrift.TStruct, S, T any](
 	result func(T) thrift.TStruct,
 ) StreamMethod {
 	serve := func(ctx context.Context, st *serverStream, a A) (thrift.TStruct, error) {
-		in := &inlet[S]{st, func() thrift.TStruct { return args() }, func(p thrift.TStruct) S { return item(p.(A)) }}
-		return emptyOf(result), h(ctx, a, in, &outlet[T]{st, thrift.REPLY, result})
+		return emptyOf(result), h(ctx, a, newInlet(st, args, item), &outlet[T]{st, thrift.REPLY, result})
 	}
 	return streamMethod(method, BidiMode, args, serve, nil, result)
 }
 
 // streamMethod puts the parts together that all modes have.
 func streamMethod[A thrift.TStruct, T any](
-	method string, mode StreamMode, args func() A, serve func(context.Context, *serverStream, A) (thrift.TStruct, error),
+	method string, mode StreamMode, args func() A,
+	serve func(context.Context, *serverStream, A) (thrift.TStruct, error),
 	plain func(context.Context, A) (thrift.TStruct, error), result func(T) thrift.TStruct,
 ) StreamMethod {
 	var noPlain error
@@ -106,8 +107,12 @@ func streamMethod[A thrift.TStruct, T any](
 		noPlain = fmt.Errorf("%s is a stream, which this client does not know", method)
 	}
 	return StreamMethod{name: method, mode: mode, noPlain: noPlain, serve: func(
-		ctx context.Context, st *serverStream, id int32, in, out thrift.TProtocol,
+		ctx context.Context, r *serverCall, id int32, in, out thrift.TProtocol,
 	) (bool, thrift.TException) {
+		var st *serverStream
+		if r != nil {
+			st = r.stream()
+		}
 		a := args()
 		if err := readArgs(ctx, method, id, a, in, out); err != nil {
 			return false, err
@@ -131,7 +136,9 @@ func emptyOf[T any](result func(T) thrift.TStruct) thrift.TStruct {
 }
 
 // readArgs reads the arguments of a call up to the end of its message. When they can't be read, it answers so.
-func readArgs(ctx context.Context, method string, id int32, args thrift.TStruct, in, out thrift.TProtocol) thrift.TException {
+func readArgs(
+	ctx context.Context, method string, id int32, args thrift.TStruct, in, out thrift.TProtocol,
+) thrift.TException {
 	err := args.Read(ctx, in)
 	if err == nil {
 		err = in.ReadMessageEnd(ctx)
@@ -155,7 +162,9 @@ func refusePlain(
 	return true, x
 }
 
-func writeException(ctx context.Context, method string, id int32, out thrift.TProtocol, x thrift.TApplicationException) {
+func writeException(
+	ctx context.Context, method string, id int32, out thrift.TProtocol, x thrift.TApplicationException,
+) {
 	_ = errors.Join(out.WriteMessageBegin(ctx, method, thrift.EXCEPTION, id), x.Write(ctx, out),
 		out.WriteMessageEnd(ctx), out.Flush(ctx)) // into memory
 }
@@ -200,8 +209,8 @@ func declaredIn(result thrift.TStruct, err error) thrift.TStruct {
 	return nil
 }
 
-// StreamProcessor serves the methods of a service of which some are streams. Its other methods are those of a generated
-// processor.
+// StreamProcessor serves the methods of a service of which some are streams. Its other methods are those of a
+// generated processor.
 type StreamProcessor struct {
 	thrift.TProcessor
 	methods map[string]*StreamMethod
@@ -219,8 +228,8 @@ func NewStreamProcessor(p thrift.TProcessor, methods ...StreamMethod) *StreamPro
 	return s
 }
 
-// ProcessorMap returns the functions of all methods. Outside of a Server of this package, streams answer that they are
-// some.
+// ProcessorMap returns the functions of all methods. Outside of a Server of this package, streams answer that
+// they are some.
 func (p *StreamProcessor) ProcessorMap() map[string]thrift.TProcessorFunction {
 	all := maps.Clone(p.TProcessor.ProcessorMap())
 	if all == nil {
@@ -286,6 +295,10 @@ type inlet[S any] struct {
 	st   *serverStream
 	args func() thrift.TStruct
 	item func(thrift.TStruct) S
+}
+
+func newInlet[A thrift.TStruct, S any](st *serverStream, args func() A, item func(A) S) *inlet[S] {
+	return &inlet[S]{st, func() thrift.TStruct { return args() }, func(p thrift.TStruct) S { return item(p.(A)) }}
 }
 
 func (i *inlet[S]) Recv(ctx context.Context) (S, error) {

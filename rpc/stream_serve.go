@@ -12,8 +12,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// serverStream is the provider's end of a stream. The call that opened it is its handler's, and the reply to that call
-// ends the stream.
+// serverStream is the provider's end of a stream. The call that opened it is its handler's, and the reply to
+// that call ends the stream.
 type serverStream struct {
 	stream
 	call     *serverCall
@@ -22,16 +22,27 @@ type serverStream struct {
 	released bool          // owned by the goroutine of the call
 }
 
-// openStream gives a call that opens a stream its stream, or returns why it gets none.
-func (r *serverCall) openStream() (Code, error) {
-	c, s, head := r.conn, r.conn.s, r.info.stream
+// prepareStream makes the call ready to be served as a stream or by a promise, if it is one.
+func (r *serverCall) prepareStream() (Code, error) {
 	m := r.served.streams[r.info.Method]
+	switch head := r.info.stream; {
+	case head != nil && head.mode != "":
+		return r.openStream(m)
+	case m != nil && m.async:
+		r.info.streamHead()
+	}
+	return Unknown, nil
+}
+
+// openStream gives a call that opens a stream its stream, or returns why it gets none.
+func (r *serverCall) openStream(m *StreamMethod) (Code, error) {
+	c, s, head := r.conn, r.conn.s, r.info.stream
 	switch {
 	case m == nil:
 		return Unsupported, fmt.Errorf("%s.%s is no stream here", r.served.name, r.info.Method)
 	case string(m.mode) != head.mode:
-		return Unsupported, fmt.Errorf("%s.%s is a %s stream here, and was opened as %.20q", r.served.name, r.info.Method,
-			m.mode, head.mode)
+		return Unsupported, fmt.Errorf("%s.%s is a %s stream here, and was opened as %.20q",
+			r.served.name, r.info.Method, m.mode, head.mode)
 	case !c.dialect.header || !r.unordered || r.info.OneWay:
 		return BadMessage, errors.New("a stream needs a connection of a skerry client")
 	}
@@ -64,13 +75,21 @@ func (r *serverCall) openStream() (Code, error) {
 	}
 	s.streamCount.Add(1)
 	c.streamCount.Add(1)
-	r.stream, r.ctx.stream = st, st
+	head.open = st
 	return Unknown, nil
+}
+
+// stream returns the stream that the call has opened, nil for an ordinary call.
+func (r *serverCall) stream() *serverStream {
+	if r.info.stream == nil {
+		return nil
+	}
+	return r.info.stream.open
 }
 
 // closeStream ends the stream of a call, if it has one.
 func (r *serverCall) closeStream() {
-	st := r.stream
+	st := r.stream()
 	if st == nil || st.released {
 		return
 	}
@@ -103,12 +122,14 @@ func (st *serverStream) accept() {
 		n++
 		dst = appendNumber(dst, keyWindow, st.receive.Window())
 	}
-	for _, p := range []theader.Pair{{Key: keyVersion, Value: r.info.Version}, {Key: keyInstance, Value: r.conn.s.cfg.Instance}} {
-		if p.Value != "" {
+	pair := func(key, value string) {
+		if value != "" {
 			n++
-			dst = theader.AppendPair(dst, p.Key, p.Value)
+			dst = theader.AppendPair(dst, key, value)
 		}
 	}
+	pair(keyVersion, r.info.Version)
+	pair(keyInstance, r.conn.s.cfg.Instance)
 	dst, err := theader.Close(dst, n, st.limits)
 	if err == nil {
 		theader.SetSeq(dst, r.seq)
@@ -226,7 +247,7 @@ func (c *serverConn) findStream(seq int32) *serverStream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r := c.running[seq]; r != nil {
-		return r.stream
+		return r.stream()
 	}
 	return nil
 }
@@ -240,8 +261,8 @@ func (s *Server) eachStream(service string, f func(*serverStream)) {
 		var list []*serverStream
 		c.mu.Lock()
 		for _, r := range c.running {
-			if r.stream != nil && (service == "" || r.served.name == service) {
-				list = append(list, r.stream)
+			if r.stream() != nil && (service == "" || r.served.name == service) {
+				list = append(list, r.stream())
 			}
 		}
 		c.mu.Unlock()
@@ -258,9 +279,9 @@ func (s *Server) cutStreams() {
 
 type streamKey struct{}
 
-// Moving returns a channel that is closed when the stream that a handler serves should end soon at a point of its
-// choice: its process is leaving, or its service has moved to another version. The stream is cut some time later. It
-// is nil outside the handler of a stream.
+// Moving returns a channel that is closed when the stream that a handler serves should end soon at a point of
+// its choice: its process is leaving, or its service has moved to another version. The stream is cut some time
+// later. It is nil outside the handler of a stream.
 func Moving(ctx context.Context) <-chan struct{} {
 	if st, ok := ctx.Value(streamKey{}).(*serverStream); ok && st != nil {
 		return st.moving
@@ -271,7 +292,7 @@ func Moving(ctx context.Context) <-chan struct{} {
 // serveStream runs the handler of a stream, or of a method that is one and was called.
 func (r *serverCall) serveStream(ctx context.Context, m *StreamMethod) error {
 	h := &r.handler
-	if r.stream == nil && m.noPlain != nil {
+	if r.stream() == nil && m.noPlain != nil {
 		return &Error{Code: UnknownMethod, Executed: NotExecuted, Err: m.noPlain}
 	}
 	h.started = true
@@ -279,7 +300,7 @@ func (r *serverCall) serveStream(ctx context.Context, m *StreamMethod) error {
 	if err != nil {
 		return err
 	}
-	ok, failed := m.serve(ctx, r.stream, id, h.in, h.out)
+	ok, failed := m.serve(ctx, r, id, h.in, h.out)
 	h.ok = ok
 	if failed != nil {
 		return failed

@@ -21,7 +21,8 @@ import (
 // feedHandler serves package echo's Feed.
 type feedHandler struct {
 	running atomic.Int64
-	ended   chan error // what ended a handler, when it is not nil
+	ended   chan error            // what ended a handler, when it is not nil
+	promise chan *Promise[string] // of calls of later
 	watch   func(ctx context.Context, a *echo.FeedWatchArgs, out Sender[*echo.Message]) error
 }
 
@@ -78,7 +79,9 @@ func (f *feedHandler) Upload(ctx context.Context, a *echo.FeedUploadArgs, in Rec
 	return sum, nil
 }
 
-func (f *feedHandler) Talk(ctx context.Context, _ *echo.FeedTalkArgs, in Receiver[*echo.Message], out Sender[*echo.Message]) error {
+func (f *feedHandler) Talk(
+	ctx context.Context, _ *echo.FeedTalkArgs, in Receiver[*echo.Message], out Sender[*echo.Message],
+) error {
 	defer f.begin()()
 	for m, err := range in.All(ctx) {
 		if err != nil {
@@ -88,6 +91,20 @@ func (f *feedHandler) Talk(ctx context.Context, _ *echo.FeedTalkArgs, in Receive
 		if err := out.Send(ctx, m); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (f *feedHandler) Later(_ context.Context, a *echo.FeedLaterArgs, p *Promise[string]) error {
+	switch a.Text {
+	case "at once":
+		p.Set("now")
+	case "refuse":
+		return &echo.Refusal{Why: "later"}
+	case "panic":
+		panic("handler panics")
+	default:
+		f.promise <- p
 	}
 	return nil
 }
@@ -106,6 +123,8 @@ func (f *feedHandler) processor() *StreamProcessor {
 			func(n int64) thrift.TStruct { return &echo.FeedNumbersResult{Success: &n} }),
 		ClientStreamMethod("upload", echo.NewFeedUploadArgs, (*echo.FeedUploadArgs).GetItem, f.Upload,
 			func(n int64) thrift.TStruct { return &echo.FeedUploadResult{Success: &n} }),
+		AsyncMethod("later", echo.NewFeedLaterArgs, f.Later,
+			func(s string) thrift.TStruct { return &echo.FeedLaterResult{Success: &s} }),
 		BidiStreamMethod("talk", echo.NewFeedTalkArgs, (*echo.FeedTalkArgs).GetM, f.Talk,
 			func(m *echo.Message) thrift.TStruct { return &echo.FeedTalkResult{Success: m} }),
 	)
@@ -175,7 +194,8 @@ func feedClient(t testing.TB, cfg ClientConfig, endpoints ...*Endpoint) (*Client
 }
 
 func openWatch(ctx context.Context, tc thrift.TClient, first, count int64) (*ServerStream[*echo.Message], error) {
-	return OpenServerStream(ctx, tc, "watch", &echo.FeedWatchArgs{First: first, Count: count}, echo.NewFeedWatchResult())
+	args := &echo.FeedWatchArgs{First: first, Count: count}
+	return OpenServerStream(ctx, tc, "watch", args, echo.NewFeedWatchResult())
 }
 
 func openUpload(ctx context.Context, tc thrift.TClient, tag string) (*ClientStream[*echo.Message, int64], error) {

@@ -55,4 +55,5 @@ service Feed {
   i64 upload(1: string tag, 2: Message item) throws (1: Refusal r) (skerry.stream = "client", skerry.item = "item")
   Message talk(1: Message m) throws (1: Refusal r) (skerry.stream = "bidi")
   string plain(1: string text)
+  string later(1: string text) throws (1: Refusal r) (skerry.async = "true")
 }
