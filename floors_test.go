@@ -20,8 +20,9 @@ var floors = map[string]struct {
 	floor   int
 	imports []string
 }{
-	"internal/run":  {0, nil},
-	"internal/heap": {0, nil},
+	"internal/run":       {0, nil},
+	"internal/connlimit": {0, nil},
+	"internal/heap":      {0, nil},
 
 	"internal/quote":    {0, nil},
 	"internal/reach":    {0, nil},
@@ -99,12 +100,12 @@ var floors = map[string]struct {
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
 	// config and internal/wire in its tests only
-	"console": {9, []string{"", "config", "discovery", "health", "internal/control", "internal/doctor",
-		"internal/dynamic", "internal/membership", "internal/number", "internal/policychange", "internal/policylog",
-		"internal/policytext", "internal/quote", "internal/recent", "internal/releases", "internal/rollout",
-		"internal/rollout/operator", "internal/run", "internal/statedir", "internal/textdiff", "internal/wire",
-		"internal/words", "policy", "policy/form", "registry", "registry/postgres", "rpc"}},
-	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/rollout",
+	"console": {9, []string{"", "config", "discovery", "health", "internal/connlimit", "internal/control",
+		"internal/doctor", "internal/dynamic", "internal/membership", "internal/number", "internal/policychange",
+		"internal/policylog", "internal/policytext", "internal/quote", "internal/recent", "internal/releases",
+		"internal/rollout", "internal/rollout/operator", "internal/run", "internal/statedir", "internal/textdiff",
+		"internal/wire", "internal/words", "policy", "policy/form", "registry", "registry/postgres", "rpc"}},
+	"gateway": {6, []string{"", "config", "health", "internal/connlimit", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/spans", "internal/tracecontext",
 		"internal/webpath", "policy",
 		"registry", "rpc"}},

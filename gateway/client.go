@@ -87,17 +87,7 @@ func (c *client) Close() error {
 		c.linger()
 	}
 	c.fall()
-	c.crowd.mu.Lock()
-	if !c.gone {
-		c.grown()
-		c.gone = true
-		c.crowd.all--
-	}
-	if c.idle != nil {
-		c.crowd.idle.Remove(c.idle)
-		c.idle = nil
-	}
-	c.crowd.mu.Unlock()
+	c.place.Leave()
 	return c.Conn.Close()
 }
 
