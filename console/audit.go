@@ -90,7 +90,7 @@ const (
 
 // auditLog keeps the records of a console, in files when it has a directory.
 type auditLog struct {
-	dir string // "": memory only
+	dir string // "": memory only; nothing is written after close
 	log *slog.Logger
 	now func() time.Time
 
@@ -104,6 +104,7 @@ type auditLog struct {
 	broken string    // what the log's check at the start has found; "": nothing
 	pruned time.Time // when old files were looked for last
 
+	ended   bool
 	running map[uint64]bool // numbers of the lines of actions that have begun here and have not ended
 
 	minute, day refusals
@@ -259,6 +260,9 @@ func (l *auditLog) write(line []byte) error {
 	if l.dir == "" {
 		return nil
 	}
+	if l.ended {
+		return errors.New("the console has ended")
+	}
 	now := l.now()
 	fresh := l.file == nil || l.size >= l.full
 	if fresh {
@@ -352,6 +356,7 @@ func (l *auditLog) runs(n uint64) bool {
 func (l *auditLog) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.ended = true // another console may go on with the files
 	if l.file != nil {
 		l.file.Close()
 		l.file = nil

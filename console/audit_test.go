@@ -163,7 +163,8 @@ func TestBeginThatIsNotWritten(t *testing.T) {
 		}})
 	c = keptConsole(t, still{night()}, Config{StateDir: good})
 	li := as(t, c, "li", roleOperator)
-	c.audit.close()
+	c.audit.file.Close()
+	c.audit.file = nil
 	c.audit.dir = filepath.Join(good, "gone")
 	post(t, li, "/test", url.Values{"reason": {"because"}})
 	if got := lines(c.audit); *n != 1 || !slices.Equal(got, []string{"in done", "test done"}) {

@@ -45,8 +45,8 @@ type Config struct {
 }
 
 // Console serves the pages of a site to browsers that have signed in: by a [Console.Link], by one of [MakeLink], by a
-// password, or by a certificate that the TLS of the listener has verified. It listens nowhere. Its methods may be
-// called from any goroutine.
+// password, or by a certificate that the TLS of the listener has verified. [Console.Serve] serves it on a port; another
+// server may serve it, too. Its methods may be called from any goroutine.
 type Console struct {
 	http.Handler
 	doctors  *doctors
@@ -57,7 +57,8 @@ type Console struct {
 	log      *slog.Logger
 	steps    *runner
 	operator string
-	lock     *os.File // of the directory; nil without one
+	running  chan struct{} // has a place for each action
+	lock     *os.File      // of the directory; nil without one
 }
 
 // New returns a console. It reads what the last run has kept in the directory, and asks nothing before [Console.Run].
@@ -117,7 +118,8 @@ func (c *Console) open(cfg Config) (err error) {
 }
 
 // Run looks at the site until ctx ends, every two seconds while pages are open, else once a minute, and keeps the
-// sessions. Then it ends the steps of releases that operators have begun, where they are, and gives the directory back.
+// sessions. Then it ends the steps of releases that operators have begun, where they are, waits up to five seconds for
+// other actions, and gives the directory back.
 func (c *Console) Run(ctx context.Context) {
 	stop := c.steps.within(ctx)
 	var wg sync.WaitGroup
@@ -126,7 +128,24 @@ func (c *Console) Run(ctx context.Context) {
 	wg.Go(func() { c.keepSaved(ctx) })
 	wg.Wait()
 	stop()
+	c.settle()
 	c.Close()
+}
+
+// actionsEnd is how long a console that ends waits for actions, so that the audit log has their outcome.
+const actionsEnd = 5 * time.Second
+
+// settle lets no further action begin, and waits for those that are under way.
+func (c *Console) settle() {
+	end := time.NewTimer(actionsEnd)
+	defer end.Stop()
+	for range cap(c.running) {
+		select {
+		case c.running <- struct{}{}:
+		case <-end.C:
+			return
+		}
+	}
 }
 
 // Close gives the directory back. Run does so, too.
@@ -189,7 +208,8 @@ func serve(of site, cfg Config) *Console {
 		return pattern != "" || r.URL.Path == "/in"
 	}
 	return &Console{Handler: guarded(mux, cfg.Hosts, forms), doors: doors, audit: audit, log: cfg.Logger,
-		doctors: c.doctors, calls: c.calls, steps: steps, operator: cmp.Or(cfg.Operator, "terminal")}
+		doctors: c.doctors, calls: c.calls, steps: steps, operator: cmp.Or(cfg.Operator, "terminal"),
+		running: c.running}
 }
 
 // handler makes pages.

@@ -53,6 +53,7 @@ func (c *handler) gate(next http.Handler) http.Handler {
 			s, role = c.byCertificate(r)
 		}
 		if s != nil {
+			trusted(r)
 			next.ServeHTTP(w, withActor(r, actor{s.name, role, addrOf(r), s}))
 			return
 		}
@@ -158,6 +159,7 @@ func (c *handler) enter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.audit.add(record{Action: "in", Name: g.name, Role: g.role, Address: from.String(), Outcome: didIt, After: way})
+	trusted(r)
 	c.doors.save()
 	setSecretCookie(w, r, sessionCookie, cookie, 0)
 	if way == byPassword {

@@ -7,12 +7,10 @@ import (
 	"errors"
 	"io/fs"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,8 +69,6 @@ two seconds while a page is open, and once a minute otherwise. Nothing needs it.
 	return c
 }
 
-const consoleHeaders = 10 * time.Second // a browser's request must have come by then
-
 // consoleDir is the directory of the console's files; "" without a state_dir.
 func consoleDir(c skerry.Config) string {
 	if c = c.WithDefaults(); c.StateDir == "" || c.StateDir == "none" {
@@ -129,8 +125,6 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 		return problemf("%w", err)
 	}
 	defer pages.Close()
-	server := &http.Server{Handler: pages, ReadHeaderTimeout: consoleHeaders, IdleTimeout: time.Minute,
-		MaxHeaderBytes: 16 << 10, TLSConfig: secure}
 	beside := run.NewGroup(ctx)
 	beside.Go(func(ctx context.Context) error { pages.Run(ctx); return nil })
 	beside.Go(func(ctx context.Context) error {
@@ -148,8 +142,6 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 		beside.Go(func(ctx context.Context) error { return files.Run(ctx, conf.Logger) })
 	}
 	defer beside.Stop()
-	stop := context.AfterFunc(ctx, func() { server.Close() }) // streams do not end by themselves
-	defer stop()
 	if conf.Plain {
 		a.note("without TLS: whatever listens on the network reads passwords, and takes sessions over")
 	}
@@ -158,11 +150,7 @@ func (a *app) console(ctx context.Context, f consoleFlags) error {
 	} else {
 		a.note("serving pages on %s; open this link within ten minutes:", l.Addr())
 	}
-	serve := server.Serve
-	if secure != nil {
-		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
-	}
-	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := pages.Serve(ctx, l, secure); err != nil {
 		return problemf("%w", err)
 	}
 	return nil
