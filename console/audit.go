@@ -261,7 +261,7 @@ func (l *auditLog) write(line []byte) error {
 		return nil
 	}
 	if l.ended {
-		return errors.New("the console has ended")
+		return os.ErrClosed
 	}
 	now := l.now()
 	fresh := l.file == nil || l.size >= l.full

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log"
 	"log/slog"
 	"net"
@@ -148,7 +147,7 @@ func (c *Console) Serve(ctx context.Context, l net.Listener, secure *tls.Config)
 		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
 	}
 	if err := serve(newListener(l, c.log)); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+		return err
 	}
 	return nil
 }
