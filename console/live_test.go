@@ -10,7 +10,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
-	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/testsite"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rpc"
 )
@@ -20,10 +20,11 @@ type greeter struct{ wire.Internal }
 
 func (greeter) Ping(context.Context) error { return nil }
 
-func open(t *testing.T, service string, opts ...skerry.Option) *skerry.Node {
+// open opens a node of the site at a port of the LAN, which offers a service unless its name is empty.
+func open(t *testing.T, port int, service string, opts ...skerry.Option) *skerry.Node {
 	t.Helper()
 	c := skerry.Config{Cluster: "test", Mode: config.ModeBroadcast, StateDir: t.TempDir(),
-		LAN:  config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: port, Key: lab.SiteKey},
+		LAN:  config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: port, Key: testsite.SiteKey},
 		Stop: config.Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second}}
 	if service != "" {
 		c.Service = config.Service{Name: service, Version: "v1", Thrift: "../internal/wire/skerry.thrift"}
@@ -36,21 +37,20 @@ func open(t *testing.T, service string, opts ...skerry.Option) *skerry.Node {
 	return n
 }
 
-var port int
-
 // TestLiveSite: a caller and a provider of a real site are seen with their calls, and the provider no longer when it
 // has left.
 func TestLiveSite(t *testing.T) {
-	port = lab.Port(t)
-	provider := open(t, "greeter")
+	t.Parallel()
+	port := testsite.Port(t)
+	provider := open(t, port, "greeter")
 	if err := provider.Handle(t.Context(), "greeter", wire.NewInternalProcessor(greeter{})); err != nil {
 		t.Fatal(err)
 	}
-	caller := open(t, "caller")
+	caller := open(t, port, "caller")
 	if err := caller.Handle(t.Context(), "caller", wire.NewInternalProcessor(greeter{})); err != nil {
 		t.Fatal(err)
 	}
-	l := newLive(Config{Node: open(t, "", skerry.AsObserver(), skerry.WithAllServices()), Cluster: "test"})
+	l := newLive(Config{Node: open(t, port, "", skerry.AsObserver(), skerry.WithAllServices()), Cluster: "test"})
 	eventually(t, "both processes are seen", func() bool {
 		l.look(t.Context())
 		s := l.current.Load()

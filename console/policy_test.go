@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/testsite"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/internal/words"
 	"github.com/skerry/skerry/policy"
@@ -21,13 +21,14 @@ import (
 // policySite is a real site: greeter, its caller, and a console.
 func policySite(t *testing.T) (*Console, *skerry.Node) {
 	t.Helper()
-	port = lab.Port(t)
-	provider := open(t, "greeter")
+	t.Parallel() // it waits
+	port := testsite.Port(t)
+	provider := open(t, port, "greeter")
 	if err := provider.Handle(t.Context(), "greeter", wire.NewInternalProcessor(greeter{})); err != nil {
 		t.Fatal(err)
 	}
-	caller := open(t, "caller")
-	c, err := New(Config{Node: open(t, "", skerry.AsObserver(), skerry.WithAllServices()), Cluster: "test",
+	caller := open(t, port, "caller")
+	c, err := New(Config{Node: open(t, port, "", skerry.AsObserver(), skerry.WithAllServices()), Cluster: "test",
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

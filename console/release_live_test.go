@@ -13,9 +13,9 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
-	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/testsite"
 	"github.com/skerry/skerry/internal/wire"
 )
 
@@ -53,7 +53,7 @@ type releaseSite struct {
 func newReleaseSite(t *testing.T) *releaseSite {
 	t.Helper()
 	shared := skerry.Config{Cluster: "test", Mode: config.ModeBroadcast,
-		LAN:  config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: lab.SiteKey},
+		LAN:  config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: testsite.Port(t), Key: testsite.SiteKey},
 		Stop: config.Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second}}
 	node := func(service, version string, opts ...skerry.Option) *skerry.Node {
 		c := shared

@@ -23,9 +23,8 @@ const (
 
 // site implements operator.Site by the processes that the node and its peers know.
 type site struct {
-	n     *skerry.Node
-	m     *membership.Membership
-	begun time.Time
+	n *skerry.Node
+	m *membership.Membership
 
 	mu     sync.Mutex
 	all    map[string]membership.Member // by process, from the last look
@@ -36,7 +35,7 @@ type site struct {
 }
 
 func newSite(n *skerry.Node) *site {
-	return &site{n: n, m: n.Membership(), begun: time.Now(), was: map[string]string{}, looked: map[string]time.Time{}}
+	return &site{n: n, m: n.Membership(), was: map[string]string{}, looked: map[string]time.Time{}}
 }
 
 // Members implements operator.Site.
@@ -60,7 +59,7 @@ func (s *site) Members(ctx context.Context) ([]operator.Member, error) {
 // members returns the processes that this one knows and those that they know. It
 // leaves out the processes that are certified dead.
 func (s *site) members(ctx context.Context) ([]membership.Member, error) {
-	if err := s.m.AwaitList(ctx, s.begun); err != nil {
+	if err := s.m.AwaitList(ctx); err != nil {
 		return nil, err
 	}
 	all := map[string]membership.Member{}

@@ -6,8 +6,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -87,4 +90,40 @@ func TestRecall(t *testing.T) {
 		t.Errorf("recalled %+v", all)
 	}
 	m.Recall("none")
+}
+
+// TestAwaitListAtTheStart: a question for the processes of the site waits for lists that have just begun to come, and
+// not when they have been followed for long.
+func TestAwaitListAtTheStart(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer time.Duration // of the LAN after the start; 0: none
+		took   time.Duration // of the first question
+	}{
+		"the LAN's list grows": {50 * time.Millisecond, quietLimit},
+		"no answer":            {0, listLimit},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := &Membership{list: newList(nil), sources: []discovery.Source{{Name: broadcast.Source}}}
+			ask := func() time.Duration {
+				at := time.Now()
+				if err := m.AwaitList(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return time.Since(at)
+			}
+			const before = 200 * time.Millisecond // the question comes before the process has begun
+			time.AfterFunc(before, func() { now := time.Now(); m.begun.Store(&now) })
+			if test.answer > 0 {
+				time.AfterFunc(before+test.answer, func() {
+					m.list.heard(broadcast.Source, registry.Snapshot{}, time.Now())
+				})
+			}
+			if took, want := ask(), before+test.took; took < want || took > want+50*time.Millisecond {
+				t.Errorf("%s: the first question took %v, want %v", name, took, want)
+			}
+			if took := ask(); took != 0 {
+				t.Errorf("%s: a later question took %v", name, took)
+			}
+		})
+	}
 }

@@ -84,6 +84,7 @@ type Membership struct {
 	self         atomic.Pointer[Member]
 	edge         atomic.Bool                // this process takes in users' requests
 	edges        atomic.Pointer[edgesCount] // at a time
+	begun        atomic.Pointer[time.Time]  // since when it follows the registries' lists; nil: not yet
 }
 
 // New puts the parts together, in the order in which they need each other.
@@ -141,6 +142,8 @@ func (m *Membership) Run(ctx context.Context) error {
 		stop := s.Registry.Watch(NodeService, func(snap registry.Snapshot) { m.Hear(s.Name, snap) })
 		defer stop()
 	}
+	begun := time.Now()
+	m.begun.Store(&begun)
 	<-ctx.Done()
 	err := m.work.Stop()
 	if closed := m.peers.close(); err == nil {
@@ -324,20 +327,22 @@ func (m *Membership) Ended(owner registry.Owner, place string) bool {
 	return ended(owner, place, m.cfg.Owner)
 }
 
-// How long AwaitList waits.
+// How long AwaitList waits at the start of this process.
 const (
 	listLimit  = 3 * time.Second        // for registries that have not answered
 	quietLimit = 700 * time.Millisecond // for more members on a LAN
 )
 
-// AwaitList waits until every registry has shown its list, or has had the time
-// to since begun; a LAN's list may still grow then.
-func (m *Membership) AwaitList(ctx context.Context, begun time.Time) error {
+// AwaitList waits until every registry has shown its list since this process has begun, or has had the time to; a
+// LAN's list may still grow then. Later it does not wait: the lists are followed all the time.
+func (m *Membership) AwaitList(ctx context.Context) error {
 	lan := slices.ContainsFunc(m.sources, func(s discovery.Source) bool { return s.Name == broadcast.Source })
 	for {
-		since, all := time.Since(begun), m.list.sources() == len(m.sources)
-		if since > listLimit || all && (since > quietLimit || !lan) {
-			return nil
+		if begun := m.begun.Load(); begun != nil {
+			since, all := time.Since(*begun), m.list.sources() == len(m.sources)
+			if since > listLimit || all && (since > quietLimit || !lan) {
+				return nil
+			}
 		}
 		if err := run.Sleep(ctx, 20*time.Millisecond); err != nil {
 			return err

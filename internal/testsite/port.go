@@ -4,19 +4,24 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 )
 
 // Ports below those that a kernel gives to sockets that ask for none: no socket
 // takes one by chance between its choice and its use. A node of the LAN takes
-// up to a hundred after its own, so they are handed out in blocks.
+// up to a hundred after its own, so they are handed out in blocks. The last one
+// of a block stays open until the process ends: the block is taken.
 const (
 	firstPort = 10240
 	portBlock = 128
 	blocks    = 150
 )
 
-var taken atomic.Int64
+var (
+	taken atomic.Int64
+	locks sync.Map // sockets by the first port of their block; not for the garbage collector, which closes them
+)
 
 // T is what Port needs of a test or a benchmark.
 type T interface {
@@ -32,6 +37,11 @@ func Port(t T) int {
 	for range blocks {
 		block := (int64(os.Getpid())*7 + taken.Add(1)) % blocks
 		port := firstPort + portBlock*int(block)
+		lock, err := net.ListenPacket("udp4", ":"+strconv.Itoa(port+portBlock-1))
+		if err != nil {
+			continue
+		}
+		locks.Store(port, lock)
 		socket, err := net.ListenPacket("udp4", ":"+strconv.Itoa(port))
 		if err != nil {
 			continue
