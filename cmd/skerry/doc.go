@@ -8,6 +8,7 @@
 //	skerry top [SERVICE]         calls per second, failures and latency as they happen
 //	skerry stats [SERVICE]       calls, failures by kind, latency
 //	skerry call SERVICE METHOD   call with JSON arguments and a .thrift file
+//	skerry gen go FILE.thrift    Go code for the streams and asynchronous methods of a service
 //	skerry announce              keep a foreign provider registered while it answers
 //	skerry gateway               accept HTTP requests of users
 //	skerry console               serve web pages that show the site and steer it

@@ -158,6 +158,7 @@ func documents() map[string]func(*app) error {
 				"x": errors.New("x"),
 			})
 		},
+		"printGenerated":          none,
 		"keyWritten":              none,
 		"keyShowCommand":          none,
 		"keyLsCommand":            func(a *app) error { return a.printJSON(filled[keyRow]()) },

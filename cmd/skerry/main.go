@@ -109,7 +109,7 @@ func (a *app) command() *cobra.Command {
 		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(a.lsCommand(), a.lookupCommand(), a.watchCommand(), a.membersCommand(), a.topCommand(),
-		a.statsCommand(), a.traceCommand(), a.callCommand(), a.announceCommand(), a.drainCommand(),
+		a.statsCommand(), a.traceCommand(), a.callCommand(), a.genCommand(), a.announceCommand(), a.drainCommand(),
 		a.deregisterCommand(), a.releaseCommand(), a.policyCommand(), a.gatewayCommand(), a.proxyCommand(),
 		a.consoleCommand(), a.keyCommand(), a.operatorCommand(), a.doctorCommand(), a.schemaCommand(),
 		a.configCommand(), a.versionCommand())

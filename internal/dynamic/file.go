@@ -2,7 +2,6 @@ package dynamic
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path"
@@ -167,15 +166,7 @@ const maxFile = 8 << 20
 
 // Read reads a file that Abs has resolved, adapted for the parser.
 func (s *searchPath) Read(p string) ([]byte, error) {
-	f, err := os.Open(p)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		return nil, fmt.Errorf("%q has more than %d bytes", p, maxFile)
-	}
+	text, err := readFile(p)
 	if err != nil {
 		return nil, err
 	}
