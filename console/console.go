@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,11 +26,14 @@ import (
 type Config struct {
 	Node    *skerry.Node
 	Cluster string
-	Title   string       // what people call the site; "" is the cluster
-	Host    string       // on which the console runs
-	Release string       // of skerry
-	Hosts   []string     // names by which browsers reach the console, beside IP addresses and localhost
-	Logger  *slog.Logger // nil: slog.Default
+	Title   string   // what people call the site; "" is the cluster
+	Host    string   // on which the console runs
+	Release string   // of skerry
+	Hosts   []string // names by which browsers reach the console, beside IP addresses and localhost
+	// Certificate is what the TLS of the console shows now, whose names are hosts, too. It may be nil, and return nil.
+	Certificate func() *x509.Certificate
+	HSTS        time.Duration // that browsers come by TLS only, after each visit by TLS; 0: they are not told
+	Logger      *slog.Logger  // nil: slog.Default
 
 	// StateDir is where the console keeps its sessions and its audit log, with mode 0600; "" keeps neither. One console
 	// at a time uses a directory.
@@ -207,7 +211,7 @@ func serve(of site, cfg Config) *Console {
 		_, pattern := posts.Handler(r)
 		return pattern != "" || r.URL.Path == "/in"
 	}
-	return &Console{Handler: guarded(mux, cfg.Hosts, forms), doors: doors, audit: audit, log: cfg.Logger,
+	return &Console{Handler: guarded(mux, cfg, forms), doors: doors, audit: audit, log: cfg.Logger,
 		doctors: c.doctors, calls: c.calls, steps: steps, operator: cmp.Or(cfg.Operator, "terminal"),
 		running: c.running}
 }
@@ -232,7 +236,8 @@ type handler struct {
 
 // guarded refuses what no page of the console sends, and says to the browser what a page may load: files of this
 // console only, see docs/security.md. forms reports whether a form may be sent to the path of a request.
-func guarded(next http.Handler, hosts []string, forms func(*http.Request) bool) http.Handler {
+func guarded(next http.Handler, cfg Config, forms func(*http.Request) bool) http.Handler {
+	strict := "max-age=" + strconv.FormatInt(int64(cfg.HSTS/time.Second), 10)
 	cross := http.NewCrossOriginProtection()
 	inner := cross.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -243,7 +248,10 @@ func guarded(next http.Handler, hosts []string, forms func(*http.Request) bool) 
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin") // with no-referrer a form has no origin
 		h.Set("Cache-Control", "no-store")
-		if !hostAllowed(r.Host, hosts) {
+		if r.TLS != nil && cfg.HSTS > 0 {
+			h.Set("Strict-Transport-Security", strict)
+		}
+		if !hostAllowed(r.Host, cfg.Hosts) && !hostAllowed(r.Host, cfg.names()) {
 			deny(w, r, "this console is not reached by the name "+strings.ToValidUTF8(r.Host, "?")+
 				"; use an IP address, localhost, or a name of console.hosts", http.StatusMisdirectedRequest)
 			return
@@ -262,6 +270,18 @@ func guarded(next http.Handler, hosts []string, forms func(*http.Request) bool) 
 
 const policyOfContent = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// names are those of the certificate that is in use.
+func (cfg Config) names() []string {
+	if cfg.Certificate == nil {
+		return nil
+	}
+	leaf := cfg.Certificate()
+	if leaf == nil {
+		return nil
+	}
+	return leaf.DNSNames
+}
 
 // hostAllowed reports whether a browser that was led here by this name looks at the console that it means: a
 // stranger's name may lead to this address, too (DNS rebinding).

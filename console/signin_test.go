@@ -1,6 +1,7 @@
 package console
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -559,6 +560,17 @@ func TestHeaders(t *testing.T) {
 			if got.Get(name) != want {
 				t.Errorf("%s: %s is %q", path, name, got.Get(name))
 			}
+		}
+	}
+	for _, by := range []struct {
+		hsts time.Duration
+		tls  *tls.ConnectionState
+		want string
+	}{{time.Hour, &tls.ConnectionState{}, "max-age=3600"}, {time.Hour, nil, ""}, {0, &tls.ConnectionState{}, ""}} {
+		h := serve(still{night()}, Config{HSTS: by.hsts})
+		got := get(t, h, "/in", func(r *http.Request) { r.TLS = by.tls }).Header().Get("Strict-Transport-Security")
+		if got != by.want {
+			t.Errorf("HSTS of %v by TLS %v: %q", by.hsts, by.tls != nil, got)
 		}
 	}
 	out := post(t, m, "/out", nil)

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"html"
@@ -22,6 +23,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -358,6 +361,108 @@ func TestConsoleByTLS(t *testing.T) {
 	}
 }
 
+// TestConsoleCert: a certificate is made once, shown, replaced on request only, and signed by an authority where the
+// site has one.
+func TestConsoleCert(t *testing.T) {
+	dir := t.TempDir()
+	config := site(t, "state_dir: "+dir+"\nconsole: {hosts: [console.hall]}\n")
+	cert := func(args ...string) (code int, shown consoleCertShown, said string) {
+		code, out, errs := cli(t, "", append([]string{"console", "cert", "-c", config, "--json"}, args...)...)
+		if code == 0 && json.Unmarshal([]byte(out), &shown) != nil {
+			t.Errorf("%v prints %s", args, out)
+		}
+		return code, shown, errs
+	}
+	if code, _, said := cert("--pem"); code == 0 {
+		t.Errorf("a certificate that is not there is printed: %s", said)
+	}
+	for _, bad := range [][]string{{"--days", "0"}, {"--address", "hall"}, {"--name", "a b"}, {"--ca", "x"},
+		{"--ca", "x", "--ca-key", "x"}} {
+		if code, _, said := cert(bad...); code != exitUsage {
+			t.Errorf("%v: exit code %d, %s", bad, code, said)
+		}
+	}
+	code, made, said := cert()
+	if code != 0 || !made.Made || made.Names[0] != "console.hall" || made.SignedBy != "" ||
+		made.Until.Sub(made.From) != certDays*24*time.Hour+certSkew {
+		t.Fatalf("exit code %d, %+v, %s", code, made, said)
+	}
+	if info, err := os.Stat(made.File); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, %v", info, err)
+	}
+	if _, shown, _ := cert(); shown.Made || shown.Fingerprint != made.Fingerprint {
+		t.Errorf("the second time it is %+v", shown)
+	}
+	if code, _, said := cert("--name", "other"); code == 0 || !strings.Contains(said, made.Fingerprint) ||
+		!strings.Contains(said, "--replace") {
+		t.Errorf("another name without --replace: exit code %d, %s", code, said)
+	}
+	_, out, _ := cli(t, "", "console", "cert", "-c", config, "--pem")
+	if block, rest := pem.Decode([]byte(out)); block == nil || block.Type != "CERTIFICATE" || len(rest) > 0 {
+		t.Errorf("--pem prints %s", out)
+	}
+	code, anew, _ := cert("--replace", "--days", "30")
+	if code != 0 || anew.Replaced != made.Fingerprint || anew.Fingerprint == made.Fingerprint ||
+		!slices.Equal(anew.Names, made.Names) || !slices.Equal(anew.Addresses, made.Addresses) {
+		t.Errorf("the one in its place: %+v", anew)
+	}
+	ca := newAuthority(t, dir, "ca")
+	ca.writeKey(t, "ca")
+	by := []string{"--replace", "--ca", filepath.Join(dir, "ca.pem"), "--ca-key", filepath.Join(dir, "ca.key")}
+	code, signed, said := cert(append(by, "--name", "console.hall", "--address", "10.20.0.1")...)
+	if code != 0 || signed.SignedBy != "ca" || signed.Until.After(ca.cert.NotAfter) {
+		t.Errorf("by an authority: exit code %d, %+v, %s", code, signed, said)
+	}
+	if code, _, said := cert("--replace"); code != exitUsage || !strings.Contains(said, "--ca-key") {
+		t.Errorf("by no authority any more: exit code %d, %s", code, said)
+	}
+	os.Chmod(made.File, 0o644)
+	if code, _, said := cert(); runtime.GOOS != "windows" && (code == 0 || !strings.Contains(said, "chmod 600")) {
+		t.Errorf("a key that others read: exit code %d, %s", code, said)
+	}
+}
+
+// TestConsoleUsesItsCert: a console on all addresses serves by the certificate that was made for it, names it, tells
+// browsers to come by TLS, and uses the one that replaces it without a restart, by its names, too.
+func TestConsoleUsesItsCert(t *testing.T) {
+	dir := t.TempDir()
+	cli(t, "correct horse\n", "console", "user", "add", "li", "--file", filepath.Join(dir, "users"))
+	config := site(t, fmt.Sprintf("state_dir: %[1]s\nconsole: {users: %[1]s/users}\n", dir))
+	made := func(args ...string) *tls.Config {
+		_, _, errs := cli(t, "", append([]string{"console", "cert", "-c", config}, args...)...)
+		_, out, _ := cli(t, "", "console", "cert", "-c", config, "--pem")
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM([]byte(out)) {
+			t.Fatalf("%v: %s", args, errs)
+		}
+		return &tls.Config{RootCAs: pool, ServerName: args[1]}
+	}
+	trust := made("--name", "console.hall")
+	_, port, _ := net.SplitHostPort(freeAddr(t))
+	link, _ := startConsole(t, "-c", config, "--listen", "0.0.0.0:"+port)
+	if !strings.HasPrefix(link, "https://console.hall:"+port+"/in#") {
+		t.Errorf("the link is %s", link)
+	}
+	answer := func(trust *tls.Config) (*http.Response, error) {
+		r, _ := http.NewRequest(http.MethodGet, "https://127.0.0.1:"+port+"/in", nil)
+		r.Host = trust.ServerName + ":" + port
+		w, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: trust, DisableKeepAlives: true}}).Do(r)
+		if err == nil {
+			w.Body.Close()
+		}
+		return w, err
+	}
+	w, err := answer(trust)
+	if err != nil || w.StatusCode != 200 || w.Header.Get("Strict-Transport-Security") != "max-age=86400" {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	trust = made("--name", "other.hall", "--replace")
+	eventually(t, "the new certificate is used", func() bool {
+		w, err := answer(trust)
+		return err == nil && w.StatusCode == 200
+	})
+}
+
 // authority issues certificates.
 type authority struct {
 	dir  string
@@ -405,6 +510,16 @@ func (a *authority) issue(t *testing.T, file, name string) tls.Certificate {
 		t.Fatal(err)
 	}
 	return pair
+}
+
+// writeKey writes the authority's key.
+func (a *authority) writeKey(t *testing.T, name string) {
+	t.Helper()
+	text, err := x509.MarshalECPrivateKey(a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write(t, name+".key", "EC PRIVATE KEY", text)
 }
 
 func (a *authority) write(t *testing.T, name, kind string, der []byte) {

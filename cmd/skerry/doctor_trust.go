@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 	"time"
 
 	"github.com/skerry/skerry"
@@ -26,6 +27,9 @@ func (a *app) examineTrust(ctx context.Context, c skerry.Config) []finding {
 	}
 	f.list = append(f.list, doctor.Certificate(c.TLS, time.Now())...)
 	f.list = append(f.list, doctor.GatewayCertificate(c.Gateway.TLS, time.Now())...)
+	if dir := consoleDir(c); dir != "" {
+		f.list = append(f.list, doctor.ConsoleCertificate(filepath.Join(dir, consoleCertFile), time.Now())...)
+	}
 	f.list = append(f.list, doctor.Operators(c.Site.Operators)...)
 	if c.Site.Operators == "" {
 		return f.list

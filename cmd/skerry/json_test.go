@@ -31,6 +31,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/internal/sitepolicy"
 	"github.com/skerry/skerry/internal/sshsig"
+	"github.com/skerry/skerry/internal/tlsfile"
 	"github.com/skerry/skerry/policy/form"
 )
 
@@ -138,7 +139,11 @@ func documents() map[string]func(*app) error {
 		"printPolicyResult": func(a *app) error { return a.printPolicyResult(filled[policychange.Result]()) },
 		"printFindings":     func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
 		"printSite":         func(a *app) error { return a.printSite(filled[siteReport]()) },
-		"printConsoleLink":  func(a *app) error { return a.printConsoleLink("x", filled[console.LinkRequest]()) },
+		"printConsoleCert": func(a *app) error {
+			_, leaf, err := tlsfile.Make(tlsfile.Request{Names: []string{"x"}, To: time.Now()})
+			return errors.Join(err, a.printConsoleCert("x", leaf, leaf, true, false))
+		},
+		"printConsoleLink": func(a *app) error { return a.printConsoleLink("x", filled[console.LinkRequest]()) },
 		"printConsoleUsers": func(a *app) error {
 			return a.printConsoleUsers("x", []console.User{filled[console.User]()})
 		},

@@ -3,6 +3,8 @@ package doctor
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/skerry/skerry/config"
@@ -69,6 +71,30 @@ func GatewayCertificate(c config.GatewayTLS, now time.Time) []Finding {
 	default:
 		l.Fine("the gateway's certificate %s is valid until %s UTC",
 			c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
+	}
+	return l.All
+}
+
+// ConsoleCertificate reports how long the certificate is valid that skerry console cert has made; nothing without one.
+func ConsoleCertificate(path string, now time.Time) []Finding {
+	l := List{Area: "Trust"}
+	pair, err := tls.LoadX509KeyPair(path, path)
+	const anew = "make a new one, which a running console uses at once: skerry console cert --replace"
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission): // another user's console
+	case err != nil:
+		l.Problem("make a new one: skerry console cert --replace", "the console's certificate %s can't be used: %v",
+			path, err)
+	case pair.Leaf == nil:
+	case now.After(pair.Leaf.NotAfter):
+		l.Problem(anew, "the console's certificate %s has expired on %s UTC: browsers refuse it", path,
+			pair.Leaf.NotAfter.UTC().Format(time.DateTime))
+	case tlsfile.Soon(pair.Leaf, now):
+		l.Hint(anew, "the console's certificate %s expires on %s UTC", path,
+			pair.Leaf.NotAfter.UTC().Format(time.DateTime))
+	default:
+		l.Fine("the console's certificate %s is valid until %s UTC", path,
+			pair.Leaf.NotAfter.UTC().Format(time.DateTime))
 	}
 	return l.All
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/tlsfile"
 )
 
 func TestBadCertificatesAreNamed(t *testing.T) {
@@ -75,5 +76,29 @@ func TestBadCertificatesAreNamed(t *testing.T) {
 	}
 	if list := Certificate(config.TLS{}, now); len(list) > 0 {
 		t.Errorf("without tls: %+v", list)
+	}
+}
+
+// TestConsoleCertificate: a certificate of the console is looked at where there is one.
+func TestConsoleCertificate(t *testing.T) {
+	path, now := filepath.Join(t.TempDir(), "console-tls.pem"), time.Now()
+	if list := ConsoleCertificate(path, now); len(list) > 0 {
+		t.Errorf("without one: %+v", list)
+	}
+	text, leaf, err := tlsfile.Make(tlsfile.Request{Names: []string{"console.hall"}, From: now,
+		To: now.AddDate(0, 0, 825)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(path, text, 0o600)
+	for at, level := range map[time.Time]Level{now.Add(time.Hour): Fine, leaf.NotAfter.AddDate(0, 0, -20): Hint,
+		leaf.NotAfter.Add(time.Hour): Problem} {
+		if list := ConsoleCertificate(path, at); len(list) != 1 || list[0].Level != level {
+			t.Errorf("%v: %+v", at, list)
+		}
+	}
+	os.WriteFile(path, text[:100], 0o600)
+	if list := ConsoleCertificate(path, now); len(list) != 1 || list[0].Level != Problem {
+		t.Errorf("a damaged one: %+v", list)
 	}
 }
