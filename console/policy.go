@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/policychange"
+	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
 )
@@ -38,6 +39,7 @@ type policyPage struct {
 	Back     uint64        `json:"-"`                   // number of the policy to which it goes back
 	Newest   uint64        `json:"newest"`
 	Unread   bool          `json:"unread,omitempty"` // this console can't read the text
+	Ask      *policyAsk    `json:"-"`                // a change that waits for an answer
 }
 
 // notObeying is a process that does not obey the policy in force.
@@ -74,9 +76,11 @@ func (p *policyState) table() *policy.Table {
 	return policychange.Compile(read, p.Current.On, p.Applied)
 }
 
-func (s *snapshot) policyPage(r *http.Request) (any, error) {
+func (s *snapshot) policyPage(r *http.Request) (any, error) { return s.policyContent(r) }
+
+func (s *snapshot) policyContent(r *http.Request) (*policyPage, error) {
 	e := s.Policy.Current
-	p := policyPage{Number: e.Number, By: e.By, Why: e.Why, At: e.At, Text: e.Text, Of: len(s.Processes),
+	p := &policyPage{Number: e.Number, By: e.By, Why: e.Why, At: e.At, Text: e.Text, Of: len(s.Processes),
 		Newest: s.Policy.Newest.Number, Plans: []planRow{}, History: []change{}, Others: []notObeying{},
 		Query: r.URL.Query().Get("service")}
 	if e.Number > 0 {
@@ -85,7 +89,7 @@ func (s *snapshot) policyPage(r *http.Request) (any, error) {
 		p.Cut = max(0, len(p.Lines)-shownLines)
 		p.Lines = p.Lines[:len(p.Lines)-p.Cut]
 	}
-	s.tellObeying(&p)
+	s.tellObeying(p)
 	table := s.Policy.table()
 	p.Unread = table == nil && e.Number > 0
 	groups := inForce(table, s.Policy.Applied)
@@ -104,7 +108,7 @@ func (s *snapshot) policyPage(r *http.Request) (any, error) {
 		p.Confirm = max(e.Confirm-s.At.Sub(e.At), time.Second)
 		p.ConfirmS = p.Confirm.Seconds()
 	}
-	p.Back = s.before(e.Previous)
+	p.Back = s.goesBackTo(e)
 	for _, c := range s.changes() {
 		if c.Kind == "policy" {
 			p.History = append(p.History, c)
@@ -131,10 +135,17 @@ func (s *snapshot) tellObeying(p *policyPage) {
 	}
 }
 
-// before is the number of an entry by its hash, 0 when it is not kept.
-func (s *snapshot) before(hash string) uint64 {
-	for _, e := range s.Policy.Log {
-		if hash != "" && e.Hash() == hash {
+// goesBackTo is the number of the entry to which the site goes back from one that is not confirmed, as
+// [policylog.Log.Before] has it: 0 for none, or when it is not kept.
+func (s *snapshot) goesBackTo(e policylog.Entry) uint64 {
+	for range s.Policy.Log {
+		i := slices.IndexFunc(s.Policy.Log, func(o policylog.Entry) bool {
+			return e.Previous != "" && o.Hash() == e.Previous
+		})
+		if i < 0 {
+			return 0
+		}
+		if e = s.Policy.Log[i]; e.Confirm == 0 {
 			return e.Number
 		}
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/policychange"
@@ -95,7 +93,7 @@ func (c *handler) step(ctx context.Context, s *policychange.Site, step policycha
 	outcome, error,
 ) {
 	if len(step.Faults) > 0 {
-		return outcome{}, refuse("edit.faults", "faults", strings.Join(step.Faults, "; "))
+		return outcome{To: "/policy"}, refuse("edit.faults", "faults", strings.Join(step.Faults, "; "))
 	}
 	if !signs {
 		return outcome{To: "/policy", Before: policychange.Title(s.Now), Confirm: &confirmation{Command: command,
@@ -104,57 +102,4 @@ func (c *handler) step(ctx context.Context, s *policychange.Site, step policycha
 	return c.makePolicy(ctx, s, step)
 }
 
-func (c *handler) undoPolicy(ctx context.Context, by actor, v url.Values) (outcome, error) {
-	n, err := strconv.ParseUint(strings.ReplaceAll(v.Get("number"), ",", ""), 10, 64)
-	if err != nil || n == 0 {
-		return outcome{}, refuse("policy.unknown", "number", short(v.Get("number"), 20))
-	}
-	s, signs, err := c.current(ctx, by, v)
-	if err != nil {
-		return outcome{}, err
-	}
-	step, err := s.ToUndo(ctx, n, v.Get("reason"), c.listed)
-	if err != nil {
-		return outcome{}, notDone(err)
-	}
-	return c.step(ctx, s, step, signs, "skerry policy undo "+v.Get("number")+" --why "+shellText(v.Get("reason")))
-}
-
 func (c *handler) listed() []discovery.Entry { return c.node.Explain("") }
-
-func (c *handler) confirmPolicy(ctx context.Context, by actor, v url.Values) (outcome, error) {
-	s, signs, err := c.current(ctx, by, v)
-	if err != nil {
-		return outcome{}, err
-	}
-	step, err := s.ToConfirm("confirm", v.Get("reason"))
-	if err != nil {
-		return outcome{}, notDone(err)
-	}
-	return c.step(ctx, s, step, signs, "skerry policy confirm --why "+shellText(v.Get("reason")))
-}
-
-func (c *handler) switchPlan(ctx context.Context, by actor, v url.Values) (outcome, error) {
-	to := policychange.Switch{Name: v.Get("plan"), On: v.Get("to") == "on", Why: v.Get("reason")}
-	command := "skerry policy plan off " + shellText(to.Name)
-	if to.On {
-		command = "skerry policy plan on " + shellText(to.Name)
-		if lasts := strings.TrimSpace(v.Get("for")); lasts != "" {
-			d, err := time.ParseDuration(lasts)
-			if err != nil || d < time.Second || d > policychange.PlanMost {
-				return outcome{}, refuse("edit.time", "value", short(lasts, 40))
-			}
-			to.For = d
-			command += " --for " + lasts
-		}
-	}
-	s, signs, err := c.current(ctx, by, v)
-	if err != nil {
-		return outcome{}, err
-	}
-	step, err := s.ToSwitch(ctx, to, c.listed)
-	if err != nil {
-		return outcome{}, notDone(err)
-	}
-	return c.step(ctx, s, step, signs, command+" --why "+shellText(to.Why))
-}

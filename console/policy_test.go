@@ -157,18 +157,28 @@ func TestPolicyFromEditToUndo(t *testing.T) {
 		t.Fatalf("greeter obeys policy %d", obeyed())
 	}
 
+	page = post(t, m, "/policy/ask", formOf(t, page, "/policy/ask")).Body.String()
+	has(t, page, "keep policy 1", "If it is not kept, no policy is in force", "2 of 2 processes answered")
 	page = follow(t, m, "/policy/confirm", with(formOf(t, page, "/policy/confirm"), "reason", "it helps"))
 	has(t, page, "Policy 2 is obeyed by 2 of 2")
 	if strings.Contains(page, "goes back by itself") {
 		t.Error("a confirmed policy goes back")
 	}
-	page = follow(t, m, "/policy/plan", with(formOf(t, page, "/policy/plan"), "reason", "a big day", "for", "1h"))
+	page = post(t, m, "/policy/ask", with(formOf(t, page, "/policy/ask"), "for", "1h")).Body.String()
+	has(t, page, "switch plan storm on", "or for 1h", "skerry policy plan on 'storm' --for 1h",
+		"2 of 2 processes answered", "would have been treated otherwise")
+	if obeyed() != 2 {
+		t.Fatal("a question was applied")
+	}
+	page = follow(t, m, "/policy/plan", with(formOf(t, page, "/policy/plan"), "reason", "a big day"))
 	has(t, page, "Policy 3 is obeyed by 2 of 2", "is not tried again", "plan storm", "ends in 59 min")
 	if n := strings.Count(page, "Bring back…"); n != 2 {
 		t.Errorf("%d of 3 policies are offered to be brought back", n)
 	}
 	page = get(t, m, "/policy/1").Body.String()
 	has(t, page, "+# the hall", "This will bring the text of policy 1 back")
+	page = post(t, m, "/policy/ask", formOf(t, page, "/policy/ask")).Body.String()
+	has(t, page, "bring policy 1 of li", "Dry run", "2 of 2 processes answered")
 	page = follow(t, m, "/policy/1/undo", with(formOf(t, page, "/policy/1/undo"), "reason", "the day is over"))
 	has(t, page, "Policy 4 is obeyed by 2 of 2", "the text of 1 came back")
 	if obeyed() != 4 || strings.Contains(page, "ends in 59 min") {
@@ -176,6 +186,51 @@ func TestPolicyFromEditToUndo(t *testing.T) {
 	}
 	if body := get(t, m, "/history").Body.String(); !strings.Contains(body, `href="/policy/4"`) {
 		t.Error("the history does not lead to a change")
+	}
+}
+
+// TestQuestionsHaveATrial: before a plan is switched on, before an older policy comes back and before a policy is kept,
+// the page says what that would have done with the calls of the last minutes: of which caller, to which method.
+func TestQuestionsHaveATrial(t *testing.T) {
+	c, provider := policySite(t)
+	m := as(t, c, "li", roleOperator)
+	apply := func(text, confirm string) {
+		t.Helper()
+		page := get(t, m, "/policy/edit").Body.String()
+		follow(t, m, "/policy/apply", with(formOf(t, page, "/policy/edit"), "text", text, "reason", "test", "confirm",
+			confirm))
+	}
+	const deny = "access: {mode: enforce, default: allow, deny: [{caller: caller, method: ping}]}"
+	ask := func(page string, pairs ...string) string {
+		t.Helper()
+		return html.UnescapeString(post(t, m, "/policy/ask", with(formOf(t, page, "/policy/ask"), pairs...)).
+			Body.String())
+	}
+	refuses := []string{"refuses 20 of 20 calls (100 %), all of caller", "ping, from caller"}
+	keep := func() string {
+		t.Helper()
+		page := ask(get(t, m, "/policy").Body.String())
+		follow(t, m, "/policy/confirm", with(formOf(t, page, "/policy/confirm"), "reason", "test"))
+		return page
+	}
+	apply("policy: 1\nservices:\n  greeter: {"+deny+"}\n", "10m")
+	has(t, keep(), "keep policy 1", "If it is not kept, no policy is in force")
+	apply("policy: 1\nplans:\n  storm: {services: {greeter: {"+deny+"}}}\n", "10m")
+	apply("policy: 1\n# again\nplans:\n  storm: {services: {greeter: {"+deny+"}}}\n", "10m")
+	has(t, get(t, m, "/policy").Body.String(), "Then policy 2 is in force again.") // 3 was not kept
+	page := keep()
+	has(t, page, "keep policy 4", "If it is not kept, policy 2 comes back")
+	has(t, page, refuses...)
+	page = ask(get(t, m, "/policy").Body.String())
+	has(t, page, "switch plan storm on")
+	has(t, page, refuses...)
+	page = ask(get(t, m, "/policy/1").Body.String())
+	has(t, page, "bring policy 1 of li")
+	has(t, page, refuses...)
+	stale := with(formOf(t, get(t, m, "/policy/1").Body.String(), "/policy/ask"), "hash", "00")
+	has(t, follow(t, m, "/policy/ask", stale), "The policy in force is 5")
+	if n := provider.Membership().Policy().Status().Number; n != 5 {
+		t.Errorf("a question has made policy %d", n)
 	}
 }
 

@@ -191,6 +191,7 @@ func (h *hand) policy() {
 	}
 	h.press("button[formaction='/policy/apply']")
 	h.Until("document.querySelector('h1').innerText === 'Policy 3'")
+	h.press(ask)
 	h.fill(reason, "the limit is wide enough")
 	h.press("form[action='/policy/confirm'] button")
 	h.Open("/policy")
@@ -199,13 +200,14 @@ func (h *hand) policy() {
 	}
 	for range 2 { // on, and off
 		number := stage.Look[string](h.Tab, "document.querySelector('h1').innerText")
-		h.tick("details.ask summary")
-		h.fill("details[open] "+reason, "a storm of orders")
-		h.press("details[open] button")
+		h.press(ask)
+		h.fill(reason, "a storm of orders")
+		h.press("form[action='/policy/plan'] button")
 		h.Open("/policy")
 		h.Until("document.querySelector('h1').innerText !== " + quoted(number))
 	}
 	h.Open("/policy/2")
+	h.press(ask)
 	h.fill(reason, "the limit is not needed")
 	h.press("form[action='/policy/2/undo'] button")
 	if text := site.Command(h.t, "", "policy", "show"); strings.Contains(text, "5000") {
@@ -213,7 +215,10 @@ func (h *hand) policy() {
 	}
 }
 
-const reason = "input[name=reason]"
+const (
+	ask    = "form[action='/policy/ask'] button" // the first one
+	reason = "input[name=reason]"
+)
 
 // release plays two releases of auth: v2 is committed to half of the users, held, committed to all and cleaned; v3 is
 // committed and rolled back.
