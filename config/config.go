@@ -248,6 +248,10 @@ type Rollout struct {
 	// OutsideHold is the same limit for calls of callers outside the site, because a stranger could
 	// hold an old version for any time.
 	OutsideHold time.Duration `yaml:"outside_hold" default:"60s"` // "none": only MaxTraceAge counts
+
+	// StreamGrace is how long a stream that its caller follows (skerry.Follow) may stay at a version after a
+	// release has switched it to another one. Then the provider cuts it.
+	StreamGrace time.Duration `yaml:"stream_grace" default:"30s"`
 }
 
 // The values of Rollout.Orphans.

@@ -89,6 +89,7 @@ func appendCallHead(
 			n++
 			dst = appendNumber(dst, keyWindow, o.window)
 		}
+		pair(keyOpener, call.routing.opener())
 	}
 	if raw, ok := call.Args.(*Raw); ok {
 		pair(keyContext, raw.Context)
@@ -145,6 +146,8 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 			info.streamHead().mode = value
 		case keyWindow:
 			info.streamHead().window = value
+		case keyOpener:
+			info.streamHead().opener = value
 		case keyFrame:
 			info.streamHead().frame = value
 		}

@@ -250,6 +250,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		s.listen(l, false)
 		s.closeConns(conns)
 	})
+	if s.cfg.Rollout != nil {
+		conns.Go(s.followRules)
+	}
 	s.accepts.Add(1)
 	err := s.accept(ctx, l, conns, pool)
 	s.accepts.Add(-1)

@@ -39,6 +39,8 @@ type StreamLimits struct {
 	Conn   int           // streams of one connection, at a server; 1,000
 	Most   int           // streams of a server; 10,000
 	Grace  time.Duration // how long Server.Drain waits for streams before it cuts them; 5 s
+	// how long a stream that its caller follows may go on after a release has switched it to another version; 30 s
+	Move time.Duration
 }
 
 func (l StreamLimits) withDefaults() StreamLimits {
@@ -50,6 +52,7 @@ func (l StreamLimits) withDefaults() StreamLimits {
 		Conn:   cmp.Or(l.Conn, 1_000),
 		Most:   cmp.Or(l.Most, 10_000),
 		Grace:  cmp.Or(l.Grace, 5*time.Second),
+		Move:   cmp.Or(l.Move, 30*time.Second),
 	}
 }
 
@@ -183,9 +186,18 @@ func (s *stream) arrive(payload string, e flat.Protocol, size int) error {
 // itemFrame is the room for the heads of an item's frame and message, beyond its own bytes.
 const itemFrame = 2 << 10
 
-// take returns the next item. It waits until one comes, the stream ends, or ctx ends.
-func (s *stream) take(ctx context.Context) (received, error) {
+// errStopped says that what stops a wait has come.
+var errStopped = errors.New("the wait was stopped")
+
+// take returns the next item. It waits until one comes, the stream ends, or ctx ends. Once until is closed it
+// returns errStopped; nil: it never is.
+func (s *stream) take(ctx context.Context, until <-chan struct{}) (received, error) {
 	for {
+		select {
+		case <-until:
+			return received{}, errStopped
+		default:
+		}
 		s.mu.Lock()
 		if item, ok := s.pop(); ok {
 			s.receive.Taken(item.size)
@@ -202,6 +214,7 @@ func (s *stream) take(ctx context.Context) (received, error) {
 		}
 		select {
 		case <-s.items:
+		case <-until:
 		case <-ctx.Done():
 			return received{}, ctx.Err()
 		}

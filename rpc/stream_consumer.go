@@ -66,7 +66,19 @@ func OpenServerStream[T any](
 
 // Recv waits for the next item until ctx ends, which does not end the stream. It returns io.EOF when the
 // provider has ended the stream, an exception that the IDL declares as it is, or an *Error.
-func (s *ServerStream[T]) Recv(ctx context.Context) (T, error) { return receive(ctx, s.c, s.result) }
+func (s *ServerStream[T]) Recv(ctx context.Context) (T, error) {
+	return receive(ctx, nil, s.c, s.result)
+}
+
+// RecvUntil is Recv that returns with ok false, and without an error or an item, once until is closed, even while
+// items have come.
+func (s *ServerStream[T]) RecvUntil(ctx context.Context, until <-chan struct{}) (item T, ok bool, err error) {
+	item, err = receive(ctx, until, s.c, s.result)
+	if err == errStopped {
+		return item, false, nil
+	}
+	return item, err == nil, err
+}
 
 // All returns the items up to the last one, and closes the stream when the loop is left. Its last error is one
 // of Recv, but for io.EOF.
@@ -77,9 +89,11 @@ func (s *ServerStream[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	}
 }
 
-func receive[T any](ctx context.Context, c *clientStream, result ResultOf[T]) (T, error) {
+func receive[T any](
+	ctx context.Context, until <-chan struct{}, c *clientStream, result ResultOf[T],
+) (T, error) {
 	var none T
-	item, err := c.next(ctx)
+	item, err := c.next(ctx, until)
 	if err != nil {
 		return none, err
 	}
@@ -130,7 +144,7 @@ func (s *ClientStream[S, T]) End(ctx context.Context) (T, error) {
 	if err := s.c.endSend(); err != nil {
 		return none, err
 	}
-	switch _, err := s.c.take(ctx); {
+	switch _, err := s.c.take(ctx, nil); {
 	case err != errFinal:
 		return none, s.c.explain(ctx, err)
 	default:
@@ -170,7 +184,9 @@ func (s *BidiStream[S, T]) Send(ctx context.Context, item S) error {
 func (s *BidiStream[S, T]) EndSend() error { return s.c.endSend() }
 
 // Recv is ServerStream.Recv.
-func (s *BidiStream[S, T]) Recv(ctx context.Context) (T, error) { return receive(ctx, s.c, s.result) }
+func (s *BidiStream[S, T]) Recv(ctx context.Context) (T, error) {
+	return receive(ctx, nil, s.c, s.result)
+}
 
 // All is ServerStream.All.
 func (s *BidiStream[S, T]) All(ctx context.Context) iter.Seq2[T, error] {

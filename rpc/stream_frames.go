@@ -13,6 +13,13 @@ const (
 	keyMode   = "sk-m" // of a call that opens a stream: a StreamMode
 	keyWindow = "sk-w" // bytes: what the sender of the frame can take, or how many more
 	keyFrame  = "sk-f" // what a frame of an open stream is
+	keyOpener = "sk-o" // of a call that opens a stream outside any handler's trace
+)
+
+// The values of keyOpener.
+const (
+	openerOwn     = "own"     // nothing opens the stream again
+	openerFollows = "follows" // the caller opens it again, where it left off
 )
 
 // The values of keyFrame. The reply to the call ends the stream, and has no such key.
@@ -27,9 +34,10 @@ const offerStreams = internalPrefix + "streams"
 
 // streamHead is what the header of a call or frame says about a stream. The strings are parts of the frame.
 type streamHead struct {
-	mode, window, frame string
-	open                *serverStream // that the call has opened
-	later               *laterCall    // that answers the call after its handler has returned
+	mode, window, frame, opener string
+
+	open  *serverStream // that the call has opened
+	later *laterCall    // that answers the call after its handler has returned
 }
 
 // readWindow reads a number of bytes of credit.

@@ -391,8 +391,8 @@ func (s *clientStream) answer() error {
 }
 
 // next returns the next item. Its error is io.EOF at the end, a declared exception, or an *Error.
-func (s *clientStream) next(ctx context.Context) (received, error) {
-	item, err := s.take(ctx)
+func (s *clientStream) next(ctx context.Context, until <-chan struct{}) (received, error) {
+	item, err := s.take(ctx, until)
 	return item, s.explain(ctx, err)
 }
 

@@ -20,6 +20,8 @@ type serverStream struct {
 	mode     StreamMode
 	began    time.Duration // from the arrival of the opening to its acceptance
 	released bool          // owned by the goroutine of the call
+
+	moves streamMoves
 }
 
 // prepareStream makes the call ready to be served as a stream or by a promise, if it is one.
@@ -95,6 +97,7 @@ func (r *serverCall) closeStream() {
 	}
 	st.released = true
 	st.stop(errFinal, false)
+	st.moves.end()
 	r.conn.streamCount.Add(-1)
 	r.conn.s.streamCount.Add(-1)
 }
@@ -140,6 +143,8 @@ func (st *serverStream) accept() {
 	if err != nil {
 		r.conn.close(err)
 	}
+	st.moves.accepted.Store(true)
+	st.obeyRules()
 }
 
 // fail returns the error by which the stream ends for its handler.
@@ -171,7 +176,7 @@ func (st *serverStream) whyCut() Code {
 
 // next returns the next item of the client.
 func (st *serverStream) next(ctx context.Context) (received, error) {
-	item, err := st.take(ctx)
+	item, err := st.take(ctx, nil)
 	return item, st.explain(ctx, err)
 }
 

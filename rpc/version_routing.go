@@ -197,3 +197,16 @@ func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, e
 	p.exchanges-- // waiting does not count as an exchange
 	return true, nil
 }
+
+// opener is the value of keyOpener for a stream that the call opens; "": its trace is a handler's.
+func (p *versionRouting) opener() string {
+	switch t := p.trace; {
+	case t == nil:
+		return ""
+	case t.Follows():
+		return openerFollows
+	case t == &p.own, t.Job():
+		return openerOwn
+	}
+	return ""
+}

@@ -15,8 +15,9 @@ import (
 type Trace struct {
 	origin      *Origin
 	root        bool
-	settled     bool  // a call was executed, or may have been, so the token is fixed; guarded by mu
-	restarted   bool  // the token was replaced once; guarded by mu
+	settled     bool // a call was executed, or may have been, so the token is fixed; guarded by mu
+	restarted   bool // the token was replaced once; guarded by mu
+	by          starter
 	out         int32 // calls under way; guarded by mu
 	span        span  // for a root, replaced under mu
 	restriction atomic.Pointer[callRestriction]
@@ -28,6 +29,15 @@ type Trace struct {
 	raw      string        // the encoded token
 	returned chan struct{} // closed when no call is under way; nil: no goroutine waits
 }
+
+// starter is what has begun a trace in this process.
+type starter uint8
+
+const (
+	byHandler starter = iota // a call that came, or that was made without a trace
+	byJob
+	byFollow
+)
 
 // TraceKey is the key of the *Trace in a context, for contexts of a caller's
 // own type.
@@ -50,15 +60,30 @@ func (t *Trace) Outside() string { return t.outside }
 
 // Begin starts a trace at this process, as [Origin.Begin] does.
 func (a *Agent) Begin(origin string, seed uint64, mark string) *Trace {
-	t := &Trace{}
+	t := &Trace{by: byJob}
 	a.Origin(origin, "").Begin(t, seed, mark)
 	return t
 }
 
+// Follow is Begin for one opening of a stream that is opened again, in a trace
+// of its own, when it ends.
+func (a *Agent) Follow(origin string, seed uint64, mark string) *Trace {
+	t := &Trace{by: byFollow}
+	a.Origin(origin, "").Begin(t, seed, mark)
+	return t
+}
+
+// Job reports whether the trace belongs to no handler: Begin, Follow or Detach
+// has begun it.
+func (t *Trace) Job() bool { return t.by != byHandler }
+
+// Follows reports whether Follow has begun the trace.
+func (t *Trace) Follows() bool { return t.by == byFollow }
+
 // Detach begins a separate trace for work that outlives this one. It reads the
 // newest rules, with the same seed and mark.
 func (t *Trace) Detach() *Trace {
-	token, d := t.Token(), &Trace{}
+	token, d := t.Token(), &Trace{by: byJob}
 	t.origin.Begin(d, token.Seed, token.Mark)
 	return d
 }
