@@ -55,6 +55,7 @@ type Console struct {
 	http.Handler
 	doctors  *doctors
 	calls    *testCalls
+	silences *silences
 	doors    *doors
 	live     *live
 	audit    *auditLog
@@ -109,6 +110,9 @@ func (c *Console) open(cfg Config) (err error) {
 	}
 	c.audit.takeOver(audit)
 	c.doors.files.dir = cfg.StateDir
+	if err := c.silences.load(cfg.StateDir); err != nil {
+		c.log.Warn("the findings that were silenced in the last run are shown again", "err", err)
+	}
 	if c.live != nil {
 		c.live.members.dir = cfg.StateDir
 		if err := c.live.members.load(); err != nil {
@@ -182,7 +186,7 @@ func serve(of site, cfg Config) *Console {
 	steps := &runner{}
 	c := &handler{site: steered{of, steps}, steps: steps, node: cfg.Node, log: cfg.Logger,
 		doors: doors, signers: cfg.Signers, audit: audit,
-		doctors: doctorsOf(cfg.Node), calls: testCallsOf(cfg.Node),
+		doctors: doctorsOf(cfg.Node), calls: testCallsOf(cfg.Node), silences: &silences{now: doors.now},
 		plain: cfg.Plain, cluster: cfg.Cluster, title: cfg.Title,
 		running: make(chan struct{}, mostActions)}
 	inside, posts := http.NewServeMux(), http.NewServeMux()
@@ -212,8 +216,8 @@ func serve(of site, cfg Config) *Console {
 		return pattern != "" || r.URL.Path == "/in"
 	}
 	return &Console{Handler: guarded(mux, cfg, forms), doors: doors, audit: audit, log: cfg.Logger,
-		doctors: c.doctors, calls: c.calls, steps: steps, operator: cmp.Or(cfg.Operator, "terminal"),
-		running: c.running}
+		doctors: c.doctors, calls: c.calls, silences: c.silences, steps: steps,
+		operator: cmp.Or(cfg.Operator, "terminal"), running: c.running}
 }
 
 // handler makes pages.
@@ -228,6 +232,9 @@ type handler struct {
 	doctors *doctors
 	calls   *testCalls
 	streams openStreams
+
+	silences *silences
+
 	plain   bool // reached without TLS from other hosts
 	cluster string
 	title   string        // what people call the site

@@ -2,10 +2,12 @@ package console
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/skerry/skerry/discovery"
 )
@@ -23,13 +25,14 @@ func (s *snapshot) find() []finding {
 	}
 	list = append(list, s.findProcesses()...)
 	if s.Rollout.Frozen != "" {
-		list = append(list, finding{Severity: warning, What: say("finding.frozen"),
+		list = append(list, finding{Kind: "frozen", Severity: warning, What: say("finding.frozen"),
 			Why: say("finding.frozen-why", "why", s.Rollout.Frozen), Do: "skerry doctor"})
 	}
 	for _, src := range s.Sources {
 		if src.Lost != "" {
-			list = append(list, finding{Severity: warning, What: say("finding.lost", "source", src.Name),
-				Why: say("finding.lost-why", "why", src.Lost), Do: "skerry doctor"})
+			list = append(list, finding{Kind: "lost", About: []string{src.Name}, Severity: warning,
+				What: say("finding.lost", "source", src.Name), Why: say("finding.lost-why", "why", src.Lost),
+				Do: "skerry doctor"})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b finding) int { return cmp.Compare(b.Severity, a.Severity) })
@@ -38,7 +41,8 @@ func (s *snapshot) find() []finding {
 
 // findService judges one service by its instances.
 func (s *snapshot) findService(r serviceRow, entries []*discovery.Entry) (list []finding) {
-	f := finding{Do: "skerry ls " + shellWord(r.Name), Link: "/services/" + url.PathEscape(r.Name),
+	f := finding{About: []string{r.Name}, Do: "skerry ls " + shellWord(r.Name),
+		Link:     "/services/" + url.PathEscape(r.Name),
 		LinkText: say("finding.open-service", "service", r.Name)}
 	if r.Calls > 0 {
 		f.Proof = []fact{{Name: say("finding.failed-now"), Value: percent(r.Failed) + " %", Bad: r.Failed >= badShare},
@@ -60,7 +64,7 @@ func (s *snapshot) findService(r serviceRow, entries []*discovery.Entry) (list [
 	}
 	switch {
 	case r.Well == 0 && (len(avoided) > 0 || r.All == 0):
-		f.Severity, f.What = grave, say("finding.down", "service", r.Name)
+		f.Kind, f.Severity, f.What = "down", grave, say("finding.down", "service", r.Name)
 		var parts []string
 		for _, state := range sorted(states) {
 			parts = append(parts, fmt.Sprint(states[state], " ", state))
@@ -68,7 +72,7 @@ func (s *snapshot) findService(r serviceRow, entries []*discovery.Entry) (list [
 		f.Why = say("finding.down-why", "all", r.All, "states", cmp.Or(strings.Join(parts, ", "), "–"))
 		return append(list, f)
 	case r.Calls >= fewCalls && r.Failed >= muchShare:
-		f.Severity, f.What = grave, say("finding.fails", "service", r.Name, "share", percent(r.Failed))
+		f.Kind, f.Severity, f.What = "fails", grave, say("finding.fails", "service", r.Name, "share", percent(r.Failed))
 		all := figures{}
 		for _, flow := range s.Flows {
 			if flow.Service == r.Name {
@@ -78,7 +82,10 @@ func (s *snapshot) findService(r serviceRow, entries []*discovery.Entry) (list [
 		f.Why = say("finding.fails-why", "kinds", cmp.Or(kinds(all.Kinds), "–"))
 		return append(list, f)
 	case len(avoided) > 0:
-		f.Severity = warning
+		f.Kind, f.Severity, f.About = "avoided", warning, nil
+		for _, e := range avoided {
+			f.About = append(f.About, r.Name+" "+e.Addr)
+		}
 		f.What = say("finding.avoided", "n", len(avoided), "all", r.All, "service", r.Name)
 		e := avoided[0]
 		f.Why = say("finding.avoided-why", "instance", hostOf(e.Owner)+" "+e.Addr, "state", e.State, "why",
@@ -101,16 +108,46 @@ func (s *snapshot) findProcesses() (list []finding) {
 	}
 	f := finding{Severity: warning, Link: "/processes", LinkText: say("finding.open-processes")}
 	if len(silent) > 0 {
+		f.Kind, f.About = "silent", namesOf(silent)
 		f.What = say("finding.silent", "n", len(silent), "all", len(s.Processes))
 		f.Why = say("finding.silent-why", "process", silent[0].Name, "why", silent[0].Silent)
 		f.Do = "skerry doctor"
 		list = append(list, f)
 	}
 	if len(others) > 0 {
+		f.Kind, f.About = "policy", namesOf(others)
 		f.What = say("finding.policy", "n", len(others), "all", len(s.Processes), "number", s.Policy.Current.Number)
 		f.Why = say("finding.policy-why", "process", others[0].Name, "has", others[0].Policy)
 		f.Do = "skerry policy show --processes"
 		list = append(list, f)
 	}
 	return list
+}
+
+func namesOf(processes []processInfo) (names []string) {
+	for _, p := range processes {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (f finding) MarshalJSON() ([]byte, error) {
+	level := map[severity]string{note: "note", warning: "warning", grave: "grave"}
+	facts := map[string]string{}
+	for _, p := range f.Proof {
+		facts[p.Name.In(english)] = p.Value
+	}
+	return json.Marshal(struct {
+		ID       string            `json:"id"`
+		Kind     string            `json:"kind"`
+		About    []string          `json:"about,omitempty"`
+		Severity string            `json:"severity"`
+		What     phrase            `json:"what"`
+		Why      phrase            `json:"why"`
+		Since    time.Time         `json:"since,omitzero"`
+		Do       string            `json:"do,omitempty"`
+		Link     string            `json:"link,omitempty"`
+		Facts    map[string]string `json:"facts,omitempty"`
+	}{f.ID(), f.Kind, f.About, level[f.Severity], f.What, f.Why, f.Since, f.Do, f.Link, facts})
 }

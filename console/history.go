@@ -183,6 +183,8 @@ func (r record) change() change {
 	switch {
 	case r.Action == "call" && r.Before != "":
 		what = say("call.of", "method", r.Before)
+	case strings.HasPrefix(r.Action, "finding-") && r.Before != "":
+		what = say("history.about", "what", what, "about", r.Before)
 	case r.Asked != "":
 		what = say("history.asked", "what", what, "asked", r.Asked)
 	}

@@ -13,6 +13,7 @@ import (
 // overviewPage answers: does anything need an operator, and what first?
 type overviewPage struct {
 	Findings []finding    `json:"findings"`
+	Silenced []silenced   `json:"silenced"`
 	Now      point        `json:"now"`
 	Points   []point      `json:"last_hour"`
 	Changes  []change     `json:"changes"`
@@ -35,8 +36,9 @@ type underWay struct {
 const changesShown = 8
 
 func (s *snapshot) overviewPage(*http.Request) (any, error) {
-	p := overviewPage{Findings: s.Findings, Points: s.Hour, Services: s.services(), UnderWay: s.underWay(),
-		Now: s.now()}
+	p := overviewPage{Findings: s.Findings, Silenced: s.Silenced, Points: s.Hour, Services: s.services(),
+		UnderWay: s.underWay(),
+		Now:      s.now()}
 	hosts := map[string]bool{}
 	for _, m := range s.Processes {
 		hosts[m.Host] = true

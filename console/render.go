@@ -198,6 +198,15 @@ func (s *snapshot) state() state {
 	case s.Asked() > 0 && s.Answered() == 0:
 		return state{"warn", say("frame.nothing"), more}
 	}
+	quiet := 0
+	for _, q := range s.Silenced {
+		if q.Now != nil {
+			quiet++
+		}
+	}
+	if quiet > 0 {
+		return state{"ok", say("frame.quiet"), say("frame.silenced", "n", quiet)}
+	}
 	return state{"ok", say("frame.well"), more}
 }
 
@@ -274,6 +283,7 @@ func (c *handler) snapshot(ctx context.Context) *snapshot {
 	if e := c.doctors.last.Load(); e != nil {
 		s.Doctor = e
 	}
+	s.Findings, s.Silenced = c.silences.split(s.Findings)
 	s.calls = c.calls
 	return &s
 }

@@ -50,7 +50,8 @@ type snapshot struct {
 	Copies   []releases.Copies // of calls to the new versions, by the site's policy
 	Step     *progress         // of a release that this console makes, or has made last; nil: none
 	Policy   policyState
-	Findings []finding     // worst first
+	Findings []finding     // worst first, without those that are silenced
+	Silenced []silenced    // with those that are not found any more, the next to end first
 	Members  []memberEvent // oldest first
 
 	rows   []serviceRow // of services(), when the snapshot is complete
@@ -154,6 +155,8 @@ const (
 
 // finding is what needs an operator.
 type finding struct {
+	Kind     string   // what is wrong: one kind for each place that makes findings
+	About    []string // what it is wrong with: services, instances or processes
 	Severity severity
 	What     phrase    // what is wrong, and how much
 	Why      phrase    // the cause, or how it is known
@@ -182,6 +185,9 @@ type phrase struct {
 func say(key string, values ...any) phrase { return phrase{Key: key, Values: values} }
 
 func plain(s string) phrase { return phrase{Plain: s} }
+
+// MarshalText is the text in English, for JSON.
+func (t phrase) MarshalText() ([]byte, error) { return []byte(t.In(english)), nil }
 
 // In is the text in a language.
 func (t phrase) In(l language) string {

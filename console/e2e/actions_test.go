@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -330,6 +331,7 @@ func (h *hand) rest() {
 	h.fill("#name", "read") // the policy does not declare it idempotent
 	h.press("form[action='/services/db/call'] button")
 	h.shows("pump-1")
+	h.silence()
 	other := signedIn(h.t)
 	h.Open("/sessions")
 	h.tick("tr:not(:has(.chip)) details summary")
@@ -339,4 +341,23 @@ func (h *hand) rest() {
 	if at := other.Address(); at != "/in" {
 		h.t.Errorf("a session that was ended opens %s", at)
 	}
+}
+
+// silence lets a process stand still until it is found, silences that, and shows it again.
+func (h *hand) silence() {
+	h.t.Helper()
+	p := site.Process("db-v1-ops-4")
+	p.Signal(syscall.SIGSTOP)
+	defer p.Signal(syscall.SIGCONT)
+	h.until("/", "not answer")
+	id := stage.Look[string](h.Tab, `fetch("/?format=json").then(function (r) { return r.json(); }).then(function (d) {
+		return (d.overview.findings.find(function (f) { return f.kind === "silent"; }) || {id: ""}).id;
+	})`)
+	for _, what := range []string{"silence", "show"} {
+		form := "form[action='/findings/" + id + "/" + what + "']"
+		h.tick("details:has(" + form + ") summary")
+		h.fill(form+" "+reason, "it is being repaired")
+		h.press(form + " button")
+	}
+	h.shows("It is shown again")
 }
