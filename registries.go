@@ -41,7 +41,8 @@ func (n *Node) newSources(m *membership.Membership) ([]discovery.Source, error) 
 	if n.mode() != config.ModeBroadcast {
 		db, err := postgres.New(postgres.Config{
 			URL: n.cfg.Database.URL, Cluster: n.cfg.Cluster, Owner: n.owner,
-			Rules: m.Learn, Applied: m.Applied, Policies: m.LearnPolicies, NewestPolicy: m.NewestPolicy,
+			Rules: m.Learn, Applied: m.Applied,
+			Policies: m.LearnPolicies, NewestPolicy: m.NewestPolicy, HeldPolicies: m.Policy().Stored,
 			Secret: n.storeKeys, NewKey: n.trust.NewKey(),
 			Heartbeat: n.cfg.Database.Heartbeat, Expiry: n.cfg.Database.Expiry, Poll: n.cfg.Database.Poll,
 			Observe: n.opts.observer && n.opts.watchAll,

@@ -55,6 +55,11 @@ func (f *findings) policy(state control.PolicyState) {
 				policychange.Title(l.To))
 		}
 	}
+	if state.Lost {
+		f.problem("skerry policy show | skerry policy apply - writes it there again",
+			"the database lacks policy %s, as after a restore: a process that starts may obey an older one",
+			policychange.Title(newest))
+	}
 	if state.Doubt != nil {
 		f.problem("compare the site's keys and the file of operators of this host with those of the others",
 			"entries of the policy's log are not believed here: %v", state.Doubt)

@@ -69,6 +69,8 @@ func TestDoctorOfThePolicy(t *testing.T) {
 			Processes: []control.PolicyProcess{{Process: "a", Status: none}}}, problem, "a obeys no policy"},
 		{"to be confirmed", control.PolicyState{Log: waits}, hint, "policy 1 of li goes back by itself"},
 		{"not confirmed", control.PolicyState{Log: late}, hint, "policy 2 of wang was not confirmed, so policy 1"},
+		{"lost by the database", control.PolicyState{Log: one, Lost: true}, problem,
+			"the database lacks policy 1 of li"},
 		{"not believed", control.PolicyState{Log: one, Doubt: errors.New("no key")}, problem,
 			"not believed here: no key"},
 	} {

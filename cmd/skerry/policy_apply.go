@@ -166,8 +166,12 @@ func (a *app) applyPolicy(
 		return policyFailure(err)
 	}
 	if step.Same {
-		a.note("policy %d is this text already; nothing is to be done", s.Now.Number)
-		return a.awaitPolicy(ctx, s, s.Now, nil, time.Now())
+		if !s.State.Lost {
+			a.note("policy %d is this text already; nothing is to be done", s.Now.Number)
+			return a.awaitPolicy(ctx, s, s.Now, nil, time.Now())
+		}
+		a.note("policy %d is this text already; the database has lost it, and is given it again", s.Now.Number)
+		return a.awaitPolicy(ctx, s, s.Now, s.Keep(ctx, s.State), time.Now())
 	}
 	return a.changePolicy(ctx, s, step, f)
 }

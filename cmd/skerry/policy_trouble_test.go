@@ -10,6 +10,7 @@ import (
 
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/registry/postgres"
 )
 
 // TestPolicyGoesBack: what is not confirmed goes back by itself; the log and the commands say so.
@@ -182,6 +183,36 @@ func TestPolicyWithoutItsDatabase(t *testing.T) {
 		entries, err := n.Membership().Database().Policies().Entries(t.Context())
 		return err == nil && len(entries) == 3
 	})
+}
+
+// TestPolicyOfARestoredDatabase: a copy of the database comes back that lacks the policy, and no process may write it.
+// The text that is in force, applied again, brings it there and changes nothing else.
+func TestPolicyOfARestoredDatabase(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	server.Exec(t, db, postgres.Schema())
+	user := server.CreateUser(t, db, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %s",
+		"REVOKE INSERT ON skerry_policy FROM %s")
+	file := func(url string) string {
+		return writeConfig(t, "cluster: crew\nmode: database\ndatabase: {url: \""+url+
+			"\"}\nlog: {level: error}\nstate_dir: none\n")
+	}
+	n, cfg := offerClock(t, file(server.UserURL(db, user))), file(server.URL(db))
+	apply := func(says string) {
+		t.Helper()
+		code, out, errs := policyCommand(t, cfg, policyText("1s"), "apply", "-", "--yes")
+		if code != exitOK || !strings.Contains(errs, says) || !strings.Contains(out, "Policy 1 is obeyed by 1 of 1") {
+			t.Fatalf("exit code %d, want %q\n%s%s", code, says, out, errs)
+		}
+	}
+	apply("")
+	server.Exec(t, db, "DELETE FROM skerry_policy")
+	apply("the database has lost it, and is given it again")
+	apply("nothing is to be done")
+	if number, _ := policyOf(n); number != 1 {
+		t.Errorf("policy %d is obeyed", number)
+	}
 }
 
 // TestPlansAndUndosBesideOthers: a plan or a text that leaves a service without calls together with what is on already

@@ -35,6 +35,7 @@ type PolicyState struct {
 	Ages      map[uint64]time.Duration // how long each item that expires has applied at most
 	Away      error                    // why the database was not read; nil when it was, and without one
 	Doubt     error                    // what of the log is not believed
+	Lost      bool                     // the database lacks the newest entry, which needs no confirmation
 }
 
 // PolicyProcess is what one process says of the policy.
@@ -100,12 +101,12 @@ func (s PolicyState) Current() policylog.Entry {
 func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
 	holder := p.s.m.Policy()
 	var state PolicyState
+	var stored []policylog.Stored
 	if db := p.s.m.Database(); db != nil {
 		limited, cancel := context.WithTimeout(ctx, siteLimit)
-		entries, err := db.Policies().Entries(limited)
+		stored, state.Away = db.Policies().Entries(limited)
 		cancel()
-		state.Away = err
-		_, state.Doubt = learnStored(holder, entries)
+		_, state.Doubt = learnStored(holder, stored)
 	}
 	others, err := p.others(ctx)
 	if err != nil {
@@ -150,7 +151,14 @@ func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
 		state.Processes = append(state.Processes, said[name])
 	}
 	state.Log = holder.Log()
+	if newest, some := state.Log.Newest(); some && p.s.m.Database() != nil && state.Away == nil {
+		state.Lost = newest.Confirm == 0 && !holds(stored, newest)
+	}
 	return state, nil
+}
+
+func holds(stored []policylog.Stored, e policylog.Entry) bool {
+	return slices.ContainsFunc(stored, func(o policylog.Stored) bool { return o.Hash() == e.Hash() })
 }
 
 // learnStored takes in what the database has.
@@ -230,24 +238,37 @@ func (p *Policies) Put(ctx context.Context, state PolicyState, e policylog.Entry
 func (p *Policies) store(ctx context.Context, store policylog.Store, state PolicyState, e policylog.Entry) error {
 	ctx, cancel := context.WithTimeout(ctx, siteLimit)
 	defer cancel()
+	if err := complete(ctx, store, state); err != nil {
+		return err
+	}
+	return store.Append(ctx, e)
+}
+
+// Keep writes what the database lacks of the log, as after a restore: no process with the right has done so.
+func (p *Policies) Keep(ctx context.Context, state PolicyState) error {
+	ctx, cancel := context.WithTimeout(ctx, siteLimit)
+	defer cancel()
+	return complete(ctx, p.s.m.Database().Policies(), state)
+}
+
+// complete writes the entries of the log that a store lacks, and that are not older than all that it has.
+func complete(ctx context.Context, store policylog.Store, state PolicyState) error {
 	there, err := store.Entries(ctx)
 	if err != nil {
 		return err
 	}
 	lacks := slices.DeleteFunc(slices.Clone(state.Log.Entries()), func(known policylog.Entry) bool {
-		return slices.ContainsFunc(there, func(o policylog.Stored) bool { return o.Hash() == known.Hash() })
+		return holds(there, known)
 	})
 	oldest := uint64(0)
 	if len(there) > 0 {
 		oldest = there[len(there)-1].Number
 	}
 	lacks = slices.DeleteFunc(lacks, func(known policylog.Entry) bool { return known.Number < oldest })
-	if len(lacks) > 0 {
-		if err := store.Merge(ctx, lacks...); err != nil {
-			return err
-		}
+	if len(lacks) == 0 {
+		return nil
 	}
-	return store.Append(ctx, e)
+	return store.Merge(ctx, lacks...)
 }
 
 // bring gives the entry to all processes, and counts those that have taken it, or may have. refused is one process's

@@ -169,6 +169,18 @@ func FromStore(stored []policylog.Stored) (entries []policylog.Entry, ages map[u
 	return entries, ages
 }
 
+// Stored returns the entries with the times since they came, for a store that has lost them.
+func (h *Holder) Stored() []policylog.Stored {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	var out []policylog.Stored
+	for _, e := range h.log.Entries() {
+		out = append(out, policylog.Stored{Entry: e, Age: now - h.since[e.Hash()]})
+	}
+	return out
+}
+
 // Saved returns what the process keeps for its next run.
 func (h *Holder) Saved() Saved {
 	s := Saved{Ages: h.Ages(), Entries: map[string]time.Duration{}}

@@ -51,6 +51,9 @@ type Config struct {
 	// log is not followed. Both must not block.
 	Policies     func([]policylog.Stored)
 	NewestPolicy func() (number uint64, hash string)
+	// HeldPolicies returns the entries that the process believes, with their ages. What the log has
+	// lost of them is written again, if the user has the right. With nil, nothing is.
+	HeldPolicies func() []policylog.Stored
 
 	// Secret is called with the site's keys after the first read and after each change: the first
 	// key signs, all verify. The session compares them with each Poll, and at once when an operator

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/json"
+	"log/slog"
 	"maps"
 	"regexp"
 	"slices"
@@ -186,6 +187,26 @@ func TestLostRowsOfTheClusterReviveNobody(t *testing.T) {
 	}
 	s.apply(head{settled: true}, []string{"auth"}, false, false)
 	expectPorts(t, s.m, "the lease is valid", 1, 2)
+}
+
+// TestKeysOfAnOlderCopy: a ring without any of the keys before is said, as a rotation goes in steps.
+func TestKeysOfAnOlderCopy(t *testing.T) {
+	var out strings.Builder
+	r, err := New(Config{URL: "postgres://db/site", Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1},
+		Logger: slog.New(slog.NewTextHandler(&out, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ring := range [][]string{{}, {"a"}, {"a", "b"}, {"b", "a"}, {}, {"b"}} {
+		r.learn(secret{state: "1", keys: ring})
+	}
+	if out.Len() > 0 {
+		t.Errorf("a rotation says %s", &out)
+	}
+	r.learn(secret{state: "2", keys: []string{"a"}})
+	if !strings.Contains(out.String(), "other keys of the site than before") {
+		t.Errorf("the key from before the rotation: %q is said", &out)
+	}
 }
 
 // TestOnlyTheDatabasesTime: statements take no time from the process except the one that the

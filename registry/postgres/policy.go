@@ -35,7 +35,9 @@ var (
 			WINDOW newest AS (ORDER BY n DESC, hash DESC)) q
 		WHERE total <= @bytes::bigint OR place <= 2 ORDER BY n DESC, hash DESC`)
 	newestPolicySQL = "SELECT " + newestPolicy
-	writePolicySQL  = `INSERT INTO skerry_policy (cluster, n, hash, record) VALUES (@cluster, @n, @hash, @record)
+	heldPoliciesSQL = statement("SELECT n, encode(hash, 'hex') FROM skerry_policy WHERE cluster = @cluster AND {fits}")
+	writePolicySQL  = `INSERT INTO skerry_policy (cluster, n, hash, record, written)
+		VALUES (@cluster, @n, @hash, @record, now() - @age::bigint * interval '1 millisecond')
 		ON CONFLICT DO NOTHING`
 )
 
@@ -125,7 +127,7 @@ func (p *policies) Append(ctx context.Context, e policylog.Entry) error {
 		if err := e.Follows(newest); err != nil {
 			return err
 		}
-		return p.insert(ctx, tx, e)
+		return p.insert(ctx, tx, e, 0)
 	})
 }
 
@@ -133,7 +135,7 @@ func (p *policies) Append(ctx context.Context, e policylog.Entry) error {
 func (p *policies) Merge(ctx context.Context, entries ...policylog.Entry) error {
 	return p.writing(ctx, func(tx pgx.Tx) error {
 		for _, e := range entries {
-			if err := p.insert(ctx, tx, e); err != nil {
+			if err := p.insert(ctx, tx, e, 0); err != nil {
 				return err
 			}
 		}
@@ -149,7 +151,8 @@ func (p *policies) writing(ctx context.Context, do func(pgx.Tx) error) error {
 	return nil
 }
 
-func (p *policies) insert(ctx context.Context, tx pgx.Tx, e policylog.Entry) error {
+// insert writes an entry that is as old as age says.
+func (p *policies) insert(ctx context.Context, tx pgx.Tx, e policylog.Entry, age time.Duration) error {
 	hash, err := hex.DecodeString(e.Hash())
 	if err != nil {
 		panic(err) // it consists of hexadecimal digits
@@ -158,16 +161,18 @@ func (p *policies) insert(ctx context.Context, tx pgx.Tx, e policylog.Entry) err
 	args["n"] = int64(e.Number)
 	args["hash"] = hash
 	args["record"] = e.Record().Marshal()
+	args["age"] = min(max(age, 0), maxAge).Milliseconds()
 	_, err = tx.Exec(ctx, writePolicySQL, args)
 	return err
 }
 
-// comparePolicy follows the policy log when its newest entry wins over the one of the process. newest
-// comes from a beat or a read.
-func (s *session) comparePolicy(ctx context.Context, newest *string) error {
-	if s.policied && !s.winsOver(newest) {
-		return nil
+// comparePolicy follows the policy log when its newest entry wins over the one of the process, and
+// writes what the log has lost.
+func (s *session) comparePolicy(ctx context.Context, h head) error {
+	if s.policied && !s.winsOver(h.policy) {
+		return s.returnPolicies(ctx, h)
 	}
+	s.policyLacks = 0
 	return s.followPolicy(ctx)
 }
 
@@ -211,8 +216,17 @@ func (s *session) winsOver(newest *string) bool {
 	if newest == nil {
 		return false
 	}
-	n, hash, _ := strings.Cut(*newest, " ")
-	theirs, err := strconv.ParseUint(n, 10, 64)
+	theirs, hash := newestOf(newest)
 	number, own := s.r.cfg.NewestPolicy()
-	return err == nil && (theirs > number || theirs == number && hash > own)
+	return theirs > number || theirs == number && hash > own
+}
+
+// newestOf reads the fragment {policy}.
+func newestOf(text *string) (number uint64, hash string) {
+	if text == nil {
+		return 0, ""
+	}
+	n, hash, _ := strings.Cut(*text, " ")
+	number, _ = strconv.ParseUint(n, 10, 64) // the database has written it
+	return number, hash
 }

@@ -4,6 +4,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -154,6 +155,69 @@ func TestPolicyComesToOlderTables(t *testing.T) {
 		`SELECT max(version) || ' ' || (SELECT convert_from(record, 'UTF8') FROM skerry_rule) FROM skerry_schema`)
 	if got != "6 kept" {
 		t.Errorf("version and rule: %s", got)
+	}
+}
+
+// TestLostPoliciesComeBack: a copy of the policy log comes back that lacks what the processes obey. One of them writes
+// it again, with the ages that it knows, and one that starts then obeys it. One without the right says what to do.
+func TestLostPoliciesComeBack(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	cfg := quick(t, server.URL(db), newOwner())
+	writer := start(t, cfg)
+	writer.offer()
+	log := policylog.NewLog(cfg.Cluster)
+	var held []policylog.Stored
+	for i := range 3 {
+		e := sealed(t, log, fmt.Sprintf("policy: %d\n", i))
+		next, err := log.Merge(nil, nil, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log, held = next, append(held, policylog.Stored{Entry: e, Age: time.Hour})
+		if err := writer.Policies().Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest := held[2].Entry
+	obeying := func(url string) (*node, *told) {
+		out := &told{}
+		cfg := quick(t, url, newOwner())
+		cfg.NewestPolicy = func() (uint64, string) { return newest.Number, newest.Hash() }
+		cfg.Policies = func([]policylog.Stored) {}
+		cfg.HeldPolicies = func() []policylog.Stored { return held }
+		cfg.Logger = slog.New(slog.NewTextHandler(out, nil))
+		return start(t, cfg), out
+	}
+	server.Exec(t, db, "DELETE FROM skerry_policy WHERE n > 1")
+	user := server.CreateUser(t, db, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %s",
+		"REVOKE INSERT ON skerry_policy FROM %s")
+	writer.stop() // the next one takes the pulse
+	_, refused := obeying(server.UserURL(db, user))
+	await(t, 30*time.Second, "what to do is said", func() bool {
+		return refused.count("skerry policy show | skerry policy apply -") == 1
+	})
+	obeying(server.URL(db))
+	await(t, 30*time.Second, "the entries are back", func() bool {
+		return one[int](t, server.SocketURL(db), "SELECT count(*)::int FROM skerry_policy WHERE n > 1 "+
+			"AND written BETWEEN now() - interval '62 minutes' AND now() - interval '1 hour'") == 2
+	})
+	heard := make(chan policylog.Entry, 10)
+	cfg = quick(t, server.URL(db), newOwner())
+	cfg.NewestPolicy = func() (uint64, string) { return 0, "" }
+	cfg.Policies = func(entries []policylog.Stored) { heard <- entries[0].Entry }
+	start(t, cfg)
+	select {
+	case e := <-heard:
+		if e.Hash() != newest.Hash() {
+			t.Errorf("a process that starts obeys %v, want %v", e, newest)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a process that starts hears no policy")
+	}
+	if n := refused.count("skerry policy apply"); n != 1 {
+		t.Errorf("said %d times what to do, want once", n)
 	}
 }
 

@@ -238,6 +238,11 @@ func (r *Registry) learn(found secret) {
 	}
 	r.secret, r.deaf = found, false
 	r.mu.Unlock()
+	known := func(key string) bool { return slices.Contains(before.keys, key) }
+	if len(before.keys) > 0 && len(found.keys) > 0 && !slices.ContainsFunc(found.keys, known) { // a rotation keeps one
+		r.log.Error("the database has other keys of the site than before, as a copy from before a rotation has; this " +
+			"process follows them; if a key was given up because strangers know it: skerry key rotate")
+	}
 	if !slices.Equal(found.keys, before.keys) && r.cfg.Secret != nil {
 		r.cfg.Secret(slices.Clone(found.keys))
 	}

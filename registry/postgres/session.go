@@ -49,15 +49,17 @@ type session struct {
 	slow    int  // beats in a row that the server ended for lack of time
 	scarce  bool // the server has hardly a connection left, so the session gives this one back
 
-	secretive  bool      // beats read the state of the secret
-	ruleless   bool      // the log says that the rule log may not be read
-	policyless bool      // the log says that the policy can't be read
-	keyless    bool      // the log says that the secret can't be made
-	channel    string    // that the session listens to; "": none
-	former     string    // the channel before, or ""
-	formerEnds time.Time // when to stop listening to former
-	asked      notifyRequest
-	lastRead   time.Time // when the latest read began that could answer a notification
+	secretive     bool      // beats read the state of the secret
+	ruleless      bool      // the log says that the rule log may not be read
+	policyless    bool      // the log says that the policy can't be read
+	policyLacks   int       // answers in a row in which the policy log lacked the newest entry of the process
+	policyRefused bool      // the log says that lost policies can't be written again
+	keyless       bool      // the log says that the secret can't be made
+	channel       string    // that the session listens to; "": none
+	former        string    // the channel before, or ""
+	formerEnds    time.Time // when to stop listening to former
+	asked         notifyRequest
+	lastRead      time.Time // when the latest read began that could answer a notification
 
 	quiet          int  // reads in a row with changes that no notification had brought
 	compactRefused bool // the log says that a table could not be compacted

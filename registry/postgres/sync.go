@@ -82,7 +82,7 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	s.up()
 	s.apply(h, services, all, full)
 	// The policy comes first: a process that starts waits for the rules.
-	if err := s.comparePolicy(ctx, h.policy); err != nil {
+	if err := s.comparePolicy(ctx, h); err != nil {
 		return err
 	}
 	if err := s.compare(ctx, h.newest); err != nil {
