@@ -28,7 +28,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: call, connections, fse, hop, lan, registry, release, token or visible")
+		return fmt.Errorf("say what to measure: call, connections, fse, hop, lan, registry, release, streams, token or visible")
 	}
 	switch args[0] {
 	case "token":
@@ -47,6 +47,8 @@ func run(ctx context.Context, args []string) error {
 		return lan.Run(ctx, args[1:])
 	case "lan-node":
 		return lan.Node(ctx, args[1:])
+	case "streams":
+		return callpath.Streams(ctx, args[1:])
 	case "call":
 		return callpath.Run(ctx, args[1:])
 	case "call-server":

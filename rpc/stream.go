@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -60,6 +60,7 @@ func (l StreamLimits) withDefaults() StreamLimits {
 type streamMemory struct {
 	limits StreamLimits
 	bytes  transport.ByteBudget
+	owing  atomic.Int32 // the length of owed
 
 	mu   sync.Mutex
 	owed map[*stream]struct{} // streams whose credit is withheld
@@ -74,7 +75,7 @@ func (m *streamMemory) init(l StreamLimits) {
 // release gives memory back, and the credit that was withheld when there is room again.
 func (m *streamMemory) release(n int) {
 	m.bytes.Add(-int64(n))
-	if m.bytes.Full() {
+	if m.bytes.Full() || m.owing.Load() == 0 {
 		return
 	}
 	m.mu.Lock()
@@ -83,6 +84,7 @@ func (m *streamMemory) release(n int) {
 		owed = append(owed, s)
 	}
 	clear(m.owed)
+	m.owing.Store(0)
 	m.mu.Unlock()
 	for _, s := range owed {
 		s.giveCredit()
@@ -96,19 +98,19 @@ func (m *streamMemory) withhold(s *stream) bool {
 	}
 	m.mu.Lock()
 	m.owed[s] = struct{}{}
+	m.owing.Store(int32(len(m.owed)))
 	m.mu.Unlock()
 	if m.bytes.Full() {
 		return true
 	}
-	m.mu.Lock() // room has come in the same moment
-	delete(m.owed, s)
-	m.mu.Unlock()
+	m.forget(s) // room has come in the same moment
 	return false
 }
 
 func (m *streamMemory) forget(s *stream) {
 	m.mu.Lock()
 	delete(m.owed, s)
+	m.owing.Store(int32(len(m.owed)))
 	m.mu.Unlock()
 }
 
@@ -129,6 +131,8 @@ type stream struct {
 	memory   *streamMemory
 	head     []byte // of a frame with an item; its length is set for each
 	limits   theader.Limits
+
+	decoding account // memory of the item that is being read
 
 	mu      sync.Mutex
 	queue   []received // from first on
@@ -174,12 +178,11 @@ func (s *stream) arrive(payload string, e flat.Protocol, size int) error {
 	if err := s.receive.Arrived(size); err != nil {
 		return fmt.Errorf("%w: %s: %w", theader.ErrMalformed, s.method, err)
 	}
-	if len(s.queue) > s.first && len(payload) < transport.DirectSize {
-		payload = strings.Clone(payload) // else a slow reader's item keeps the memory of the whole read
-	}
 	s.queue = append(s.queue, received{payload, e, size})
 	s.memory.bytes.Add(int64(size))
-	signal(s.items)
+	if len(s.queue)-s.first == 1 { // else its receiver does not wait
+		signal(s.items)
+	}
 	return nil
 }
 

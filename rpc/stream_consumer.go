@@ -98,9 +98,9 @@ func receive[T any](
 		return none, err
 	}
 	resetStruct(result)
-	mem := account{decodeLimits: &c.service.c.decodeLimits}
-	err = c.decode(ctx, item, thrift.REPLY, result, c.service.memoryOfReply(&mem, result))
-	mem.close()
+	c.decoding = account{decodeLimits: &c.service.c.decodeLimits}
+	err = c.decode(ctx, item, thrift.REPLY, result, c.service.memoryOfReply(&c.decoding, result))
+	c.decoding.close()
 	if err != nil {
 		e := c.fail(BadMessage, fmt.Errorf("read an item: %w", err))
 		c.cancel(e)

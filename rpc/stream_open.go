@@ -398,9 +398,12 @@ func (s *clientStream) next(ctx context.Context, until <-chan struct{}) (receive
 
 // explain turns the error of the stream's core into that of its user.
 func (s *clientStream) explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *Error
 	switch {
-	case err == nil, errors.As(err, &e):
+	case errors.As(err, &e):
 		return err
 	case err == errFinal:
 		return cmp.Or(s.answer(), io.EOF)
@@ -412,6 +415,9 @@ func (s *clientStream) explain(ctx context.Context, err error) error {
 
 // sent turns the error of put into that of its user.
 func (s *clientStream) sent(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	var bad *itemError
 	switch {
 	case err == errFinal:

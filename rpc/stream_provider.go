@@ -308,9 +308,10 @@ func (i *inlet[S]) Recv(ctx context.Context) (S, error) {
 		return none, err
 	}
 	args := i.args()
-	mem := account{decodeLimits: &i.st.call.conn.s.decodeLimits}
-	err = i.st.decode(ctx, item, thrift.CALL, args, flat.Memory{Account: &mem, Shape: i.st.call.kind.shape})
-	mem.close()
+	st := i.st
+	st.decoding = account{decodeLimits: &st.call.conn.s.decodeLimits}
+	err = st.decode(ctx, item, thrift.CALL, args, flat.Memory{Account: &st.decoding, Shape: st.call.kind.shape})
+	st.decoding.close()
 	if err != nil {
 		e := i.st.fail(BadMessage, fmt.Errorf("read an item: %w", err))
 		i.st.cut(BadMessage, e.Err)

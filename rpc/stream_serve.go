@@ -182,9 +182,12 @@ func (st *serverStream) next(ctx context.Context) (received, error) {
 
 // explain turns the error of the stream's core into that of its handler.
 func (st *serverStream) explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *Error
 	switch {
-	case err == nil, err == io.EOF, errors.As(err, &e):
+	case err == io.EOF, errors.As(err, &e):
 		return err
 	case err == errFinal:
 		return st.fail(Canceled, errors.New("the handler has returned"))
@@ -196,6 +199,9 @@ func (st *serverStream) explain(ctx context.Context, err error) error {
 
 // sent turns the error of put into that of its handler.
 func (st *serverStream) sent(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	var bad *itemError
 	switch {
 	case errors.Is(err, errStall):

@@ -1036,3 +1036,414 @@ func (p *EchoSlowResult) String() string {
 	}
 	return fmt.Sprintf("EchoSlowResult(%+v)", *p)
 }
+
+type Feed interface {
+	// Parameters:
+	//  - M
+	Watch(ctx context.Context, m *Msg) (_r *Msg, _err error)
+}
+
+type FeedClient struct {
+	c    thrift.TClient
+	meta thrift.ResponseMeta
+}
+
+func NewFeedClientFactory(t thrift.TTransport, f thrift.TProtocolFactory) *FeedClient {
+	return &FeedClient{
+		c: thrift.NewTStandardClient(f.GetProtocol(t), f.GetProtocol(t)),
+	}
+}
+
+func NewFeedClientProtocol(t thrift.TTransport, iprot thrift.TProtocol, oprot thrift.TProtocol) *FeedClient {
+	return &FeedClient{
+		c: thrift.NewTStandardClient(iprot, oprot),
+	}
+}
+
+func NewFeedClient(c thrift.TClient) *FeedClient {
+	return &FeedClient{
+		c: c,
+	}
+}
+
+func (p *FeedClient) Client_() thrift.TClient {
+	return p.c
+}
+
+func (p *FeedClient) LastResponseMeta_() thrift.ResponseMeta {
+	return p.meta
+}
+
+func (p *FeedClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
+	p.meta = meta
+}
+
+// Parameters:
+//   - M
+func (p *FeedClient) Watch(ctx context.Context, m *Msg) (_r *Msg, _err error) {
+	var _args17 FeedWatchArgs
+	_args17.M = m
+	var _result19 FeedWatchResult
+	var _meta18 thrift.ResponseMeta
+	_meta18, _err = p.Client_().Call(ctx, "watch", &_args17, &_result19)
+	p.SetLastResponseMeta_(_meta18)
+	if _err != nil {
+		return
+	}
+	if _ret20 := _result19.GetSuccess(); _ret20 != nil {
+		return _ret20, nil
+	}
+	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "watch failed: unknown result")
+}
+
+type FeedProcessor struct {
+	processorMap map[string]thrift.TProcessorFunction
+	handler      Feed
+}
+
+func (p *FeedProcessor) AddToProcessorMap(key string, processor thrift.TProcessorFunction) {
+	p.processorMap[key] = processor
+}
+
+func (p *FeedProcessor) GetProcessorFunction(key string) (processor thrift.TProcessorFunction, ok bool) {
+	processor, ok = p.processorMap[key]
+	return processor, ok
+}
+
+func (p *FeedProcessor) ProcessorMap() map[string]thrift.TProcessorFunction {
+	return p.processorMap
+}
+
+func NewFeedProcessor(handler Feed) *FeedProcessor {
+
+	self21 := &FeedProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self21.processorMap["watch"] = &feedProcessorWatch{handler: handler}
+	return self21
+}
+
+func (p *FeedProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	name, _, seqId, err2 := iprot.ReadMessageBegin(ctx)
+	if err2 != nil {
+		return false, thrift.WrapTException(err2)
+	}
+	if processor, ok := p.GetProcessorFunction(name); ok {
+		return processor.Process(ctx, seqId, iprot, oprot)
+	}
+	iprot.Skip(ctx, thrift.STRUCT)
+	iprot.ReadMessageEnd(ctx)
+	x22 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
+	x22.Write(ctx, oprot)
+	oprot.WriteMessageEnd(ctx)
+	oprot.Flush(ctx)
+	return false, x22
+
+}
+
+type feedProcessorWatch struct {
+	handler Feed
+}
+
+func (p *feedProcessorWatch) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err23 error
+	args := FeedWatchArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "watch", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := FeedWatchResult{}
+	if retval, err2 := p.handler.Watch(ctx, args.M); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc24 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing watch: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "watch", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err23 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc24.Write(ctx, oprot); _write_err23 == nil && err2 != nil {
+			_write_err23 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err23 == nil && err2 != nil {
+			_write_err23 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err23 == nil && err2 != nil {
+			_write_err23 = thrift.WrapTException(err2)
+		}
+		if _write_err23 != nil {
+			return false, thrift.WrapTException(_write_err23)
+		}
+		return true, err
+	} else {
+		result.Success = retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "watch", thrift.REPLY, seqId); err2 != nil {
+		_write_err23 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err23 == nil && err2 != nil {
+		_write_err23 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err23 == nil && err2 != nil {
+		_write_err23 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err23 == nil && err2 != nil {
+		_write_err23 = thrift.WrapTException(err2)
+	}
+	if _write_err23 != nil {
+		return false, thrift.WrapTException(_write_err23)
+	}
+	return true, err
+}
+
+// HELPER FUNCTIONS AND STRUCTURES
+
+// Attributes:
+//   - M
+type FeedWatchArgs struct {
+	M *Msg `thrift:"m,1" db:"m" json:"m"`
+}
+
+func NewFeedWatchArgs() *FeedWatchArgs {
+	return &FeedWatchArgs{}
+}
+
+var FeedWatchArgs_M_DEFAULT *Msg
+
+func (p *FeedWatchArgs) GetM() *Msg {
+	if !p.IsSetM() {
+		return FeedWatchArgs_M_DEFAULT
+	}
+	return p.M
+}
+func (p *FeedWatchArgs) IsSetM() bool {
+	return p.M != nil
+}
+
+func (p *FeedWatchArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *FeedWatchArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	p.M = &Msg{}
+	if err := p.M.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.M), err)
+	}
+	return nil
+}
+
+func (p *FeedWatchArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "watch_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *FeedWatchArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "m", thrift.STRUCT, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:m: ", p), err)
+	}
+	if err := p.M.Write(ctx, oprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.M), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:m: ", p), err)
+	}
+	return err
+}
+
+func (p *FeedWatchArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("FeedWatchArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type FeedWatchResult struct {
+	Success *Msg `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewFeedWatchResult() *FeedWatchResult {
+	return &FeedWatchResult{}
+}
+
+var FeedWatchResult_Success_DEFAULT *Msg
+
+func (p *FeedWatchResult) GetSuccess() *Msg {
+	if !p.IsSetSuccess() {
+		return FeedWatchResult_Success_DEFAULT
+	}
+	return p.Success
+}
+func (p *FeedWatchResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *FeedWatchResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *FeedWatchResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Success = &Msg{}
+	if err := p.Success.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Success), err)
+	}
+	return nil
+}
+
+func (p *FeedWatchResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "watch_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *FeedWatchResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRUCT, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := p.Success.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Success), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *FeedWatchResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("FeedWatchResult(%+v)", *p)
+}

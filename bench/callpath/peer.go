@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,7 +70,7 @@ func peers() []peer {
 
 func peerNamed(name string) (peer, error) {
 	var names []string
-	for _, p := range append(peers(), stockPeer()) {
+	for _, p := range slices.Concat(peers(), streamPeers(), []peer{stockPeer()}) {
 		if p.name == name {
 			return p, nil
 		}

@@ -12,3 +12,8 @@ service Echo {
   // slow holds its worker for that many milliseconds.
   Msg slow(1: Msg m, 2: i32 millis)
 }
+
+service Feed {
+  // watch sends the message again and again, with numbers.
+  Msg watch(1: Msg m) (skerry.stream = "server")
+}
