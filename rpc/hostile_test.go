@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -143,11 +144,16 @@ func FuzzServerConn(f *testing.F) {
 	f.Add(appendControl(nil, controlPing, 5, 0))
 	f.Add(appendPair(nil, controlPing, 5, keyPad, strings.Repeat(".", 16000)))
 	f.Add(appendControl(nil, controlCancel, 0, 9))
+	f.Add(slices.Concat(openTalkFrame, talkItemFrame, creditFrame, talkItemFrame, talkEndFrame))
+	f.Add(slices.Concat(openTalkFrame, talkItemFrame, appendControl(nil, controlCancel, 0, 7), talkItemFrame))
 	s, err := NewServer(ServerConfig{Logger: slog.New(slog.DiscardHandler), Sizes: Sizes{Frame: 1 << 20}})
 	if err != nil {
 		f.Fatal(err)
 	}
 	if _, err := s.Handle("echo", "v1", echo.NewEchoProcessor(&handler{})); err != nil {
+		f.Fatal(err)
+	}
+	if _, err := s.Handle("feed", "v1", (&feedHandler{}).processor()); err != nil {
 		f.Fatal(err)
 	}
 	l := newMemoryListener()

@@ -408,6 +408,9 @@ func (s *clientStream) explain(ctx context.Context, err error) error {
 	case err == errFinal:
 		return cmp.Or(s.answer(), io.EOF)
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		if why := s.whyOver(nil); errors.As(why, &e) { // the stream has ended with the context
+			return why
+		}
 		return s.fail(giveUpCode(err, Canceled), err)
 	}
 	return err

@@ -192,6 +192,9 @@ func (st *serverStream) explain(ctx context.Context, err error) error {
 	case err == errFinal:
 		return st.fail(Canceled, errors.New("the handler has returned"))
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		if why := st.whyOver(nil); errors.As(why, &e) { // the context has ended with the stream
+			return why
+		}
 		return st.fail(giveUpCode(err, Canceled), err)
 	}
 	return err
@@ -206,6 +209,7 @@ func (st *serverStream) sent(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errStall):
 		st.cut(SlowReader, err)
+		return st.whyOver(err)
 	case errors.As(err, &bad):
 		return st.fail(TooLarge, bad.error)
 	}
