@@ -185,6 +185,14 @@ func (n *Node) clientConfig() rpc.ClientConfig {
 // Spans keeps the spans of this process, for package gateway and for commands.
 func (n *Node) Spans() *spans.Recorder { return n.spans }
 
+// streamLimits are the bounds of the program's streams.
+func (n *Node) streamLimits() rpc.StreamLimits {
+	s := n.cfg.Streams
+	return rpc.StreamLimits{
+		Window: s.Window, Item: s.Item, Memory: s.Memory, Stall: s.Stall, Conn: s.Conn, Most: s.Most, Grace: s.Grace,
+	}
+}
+
 // callsConfig is the configuration for the program's calls.
 func (n *Node) callsConfig() rpc.ClientConfig {
 	c := n.clientConfig()
@@ -193,7 +201,7 @@ func (n *Node) callsConfig() rpc.ClientConfig {
 	c.Caller = n.name()
 	c.Facts = n.facts
 	c.Connections = n.cfg.Calls.Connections
-	c.Sizes = rpc.Sizes{Frame: n.cfg.Limits.Frame}
+	c.Sizes, c.Streams = rpc.Sizes{Frame: n.cfg.Limits.Frame}, n.streamLimits()
 	c.Interceptors = n.opts.client
 	c.Health, c.Recent, c.Spans = n.stats, n.recent, n.spans
 	c.Rollout = n.rules

@@ -68,6 +68,7 @@ func newProvider(n *Node) (*provider, error) {
 		MaxCalls:     n.cfg.Limits.Calls,
 		MaxConnCalls: n.cfg.Limits.ConnCalls,
 		Sizes:        rpc.Sizes{Frame: n.cfg.Limits.Frame},
+		Streams:      n.streamLimits(),
 		Interceptors: n.opts.server,
 		Health:       n.stats,
 		Recent:       n.recent,

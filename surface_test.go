@@ -16,7 +16,7 @@ import (
 var surface = map[string]int{
 	"":                      18,
 	"broadcast":             14,
-	"config":                39,
+	"config":                40,
 	"console":               20,
 	"discovery":             26,
 	"gateway":               10,

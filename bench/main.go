@@ -28,7 +28,8 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: call, connections, fse, hop, lan, registry, release, streams, token or visible")
+		return fmt.Errorf("say what to measure: " +
+			"call, connections, fse, hop, lan, registry, release, streams, token or visible")
 	}
 	switch args[0] {
 	case "token":

@@ -42,6 +42,7 @@ type Config struct {
 	Stop     Stop     `yaml:"stop"`     // how the process stops
 	Stats    Stats    `yaml:"stats"`    // where call statistics go
 	Limits   Limits   `yaml:"limits"`   // upper bounds of the server
+	Streams  Streams  `yaml:"streams"`  // upper bounds of streams
 	Memory   Memory   `yaml:"memory"`   // memory that the process may use for speed
 	Log      Log      `yaml:"log"`      // the framework's own log
 	Calls    Calls    `yaml:"calls"`    // rules for calls to every service
@@ -210,6 +211,22 @@ type Limits struct {
 	// concurrent calls in handlers; more are refused, unexecuted
 	Calls     int `yaml:"calls" unit:"calls" default:"10000"`
 	ConnCalls int `yaml:"conn_calls" unit:"calls" default:"2000"` // the same, of one connection
+}
+
+// Streams are the upper bounds of streams, at both ends.
+type Streams struct {
+	// what may come on a stream before the application takes it, beside one item
+	Window int `yaml:"window" unit:"bytes" default:"256KiB"`
+	// one item; it must be allowed at both ends, and fit into limits.frame
+	Item int `yaml:"item" unit:"bytes" default:"1MiB"`
+	// items of all streams that the application has not taken; beyond it senders wait, and no stream is opened
+	Memory int `yaml:"memory" unit:"bytes" default:"256MiB"`
+	// how long a sender waits for an end that takes nothing, before the stream ends as slow_reader
+	Stall time.Duration `yaml:"stall" default:"60s"`
+	Most  int           `yaml:"most" unit:"streams" default:"10000"` // open at the server
+	Conn  int           `yaml:"conn" unit:"streams" default:"1000"`  // the same, of one connection
+	// how long a process that stops waits for its streams, once its calls are refused, before it cuts them
+	Grace time.Duration `yaml:"grace" default:"5s"`
 }
 
 // Memory is the memory that the process may use for speed.

@@ -172,7 +172,7 @@ func (s *stream) arrive(payload string, e flat.Protocol, size int) error {
 		return nil // it was under way when the stream ended
 	}
 	if size > s.memory.limits.Item+itemFrame {
-		return fmt.Errorf("%w: an item of %s has %d bytes, at most %d are allowed; raise limits.item on both sides",
+		return fmt.Errorf("%w: an item of %s has %d bytes, at most %d are allowed; raise streams.item at both ends",
 			theader.ErrTooLarge, s.method, size, s.memory.limits.Item)
 	}
 	if err := s.receive.Arrived(size); err != nil {
@@ -295,7 +295,7 @@ func (s *stream) put(ctx context.Context, kind thrift.TMessageType, item thrift.
 	}
 	body := w.Bytes()
 	if err == nil && len(body) > s.memory.limits.Item {
-		err = fmt.Errorf("%w: the item has %d bytes, at most %d are allowed; send less at a time, or raise limits.item",
+		err = fmt.Errorf("%w: the item has %d bytes, at most %d are allowed; send less, or raise streams.item",
 			theader.ErrTooLarge, len(body), s.memory.limits.Item)
 	}
 	if err != nil {

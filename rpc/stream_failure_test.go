@@ -238,8 +238,8 @@ func TestStreamLimits(t *testing.T) {
 	rested(t, s, c2, f)
 }
 
-// TestMemoryOfItems: where the items of sleeping handlers fill the memory for all, no more credit is given and no stream
-// is opened; when there is room again, all go on.
+// TestMemoryOfItems: where the items of sleeping handlers fill the memory for all, no more credit is given and
+// no stream is opened; when there is room again, all go on.
 func TestMemoryOfItems(t *testing.T) {
 	wake := make(chan struct{})
 	f := &feedHandler{}
@@ -421,7 +421,8 @@ func streamFrame(seq int32, body thrift.TStruct, method string, pairs ...string)
 		w := flat.NewWriter(flat.Binary, 1<<20)
 		defer w.Free()
 		ctx := context.Background()
-		err = errors.Join(w.WriteMessageBegin(ctx, method, thrift.CALL, seq), body.Write(ctx, w), w.WriteMessageEnd(ctx))
+		err = errors.Join(w.WriteMessageBegin(ctx, method, thrift.CALL, seq), body.Write(ctx, w),
+			w.WriteMessageEnd(ctx))
 		b = append(b, w.Bytes()...)
 	}
 	if err != nil {
@@ -470,7 +471,8 @@ func (r *rawStream) ended() {
 	_ = r.nc.SetReadDeadline(time.Now().Add(5 * time.Second))
 	for {
 		if _, err := r.in.Frame(); err != nil {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !strings.Contains(err.Error(), "reset") {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) &&
+				!strings.Contains(err.Error(), "reset") {
 				r.t.Errorf("the connection stands: %v", err)
 			}
 			return
@@ -521,8 +523,8 @@ func TestHostileStreams(t *testing.T) {
 		r.ended()
 	})
 	for name, frame := range map[string][]byte{
-		"an item over the limit": streamFrame(7, &echo.FeedTalkArgs{M: &echo.Message{Text: strings.Repeat("x", 9000)}},
-			"talk", keyFrame, frameItem),
+		"an item over the limit": streamFrame(7,
+			&echo.FeedTalkArgs{M: &echo.Message{Text: strings.Repeat("x", 9000)}}, "talk", keyFrame, frameItem),
 		"credit of nothing":        appendCredit(nil, 7, 0),
 		"credit without end":       append(appendCredit(nil, 7, 1<<40), appendCredit(nil, 7, 1<<40)...),
 		"credit that is no number": streamFrame(0, nil, "", keyControl, controlCredit, keyTarget, "7", keyWindow, "x"),

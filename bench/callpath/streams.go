@@ -136,17 +136,19 @@ func numbered(recv func(context.Context) (int64, string, map[string]string, erro
 var grpcFeed = grpc.ServiceDesc{
 	ServiceName: "benchproto.Feed",
 	HandlerType: (*any)(nil),
-	Streams: []grpc.StreamDesc{{StreamName: "Watch", ServerStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
-		var m benchproto.Msg
-		if err := s.RecvMsg(&m); err != nil {
+	Streams:     []grpc.StreamDesc{{StreamName: "Watch", ServerStreams: true, Handler: grpcWatch}},
+}
+
+func grpcWatch(_ any, s grpc.ServerStream) error {
+	var m benchproto.Msg
+	if err := s.RecvMsg(&m); err != nil {
+		return err
+	}
+	for m.Id = 0; ; m.Id++ {
+		if err := s.SendMsg(&m); err != nil {
 			return err
 		}
-		for m.Id = 0; ; m.Id++ {
-			if err := s.SendMsg(&m); err != nil {
-				return err
-			}
-		}
-	}}},
+	}
 }
 
 func grpcFeedServe(ctx context.Context, ln net.Listener) error {
