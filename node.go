@@ -190,6 +190,7 @@ func (n *Node) streamLimits() rpc.StreamLimits {
 	s := n.cfg.Streams
 	return rpc.StreamLimits{
 		Window: s.Window, Item: s.Item, Memory: s.Memory, Stall: s.Stall, Conn: s.Conn, Most: s.Most, Grace: s.Grace,
+		Move: n.cfg.Rollout.StreamGrace,
 	}
 }
 

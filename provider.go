@@ -82,7 +82,6 @@ func newProvider(n *Node) (*provider, error) {
 		Rollout:       n.rules,
 		Entry:         n.cfg.IsEntry,
 		RefuseOrphans: n.cfg.Rollout.Orphans == config.OrphansStrict,
-		Streams:       rpc.StreamLimits{Move: n.cfg.Rollout.StreamGrace},
 	})
 	if err != nil {
 		return nil, err
