@@ -127,7 +127,7 @@ func TestPage(t *testing.T) {
 			{"a declared exception", 0, 0, refusal, "[]", refusal},
 		} {
 			items, err := Page(t.Context(), 3, time.Second, numbers(c.pause, c.count, c.end))
-			if fmt.Sprint(items) != c.want || !errors.Is(err, c.err) {
+			if fmt.Sprint(items) != c.want || items == nil || !errors.Is(err, c.err) {
 				t.Errorf("%s: %v, %v", c.what, items, err)
 			}
 		}

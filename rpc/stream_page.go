@@ -7,17 +7,18 @@ import (
 )
 
 // Page serves a page of a stream to clients without streams. It runs watch, the handler of the stream, until it
-// has sent most items or wait is over, and returns the items. A page without items after wait is no error.
+// has sent most items or wait is over, and returns the items. A page without items after wait is no error. It is never
+// nil, because other languages take an absent list for a failure.
 func Page[T any](
 	ctx context.Context, most int, wait time.Duration, watch func(context.Context, Sender[T]) error,
 ) ([]T, error) {
 	if most <= 0 {
-		return nil, nil
+		return []T{}, nil
 	}
 	parent := ctx
 	ctx, cancel := context.WithTimeout(parent, wait)
 	defer cancel()
-	p := &page[T]{most: most, full: cancel}
+	p := &page[T]{items: []T{}, most: most, full: cancel}
 	err := watch(ctx, p)
 	ended := errors.Is(err, errPageFull) || errors.Is(err, ctx.Err()) && parent.Err() == nil
 	if ended || len(p.items) == most {
