@@ -28,15 +28,19 @@ func (m *method) resultName() string {
 	return m.result.goName
 }
 
+// lives is how long a stream lives, for comments.
+const lives = "The stream lives until its end, Close, or the end of ctx."
+
 func resumeName(s *service, m *method) string { return s.goName + m.goName + "Resume" }
 
 // client writes the client of a service.
 func (e *emitter) client(s *service) {
 	stock := s.in.alias + "." + s.goName + "Client"
-	e.doc("", s.goName+"Client calls the service "+s.name+". Methods that open no stream are those of\n"+stock+".",
-		s.doc)
+	e.doc("", s.doc, "%sClient calls the service %s. Methods that open no stream are those of\n%s.", s.goName,
+		s.name, stock)
 	e.p("type %sClient struct {\n*%s\n}\n", s.goName, stock)
-	e.doc("", "New"+s.goName+"Client makes a client for one goroutine. It is what skerry.Stub makes for each call.", "")
+	e.doc("", "", "New%sClient makes a client for one goroutine. It is what skerry.Stub makes for each call.",
+		s.goName)
 	e.p("func New%sClient(c thrift.TClient) *%sClient {", s.goName, s.goName)
 	e.p("return &%sClient{%s.New%sClient(c)}\n}\n", s.goName, s.in.alias, s.goName)
 	for _, m := range s.methods {
@@ -54,20 +58,18 @@ func (e *emitter) client(s *service) {
 
 func (e *emitter) openServer(s *service, m *method) {
 	item := m.result.goName
-	e.doc("", m.goName+" ranges over the items of the server stream "+m.name+". Leaving the loop cancels the "+
-		"stream, and so "+
-		"does ctx.\nAn error is the last value.", m.doc)
-	e.p("func (c *%sClient) %s(ctx context.Context%s) iter.Seq2[%s, error] {", s.goName, m.goName,
+	e.doc("", m.doc, "%s ranges over the items of the server stream %s. Leaving the loop cancels the stream, and so\n"+
+		"does ctx. An error is the last value.", m.goName, m.name)
+	e.p("func (client *%sClient) %s(ctx context.Context%s) iter.Seq2[%s, error] {", s.goName, m.goName,
 		signature(m.args), item)
 	e.p("return func(yield func(%s, error) bool) {", item)
-	e.p("s, err := c.Open%s(ctx%s)", m.goName, values(m.args))
+	e.p("stream, err := client.Open%s(ctx%s)", m.goName, values(m.args))
 	e.p("if err != nil {\nvar none %s\nyield(none, err)\nreturn\n}", item)
-	e.p("s.All(ctx)(yield)\n}\n}\n")
-	e.doc("", "Open"+m.goName+" opens the server stream "+m.name+". The stream lives until its end, Close, or the "+
-		"end of ctx.", "")
-	e.p("func (c *%sClient) Open%s(ctx context.Context%s) (*rpc.ServerStream[%s], error) {", s.goName, m.goName,
+	e.p("stream.All(ctx)(yield)\n}\n}\n")
+	e.doc("", "", "Open%s opens the server stream %s. "+lives, m.goName, m.name)
+	e.p("func (client *%sClient) Open%s(ctx context.Context%s) (*rpc.ServerStream[%s], error) {", s.goName, m.goName,
 		signature(m.args), item)
-	e.p("return rpc.OpenServerStream[%s](ctx, c.Client_(), %q,\n%s, %s())\n}\n", item, m.name,
+	e.p("return rpc.OpenServerStream[%s](ctx, client.Client_(), %q,\n%s, %s())\n}\n", item, m.name,
 		m.literal(func(a *argument) string { return a.param }), m.newResult())
 }
 
@@ -80,11 +82,9 @@ func (e *emitter) openSending(s *service, m *method) {
 		result = "rpc.Void(" + result + ")"
 	}
 	params := "[" + m.item.typ.goName + ", " + m.resultName() + "]"
-	e.doc("", m.goName+" opens the "+m.mode.String()+" "+m.name+". The stream lives until its end, Close, or the "+
-		"end of ctx.",
-		m.doc)
-	e.p("func (c *%sClient) %s(ctx context.Context%s) (*rpc.%s%s, error) {", s.goName, m.goName, signature(m.opening()),
-		kind, params)
+	e.doc("", m.doc, "%s opens the %s %s. "+lives, m.goName, m.mode, m.name)
+	e.p("func (client *%sClient) %s(ctx context.Context%s) (*rpc.%s%s, error) {", s.goName, m.goName,
+		signature(m.opening()), kind, params)
 	opening := m.literal(func(a *argument) string {
 		if a == m.item {
 			return a.empty
@@ -97,7 +97,7 @@ func (e *emitter) openSending(s *service, m *method) {
 		}
 		return a.empty
 	})
-	e.p("return rpc.Open%s%s(ctx, c.Client_(), %q,\n%s,", kind, params, m.name, opening)
+	e.p("return rpc.Open%s%s(ctx, client.Client_(), %q,\n%s,", kind, params, m.name, opening)
 	e.p("func(item %s) thrift.TStruct { return %s },\n%s)\n}\n", m.item.typ.goName, item, result)
 }
 
@@ -128,9 +128,8 @@ func (e *emitter) resume(s *service, m *method) {
 			value = "*" + value
 		}
 	}
-	e.doc("", resumeName(s, m)+" moves the cursor in args to that of item, the last one that was taken. It changes "+
-		"args\n"+
-		"and the structs in it.", "")
+	e.doc("", "", "%s moves the cursor in args to that of item, the last one that was taken. It changes args\n"+
+		"and the structs in it.", resumeName(s, m))
 	e.p("func %s(item %s, args *%s) {", resumeName(s, m), m.result.goName, m.argsType())
 	if len(guards) > 0 {
 		e.p("if %s {\nreturn\n}", strings.Join(guards, " || "))

@@ -8,8 +8,8 @@ func stockName(s *service) string { return private(s.goName) + "Stock" }
 
 // provider writes what a provider of a service implements, and the processor over it.
 func (e *emitter) provider(s *service) {
-	e.doc("", s.goName+" is implemented by a provider of the service "+s.name+". New"+s.goName+"Processor serves "+
-		"it.", s.doc)
+	e.doc("", s.doc, "%s is implemented by a provider of the service %s. New%sProcessor serves it.", s.goName, s.name,
+		s.goName)
 	e.p("type %s interface {", s.goName)
 	for i, m := range s.methods {
 		if m.mode == page {
@@ -18,7 +18,7 @@ func (e *emitter) provider(s *service) {
 		if i > 0 {
 			e.p("")
 		}
-		e.doc("\t", m.lead(), m.doc)
+		e.doc("\t", m.doc, "%s", m.lead())
 		e.p("\t%s(ctx context.Context%s", m.goName, m.handled())
 	}
 	e.p("}\n")
@@ -69,8 +69,8 @@ func (m *method) returned() string {
 }
 
 func (e *emitter) processor(s *service) {
-	e.doc("", "New"+s.goName+"Processor serves the methods of h. Its streams need callers that know them, as "+
-		"skerry's do.", "")
+	e.doc("", "", "New%sProcessor serves the methods of h. Its streams need callers that know them, as skerry's do.",
+		s.goName)
 	e.p("func New%sProcessor(h %s) thrift.TProcessor {", s.goName, s.goName)
 	e.p("return rpc.NewStreamProcessor(%s.New%sProcessor(%s{h}),", s.in.alias, s.goName, stockName(s))
 	for _, m := range s.methods {
@@ -133,7 +133,7 @@ func (e *emitter) method(m *method) {
 // stock writes the adapter from what a provider implements to the stock interface.
 func (e *emitter) stock(s *service) {
 	e.p("type %s = %s\n", handlerName(s), s.goName)
-	e.doc("", stockName(s)+" is a "+s.goName+" as the stock processor takes it. Streams do not come there.", "")
+	e.doc("", "", "%s is a %s as the stock processor takes it. Streams do not come there.", stockName(s), s.goName)
 	e.p("type %s struct{ %s }\n", stockName(s), handlerName(s))
 	for _, m := range s.methods {
 		switch m.mode {
@@ -174,9 +174,9 @@ func unnamed(args []*argument) string {
 // page writes a page method, served from its stream.
 func (e *emitter) page(s *service, m *method) {
 	most, wait := m.args[len(m.args)-2], m.args[len(m.args)-1]
-	e.p("func (h %s) %s(ctx context.Context%s) %s {", stockName(s), m.goName, signature(m.args), m.returned())
+	e.p("func (stock %s) %s(ctx context.Context%s) %s {", stockName(s), m.goName, signature(m.args), m.returned())
 	e.p("return rpc.Page(ctx, int(%s), time.Duration(%s)*time.Millisecond,", most.param, wait.param)
 	e.p("func(ctx context.Context, out rpc.Sender[%s]) error {", m.stream.result.goName)
-	e.p("return h.%s.%s(ctx%s, out)\n})\n}\n", handlerName(s), m.stream.goName,
+	e.p("return stock.%s.%s(ctx%s, out)\n})\n}\n", handlerName(s), m.stream.goName,
 		values(m.args[:len(m.args)-2]))
 }

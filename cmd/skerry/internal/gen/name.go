@@ -75,10 +75,10 @@ var predeclared = []string{"bool", "byte", "error", "false", "float64", "int", "
 	"nil", "string", "struct", "true"}
 
 // locals are the names that the stubs use beside parameters.
-var locals = []string{"c", "ctx", "done", "err", "h", "in", "out", "s", "yield"}
+var locals = []string{"client", "ctx", "done", "err", "in", "out", "stock", "stream", "yield"}
 
 // reserved are names that a package cannot have in the stubs.
-var reserved = slices.Concat(predeclared, locals, []string{"args", "cursor", "item", "none"})
+var reserved = slices.Concat(predeclared, locals, []string{"args", "c", "cursor", "h", "item", "none"})
 
 // parameter makes a Go parameter of an argument's name, unlike those that are taken.
 func parameter(name string, taken map[string]bool) string {

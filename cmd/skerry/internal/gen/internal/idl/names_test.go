@@ -15,8 +15,8 @@ import (
 	"github.com/skerry/skerry/cmd/skerry/internal/gen"
 )
 
-// thrift runs the stock compiler.
-func thrift(t *testing.T, args ...string) {
+// compile runs the stock compiler.
+func compile(t *testing.T, args ...string) {
 	t.Helper()
 	if out, err := exec.Command("thrift", args...).CombinedOutput(); err != nil {
 		t.Fatalf("thrift %s (scripts/setup installs the compiler): %v\n%s", strings.Join(args, " "), err, out)
@@ -50,17 +50,17 @@ func TestNames(t *testing.T) {
 	var idl strings.Builder
 	idl.WriteString("namespace go api\n")
 	var structs []string
-	for range 60 {
+	for range 30 {
 		s := name()
 		structs = append(structs, s)
 		fmt.Fprintf(&idl, "struct %s { 1: required i64 %s, 2: optional i64 %s, 3: i64 %s }\n", s, name(), name(),
 			name())
 	}
 	methods := 0
-	for range 5 {
+	for range 4 {
 		service := name()
 		fmt.Fprintf(&idl, "service %s {\n", service)
-		for i := range 24 {
+		for i := range 20 {
 			s, method, arg, other := structs[chance.IntN(len(structs))], name(), name(), name()
 			methods++
 			switch i % 4 {
@@ -83,7 +83,7 @@ func TestNames(t *testing.T) {
 	if err := os.WriteFile(file, []byte(idl.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	thrift(t, "--gen", "go:skip_remote", "-out", dir, file)
+	compile(t, "--gen", "go:skip_remote", "-out", dir, file)
 	out, err := gen.Generate(gen.Options{File: file, Package: "example.com/api", Out: "-"})
 	if err != nil {
 		t.Fatal(err)
