@@ -134,6 +134,7 @@ type clientStream struct {
 	stream
 	conn    *clientConn
 	slot    *pendingCall // its sequence number is taken while the stream is open
+	users   atomic.Int32 // of the slot: the opening call and the open stream
 	service *serviceClient
 	ep      *Endpoint
 	mode    StreamMode
@@ -141,8 +142,8 @@ type clientStream struct {
 	version string // of the provider, from its acceptance
 	server  string // the provider's instance
 
-	endTrace func()
-	unbind   func() bool
+	endTrace func()      // guarded by mu, as unbind
+	unbind   func() bool // from the context of the opening
 	freed    atomic.Bool
 
 	final     string // the reply that ended the stream; "": none has come
@@ -187,14 +188,22 @@ func (a *attempt) sendOpening(p *connPool, o *opening) (health.Outcome, error) {
 	s := &clientStream{conn: l, slot: slot, service: a.s, ep: a.ep, mode: o.mode, reply: o.reply}
 	s.init(seq, a.call.Method, flat.Binary, nil, &a.s.c.streams, l.in.Limits)
 	a.ep.pending.Add(1) // while it is open
+	s.users.Store(2)
+	defer s.leaveSlot()
 	if !l.streams.add(l, s) {
-		s.over = *l.ended.Load()
-		s.free()
-		return fail(ConnectionLost, NotExecuted, *l.ended.Load())
+		if !l.pending.claim(slot, seq) {
+			<-slot.done
+		}
+		err := errClientClosed
+		if ended := l.ended.Load(); ended != nil {
+			err = *ended
+		}
+		s.abandon(err)
+		return fail(ConnectionLost, NotExecuted, err)
 	}
 	l.wakeReader()
 	a.s.c.sweeper.rouse()
-	frame, sent, err := l.await1(a.ctx.base, s, &m)
+	frame, sent, err := l.callOpening(a.ctx.base, s, &m)
 	if err != nil {
 		s.abandon(err)
 		err = a.broken(err, sent)
@@ -215,15 +224,17 @@ func (a *attempt) sendOpening(p *connPool, o *opening) (health.Outcome, error) {
 		return outcome, err
 	}
 	if p := &a.call.routing; p.trace == &p.own && p.trace != nil {
-		s.endTrace = p.own.End
 		p.kept = true
+		s.hold(nil, p.own.End)
 	}
 	o.stream = s
 	return health.OK, nil
 }
 
-// await1 sends the opening and waits for its answer.
-func (l *clientConn) await1(ctx context.Context, s *clientStream, m *outgoing) (frame string, sent bool, err error) {
+// callOpening sends the opening and waits for its answer.
+func (l *clientConn) callOpening(
+	ctx context.Context, s *clientStream, m *outgoing,
+) (frame string, sent bool, err error) {
 	if err := l.send(s.id, m); err != nil {
 		if !l.pending.claim(s.slot, s.id) {
 			<-s.slot.done
@@ -264,12 +275,44 @@ func (s *clientStream) bind(ctx context.Context) {
 	if ctx.Done() == nil {
 		return
 	}
-	unbind := context.AfterFunc(ctx, func() { s.cancel(s.fail(giveUpCode(ctx.Err(), Canceled), context.Cause(ctx))) })
+	s.hold(context.AfterFunc(ctx, func() {
+		s.cancel(s.fail(giveUpCode(ctx.Err(), Canceled), context.Cause(ctx)))
+	}), nil)
+}
+
+// hold keeps what is to be called when the stream has ended, which may be so already.
+func (s *clientStream) hold(unbind func() bool, endTrace func()) {
 	s.mu.Lock()
-	s.unbind = unbind
+	if unbind != nil {
+		s.unbind = unbind
+	}
+	if endTrace != nil {
+		s.endTrace = endTrace
+	}
 	s.mu.Unlock()
 	if s.freed.Load() {
+		s.letGo()
+	}
+}
+
+// letGo calls what hold has kept, each once.
+func (s *clientStream) letGo() {
+	s.mu.Lock()
+	unbind, endTrace := s.unbind, s.endTrace
+	s.unbind, s.endTrace = nil, nil
+	s.mu.Unlock()
+	if unbind != nil {
 		unbind()
+	}
+	if endTrace != nil {
+		endTrace()
+	}
+}
+
+// leaveSlot gives the sequence number back when neither the opening call nor the stream uses it.
+func (s *clientStream) leaveSlot() {
+	if s.users.Add(-1) == 0 {
+		s.conn.pending.free(s.slot)
 	}
 }
 
@@ -344,17 +387,9 @@ func (s *clientStream) free() bool {
 		return false
 	}
 	s.conn.streams.remove(s)
-	s.conn.pending.free(s.slot)
+	s.leaveSlot()
 	s.ep.pending.Add(-1)
-	if s.endTrace != nil {
-		s.endTrace()
-	}
-	s.mu.Lock()
-	unbind := s.unbind
-	s.mu.Unlock()
-	if unbind != nil {
-		unbind()
-	}
+	s.letGo()
 	return true
 }
 

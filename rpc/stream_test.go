@@ -216,10 +216,12 @@ func rested(t *testing.T, s *testServer, c *Client, f *feedHandler) {
 		c.eachPool(func(p *connPool) {
 			for _, l := range p.standing() {
 				open += l.streams.number.Load()
+				l.pending.mu.Lock()
 				slots += int(l.pending.size.Load()) - len(l.pending.unused)
+				l.pending.mu.Unlock()
 			}
 		})
-		return s.streamCount.Load() == 0 && s.running.Load() == 0 && open == 0 && f.running.Load() == 0 &&
+		return s.streamCount.Load() == 0 && s.running.Load() == 0 && open == 0 && slots == 0 && f.running.Load() == 0 &&
 			s.streams.bytes.Used() == 0 && c.streams.bytes.Used() == 0
 	})
 }
@@ -469,6 +471,39 @@ func TestSleepingReader(t *testing.T) {
 	}
 	if got != 10_000 {
 		t.Errorf("%d items", got)
+	}
+	rested(t, s, c, f)
+}
+
+// TestShortStreams: streams that end as soon as they are open, many at a time, keep their own answers.
+func TestShortStreams(t *testing.T) {
+	f := &feedHandler{}
+	s := serveFeed(t, ServerConfig{}, f)
+	c, tc := feedClient(t, ClientConfig{}, s.feed())
+	var all []*Future[int]
+	for w := range 8 {
+		all = append(all, Go(context.Background(), func(ctx context.Context) (int, error) {
+			for n := range 200 {
+				st, err := openWatch(ctx, tc, int64(1000*w), int64(n%2))
+				if err != nil {
+					return n, err
+				}
+				for m, err := range st.All(ctx) {
+					if err != nil || m.Number != int64(1000*w) {
+						return n, fmt.Errorf("item %v: %w", m, err)
+					}
+				}
+				if _, err := st.Recv(ctx); err != io.EOF {
+					return n, fmt.Errorf("the end is %w", err)
+				}
+			}
+			return 0, nil
+		}))
+	}
+	for _, f := range all {
+		if n, err := f.Wait(context.Background()); err != nil {
+			t.Errorf("stream %d: %v", n, err)
+		}
 	}
 	rested(t, s, c, f)
 }
