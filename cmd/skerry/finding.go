@@ -5,6 +5,7 @@ import (
 
 	"github.com/skerry/skerry/internal/doctor"
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/words"
 )
 
 // level is the importance of a finding. Only a problem makes doctor exit with code 1.
@@ -65,7 +66,11 @@ func (a *app) printFindings(list []finding) error {
 
 // printFinding prints one finding with its cure, if it has one.
 func (a *app) printFinding(l level, text, do quote.Safe) {
-	a.item(fmt.Sprintf("  %-8s ", l), "%s", text)
+	lead := fmt.Sprintf("  %-8s ", l)
+	if a.lang == words.Chinese {
+		lead = "  " + a.lang.Format("level "+string(l)) + "     " // a Chinese letter takes two columns
+	}
+	a.item(lead, "%s", text)
 	if do != "" {
 		a.item("           → ", "%s", do)
 	}

@@ -164,7 +164,7 @@ func TestDoctorPolicyInChinese(t *testing.T) {
 	f.fine("policy %s is obeyed by %d of %s that answered", policychange.Title(e), 2, count(3, "process", "es"))
 	a.report(a.printFindings(f.list))
 	for _, want := range []string{"h1/1/a 不执行站点的任何策略", "h1/1/a 没有执行策略 3：它已是策略 2", "如果本来要保留",
-		"3 个进程有应答，其中 2 个已执行策略 3（li）", "有 2 个问题需要处理。"} {
+		"策略\n  问题     h1", "\n           → ", "\n  正常     ", "3 个进程有应答，其中 2 个已执行策略 3（li）", "有 2 个问题需要处理。"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}

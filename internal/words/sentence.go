@@ -85,9 +85,9 @@ var verb = regexp.MustCompile(`%(?:\[(\d)\])?[-+# 0]*\d*(?:\.\d+)?([a-zA-Z%])`)
 
 // pattern finds the values of a sentence.
 type pattern struct {
-	whole   *regexp.Regexp
-	has     string // the longest part that is no value, which is looked for first
-	literal int    // length of what is no value
+	whole   func() *regexp.Regexp // made when it is needed
+	has     string                // the longest part that is no value, which is looked for first
+	literal int                   // length of what is no value
 	chinese string
 }
 
@@ -131,7 +131,8 @@ func patternOf(p pair) pattern {
 		}
 	}
 	add(p.english[at:])
-	return pattern{regexp.MustCompile(`(?s)^` + b.String() + `$`), has, literal, p.chinese}
+	whole := `(?s)^` + b.String() + `$`
+	return pattern{sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(whole) }), has, literal, p.chinese}
 }
 
 // Bounds of what Sentence looks at, as a text may come from another process.
@@ -234,7 +235,7 @@ func closest(list []pattern, text string) (best *pattern, values []string) {
 		if best != nil && p.literal <= best.literal || !strings.Contains(text, p.has) {
 			continue
 		}
-		if found := p.whole.FindStringSubmatch(text); found != nil {
+		if found := p.whole().FindStringSubmatch(text); found != nil {
 			best, values = p, found[1:]
 		}
 	}
