@@ -52,7 +52,7 @@ var floors = map[string]struct {
 	"policy":                       {1, []string{"internal/rollout", "internal/suggest", "registry"}},
 	"policy/form":                  {2, []string{"internal/yamlfile", "policy"}},
 	"internal/policylog":           {1, []string{"internal/rollout"}},
-	"internal/policytext":          {3, []string{"policy/form"}},
+	"internal/policytext":          {3, []string{"internal/yamlfile", "policy", "policy/form"}},
 	"internal/policytry":           {3, []string{"internal/recent", "policy", "rpc"}},
 	"internal/rollout":             {0, nil},
 	"internal/rollout/participant": {1, []string{"internal/rollout"}},

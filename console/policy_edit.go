@@ -37,6 +37,8 @@ type policyEditPage struct {
 	Kinds    []string            `json:"-"`
 	Services []string            `json:"-"`
 	Plans    []string            `json:"-"`
+	Items    []itemOfText        `json:"-"`
+	More     int                 `json:"-"` // further items of the text
 	Although []string            `json:"-"` // faults that the operator accepts
 	Confirm  string              `json:"-"` // time after which it goes back; "": it stays
 	Reason   string              `json:"-"`
@@ -82,7 +84,12 @@ func (s *snapshot) policyEditPage(r *http.Request) (any, error) {
 		}
 		p.Text = policychange.TextOf(e)
 	}
+	if key := r.URL.Query().Get("item"); key != "" {
+		p.Form.Item = "" // an item that can't be chosen stands in the list
+		_ = p.chooseItem(key)
+	}
 	s.furnish(p)
+	p.Items, p.More = itemsOf(p.Text)
 	return p, nil
 }
 
@@ -136,13 +143,25 @@ func (c *handler) editPolicy(ctx context.Context, by actor, v url.Values) (outco
 	if err != nil {
 		return shown, err
 	}
+	defer func() { p.Items, p.More = itemsOf(p.Text) }()
 	do, kind, _ := strings.Cut(v.Get("do"), ":")
 	switch do {
 	case "form":
 		if slices.Contains(itemKinds, kind) {
 			p.Form.Kind = kind
 		}
+		p.Form.Item, p.Form.Print, p.Form.Also = "", "", ""
 		return shown, nil
+	case "change":
+		return shown, p.chooseItem(kind)
+	case "replace":
+		err := p.replaceItem()
+		p.Problems = problemsOf(p.Text, false)
+		return shown, err
+	case "remove":
+		err := p.removeItem(kind)
+		p.Problems = problemsOf(p.Text, false)
+		return shown, err
 	case "insert":
 		item, err := p.Form.item()
 		if err != nil {
@@ -199,6 +218,7 @@ func (c *handler) try(ctx context.Context, s *policychange.Site, p *policyEditPa
 func (c *handler) applyPolicy(ctx context.Context, by actor, v url.Values) (outcome, error) {
 	p, err := c.draft(ctx, v)
 	shown := outcome{Page: "policy-edit", Content: p}
+	defer func() { p.Items, p.More = itemsOf(p.Text) }()
 	if err != nil {
 		return shown, err
 	}

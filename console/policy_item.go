@@ -32,6 +32,11 @@ type itemForm struct {
 	Why     string `json:"-"`
 	Plan    string `json:"-"` // that the item belongs to; "": it holds at once
 	PlanWhy string `json:"-"`
+	On      string `json:"-"` // fallback: codes of failures, or always
+
+	Item  string `json:"-"` // key of the item that it changes; "": it adds one
+	Print string `json:"-"` // of that item, as the form was filled with it
+	Also  string `json:"-"` // what that item says beside; it stays
 }
 
 // itemKinds are the kinds of items that the form knows.
@@ -55,7 +60,8 @@ func itemFormOf(v url.Values) itemForm {
 		Per: get("per", "site", "site", "instance"), Reply: get("reply", ""),
 		Verb: get("verb", "allow", "allow", "deny"), Mode: get("mode", "audit", "audit", "enforce"),
 		Default: get("default", "deny", "deny", "allow"), Expires: get("expires", ""), Why: get("why", ""),
-		Plan: get("plan", ""), PlanWhy: get("plan_why", "")}
+		Plan: get("plan", ""), PlanWhy: get("plan_why", ""), On: get("codes", "always"), Item: get("item", ""),
+		Print: get("print", ""), Also: get("also", "")}
 }
 
 // item is the item of the form. The error names the field that is wrong.
@@ -86,7 +92,12 @@ func (f itemForm) item() (policytext.Item, error) {
 		if f.At == "" || f.Weight == "" {
 			return i, refuse("edit.lacks-weight")
 		}
+		other := "host"
+		if f.Place == other {
+			other = "zone"
+		}
 		values(f.Place, f.At)
+		values(other, "")
 		raw("weight", f.Weight)
 	case "limits":
 		if f.Rate == "" && f.Pending == "" {
@@ -104,7 +115,7 @@ func (f itemForm) item() (policytext.Item, error) {
 		}
 		values("match.method", f.Method)
 		values("match.caller", f.Caller)
-		raw("on", "[always]")
+		raw("on", "["+codesText(f.On)+"]")
 		raw("reply", compact.String())
 	case "access":
 		if f.Caller == "" && f.Method == "" {
@@ -114,12 +125,21 @@ func (f itemForm) item() (policytext.Item, error) {
 		values("caller", f.Caller)
 		values("method", f.Method)
 	}
-	if f.Expires != "" {
-		if d, err := time.ParseDuration(f.Expires); err != nil || d <= 0 {
-			return i, refuse("edit.time", "value", short(f.Expires, 40))
-		}
-		raw("expires", f.Expires)
+	if d, err := time.ParseDuration(f.Expires); f.Expires != "" && (err != nil || d <= 0) {
+		return i, refuse("edit.time", "value", short(f.Expires, 40))
 	}
+	raw("expires", f.Expires)
 	i.Fields = append(i.Fields, policytext.Field{Key: "why", Value: f.Why})
 	return i, nil
+}
+
+// codesText are the texts of a list with commas between them, as YAML.
+func codesText(list string) string {
+	var codes []string
+	for code := range strings.SplitSeq(list, ",") {
+		if code = strings.TrimSpace(code); code != "" {
+			codes = append(codes, policytext.Scalar(code))
+		}
+	}
+	return strings.Join(codes, ", ")
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/internal/policytext"
 	"github.com/skerry/skerry/policy"
 )
 
@@ -20,6 +21,7 @@ type ruleRow struct {
 	Why     string        `json:"why,omitempty"`
 	Ends    time.Duration `json:"-"` // 0: it does not end by itself
 	EndsS   float64       `json:"ends_s,omitempty"`
+	Form    bool          `json:"-"` // the form of items can change it
 }
 
 // ruleGroup is what the policy says about one service. Service is policy.Every for all of them, "" for lanes.
@@ -153,6 +155,8 @@ func itemRow(p *policy.Policy, i *policy.Item, applied map[uint64]time.Duration)
 	row := ruleRow{Text: itemText(i), Service: i.Service, Key: i.Key, Line: p.Lines[i.Key], Plan: planOf(i.Key),
 		Why: cmp.Or(i.Why, i.Name), Ends: i.Left(applied)}
 	row.Says, row.EndsS = row.Text.In(english), row.Ends.Seconds()
+	at := policytext.Place{Service: i.Service, List: string(i.Kind)}
+	_, row.Form = formOfItem(policytext.Found{Place: at, Item: i})
 	return row
 }
 

@@ -234,6 +234,74 @@ func TestQuestionsHaveATrial(t *testing.T) {
 	}
 }
 
+// TestItemsOfAText: the page lists the items of its text. One is changed by the form, which keeps what it does not
+// know, moved to another service, and taken out; comments stay. Nothing is applied.
+func TestItemsOfAText(t *testing.T) {
+	site := night()
+	m := as(t, serve(still{site}, Config{Logger: slog.New(slog.DiscardHandler)}), "li", roleOperator)
+	const text = "policy: 1\n# the hall\nservices:\n  auth:\n    limits:\n      # of report\n" +
+		"      - {match: {caller: [report, bill], zone: a}, rate: 50, burst: 9, per: instance, expires: 2h} # slow\n" +
+		"      - rate: 90\n        per: site\n    weights:\n      - {tag: {rack: r1}, weight: 5}\n" +
+		"    fallback:\n      - {match: {method: logo}, on: [timeout], reply: {a: [1]}}\nlanes:\n" +
+		"  - {name: inner, match: {ip: 10.0.0.1}}\n"
+	send := func(v url.Values, pairs ...string) (int, url.Values, string) {
+		w := post(t, m, "/policy/edit", with(v, pairs...))
+		return w.Code, formOf(t, w.Body.String(), "/policy/edit"), html.UnescapeString(w.Body.String())
+	}
+	v := formOf(t, get(t, m, "/policy/edit").Body.String(), "/policy/edit")
+	_, v, page := send(v, "text", text, "do", "form:limits")
+	has(t, page, "Items of the text", "change:services.auth.limits[0]", "remove:services.auth.limits[1]",
+		"change:services.auth.fallback[0]", "remove:lanes[0]", "remove:services.auth.weights[0]")
+	if strings.Contains(page, "change:lanes[0]") || strings.Contains(page, "change:services.auth.weights[0]") {
+		t.Error("what the form can't hold is offered to be changed by it")
+	}
+	_, v, page = send(v, "do", "change:services.auth.limits[0]")
+	has(t, page, `match: {zone: "a"}, burst: 9`)
+	for name, want := range map[string]string{"caller": "report, " +
+		"bill", "rate": "50", "per": "instance", "expires": "2h",
+		"service": "auth", "item": "services.auth.limits[0]"} {
+		if v.Get(name) != want {
+			t.Errorf("the form has %s %q, want %q", name, v.Get(name), want)
+		}
+	}
+	_, changed, page := send(v, "do", "replace", "rate", "70", "expires", "", "why", "faster now")
+	const line = "      # of report\n      - {match: {caller: [report, bill], zone: \"a\"}, rate: 70, per: instance, " +
+		"why: \"faster now\", burst: 9} # slow\n      - rate: 90\n"
+	has(t, page, line)
+	_, changed, page = send(changed, "do", "change:services.auth.fallback[0]")
+	_, changed, page = send(changed, "do", "replace", "codes", "timeout, breaker_open")
+	has(t, page, `on: [timeout, breaker_open], reply: {"a":[1]}`)
+	_, changed, page = send(changed, "do", "change:services.auth.limits[1]")
+	_, changed, page = send(changed, "do", "replace", "service", "historian")
+	has(t, page, "  historian:\n    limits:\n      - {rate: 90, per: site}\n")
+	_, changed, _ = send(changed, "do", "remove:services.auth.limits[0]")
+	_, changed, page = send(changed, "do", "remove:lanes[0]")
+	if got := changed.Get("text"); strings.Contains(got, "70") || strings.Contains(got, "lanes") ||
+		!strings.Contains(got, "# the hall") || !strings.Contains(got, "rack") {
+		t.Errorf("the text became\n%s", got)
+	}
+	for what, bad := range map[string]url.Values{
+		"an item that is gone": with(url.Values{}, "text", text, "do", "remove:services.auth.limits[7]"),
+		"another item " +
+			"now": with(url.Values{}, "text", text, "do", "replace", "kind", "limits", "service", "auth", "rate",
+			"1", "item", "services.auth.limits[1]", "print", v.Get("print")),
+		"no form": with(url.Values{}, "text", text, "do", "change:lanes[0]"),
+	} {
+		if code, _, page := send(bad); code != http.StatusUnprocessableEntity || !strings.Contains(page, text) {
+			t.Errorf("%s: status %d\n%s", what, code, page)
+		}
+	}
+	site.Policy.Current.Text = text
+	page = get(t, m, "/policy").Body.String()
+	link := regexp.MustCompile(`href="(/policy/edit\?item=[^"]*)"`).FindStringSubmatch(page)
+	if link == nil {
+		t.Fatal("the page of the policy leads to no item")
+	}
+	if body := get(t, m, html.UnescapeString(link[1])).Body.String(); !strings.Contains(body, "Put the change into") {
+		t.Errorf("%s does not fill the form", link[1])
+	}
+}
+
 // TestTwoPolicyOperators: of two operators that edit at once the second one is told what has changed, keeps its text,
 // and goes on upon the new policy; a form of an old page undoes nothing.
 func TestTwoPolicyOperators(t *testing.T) {

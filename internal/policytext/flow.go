@@ -95,6 +95,100 @@ func flowValue(text string, at int, name string) (int, error) {
 	return 0, errors.New("the braces do not end")
 }
 
+// flowItems are the beginnings and ends of the items of a list in braces that begins at an offset.
+func flowItems(text string, at int) (items [][2]int, err error) {
+	if text[at] != '[' {
+		return nil, errors.New("there is no list")
+	}
+	depth, first, last := 0, -1, -1 // of the item: its first byte, and the one behind its last
+	err = flowWalk(text, at, func(i int, c byte) bool {
+		switch c {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		switch {
+		case depth == 1 && c == ',' || depth == 0:
+			if first >= 0 {
+				items = append(items, [2]int{first, last})
+			}
+			first = -1
+		case depth == 1 && c == '[' && i == at || c == ' ' || c == '\t' || c == '\n':
+		default:
+			if last = i + 1; first < 0 {
+				first = i
+			}
+		}
+		return depth > 0
+	})
+	return items, err
+}
+
+// flowEnd is behind the mapping in braces that begins at an offset.
+func flowEnd(text string, at int) (end int, err error) {
+	depth := 0
+	err = flowWalk(text, at, func(i int, c byte) bool {
+		switch c {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		end = i + 1
+		return depth > 0
+	})
+	return end, err
+}
+
+// flowWalk shows the bytes of a value in braces from an offset on, without those of comments, until more says no. The
+// bytes of a text in quotes are all shown as quotes.
+func flowWalk(text string, at int, more func(i int, c byte) bool) error {
+	for i := at; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case (c == '"' || c == '\'') && begins(text, i):
+			end := quoteEnd(text, i)
+			if end < 0 {
+				return errors.New("a quote does not end")
+			}
+			for ; i < end; i++ {
+				if !more(i, '"') {
+					return nil
+				}
+			}
+			i--
+			continue
+		case c == '#' && i > 0 && strings.IndexByte(" \t\n", text[i-1]) >= 0:
+			end := strings.IndexByte(text[i:], '\n')
+			if end < 0 {
+				return errors.New("the braces do not end")
+			}
+			i += end - 1
+			continue
+		}
+		if !more(i, c) {
+			return nil
+		}
+	}
+	return errors.New("the braces do not end")
+}
+
+// commented reports whether a text has a comment.
+func commented(text string) bool {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case (c == '"' || c == '\'') && begins(text, i):
+			if end := quoteEnd(text, i); end >= 0 {
+				i = end - 1
+			}
+		case c == '#' && i > 0 && strings.IndexByte(" \t\n", text[i-1]) >= 0:
+			return true
+		}
+	}
+	return false
+}
+
 // begins reports whether a quote at i begins a text, and is not part of a plain one.
 func begins(text string, i int) bool { return i == 0 || strings.IndexByte(" \t\n{[,:", text[i-1]) >= 0 }
 
