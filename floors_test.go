@@ -46,6 +46,7 @@ var floors = map[string]struct {
 	"internal/tlsfile":      {1, []string{"internal/statedir"}},
 
 	"internal/webpath":             {0, nil},
+	"internal/websocket":           {0, nil},
 	"internal/wire":                {0, nil}, // generated from internal/wire/skerry.thrift
 	"health":                       {1, []string{"internal/run"}},
 	"health/statlog":               {2, []string{"health", "internal/quote", "internal/run", "internal/statedir"}},
@@ -107,7 +108,7 @@ var floors = map[string]struct {
 		"internal/wire", "internal/words", "policy", "policy/form", "registry", "registry/postgres", "rpc"}},
 	"gateway": {6, []string{"", "config", "health", "internal/connlimit", "internal/dynamic", "internal/rollout",
 		"internal/rollout/participant", "internal/run", "internal/spans", "internal/tracecontext",
-		"internal/webpath", "policy",
+		"internal/webpath", "internal/websocket", "policy",
 		"registry", "rpc"}},
 
 	"internal/drain": {1, []string{"internal/rollout", "registry"}},
@@ -135,6 +136,7 @@ var floors = map[string]struct {
 		"registry/postgres"}},
 
 	"internal/testsite": {0, []string{}},
+	"internal/testfeed": {3, []string{"rpc"}},
 
 	"internal/sitepolicy": {3, []string{"internal/policylog", "internal/rollout", "internal/run", "policy",
 		"policy/form"}},
@@ -158,7 +160,7 @@ var floors = map[string]struct {
 
 // testHelpers may be imported by the tests of every package.
 var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest",
-	"internal/testsite", "registry/registrytest", "internal/policylog/policylogtest",
+	"internal/testfeed", "internal/testsite", "registry/registrytest", "internal/policylog/policylogtest",
 	"internal/rollout/operator/operatortest", "internal/rollout/rollouttest", "rpc/internal/echo",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 

@@ -498,6 +498,9 @@ func exceptionIn(result thrift.TStruct) error {
 	if v, ok := result.(voidResult); ok {
 		result = v.TStruct
 	}
+	if t, ok := result.(interface{ Thrown() error }); ok { // not of generated code
+		return t.Thrown()
+	}
 	v := reflect.ValueOf(result)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		return nil

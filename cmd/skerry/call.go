@@ -35,12 +35,14 @@ type callRequest struct {
 	protocol string
 	prefix   string
 	tls      bool
+	items    []string // of a client or bidi stream; none: they come on standard input
+	limit    int      // items of the provider; 0: all
 }
 
 func (a *app) callCommand() *cobra.Command {
 	r := callRequest{}
 	c := &cobra.Command{
-		Use:   "call SERVICE [METHOD [JSON]]",
+		Use:   "call SERVICE [METHOD [JSON [ITEM...]]]",
 		Short: "Call a method with JSON arguments",
 		Long: `Calls a method of a service as its .thrift file describes it, with arguments in
 JSON: an object of the arguments by name. JSON may be @FILE, or - for stdin.
@@ -49,13 +51,20 @@ Without METHOD it lists the methods with an object to fill in for each.
 Enums are written by name, binary as base64, maps whose keys are no scalars as
 [{"key": …, "value": …}]. A declared exception is printed as JSON, exit code 1.
 
+A method that is a stream by skerry.stream prints its items as lines of JSON, until
+it ends, --limit or ctrl-C. Items of a client or bidi stream are lines of JSON on
+stdin, or ITEMs after the arguments of the opening ({} without any).
+
 The service is found like by any consumer; with --instance the call goes to
 that address, spoken to by --protocol, without any registry.`,
 		Example: `  skerry call auth --thrift auth.thrift
   skerry call auth GetToken '{"user": "alice"}' --thrift auth.thrift
   skerry call auth GetToken @request.json --thrift auth.thrift --instance 10.0.0.5:9090 --protocol framed-binary`,
-		Args: cobra.RangeArgs(1, 3),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 3 {
+				r.items = args[3:]
+			}
 			args = append(args, "", "")
 			r.service, r.method, r.body = args[0], args[1], args[2]
 			return a.call(cmd.Context(), r)
@@ -72,6 +81,7 @@ that address, spoken to by --protocol, without any registry.`,
 	f.StringVar(&r.protocol, "protocol", string(registry.ProtocolSkerry), "how to speak to --instance")
 	f.StringVar(&r.prefix, "prefix", "", "`NAME` of the service in the TMultiplexedProcessor of --instance")
 	f.BoolVar(&r.tls, "tls", false, "--instance speaks TLS; certificates are those of the configuration")
+	f.IntVar(&r.limit, "limit", 0, "end a stream after `N` items of the provider")
 	c.MarkFlagFilename("thrift", "thrift")
 	c.MarkFlagDirname("include")
 	c.RegisterFlagCompletionFunc("protocol", completeProtocol)
@@ -97,20 +107,20 @@ func (a *app) call(ctx context.Context, r callRequest) error {
 	if err != nil {
 		return usagef("%w", err)
 	}
-	body, err := a.readBody(r.body)
+	st, args, err := a.callArguments(r, m)
 	if err != nil {
-		return usagef("%w", err)
-	}
-	args, err := m.Args(body)
-	if err != nil {
-		return usagef("arguments of %s: %w\nWanted: %s", m.Name, err, m.Template())
+		return err
 	}
 	client, done, err := a.clientFor(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer done()
-	err = a.exchange(ctx, client, r, m, args)
+	if st != nil {
+		err = a.stream(ctx, client, r, m, st, args)
+	} else {
+		err = a.exchange(ctx, client, r, m, args)
+	}
 	switch code := rpc.CodeOf(err); {
 	case err == nil:
 		return nil
@@ -122,6 +132,37 @@ func (a *app) call(ctx context.Context, r callRequest) error {
 			durationText(a.flags.timeout), durationText(longer(a.flags.timeout)))
 	}
 	return err
+}
+
+// callArguments reads the arguments of a call, or of the opening of a stream. st is nil for a call.
+func (a *app) callArguments(r callRequest, m *dynamic.Method) (
+	st *dynamic.Stream, args *dynamic.Struct, err error,
+) {
+	if st, err = m.Stream(); err != nil {
+		return nil, nil, usagef("%w", err)
+	}
+	sends := st != nil && st.Up()
+	switch {
+	case len(r.items) > 0 && !sends:
+		return nil, nil, usagef("%s takes one JSON, and no items: it is not a client or bidi stream", m.Name)
+	case sends && r.body == "-" && len(r.items) == 0:
+		return nil, nil, usagef("the items of %s come on stdin; give the arguments of the opening as JSON or @FILE",
+			m.Name)
+	case r.limit < 0 || r.limit > 0 && (st == nil || !st.Down()):
+		return nil, nil, usagef("--limit is for the items of a server or bidi stream, from 1 on")
+	}
+	body, err := a.readBody(r.body)
+	if err != nil {
+		return nil, nil, usagef("%w", err)
+	}
+	read, template := m.Args, m.Template
+	if st != nil {
+		read, template = st.Opening, st.Template
+	}
+	if args, err = read(body); err != nil {
+		return nil, nil, usagef("arguments of %s: %w\nWanted: %s", m.Name, err, template())
+	}
+	return st, args, nil
 }
 
 // similar returns the listed service that was probably meant by an unlisted name.
@@ -192,8 +233,14 @@ func (a *app) listMethods(r callRequest, s *dynamic.Service) error {
 	}
 	a.printf("Methods of %s in %s:\n", s.Name, r.thrift)
 	for _, m := range methods {
-		a.printf("\n%s\n  skerry call %s %s --thrift %s '%s'\n",
-			m.Signature(), r.service, m.Name, r.thrift, m.Template())
+		template, item := m.Template(), quote.Safe("")
+		if st, err := m.Stream(); err == nil && st != nil {
+			if template = st.Template(); st.Up() {
+				item = a.say(" '%s'", st.ItemTemplate())
+			}
+		}
+		a.printf("\n%s\n  skerry call %s %s --thrift %s '%s'%s\n",
+			m.Signature(), r.service, m.Name, r.thrift, template, item)
 	}
 	return nil
 }
@@ -264,16 +311,21 @@ func (a *app) printOutcome(o outcome, oneway bool) error {
 	default:
 		a.printf("%s\n", indent(o.Value))
 	}
-	if o.Unknown > 0 {
-		a.note("The reply has %s that the .thrift file does not know.", count(o.Unknown, "field", "s"))
-	}
-	if o.NotUTF8 > 0 {
-		a.note(`%s of the reply: no UTF-8 (GBK, perhaps); shown byte by byte, as \xNN. `+
-			"A service sends UTF-8, or declares binary.", count(o.NotUTF8, "text", "s"))
-	}
+	a.noteOddities("The reply has", o.Unknown, o.NotUTF8)
 	words := strings.Fields(fmt.Sprintf("%s %s %s %s", o.Service, o.Version, o.Instance, o.took))
 	a.note("%s", strings.Join(words, " "))
 	return failed
+}
+
+// noteOddities says what of a reply the JSON does not show, or not as it was sent.
+func (a *app) noteOddities(has string, unknown, notUTF8 int) {
+	if unknown > 0 {
+		a.note("%s %s that the .thrift file does not know.", has, count(unknown, "field", "s"))
+	}
+	if notUTF8 > 0 {
+		a.note(`%s %s that are no UTF-8 (GBK, perhaps); shown byte by byte, as \xNN. `+
+			"A service sends UTF-8, or declares binary.", has, count(notUTF8, "text", "s"))
+	}
 }
 
 // indent returns a JSON value on several lines.

@@ -288,7 +288,7 @@ func TestUsageErrors(t *testing.T) {
 		{"stats --last 1m --by colour", "want service, version, method or peer"},
 		{"stats --by colour", "want service, version, method or peer"},
 		{"stats --side left", "want client or server"},
-		{"call", "accepts between 1 and 3"},
+		{"call", "requires at least 1 arg"},
 		{"call clock", "--thrift FILE is missing"},
 		{"call clock -t /nowhere.thrift", "no such file"},
 		{"call clock reset -t " + idl + " --instance nowhere", "want HOST:PORT"},

@@ -114,6 +114,7 @@ func documents() map[string]func(*app) error {
 			return a.printLast(statsQuery{side: "server", by: "peer"}, filled[control.Recent]())
 		},
 		"listMethods":  none,
+		"printItems":   none, // values of the .thrift file
 		"printOutcome": func(a *app) error { return a.printOutcome(filled[outcome](), false) },
 		"checkConfig":  func(a *app) error { return a.printJSON([]config.Problem{filled[config.Problem]()}) },
 		"checkPolicy": func(a *app) error {

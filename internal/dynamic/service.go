@@ -22,6 +22,8 @@ type Method struct {
 	args       compile.FieldGroup
 	returns    compile.TypeSpec // nil: void
 	exceptions compile.FieldGroup
+
+	annotations compile.Annotations
 }
 
 // Methods lists the methods by name, inherited ones included.
@@ -70,7 +72,8 @@ func (s *Service) lookup(name string) *Method {
 }
 
 func newMethod(f *compile.FunctionSpec) *Method {
-	m := &Method{Name: f.Name, OneWay: f.OneWay, args: compile.FieldGroup(f.ArgsSpec)}
+	m := &Method{Name: f.Name, OneWay: f.OneWay, args: compile.FieldGroup(f.ArgsSpec),
+		annotations: f.Annotations}
 	if f.ResultSpec != nil {
 		m.returns, m.exceptions = f.ResultSpec.ReturnType, f.ResultSpec.Exceptions
 	}
@@ -91,6 +94,9 @@ func (m *Method) Signature() string {
 	b.WriteString(m.Name + "(" + fieldList(m.args) + ")")
 	if len(m.exceptions) > 0 {
 		b.WriteString(" throws (" + fieldList(m.exceptions) + ")")
+	}
+	if st, err := m.Stream(); err == nil && st != nil {
+		b.WriteString(" (" + markStream + " = \"" + st.Mode + "\")")
 	}
 	return b.String()
 }
