@@ -35,6 +35,11 @@ type Gateway struct {
 	// without any request are closed, of the address that has most of those.
 	MaxConnections int `yaml:"max_connections" unit:"connections" default:"10000"`
 
+	// MaxStreams limits the open streams of users, MaxStreamsPerAddress those of one address. They are counted apart
+	// from other requests.
+	MaxStreams           int `yaml:"max_streams" unit:"streams" default:"4000"`
+	MaxStreamsPerAddress int `yaml:"max_streams_per_address" unit:"streams" default:"100"`
+
 	// TrustedProxies are addresses and CIDRs of proxies in front. The gateway believes the origin
 	// of requests that they state.
 	TrustedProxies []string `yaml:"trusted_proxies"`
@@ -104,6 +109,8 @@ func (g Gateway) check(p *problems) {
 	atLeast(p, "gateway.body_idle", g.BodyIdle, time.Second, true)
 	atLeast(p, "gateway.websocket_idle", g.WebSocketIdle, time.Second, true)
 	inRange(p, "gateway.max_connections", g.MaxConnections, 16, 1<<20)
+	inRange(p, "gateway.max_streams", g.MaxStreams, 1, 1<<20)
+	inRange(p, "gateway.max_streams_per_address", g.MaxStreamsPerAddress, 1, 1<<20)
 	if _, err := g.Trusted(); err != nil {
 		p.at("gateway.trusted_proxies", "%v", err)
 	}

@@ -127,6 +127,7 @@ type pacedBody struct {
 	idle   time.Duration // negative: no limit
 	sent   func() int64  // bytes of the response so far; progress of the response counts as progress of the body
 	plain  bool          // HTTP/1.1 or older
+	step   int           // bytes that count as progress
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -147,7 +148,7 @@ func pace(w http.ResponseWriter, r *http.Request, idle time.Duration, sent func(
 	}
 	b := &pacedBody{
 		ReadCloser: r.Body, conn: http.NewResponseController(w), idle: idle, left: idle, sent: sent,
-		plain: r.ProtoMajor == 1,
+		plain: r.ProtoMajor == 1, step: bodyStep,
 	}
 	if b.plain {
 		b.client, _ = r.Context().Value(clientKey{}).(*client)
@@ -164,6 +165,17 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	begun := time.Now()
 	n, err := b.ReadCloser.Read(p)
 	return n, b.leave(n, time.Since(begun), err)
+}
+
+// relax lets the body of a stream be silent for so long. Each byte counts then. The request must not be in a Read.
+func (b *pacedBody) relax(idle time.Duration) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.idle, b.step = idle, 1
+	b.refill()
 }
 
 func (b *pacedBody) enter() bool {
@@ -192,14 +204,14 @@ func (b *pacedBody) leave(n int, took time.Duration, err error) error {
 	}
 	b.reading = false
 	b.left -= took
-	if b.got += n; b.got >= bodyStep {
+	if b.got += n; b.got >= b.step {
 		b.refill()
 	}
 	switch {
 	case err == io.EOF:
 		b.ended = true
 	case err != nil && b.stalled:
-		return fmt.Errorf("%w: less than %d bytes in %v", errStalled, bodyStep, b.idle)
+		return fmt.Errorf("%w: less than %d bytes in %v", errStalled, b.step, b.idle)
 	}
 	return err
 }

@@ -6,6 +6,7 @@
 //   - [Gateway] is an http.Handler in front of services of the registry; `skerry gateway` runs it. A
 //     [config.Route] maps a path to HTTP services (instances of protocol "http") or, with a .thrift file, to
 //     Thrift services: POST path/Method with a JSON object of the arguments.
+//     A method that is a stream is served as Server-Sent Events, lines of JSON or a WebSocket; see docs/streams.md.
 //   - [Trace] is the same entry as a middleware, for a Go service that faces users itself.
 //   - [Join] is for a Go service behind the gateway. It continues the trace of a request after the rules have
 //     admitted the version of the service.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skerry/skerry/config"
@@ -22,6 +24,10 @@ type Gateway struct {
 	table   table
 	inUse   inUse
 	ups     []*upstream
+
+	streams  streamCount
+	stopping chan struct{} // closed when Serve begins to stop
+	stop     func()
 }
 
 // New makes a gateway. It reads the .thrift files of Thrift routes and does no other I/O. The node
@@ -34,7 +40,11 @@ func New(node Node, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{node: node, cfg: cfg, proxies: proxies}
+	g := &Gateway{
+		node: node, cfg: cfg, proxies: proxies, stopping: make(chan struct{}),
+		streams: streamCount{most: cfg.MaxStreams, mostFrom: cfg.MaxStreamsPerAddress},
+	}
+	g.stop = sync.OnceFunc(func() { close(g.stopping) })
 	node.BeGateway()
 	for i, r := range cfg.Routes {
 		host, segments, err := r.Place()
@@ -194,9 +204,10 @@ type visit struct {
 	version  string // that the rules name; "" while they do not name the service
 	instance string // of the last attempt
 	attempts int
-	pending  func() // reports the end of the last attempt to balancers
-	complete bool   // the upstream's response came to its end
-	err      error  // reason for a missing response
+	pending  func()      // reports the end of the last attempt to balancers
+	told     atomic.Bool // the client of a stream was told to come again, some time ago
+	complete bool        // the upstream's response came to its end
+	err      error       // reason for a missing response
 }
 
 type visitKey struct{}

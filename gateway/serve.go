@@ -33,6 +33,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	})
 	<-group.Context().Done()
+	g.stop()
 	limited, cancel := context.WithTimeout(base, g.cfg.Drain)
 	defer cancel()
 	if server.Shutdown(limited) != nil || !g.inUse.idle(limited) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -49,6 +48,8 @@ type failure struct {
 type thriftCall struct {
 	method *dynamic.Method
 	args   *dynamic.Struct
+	stream *dynamic.Stream // nil: an ordinary call
+	events bool            // the client reads a server stream as Server-Sent Events
 }
 
 // prepare reads the call, so that a request without a valid call begins no trace.
@@ -58,7 +59,7 @@ func (e *thriftEdge) prepare(w http.ResponseWriter, r *http.Request, v *visit) b
 		v.fail(w, status, failure{Error: err.Error()})
 		return false
 	}
-	v.call = thriftCall{method, args}
+	v.call.method, v.call.args = method, args
 	return true
 }
 
@@ -79,6 +80,10 @@ func (e *thriftEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.attempts = 1
 	if version, _, err := e.g.node.Rollout().Log().Resolve(e.route.Service, v.trace.Token()); err == nil {
 		v.version = version
+	}
+	if v.call.stream != nil {
+		e.serveStream(w, r, v)
+		return
 	}
 	result := method.Result()
 	var reply thrift.TStruct
@@ -116,26 +121,44 @@ func (e *thriftEdge) read(
 	if m, err = e.methods.Method(name); err != nil {
 		return nil, nil, http.StatusNotFound, err
 	}
+	st, err := m.Stream()
+	if err != nil {
+		return nil, nil, http.StatusInternalServerError, err
+	}
+	if streams(st, r) {
+		v.call.stream = st
+		args, status, err = e.readStream(w, r, v, m, st)
+		return m, args, status, err
+	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return nil, nil, http.StatusMethodNotAllowed, fmt.Errorf("call %s by POST", name)
 	}
-	// A form of another site cannot send this type without asking: the browser sends a preflight
-	// request first.
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		return nil, nil, http.StatusUnsupportedMediaType,
-			fmt.Errorf("Content-Type %q: want application/json", r.Header.Get("Content-Type"))
-	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(e.g.cfg.MaxJSON)))
+	text, status, err := e.readJSON(w, r, v)
 	if err != nil {
-		err = fmt.Errorf("%w: %w", errBody, err)
-		v.err = err
-		return nil, nil, statusOf(err), errors.New(textOf(statusOf(err), err))
+		return nil, nil, status, err
 	}
 	if args, err = m.Args(text); err != nil {
 		return nil, nil, http.StatusBadRequest, fmt.Errorf("arguments of %s: %w; wanted: %s", name, err, m.Template())
 	}
 	return m, args, 0, nil
+}
+
+// readJSON reads the body of a call.
+func (e *thriftEdge) readJSON(w http.ResponseWriter, r *http.Request, v *visit) (text []byte, status int, err error) {
+	// A form of another site cannot send this type without asking: the browser sends a preflight
+	// request first.
+	if contentType(r) != "application/json" {
+		return nil, http.StatusUnsupportedMediaType,
+			fmt.Errorf("Content-Type %q: want application/json", r.Header.Get("Content-Type"))
+	}
+	text, err = io.ReadAll(http.MaxBytesReader(w, r.Body, int64(e.g.cfg.MaxJSON)))
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errBody, err)
+		v.err = err
+		return nil, statusOf(err), errors.New(textOf(statusOf(err), err))
+	}
+	return text, 0, nil
 }
 
 func answer(w http.ResponseWriter, status int, body any) {
