@@ -28,14 +28,15 @@ type Subscription[T any] struct {
 	ctx     context.Context
 	close   context.CancelFunc
 
-	now     link[T]         // the open stream; nil: none
-	next    chan opened[T]  // brings the stream that is being opened; nil: none is
-	move    <-chan struct{} // closed when the stream is to be opened elsewhere
-	again   <-chan struct{} // closed when the next opening may begin; nil: it may
-	since   time.Time       // of the latest opening
-	backoff run.Backoff
-	lost    bool  // the loss of the stream is logged
-	err     error // why the subscription has ended
+	now      link[T]         // the open stream; nil: none
+	next     chan opened[T]  // brings the stream that is being opened; nil: none is
+	move     <-chan struct{} // closed when the stream is to be opened elsewhere
+	again    <-chan struct{} // closed when the next opening may begin; nil: it may
+	since    time.Time       // of the latest opening
+	backoff  run.Backoff
+	lost     bool  // the loss of the stream is logged
+	failures int   // in a row
+	err      error // why the subscription has ended
 }
 
 // link is an open stream. *rpc.ServerStream is one.
@@ -89,6 +90,9 @@ func subscribe[T any](
 	s.ctx, s.close = context.WithCancel(ctx)
 	return s
 }
+
+// quietFailures is how many failures in a row are logged: fewer are those of any restart.
+const quietFailures = 3
 
 // firstPause bounds the pause before the first new opening, so that all followers of an instance don't come at once.
 const firstPause = 20 * time.Millisecond
@@ -188,6 +192,7 @@ func (s *Subscription[T]) arrived(o opened[T]) error {
 		if s.now != nil {
 			s.now.Close()
 		}
+		s.failures = 0
 		if s.lost {
 			s.log.Info("the subscription has its stream again", "method", s.name, "instance", o.Instance())
 			s.lost = false
@@ -256,7 +261,7 @@ func (s *Subscription[T]) failed(err error) error {
 	if !s.since.IsZero() && time.Since(s.since) >= stable {
 		s.backoff.Reset()
 	}
-	if !s.lost {
+	if s.failures++; s.failures == quietFailures {
 		s.lost = true
 		s.log.Warn("the subscription has no stream, and opens it until it has one", "method", s.name, "err", err)
 	}

@@ -14,3 +14,9 @@ service Hop {
   // post does it without an answer.
   oneway void post(1: string errand)
 }
+
+// The subscriptions of these tests.
+service Feed {
+  // ticks are the numbers behind since.
+  i64 ticks(1: i64 since) (skerry.stream = "server", skerry.resume = "since")
+}

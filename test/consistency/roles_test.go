@@ -58,6 +58,9 @@ var roles = map[string]func(context.Context, part, *lines) error{
 	"job":   work,
 	"relay": relay,
 	"plain": plain,
+
+	"feed":   feed,
+	"follow": follow,
 }
 
 func TestMain(m *testing.M) {

@@ -729,3 +729,404 @@ func (p *HopPostArgs) String() string {
 	}
 	return fmt.Sprintf("HopPostArgs(%+v)", *p)
 }
+
+type Feed interface {
+	// Parameters:
+	//  - Since
+	Ticks(ctx context.Context, since int64) (_r int64, _err error)
+}
+
+type FeedClient struct {
+	c    thrift.TClient
+	meta thrift.ResponseMeta
+}
+
+func NewFeedClientFactory(t thrift.TTransport, f thrift.TProtocolFactory) *FeedClient {
+	return &FeedClient{
+		c: thrift.NewTStandardClient(f.GetProtocol(t), f.GetProtocol(t)),
+	}
+}
+
+func NewFeedClientProtocol(t thrift.TTransport, iprot thrift.TProtocol, oprot thrift.TProtocol) *FeedClient {
+	return &FeedClient{
+		c: thrift.NewTStandardClient(iprot, oprot),
+	}
+}
+
+func NewFeedClient(c thrift.TClient) *FeedClient {
+	return &FeedClient{
+		c: c,
+	}
+}
+
+func (p *FeedClient) Client_() thrift.TClient {
+	return p.c
+}
+
+func (p *FeedClient) LastResponseMeta_() thrift.ResponseMeta {
+	return p.meta
+}
+
+func (p *FeedClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
+	p.meta = meta
+}
+
+// Parameters:
+//   - Since
+func (p *FeedClient) Ticks(ctx context.Context, since int64) (_r int64, _err error) {
+	var _args8 FeedTicksArgs
+	_args8.Since = since
+	var _result10 FeedTicksResult
+	var _meta9 thrift.ResponseMeta
+	_meta9, _err = p.Client_().Call(ctx, "ticks", &_args8, &_result10)
+	p.SetLastResponseMeta_(_meta9)
+	if _err != nil {
+		return
+	}
+	return _result10.GetSuccess(), nil
+}
+
+type FeedProcessor struct {
+	processorMap map[string]thrift.TProcessorFunction
+	handler      Feed
+}
+
+func (p *FeedProcessor) AddToProcessorMap(key string, processor thrift.TProcessorFunction) {
+	p.processorMap[key] = processor
+}
+
+func (p *FeedProcessor) GetProcessorFunction(key string) (processor thrift.TProcessorFunction, ok bool) {
+	processor, ok = p.processorMap[key]
+	return processor, ok
+}
+
+func (p *FeedProcessor) ProcessorMap() map[string]thrift.TProcessorFunction {
+	return p.processorMap
+}
+
+func NewFeedProcessor(handler Feed) *FeedProcessor {
+
+	self11 := &FeedProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self11.processorMap["ticks"] = &feedProcessorTicks{handler: handler}
+	return self11
+}
+
+func (p *FeedProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	name, _, seqId, err2 := iprot.ReadMessageBegin(ctx)
+	if err2 != nil {
+		return false, thrift.WrapTException(err2)
+	}
+	if processor, ok := p.GetProcessorFunction(name); ok {
+		return processor.Process(ctx, seqId, iprot, oprot)
+	}
+	iprot.Skip(ctx, thrift.STRUCT)
+	iprot.ReadMessageEnd(ctx)
+	x12 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
+	x12.Write(ctx, oprot)
+	oprot.WriteMessageEnd(ctx)
+	oprot.Flush(ctx)
+	return false, x12
+
+}
+
+type feedProcessorTicks struct {
+	handler Feed
+}
+
+func (p *feedProcessorTicks) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err13 error
+	args := FeedTicksArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "ticks", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := FeedTicksResult{}
+	if retval, err2 := p.handler.Ticks(ctx, args.Since); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc14 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ticks: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "ticks", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err13 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc14.Write(ctx, oprot); _write_err13 == nil && err2 != nil {
+			_write_err13 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err13 == nil && err2 != nil {
+			_write_err13 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err13 == nil && err2 != nil {
+			_write_err13 = thrift.WrapTException(err2)
+		}
+		if _write_err13 != nil {
+			return false, thrift.WrapTException(_write_err13)
+		}
+		return true, err
+	} else {
+		result.Success = &retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "ticks", thrift.REPLY, seqId); err2 != nil {
+		_write_err13 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err13 == nil && err2 != nil {
+		_write_err13 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err13 == nil && err2 != nil {
+		_write_err13 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err13 == nil && err2 != nil {
+		_write_err13 = thrift.WrapTException(err2)
+	}
+	if _write_err13 != nil {
+		return false, thrift.WrapTException(_write_err13)
+	}
+	return true, err
+}
+
+// HELPER FUNCTIONS AND STRUCTURES
+
+// Attributes:
+//   - Since
+type FeedTicksArgs struct {
+	Since int64 `thrift:"since,1" db:"since" json:"since"`
+}
+
+func NewFeedTicksArgs() *FeedTicksArgs {
+	return &FeedTicksArgs{}
+}
+
+func (p *FeedTicksArgs) GetSince() int64 {
+	return p.Since
+}
+func (p *FeedTicksArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *FeedTicksArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Since = v
+	}
+	return nil
+}
+
+func (p *FeedTicksArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "ticks_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *FeedTicksArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "since", thrift.I64, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:since: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Since)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.since (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:since: ", p), err)
+	}
+	return err
+}
+
+func (p *FeedTicksArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("FeedTicksArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type FeedTicksResult struct {
+	Success *int64 `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewFeedTicksResult() *FeedTicksResult {
+	return &FeedTicksResult{}
+}
+
+var FeedTicksResult_Success_DEFAULT int64
+
+func (p *FeedTicksResult) GetSuccess() int64 {
+	if !p.IsSetSuccess() {
+		return FeedTicksResult_Success_DEFAULT
+	}
+	return *p.Success
+}
+func (p *FeedTicksResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *FeedTicksResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *FeedTicksResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 0: ", err)
+	} else {
+		p.Success = &v
+	}
+	return nil
+}
+
+func (p *FeedTicksResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "ticks_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *FeedTicksResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.I64, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.Success)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *FeedTicksResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("FeedTicksResult(%+v)", *p)
+}
