@@ -12,6 +12,8 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/examples/historian/api"
+	"github.com/skerry/skerry/examples/historian/apistream"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/examples/portal/gen/portalapi"
 	"github.com/skerry/skerry/rpc"
@@ -230,4 +232,58 @@ func ExampleConfig_Validate() {
 	// Output:
 	// mode: "broadcats" is none of auto, database, broadcast; did you mean broadcast?
 	// lan.port: 70000 is not in 1..65535
+}
+
+// historian keeps a value for each second. Tests and examples need no other method of it.
+type historian struct{ apistream.Historian }
+
+func (historian) Watch(ctx context.Context, r *api.Range, out rpc.Sender[*api.Point]) error {
+	for t := r.Since + 1; ; t++ {
+		if err := out.Send(ctx, &api.Point{Tag: "level", T: t}); err != nil {
+			return err
+		}
+	}
+}
+
+// A subscription goes on where it left off when its provider stops and another one starts.
+func ExampleFollow() {
+	ctx := context.Background()
+	provide := func() *skerry.Node {
+		c := bench("follow")
+		c.Service = config.Service{Name: "historian", Version: "v1"}
+		node, err := skerry.Open(ctx, c)
+		if err == nil {
+			err = node.Handle(ctx, "historian", apistream.NewHistorianProcessor(historian{}))
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		return node
+	}
+	provider := provide()
+	c := bench("follow")
+	c.Service = config.Service{}
+	consumer, err := skerry.Open(ctx, c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer consumer.Close()
+
+	args := &api.HistorianWatchArgs{R: &api.Range{Tags: []string{"level"}}}
+	sub := skerry.Follow(ctx, consumer, "historian", "watch", args, api.NewHistorianWatchResult,
+		apistream.HistorianWatchResume)
+	for p, err := range sub.All(ctx) {
+		switch {
+		case err != nil:
+			log.Fatal(err)
+		case p.T == 3:
+			next := provide()
+			defer next.Close()
+			provider.Close()
+		case p.T == 5:
+			fmt.Println("5 points")
+			return
+		}
+	}
+	// Output: 5 points
 }

@@ -162,7 +162,8 @@ var floors = map[string]struct {
 var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest",
 	"internal/testfeed", "internal/testsite", "registry/registrytest", "internal/policylog/policylogtest",
 	"internal/rollout/operator/operatortest", "internal/rollout/rollouttest", "rpc/internal/echo",
-	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
+	"examples/portal/gen/authapi", "examples/portal/gen/portalapi", "examples/historian/api",
+	"examples/historian/apistream"}
 
 // top are the trees above the root package. They may import the listed packages, and no package
 // imports them.
