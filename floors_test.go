@@ -101,7 +101,7 @@ var floors = map[string]struct {
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
 	// config and internal/wire in its tests only
-	"console": {9, []string{"", "config", "discovery", "health", "internal/connlimit", "internal/control",
+	"console": {9, []string{"", "broadcast", "config", "discovery", "health", "internal/connlimit", "internal/control",
 		"internal/doctor", "internal/dynamic", "internal/membership", "internal/number", "internal/policychange",
 		"internal/policylog", "internal/policytext", "internal/quote", "internal/recent", "internal/releases",
 		"internal/rollout", "internal/rollout/operator", "internal/run", "internal/statedir", "internal/textdiff",

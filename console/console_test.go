@@ -107,6 +107,12 @@ func night() *snapshot {
 			Release: "0.1.0", Up: 438 * time.Hour, Runs: []string{"auth/v1"}, Policy: 18,
 			Sources: []string{"database", "lan"}})
 	}
+	for i := range s.Processes[:6] {
+		s.Processes[i].Condition = &control.Condition{Process: s.Processes[i].Name,
+			Clock: time.Duration(i) * time.Second / 10, Doubt: time.Millisecond, Memory: int64(40+i) << 20,
+			Sources: []control.SourceState{
+				{Name: "database", Others: 6}, {Name: "lan", Others: 6, Heard: 12 * time.Second}}}
+	}
 	s.Processes[5].Policy = 17
 	s.Processes[6].Silent = "no answer for 72 s"
 	s.Findings = s.find()

@@ -24,6 +24,7 @@ const (
 	idlePeriod    = pointPeriod      // between two looks otherwise: for the figures of the last hour
 	watchedTime   = 15 * time.Second // after a request a page counts as open
 	recentPeriod  = 5 * time.Second  // between two questions for the calls of the last minute
+	stateEvery    = 5 * time.Second  // between two questions for the conditions of processes, while a page is open
 	lookLimit     = 4 * time.Second  // a process that is slower counts as silent
 	keptPoints    = 60
 	signerPeriod  = time.Minute // after which signatures of the log of releases are verified anew
@@ -50,6 +51,9 @@ type live struct {
 	own      map[place]*figures
 	recentAt time.Time
 	policy   policyMemory
+
+	conditions  map[string]control.Condition // by process
+	conditionAt time.Time
 
 	signers   map[string]releases.Signer // by hash of an entry of the log of releases
 	signersAt time.Time
@@ -159,6 +163,7 @@ func (l *live) look(ctx context.Context) {
 	wg.Go(func() { l.lookAtReleases(ctx, s) })
 	wg.Go(func() { policy, _ = control.NewPolicies(n, control.Operator{}).Look(ctx) })
 	wg.Go(func() { l.lookAtCalls(ctx) })
+	wg.Go(func() { l.lookAtConditions(ctx) })
 	wg.Wait()
 	s.Entries, s.Sources = n.Explain(""), n.Sources("")
 	l.tellProcesses(s, known, silent, policy)
@@ -209,6 +214,22 @@ func (l *live) lookAtCalls(ctx context.Context) {
 	}
 }
 
+// lookAtConditions asks for the conditions of processes while a page is open.
+func (l *live) lookAtConditions(ctx context.Context) {
+	now := time.Now()
+	if now.Sub(time.Unix(0, l.asked.Load())) >= watchedTime || now.Sub(l.conditionAt) < stateEvery {
+		return
+	}
+	list, err := control.Conditions(ctx, l.cfg.Node)
+	if err != nil {
+		return
+	}
+	l.conditions, l.conditionAt = map[string]control.Condition{}, now
+	for _, c := range list {
+		l.conditions[c.Process] = c
+	}
+}
+
 // tellProcesses joins what processes have said.
 func (l *live) tellProcesses(s *snapshot, known []control.Identity, silent map[string]error, p control.PolicyState) {
 	byName := map[string]*processInfo{}
@@ -221,6 +242,13 @@ func (l *live) tellProcesses(s *snapshot, known []control.Identity, silent map[s
 	for _, id := range known {
 		m := at(id.Process)
 		m.Addr, m.Release, m.Up = id.Addr, id.Release, id.Up
+	}
+	if time.Since(l.conditionAt) < watchedTime { // older ones say nothing of now
+		for name, m := range byName {
+			if c, told := l.conditions[name]; told {
+				m.Condition = &c
+			}
+		}
 	}
 	for name, err := range silent {
 		at(name).Silent = short(quote.Text(err.Error()), silentText)

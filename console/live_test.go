@@ -91,6 +91,7 @@ func TestLiveSite(t *testing.T) {
 	if rows := s.services(); len(rows) != 2 || rows[1].Name != "greeter" || rows[1].P99 == 0 {
 		t.Errorf("the services are %+v", rows)
 	}
+	conditionLive(t, l)
 	callLive(t, l.cfg.Node)
 	traceLive(t, s, caller)
 	if len(s.Findings) > 0 || s.state().Kind != "ok" {
@@ -101,6 +102,25 @@ func TestLiveSite(t *testing.T) {
 		l.look(t.Context())
 		return l.current.Load().instances() == 1
 	})
+}
+
+// conditionLive: processes tell their condition while a page is open, and are not asked otherwise.
+func conditionLive(t *testing.T, l *live) {
+	t.Helper()
+	for _, p := range l.current.Load().Processes {
+		if p.Condition != nil {
+			t.Errorf("%s was asked for its condition, and no page is open", p.Name)
+		}
+	}
+	l.asked.Store(time.Now().UnixNano())
+	l.look(t.Context())
+	for _, p := range l.current.Load().Processes {
+		c := p.Condition
+		if c == nil || c.Clock.Abs() > c.Doubt+time.Second || c.Memory < 1<<20 || len(c.Sources) != 1 ||
+			c.Sources[0].Name != "lan" || c.Sources[0].Lost != "" || c.Sources[0].Others == 0 {
+			t.Errorf("the condition of %s is %+v", p.Name, c)
+		}
+	}
 }
 
 // memberLive lets a process leave: the registry's notice is enough for the log of members.

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,21 @@ func millis(v float64) string {
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
 	return words.Grouped(int64(v + 0.5))
+}
+
+// offsetText is by how many seconds a clock is before another one: +0.4, −12, 0.0.
+func offsetText(s float64) string {
+	text := strconv.FormatFloat(math.Abs(s), 'f', 1, 64)
+	if math.Abs(s) >= 100 {
+		text = words.Grouped(int64(math.Abs(s) + 0.5))
+	}
+	switch {
+	case math.Abs(s) < 0.05:
+		return text
+	case s < 0:
+		return "−" + text
+	}
+	return "+" + text
 }
 
 // spanText is a length of time in words: 4 s, 12 min, 18 d 4 h.

@@ -6,7 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/doctor"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/rollout"
 )
 
@@ -49,11 +52,64 @@ type processRow struct {
 	Silent  string        `json:"silent,omitempty"`
 	Why     string        `json:"why,omitempty"`
 
+	Clock    *clockState  `json:"clock,omitempty"`    // absent: not told
+	LAN      *sourceState `json:"lan,omitempty"`      // absent: not told, or it uses none
+	Database *sourceState `json:"database,omitempty"` // the same
+
 	RulesBehind, PolicyBehind bool `json:"-"`
 }
 
+// clockState is by how much the clock of a process is before the console's.
+type clockState struct {
+	Offset float64 `json:"offset_s"`
+	Doubt  float64 `json:"doubt_s"`
+	Wrong  bool    `json:"wrong"` // logs can't be compared
+}
+
+// sourceState is how a registry stands for a process.
+type sourceState struct {
+	Lost   string        `json:"lost,omitempty"`
+	Others int           `json:"other_processes"` // that it lists, or that are heard there
+	Heard  time.Duration `json:"-"`
+	HeardS float64       `json:"heard_s,omitempty"` // since one of these was heard
+}
+
+// late reports whether a process has older rules, or another policy, than the site.
+func (r processRow) late() bool { return r.Silent == "" && (r.RulesBehind || r.PolicyBehind) }
+
+// ill reports whether the clock of a process is wrong, or it has lost a registry.
+func (r processRow) ill() bool {
+	return r.Silent == "" && (r.Clock != nil && r.Clock.Wrong || r.LAN != nil && r.LAN.Lost != "" ||
+		r.Database != nil && r.Database.Lost != "")
+}
+
 // bad reports whether a process is not as it should be.
-func (r processRow) bad() bool { return r.Silent != "" || r.RulesBehind || r.PolicyBehind }
+func (r processRow) bad() bool { return r.Silent != "" || r.late() || r.ill() }
+
+// Warned reports whether a row of a process that answers is marked.
+func (r processRow) Warned() bool { return r.late() || r.ill() }
+
+// tellCondition tells what a process says of itself.
+func (r *processRow) tellCondition(c *control.Condition) {
+	if c == nil {
+		return
+	}
+	off := c.Clock
+	if off.Abs() <= c.Doubt {
+		off = 0
+	}
+	r.Memory = c.Memory
+	r.Clock = &clockState{off.Seconds(), c.Doubt.Seconds(), off.Abs()-c.Doubt > doctor.ClockTolerance}
+	for _, s := range c.Sources {
+		st := &sourceState{s.Lost, s.Others, s.Heard, s.Heard.Seconds()}
+		switch s.Name {
+		case broadcast.Source:
+			r.LAN = st
+		case membership.Database:
+			r.Database = st
+		}
+	}
+}
 
 func (s *snapshot) processesPage(r *http.Request) (any, error) {
 	p := processesPage{Filter: r.URL.Query().Get("state"), Counts: map[string]int{}}
@@ -61,20 +117,23 @@ func (s *snapshot) processesPage(r *http.Request) (any, error) {
 	var list []processRow
 	for _, m := range s.Processes {
 		row := processRow{Name: m.Name, Addr: m.Addr, Runs: m.Runs, Release: m.Release, Rules: m.Applied.String(),
-			Policy: m.Policy, Up: m.Up, Memory: m.Memory, Sources: m.Sources, Silent: m.Silent, Why: m.Why}
+			Policy: m.Policy, Up: m.Up, Sources: m.Sources, Silent: m.Silent, Why: m.Why}
+		row.tellCondition(m.Condition)
 		if m.Silent == "" {
 			row.RulesBehind = s.Rollout.Generation != zero && m.Applied != s.Rollout.Generation
 			row.PolicyBehind = m.Policy != s.Policy.Current.Number
 		}
 		p.Counts[""]++
-		switch {
-		case row.Silent != "":
-			p.Counts["silent"]++
-		case row.bad():
-			p.Counts["behind"]++
+		is := map[string]bool{"": true, "silent": row.Silent != "", "behind": row.late(), "ill": row.ill()}
+		for state := range is {
+			if state != "" && is[state] {
+				p.Counts[state]++
+			}
 		}
-		if p.Filter == "" || p.Filter == "silent" && row.Silent != "" ||
-			p.Filter == "behind" && row.Silent == "" && row.bad() {
+		if row.bad() {
+			p.Counts["bad"]++
+		}
+		if is[p.Filter] {
 			list = append(list, row)
 		}
 	}
@@ -148,13 +207,22 @@ func processesLead(s *snapshot, list []processRow, counts map[string]int) phrase
 		return say("processes.none")
 	case first.Silent != "":
 		return say("processes.one-silent", "process", first.Name, "why", first.Silent, "rest",
-			all-counts["silent"]-counts["behind"])
+			all-counts["bad"])
 	case first.PolicyBehind:
 		return say("processes.one-policy", "process", first.Name, "has", first.Policy, "site", s.Policy.Current.Number,
-			"rest", all-counts["silent"]-counts["behind"])
+			"rest", all-counts["bad"])
 	case first.RulesBehind:
 		return say("processes.one-rules", "process", first.Name, "has", first.Rules, "site",
-			s.Rollout.Generation.String(), "rest", all-counts["silent"]-counts["behind"])
+			s.Rollout.Generation.String(), "rest", all-counts["bad"])
+	case first.Database != nil && first.Database.Lost != "":
+		return say("processes.one-lost", "process", first.Name, "source", say("processes.the-database"), "why",
+			plain(first.Database.Lost), "rest", all-counts["bad"])
+	case first.LAN != nil && first.LAN.Lost != "":
+		return say("processes.one-lost", "process", first.Name, "source", "LAN", "why", plain(first.LAN.Lost), "rest",
+			all-counts["bad"])
+	case first.Clock != nil && first.Clock.Wrong:
+		return say("processes.one-clock", "process", first.Name, "offset", offsetText(first.Clock.Offset), "rest",
+			all-counts["bad"])
 	}
 	return say("processes.all-well", "n", all)
 }

@@ -73,6 +73,7 @@ func functions(l language) template.FuncMap {
 		"effectTitle": func(e policychange.Effect) string { return e.Title(l) },
 		"effectSays":  func(e policychange.Effect) string { return e.Sentence(l) },
 		"exampleSays": func(x policychange.Example) string { return x.Text(l) },
+		"offset":      offsetText,
 		"faultKey":    faultKey,
 		"join":        strings.Join,
 		"dict":        dict,

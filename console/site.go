@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
 	"github.com/skerry/skerry/internal/recent"
@@ -87,11 +88,14 @@ type processInfo struct {
 	Runs    []string      // service/version
 	Applied rollout.Generation
 	Policy  uint64 // number in force there; 0: none
-	Memory  int64  // bytes; 0: not known
 	Sources []string
 	Silent  string // why it did not answer; "": it did
 	Asked   time.Time
 	Why     string // further facts
+
+	// Condition is what it says of its clock, its memory and its registries; nil: it has not told, or was not asked as
+	// no page was open.
+	Condition *control.Condition
 
 	NotObeyed string // why it does not obey the policy in force whole; "": it does, or is silent
 }

@@ -74,13 +74,14 @@ type list struct {
 	mu         sync.Mutex
 	all        map[registry.Owner]*Member
 	listed     map[string]map[registry.Owner]bool // by source
+	lost       map[string]error                   // by source: why it can't be reached now
 	introduced map[registry.Owner]time.Time       // by themselves, and when last
 	dirty      bool                               // differs from what is kept on disk
 }
 
 func newList(kept []Member) *list {
 	l := &list{all: map[registry.Owner]*Member{}, listed: map[string]map[registry.Owner]bool{},
-		introduced: map[registry.Owner]time.Time{}}
+		lost: map[string]error{}, introduced: map[registry.Owner]time.Time{}}
 	l.recall(kept)
 	return l
 }
@@ -105,6 +106,7 @@ func (l *list) recall(kept []Member) {
 func (l *list) heard(source string, s registry.Snapshot, now time.Time) (news, policies bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.lost[source] = s.Lost
 	if s.Lost != nil {
 		return false, false // what it listed last stands
 	}
@@ -379,6 +381,18 @@ func (l *list) touch() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.dirty = true
+}
+
+// of is how many processes beside self a source lists, and why it can't be reached. shown is false before its first
+// list.
+func (l *list) of(source string, self registry.Owner) (others int, lost error, shown bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	listed, shown := l.listed[source]
+	if others = len(listed); listed[self] {
+		others--
+	}
+	return others, l.lost[source], shown
 }
 
 // sources is how many registries have shown a list.

@@ -2,6 +2,7 @@ package membership
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,37 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
 )
+
+// TestListSaysHowItsSourcesStand: a registry that is lost keeps its number of processes, and names its reason until its
+// next list.
+func TestListSaysHowItsSourcesStand(t *testing.T) {
+	owner := func(pid int) registry.Owner { return registry.Owner{Host: "a", PID: pid, Epoch: 7} }
+	list := func(pids ...int) (s registry.Snapshot) {
+		for _, pid := range pids {
+			s.Instances = append(s.Instances, registry.Instance{Service: NodeService, Host: "a", Port: pid,
+				Owner: owner(pid)})
+		}
+		return s
+	}
+	l := newList(nil)
+	for i, step := range []struct {
+		snap   registry.Snapshot
+		others int
+		lost   string
+		shown  bool
+	}{
+		{registry.Snapshot{Lost: errors.New("away")}, 0, "away", false},
+		{list(1, 2, 3), 2, "<nil>", true},
+		{registry.Snapshot{Lost: errors.New("cut")}, 2, "cut", true},
+		{list(2), 1, "<nil>", true},
+	} {
+		l.heard("lan", step.snap, time.Now())
+		others, lost, shown := l.of("lan", owner(1))
+		if others != step.others || fmt.Sprint(lost) != step.lost || shown != step.shown {
+			t.Errorf("step %d: %d others, lost %v, shown %v", i, others, lost, shown)
+		}
+	}
+}
 
 func TestMembershipForgetsOnlyGoodbyes(t *testing.T) {
 	in := func(host string) registry.Instance {

@@ -83,6 +83,8 @@ type Service struct {
 	recents recentAnswers
 	reading sync.Mutex // held while the text of a .thrift file is read
 	checkup checkup
+
+	condition conditionAnswer
 }
 
 var _ wire.Internal = (*Service)(nil)

@@ -328,6 +328,21 @@ exception OrderRefused {
   2: string message
 }
 
+/** How a registry stands for a process. */
+struct SourceState {
+  1: string name            // database or lan
+  2: optional string lost   // why it can't be reached, at most 300 bytes; absent: it can
+  3: i64 others             // further processes that it lists or, of a LAN, that are heard there now
+  4: optional i64 heardMs   // since one of those was heard; of a LAN only, absent: none
+}
+
+/** The clock, the memory and the registries of a process, as it sees them. */
+struct Condition {
+  1: i64 clockUs            // its clock, microseconds since 1970
+  2: optional i64 memory    // of its host that it takes, in bytes; absent: not known
+  3: list<SourceState> sources
+}
+
 /**
  * The framework's own service, skerry.internal, on the port of every process.
  * Entries of the rule log travel as rollout.Record.Marshal writes them, reports
@@ -379,6 +394,8 @@ service Internal {
   binary tryPolicy(1: binary text, 2: i64 seconds, 3: list<string> plans) throws (1: RulesRefused refused)
   /** The calls that it served and made in the last seconds, 1 to 300. */
   Recent recent(1: i64 seconds)
+  /** Its clock, its memory and how its registries stand. */
+  Condition condition()
   /** Checks itself and its host, for ten seconds at most and one at a time: a doctor.Report. */
   binary doctor()
   /** Calls that it has made and served lately: slow ones, failed ones, and those of some traces. */

@@ -209,6 +209,7 @@ func strangerSteers(t *testing.T, s *site) {
 			_, errDrains := c.Drains(ctx)
 			_, errDenied := c.Denied(ctx)
 			_, errDoctor := c.Doctor(ctx)
+			_, errCondition := c.Condition(ctx)
 			_, errRefusals := c.Refusals(ctx)
 			_, errPolicies := c.Policies(ctx, nil)
 			_, errBrought := c.BringPolicies(ctx, nil)
@@ -224,7 +225,8 @@ func strangerSteers(t *testing.T, s *site) {
 				"members": errMembers,
 				"ended":   errEnded, "sees": errSees, "served": errServed, "leave": errLeave,
 				"drains": errDrains, "obey": errObey, "denied": errDenied,
-				"doctor": errDoctor, "refusals": errRefusals, "policies": errPolicies, "bringPolicies": errBrought,
+				"condition": errCondition,
+				"doctor":    errDoctor, "refusals": errRefusals, "policies": errPolicies, "bringPolicies": errBrought,
 				"tryPolicy": errTry, "recent": errRecent, "spans": errSpans, "idl": errIdl,
 				"introduce": c.Introduce(ctx, ghost), "farewell": c.Farewell(ctx, ghost.Owner),
 				"promise": c.Promise(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
