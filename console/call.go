@@ -133,7 +133,7 @@ type callPage struct {
 	Trouble  phrase       `json:"-"`                      // why there is no description
 	Methods  []callMethod `json:"methods"`
 	Chosen   *callMethod  `json:"-"`
-	Versions []string     `json:"versions"` // that the rules of releases lead requests to
+	Versions []string     `json:"versions"` // that a request can meet: by the rules of releases, all where none speaks
 	Version  string       `json:"-"`
 	Timeout  string       `json:"-"`
 	Body     string       `json:"-"`
@@ -174,7 +174,7 @@ func (s *snapshot) callable(ctx context.Context, name string) (p callPage, servi
 	}
 	p = callPage{Service: name, Methods: []callMethod{}, Versions: []string{}}
 	for _, v := range all[i].Versions {
-		if v.Share > 0 || v.Preview {
+		if v.Version != "" && (v.Share != 0 || v.Preview) { // -1: no rule speaks of the service
 			p.Versions = append(p.Versions, v.Version)
 		}
 	}
@@ -316,7 +316,9 @@ func call(ctx context.Context, n *skerry.Node, c testCall, m *dynamic.Method, ar
 		return r, err
 	}
 	defer end()
-	client := n.Client(c.service, func(o *rpc.ServiceOptions) { o.Timeout, o.Retries = c.timeout, new(int) })
+	client := n.Client(c.service, func(o *rpc.ServiceOptions) {
+		o.Timeout, o.Retries, o.Version = c.timeout, new(int), c.version
+	})
 	result := m.Result()
 	var reply thrift.TStruct
 	if !m.OneWay {

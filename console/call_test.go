@@ -3,13 +3,21 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/dynamic"
+	"github.com/skerry/skerry/internal/rollout"
+	"github.com/skerry/skerry/internal/testsite"
+	"github.com/skerry/skerry/internal/wire"
 )
 
 const historianIDL = "include \"types.thrift\"\n" +
@@ -105,6 +113,73 @@ func TestTryCall(t *testing.T) {
 	page := get(t, m, "/history", in(english)).Body.String()
 	if !strings.Contains(page, "Test call of historian.append") || strings.Contains(page, "tank-3") {
 		t.Errorf("the page of the history:\n%s", page)
+	}
+}
+
+// TestTryCallOfAVersion: without a release each of two versions that run can be chosen, and answers. While rules of
+// releases speak of the service, those can be chosen that requests meet, a preview among them.
+func TestTryCallOfAVersion(t *testing.T) {
+	t.Parallel() // it waits
+	port := testsite.Port(t)
+	for _, version := range []string{"v1", "v2"} {
+		n := open(t, port, "greeter/"+version)
+		if err := n.Handle(t.Context(), "greeter", wire.NewInternalProcessor(greeter{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := New(Config{Node: open(t, port, "", skerry.AsObserver(), skerry.WithAllServices()), Cluster: "test",
+		Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); c.Run(t.Context()) }()
+	t.Cleanup(func() { <-done })
+	m := as(t, c, "li", roleOperator)
+	eventually(t, "both versions are seen", func() bool {
+		c.live.look(t.Context())
+		return c.live.current.Load().Answered() == 2
+	})
+	page := get(t, m, "/services/greeter/call?method=ping", in(english)).Body.String()
+	for range 5 {
+		for _, version := range []string{"v1", "v2"} {
+			w := post(t, m, "/services/greeter/call", with(formOf(t, page, "/services/greeter/call"), "version",
+				version, "body", "{}", "name", "ping"), in(english))
+			if w.Code != 200 || !strings.Contains(w.Body.String(), `<span class="small muted">`+version+" ") {
+				t.Fatalf("a call of %s: status %d\n%s", version, w.Code, w.Body)
+			}
+		}
+	}
+	w := post(t, m, "/services/greeter/call", with(formOf(t, page, "/services/greeter/call"), "version", "v3",
+		"body", "{}", "name", "ping"), in(english))
+	if w.Code != 422 || !strings.Contains(w.Body.String(), "v3") {
+		t.Errorf("a version that does not run: status %d\n%s", w.Code, w.Body)
+	}
+}
+
+// TestVersionsOfATry: where rules of releases speak of a service, those versions are offered that requests meet, and
+// the preview; elsewhere each that runs.
+func TestVersionsOfATry(t *testing.T) {
+	y := newStory(t)
+	y.start()
+	y.ship("")
+	rules := y.s.Rollout.Trail[len(y.s.Rollout.Trail)-1].Rules
+	y.s.Entries = slices.DeleteFunc(y.s.Entries, func(e discovery.Entry) bool { return e.Service != "auth" })[:1]
+	for _, version := range []string{"v1", "v2", "v0", ""} {
+		e := y.s.Entries[0]
+		e.Version, e.Addr = version, fmt.Sprintf("10.20.0.9:%d", len(y.s.Entries))
+		y.s.Entries = append(y.s.Entries, e)
+	}
+	y.s.Entries = y.s.Entries[1:]
+	for name, c := range map[string]struct {
+		rules map[string]rollout.Rule
+		want  []string
+	}{"no rules": {nil, []string{"v0", "v1", "v2"}}, "a preview": {rules, []string{"v1", "v2"}}} {
+		y.s.Rollout.Rules = c.rules
+		p, _, err := y.s.callable(t.Context(), "auth")
+		if err != nil || !slices.Equal(p.Versions, c.want) {
+			t.Errorf("%s: versions %q, %v, want %q", name, p.Versions, err, c.want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -20,14 +21,16 @@ type greeter struct{ wire.Internal }
 
 func (greeter) Ping(context.Context) error { return nil }
 
-// open opens a node of the site at a port of the LAN, which offers a service unless its name is empty.
+// open opens a node of the site at a port of the LAN, which offers a service unless its name is empty; name/v2 is its
+// version v2.
 func open(t *testing.T, port int, service string, opts ...skerry.Option) *skerry.Node {
 	t.Helper()
 	c := skerry.Config{Cluster: "test", Mode: config.ModeBroadcast, StateDir: t.TempDir(),
 		LAN:  config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: port, Key: testsite.SiteKey},
 		Stop: config.Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second}}
-	if service != "" {
-		c.Service = config.Service{Name: service, Version: "v1", Thrift: "../internal/wire/skerry.thrift"}
+	if service, version, _ := strings.Cut(service, "/"); service != "" {
+		c.Service = config.Service{Name: service, Version: cmp.Or(version, "v1"),
+			Thrift: "../internal/wire/skerry.thrift"}
 	}
 	n, err := skerry.Open(t.Context(), c, append(opts, skerry.WithLogger(slog.New(slog.DiscardHandler)))...)
 	if err != nil {

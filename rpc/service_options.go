@@ -21,6 +21,9 @@ type ServiceOptions struct {
 	// means half of the remaining time, for silent instances only.
 	Attempt time.Duration
 
+	// Version is the only one that calls meet where no rule of a release decides it; "" means any.
+	Version string
+
 	Retries      *int                // attempts after the first; nil means 1, 0 means none
 	Idempotent   []string            // methods that may be executed twice; "*" = all
 	Breaker      Breaker             // refuses while most calls fail

@@ -60,6 +60,7 @@ const justStarted = time.Minute
 // route determines by the rules which version the attempt may reach.
 func (a *attempt) route() error {
 	c, p := a.call, &a.call.routing
+	c.Version = c.rules.o.Version
 	if p.trace == nil {
 		return nil
 	}
@@ -71,7 +72,7 @@ func (a *attempt) route() error {
 	if err != nil {
 		return a.noRoute(err)
 	}
-	if c.Version = ""; ok {
+	if ok {
 		c.Version = version
 	}
 	p.wait = by.Exclusive()
