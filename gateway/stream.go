@@ -260,12 +260,11 @@ func (e *thriftEdge) accompany(ctx context.Context, v *visit, c companion) {
 // moved reports whether a stream that is opened now would meet another version.
 func (e *thriftEdge) moved(v *visit) bool {
 	log := e.g.node.Rollout().Log()
-	token := v.trace.Token()
-	if token.Generation == log.Last() {
+	opened := v.trace.Token()
+	if opened.Generation == log.Last() {
 		return false
 	}
-	token.Generation = log.Last()
-	version, _, err := log.Resolve(e.route.Service, token)
+	version, _, err := log.Resolve(e.route.Service, log.Token(opened.Seed, opened.Mark))
 	return err == nil && version != "" && v.version != "" && version != v.version
 }
 

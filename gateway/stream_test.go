@@ -220,3 +220,23 @@ func TestStoppingGatewayTellsReaders(t *testing.T) {
 	}
 	rested(s, h)
 }
+
+// When the rules lead to another version, a reader of events is told to come again, and is cut some time later.
+func TestReadersMoveWithTheRules(t *testing.T) {
+	h := &testfeed.Handler{Hold: make(chan struct{})}
+	s, edge := feed(t, h)
+	answer, lines, leave := open(t, edge)
+	s.append(nil, only("v2", "feed"))
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line == "retry: 500\n" {
+			break
+		}
+	}
+	leave()
+	answer.Body.Close()
+	rested(s, h)
+}
