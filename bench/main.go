@@ -26,10 +26,11 @@ func main() {
 	}
 }
 
+const measurements = "call, connections, doctor, fse, hop, lan, registry, release, streams, token, visible"
+
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: " +
-			"call, connections, fse, hop, lan, registry, release, streams, token or visible")
+		return fmt.Errorf("say what to measure: %s", measurements)
 	}
 	switch args[0] {
 	case "token":
@@ -50,6 +51,10 @@ func run(ctx context.Context, args []string) error {
 		return lan.Node(ctx, args[1:])
 	case "streams":
 		return callpath.Streams(ctx, args[1:])
+	case "doctor":
+		return lan.Doctor(ctx, args[1:])
+	case "doctor-node":
+		return lan.DoctorNode(ctx, args[1:])
 	case "call":
 		return callpath.Run(ctx, args[1:])
 	case "call-server":
@@ -67,10 +72,9 @@ func run(ctx context.Context, args []string) error {
 	case "connections-client":
 		return callpath.ConnectionsClient(ctx, args[1:])
 	case "-h", "-help", "--help", "help":
-		fmt.Println("bench MEASUREMENT [flags] measures one of: call, connections, fse, hop, lan, registry, release, " +
-			"token, visible; bench MEASUREMENT -h lists its flags")
+		fmt.Printf("bench MEASUREMENT [flags] measures one of: %s\n", measurements)
+		fmt.Println("bench MEASUREMENT -h lists its flags")
 		return nil
 	}
-	return fmt.Errorf("unknown measurement %q; there are: call, connections, fse, hop, lan, registry, release, token, "+
-		"visible", args[0])
+	return fmt.Errorf("unknown measurement %q; there are: %s", args[0], measurements)
 }
