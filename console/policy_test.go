@@ -268,14 +268,14 @@ func TestItemsOfAText(t *testing.T) {
 	const line = "      # of report\n      - {match: {caller: [report, bill], zone: \"a\"}, rate: 70, per: instance, " +
 		"why: \"faster now\", burst: 9} # slow\n      - rate: 90\n"
 	has(t, page, line)
-	_, changed, page = send(changed, "do", "change:services.auth.fallback[0]")
+	_, changed, _ = send(changed, "do", "change:services.auth.fallback[0]")
 	_, changed, page = send(changed, "do", "replace", "codes", "timeout, breaker_open")
 	has(t, page, `on: [timeout, breaker_open], reply: {"a":[1]}`)
-	_, changed, page = send(changed, "do", "change:services.auth.limits[1]")
+	_, changed, _ = send(changed, "do", "change:services.auth.limits[1]")
 	_, changed, page = send(changed, "do", "replace", "service", "historian")
 	has(t, page, "  historian:\n    limits:\n      - {rate: 90, per: site}\n")
 	_, changed, _ = send(changed, "do", "remove:services.auth.limits[0]")
-	_, changed, page = send(changed, "do", "remove:lanes[0]")
+	_, changed, _ = send(changed, "do", "remove:lanes[0]")
 	if got := changed.Get("text"); strings.Contains(got, "70") || strings.Contains(got, "lanes") ||
 		!strings.Contains(got, "# the hall") || !strings.Contains(got, "rack") {
 		t.Errorf("the text became\n%s", got)

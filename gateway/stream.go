@@ -215,7 +215,7 @@ func (e *thriftEdge) serveDown(w http.ResponseWriter, r *http.Request, v *visit)
 	})
 	err = out.copy(ctx, down)
 	g.Stop()
-	if err != nil && ctx.Err() == nil {
+	if ctx.Err() == nil {
 		out.end(err)
 	}
 }
