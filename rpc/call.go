@@ -32,8 +32,9 @@ type Call struct {
 	// then pick an instance that was tried before and is well. The call makes a pause before it tries that one again.
 	Wait bool
 
-	// Copy says that this is a copy of another call, by the site's policy. A copy takes no turn from the calls: with
-	// two instances in turn, all calls would go to one of them and all copies to the other.
+	// Copy says that the site's policy made this call as a copy of another one (mirror). A round-robin
+	// picker counts copies apart from calls. Otherwise, with two instances and one copy of each call,
+	// all calls would go to one instance and all copies to the other.
 	Copy bool
 
 	// Others is set by the picker: the call could go to another instance.

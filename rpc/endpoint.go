@@ -22,8 +22,9 @@ type Endpoint struct {
 	// Owner is the intended process (host/pid/epoch); "" = any. When another process answers, or
 	// the service has another version there, nothing is called and the Watcher gets ErrOther.
 	Owner string
-	// Announcer is the process that lists an endpoint which can't identify its own process; "": no
-	// process vouches for it. See ClientConfig.Vouch.
+	// Announcer is set for an endpoint that can't say which process answers there, such as a plain
+	// Thrift server. It is the process that lists the endpoint, and ClientConfig.Vouch asks it. "":
+	// the client connects without asking.
 	Announcer string
 	Site      bool // by a site connection (ClientConfig.Site), whatever TLS says
 
@@ -41,8 +42,8 @@ type Endpoint struct {
 	pool    atomic.Pointer[connPool] // the pool of the client that used the endpoint last
 }
 
-// Pool is how a client keeps its connections to a plain Thrift server that it
-// has for itself.
+// Pool bounds a client's connections to a plain Thrift server of which it is
+// the only client.
 type Pool struct {
 	Most int           // at a time, one for each call; more calls fail as Overloaded; 0: a shared server
 	Idle time.Duration // how long a connection is kept without a call

@@ -18,9 +18,10 @@ type ForeignCall struct {
 	Sharing   int            // processes that forward calls to the service, this one included; they share every limit
 }
 
-// AdmitForeign obeys access and limits of the site's policy for a call that this process forwards. A call that must not
-// go on gets an *[Error] with the code AccessDenied or Limited; where it is known when the limit has room again, the
-// error's chain has a method RetryAfter() time.Duration. For any other call end must be called once, when it has ended.
+// AdmitForeign applies access and limits of the site's policy to a call that this process forwards. A call that the
+// policy refuses gets an *[Error] with the code AccessDenied or Limited. When it is known how long a limit stays
+// reached, an error of its chain has a method RetryAfter() time.Duration. Without an error the call may go on, and end
+// must be called once when it has ended.
 func (s *Server) AdmitForeign(c *ForeignCall) (end func(), err error) {
 	if s.cfg.Policy == nil {
 		return func() {}, nil

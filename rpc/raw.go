@@ -25,9 +25,10 @@ type Raw struct {
 	Context string
 	Named   bool
 
-	// Behind is a method without arguments that is called after a one-way call to a server of
-	// another library, on the same connection. The call then ends with the answer to Behind, which
-	// most servers send after the first handler has ended. "" = the call ends when it is sent.
+	// Behind is a method without arguments. It shows when a one-way call to a server of another
+	// library has been executed: Behind is called next on the same connection, and most servers
+	// answer it after the handler of the one-way call has returned. The one-way call ends with that
+	// answer. "" = it ends when it is sent.
 	Behind string
 
 	encoding flat.Protocol
@@ -99,9 +100,10 @@ func (f RawHandler) AddToProcessorMap(string, thrift.TProcessorFunction) {}
 // framework's ("skerry.…"). The name in a message may then be "ctx=CONTEXT;service:method" in any
 // protocol. CallInfo.Service is "" when the caller names no service. Call it before Serve.
 //
-// A one-way call of a skerry client is accepted when h has returned. A plain client learns the same by
-// a call of skerry.sent after its one-way calls. That call is answered when h has returned from all of
-// them on the connection, or, as "ctx=CONTEXT;skerry.sent", from those with that context.
+// A one-way call of a skerry client is accepted when h has returned. A plain client calls skerry.sent
+// after its one-way calls to learn the same. The server answers skerry.sent when h has returned from
+// all one-way calls of the connection. It answers "ctx=CONTEXT;skerry.sent" when h has returned from
+// those with that context.
 func (s *Server) HandleUnknown(h RawHandler) {
 	s.unknown = &served{processor: h}
 }

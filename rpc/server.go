@@ -40,9 +40,9 @@ type ServerConfig struct {
 	// process of the site, else an error that says which proof is missing. nil: no such peer counts.
 	Member func(PeerInfo) error
 
-	// Both are for users' calls that come neither by a site connection nor by TLS. CountClear counts
-	// them, and logs one a minute. RefuseClear does the same, and refuses them unexecuted as
-	// NotSealed. Without both they are served like others. Internal services: see HandleInternal.
+	// CountClear and RefuseClear are for users' calls in the clear: neither by a site connection nor by
+	// TLS. CountClear counts them and logs one a minute. RefuseClear does so too, and refuses them
+	// unexecuted as NotSealed. With neither, they are served like other calls.
 	CountClear, RefuseClear bool
 
 	MaxConns     int   // connections at a time, after their handshake; 0 means 20,000
@@ -62,8 +62,8 @@ type ServerConfig struct {
 	Spans        *spans.Recorder     // keeps spans of slow, failed and sampled calls; nil: nothing does
 	Logger       *slog.Logger        // nil means slog.Default()
 
-	// Also reports whether the process at this address is also listed with another
-	// version of a service; callers that mean that version are served, too. nil: no.
+	// Also reports whether a registry lists the process at this address with a further version of a
+	// service. Callers that ask for that version are then served, too. nil: there is none.
 	Also func(service, version string) bool
 
 	// Listed reports whether a registry lists a service. A caller that names such a service as its
@@ -146,7 +146,7 @@ type ServerStats struct {
 	MadeRoom  int64 // the part of BadPeers that made room for other connections
 	BadShakes int64 // the part of BadPeers that failed in the TLS handshake
 	Outsiders int64 // refused calls of internal services by peers that are not members of the site
-	Older     int64 // refused calls that only processes of skerry before 0.2 make
+	Older     int64 // refused calls of processes that run skerry before 0.2
 	InClear   int64 // users' calls without encryption, served or refused; 0 without CountClear and RefuseClear
 }
 

@@ -31,8 +31,9 @@ type ServiceOptions struct {
 	Prefix       string              // for plain servers without a prefix of their own (Endpoint.Prefix)
 	Interceptors []ClientInterceptor // inside those of ClientConfig
 
-	// Hop says that a call made while another one is served is that call, on its way to the program
-	// that executes it. So a copy of a call (mirror in the site's policy) reaches its program.
+	// Hop is for a process that forwards calls, such as a proxy. A call that it makes while it serves
+	// another one is then that same call, one hop further. Without Hop, a copy of a call (mirror in the
+	// site's policy) ends at the forwarding process, because a copy may call idempotent methods only.
 	Hop bool
 
 	// Fallback answers a call that has finally failed. It fills call.Result (the Success field of

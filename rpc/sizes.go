@@ -12,9 +12,10 @@ type Sizes struct {
 	Header int // bytes of a header block; 16 KiB
 	Queue  int // bytes that wait on one connection to be written; 64 MiB
 
-	// Bounds over all connections together; at most twice as many bytes are ever held. Requests
-	// counts the messages of more than 64 KiB that are being received or run, and the memory of
-	// decoding requests, or replies in a client. The default is 512 MiB, or four frames if larger.
+	// Requests and Replies bound all connections together. At most twice as many bytes are ever held.
+	// Requests counts messages of more than 64 KiB while they are received or run. It also counts the
+	// memory of decoding: of requests in a server, of replies in a client. The default is 512 MiB, or
+	// four frames if that is more.
 	Requests int
 	Replies  int // of a server, bytes that wait to be written, beyond 64 KiB on each connection; 256 MiB
 }

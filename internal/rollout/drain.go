@@ -164,10 +164,10 @@ func (d *Drain) Close() bool {
 	return true
 }
 
-// ReliedOn returns the services on which the result of the drain depends: older
-// work can reach them, and they can't reach the old version by the reports of
-// the processes that serve them. The values are those processes. The caller
-// checks that no other process serves them: see MarkIncomplete.
+// ReliedOn returns the services that older work can reach, and whose processes
+// report that they can't reach the old version. The drain relies on these
+// reports. The values are the processes that made them. The caller checks that
+// no other process serves these services: see MarkIncomplete.
 func (d *Drain) ReliedOn() map[string][]string {
 	g, set := d.graph(), map[string]bool{}
 	for _, s := range d.members {

@@ -148,10 +148,10 @@ func Replay(entries []Entry) (log *Log, err error) {
 	return log, nil
 }
 
-// Continues checks that whole, the entries of a whole log, may replace the kept
-// entries. It must begin with all of them, or an entry of it must end their log
-// (Entry.Ends). Otherwise the error wraps ErrFork. common is the number of
-// leading entries that both have.
+// Continues checks that a whole log may replace the kept entries. It may if it
+// begins with all of them, or if one of its entries ends their log (Entry.Ends).
+// Otherwise the error wraps ErrFork. common is the number of leading entries
+// that both logs have.
 func Continues(kept, whole []Entry) (common int, err error) {
 	for common < min(len(kept), len(whole)) && kept[common].Hash() == whole[common].Hash() {
 		common++

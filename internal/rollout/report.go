@@ -11,8 +11,8 @@ const (
 	roundJump = 1 << 20 // how far a number named by another process may move one's own
 )
 
-// NearRound returns named, the round that another process names, or a smaller
-// one if that is far above own. So no process can use up the numbers.
+// NearRound returns the round that another process has named, but at most
+// a bounded number above own. So no process can use up the numbers of rounds.
 func NearRound(own, named uint64) uint64 {
 	return min(named, min(own, maxRound)+roundJump, maxRound)
 }

@@ -103,11 +103,12 @@ func (e Entry) SignedBy(t Trust) (string, error) {
 	return CheckProofs(t, ForRelease, e.Body(), e.proofs, nil)
 }
 
-// Vouched returns n: of the entries, given oldest first, a key that t trusts now
-// has signed the nth, and none after it. By its hash chain that entry vouches
-// for the ones before it. When n is not the number of entries, err says why the
-// newest is not vouched for. afford is called before each check of a signature,
-// and refuses it by false; nil allows all.
+// Vouched returns how many of the entries, given oldest first, are vouched for.
+// The last of these n entries is the newest that a key which t trusts now has
+// signed. It vouches for those before it by the chain of hashes. If n is not the
+// number of all entries, err says why the newest one is not vouched for. afford
+// is called before each check of a signature and prevents it by false; nil
+// allows all checks.
 func Vouched(t Trust, entries []Entry, afford func() bool) (n int, err error) {
 	for n = len(entries); n > 0; n-- {
 		_, failed := CheckProofs(t, ForRelease, entries[n-1].Body(), entries[n-1].proofs, afford)

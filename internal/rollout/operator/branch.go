@@ -17,7 +17,7 @@ import (
 // primaries of the database, or in two halves of a network.
 type Branch struct {
 	Tip     rollout.Position `json:"tip"`
-	Members []string         `json:"members,omitempty"` // processes with this log, or a part that no other has
+	Members []string         `json:"members,omitempty"` // processes with this log, or a prefix of it and of no other
 	Stored  bool             `json:"stored,omitempty"`  // the database holds it or a part of it
 	Entries []rollout.Entry  `json:"-"`
 }
@@ -270,8 +270,8 @@ func (c *Controller) Countersign(ctx context.Context) error {
 	return c.publish(ctx, text, entries, e, c.cfg.Store.Append)
 }
 
-// Acknowledge appends an empty step. It records which earlier steps the operator
-// has reviewed, of those that the key of the envelope has signed.
+// Acknowledge records that the operator has reviewed earlier steps, each of which
+// the key of the envelope has signed. It appends a step that changes no rule.
 func (c *Controller) Acknowledge(ctx context.Context, seen ...rollout.Position) error {
 	log, entries, err := c.Log(ctx)
 	if err == nil {

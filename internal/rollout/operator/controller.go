@@ -236,10 +236,10 @@ func (c *Controller) Start(ctx context.Context, name, reason, mark string) error
 	return c.Open(ctx, name, reason, mark, nil)
 }
 
-// Open is Start that also gives rules to services without one, in the same step.
-// serving has the only version that runs of each such service. With a rule for
-// it, a second version can start without getting requests. notes stand behind the
-// reason in the audit trail.
+// Open is Start, and gives a rule to services that have none, in the same step.
+// The keys of serving are these services, and its values are the only versions
+// that run. With a rule, a second version can start without getting requests.
+// notes follow the reason in the audit trail.
 func (c *Controller) Open(ctx context.Context, name, reason, mark string, serving map[string]string,
 	notes ...string) error {
 	return c.step(ctx, strings.Join(append([]string{"start: " + reason}, notes...), "; "),

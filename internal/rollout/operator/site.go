@@ -85,7 +85,7 @@ type Count struct {
 	Calls, Failures int64
 	Slow            int64            // took longer than the question's limit
 	Kinds           map[string]int64 // failures by health.Outcome
-	Denied          int64            // copies that ended as they called what a copy may not; no failures
+	Denied          int64            // copies that ended at a call that a copy may not make; not counted as failures
 }
 
 // Errors of a Controller.

@@ -134,9 +134,10 @@ func (t *Tally) add(place string, c Count) {
 	t.Count, t.ByPlace[place] = t.Count.plus(c), t.ByPlace[place].plus(c)
 }
 
-// Copies asks every process what it has counted, since its start, of the copies of calls to the new versions of the
-// open release, which the site's policy makes. No guard counts them. A version without copies is left out; callers and
-// callees count the same copies. silent is the number of processes that do not answer.
+// Copies returns how the copies of calls ended that the site's policy sends to the new versions of the open release. It
+// asks every process for its counts since the start of the process. Callers and callees count the same copies, and the
+// guard of a ramp counts none. A version without copies is left out. silent is the number of processes that do not
+// answer.
 func (c *Controller) Copies(ctx context.Context, r rollout.Release, g Guard) (list []Watched, silent int, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {

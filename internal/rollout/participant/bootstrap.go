@@ -22,10 +22,10 @@ func (a *Agent) BeginBootstrap() (release func()) {
 // Ready reports whether Await would not wait.
 func (a *Agent) Ready() bool { return a.start.Load() == nil }
 
-// Await waits, before a trace begins, for the release of [Agent.BeginBootstrap],
-// but at most for half of the time that ctx leaves. Then the trace begins with
-// the rules that the process has. That is safe, because callees refuse tokens
-// that are too old.
+// Await waits until the release function of [Agent.BeginBootstrap] is called, but
+// at most for half of the time that ctx leaves. Call it before a trace begins.
+// After half of the time the trace begins with the rules that the process has.
+// That is safe, because callees refuse tokens that are too old.
 func (a *Agent) Await(ctx context.Context) {
 	c := a.start.Load()
 	if c == nil {

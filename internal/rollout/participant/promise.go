@@ -215,10 +215,10 @@ const (
 	mostBarred   = 256
 )
 
-// Abandon takes back a promise of exactly this entry for one command, after some
-// process has not promised. The promise stands while other commands have asked
-// for it, because they may be about to commit the entry. An empty command takes
-// it back for all commands. That is for an entry that can't be committed any
+// Abandon takes back the promise of this entry for one command, which calls it
+// when another process has not promised. The promise stands while other commands
+// have asked for it, because they may be about to commit the entry. An empty
+// command takes it back for all commands, once the entry can't be committed any
 // more: see Reject.
 func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
 	if err := a.checkRequest(rollout.Entry.AbandonText, e, by); err != nil {

@@ -16,8 +16,9 @@ func (a *Agent) Round() uint64 {
 }
 
 // Report answers a round of a drain. The answer names the round that it counts
-// for: the last one, if the question's is older, and a nearer one, if the
-// question's is far above the last (see rollout.NearRound).
+// for. That is the question's round, except in two cases: if an answer to a later
+// round was given, it is that one, and if the question's round is far above the
+// last one, it is a nearer one (see rollout.NearRound).
 func (a *Agent) Report(q rollout.Question) rollout.Report {
 	log := a.log.Load() // before the ledger is read: spans that began with an older log are counted there by now
 	held, round, after := a.ledger.report(rollout.NearRound(a.Round(), q.Round), q.Until)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ConnWaits reports whether a connection waits to be accepted. It does not depend on the
-// listener's deadline: Accept fails after it, also when a connection waits.
+// ConnWaits reports whether a connection waits to be accepted. It works after the listener's
+// deadline as well, when Accept fails although a connection waits.
 func ConnWaits(l net.Listener) bool {
 	c, ok := l.(syscall.Conn)
 	if !ok {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// UsualSegment is the bytes of a full TCP segment when the kernel does not report them.
+// UsualSegment is the assumed size in bytes of a full TCP segment if the kernel does not report it.
 const UsualSegment = 1460
 
 type segmentKey struct{}
