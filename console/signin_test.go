@@ -143,7 +143,7 @@ func TestGuessingManyNames(t *testing.T) {
 	})
 }
 
-// TestUsersFile: who is taken out loses the session with the next request, a smaller role holds at once, and a file
+// TestUsersFile: a user that is taken out loses the session with the next request, a smaller role holds at once, and a file
 // that others may read lets no user in.
 func TestUsersFile(t *testing.T) {
 	dir := t.TempDir()

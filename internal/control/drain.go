@@ -103,8 +103,8 @@ func drainedOf(w *wire.Drains) Drained {
 	return Drained{Running: w.GetRunning(), Drains: len(w.GetDrains()), Retained: w.GetRetained()}
 }
 
-// Send signs an order for a process and brings it there. It fills in whom the order is for. The error
-// wraps those of package drain, and rollout.ErrUnproven.
+// Send signs an order for a process and brings it there. It fills in cluster, process, number and operator. Its errors
+// wrap those of package drain, and rollout.ErrUnproven.
 func (o *Orders) Send(ctx context.Context, process string, order drain.Order) (Drained, error) {
 	p, err := o.peer(process)
 	if err != nil {

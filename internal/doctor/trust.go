@@ -17,7 +17,7 @@ func Operators(path string) []Finding {
 	if err != nil {
 		what := quote.Safe("a service of this configuration does not start; one that runs goes by the operators that " +
 			"it has read last")
-		if keyfile.Nobody(err) {
+		if keyfile.NoOperator(err) {
 			what = "no operator may release here: no step is obeyed, and a service of this configuration does not start"
 		}
 		l.Problem("mend it, or copy it from another host", "site.operators: %v: %s", err, what)

@@ -19,7 +19,7 @@ const heldMost = 256
 type Held struct {
 	Order Order
 	Proof rollout.Proof
-	By    string    // operator: who signed it, where operators are named
+	By    string    // the operator that signed it, where operators are named
 	Since time.Time // by the process's clock
 	Until time.Time // zero: it ends with the process
 	rev   int64

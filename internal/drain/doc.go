@@ -4,9 +4,9 @@
 // # Model
 //
 // An [Order] is a text for one process. It names the cluster, the process with its start, and the number after that
-// of the last order which the process has obeyed. The operator's command signs the text ([Purpose]); who may sign is
-// what package trust says of the entries of the release log. A [Book] holds the drains in force in one process. It
-// says of each instance what the lists show ([Book.Of]).
+// of the last order which the process has obeyed. The operator's command signs the text ([Purpose]). Package trust
+// decides which operators may sign, as for the entries of the release log. A [Book] holds the drains in force in one
+// process. It says of each instance what the lists show ([Book.Of]).
 //
 // # Guarantees
 //

@@ -293,7 +293,7 @@ func TestTheLastOperatorGoes(t *testing.T) {
 		}
 		trusted := func() bool { _, ok := o.Trusted().Find(li.Key, sshsig.Release); return ok }
 		spoil()
-		if err := o.Look(); !Nobody(err) || !trusted() {
+		if err := o.Look(); !NoOperator(err) || !trusted() {
 			t.Errorf("%s, as a file that is being replaced may be: %v, li is trusted: %v", name, err, trusted())
 		}
 		write(t, path, string(good), 0o644)
@@ -308,7 +308,7 @@ func TestTheLastOperatorGoes(t *testing.T) {
 			t.Errorf("%s: li is trusted still", name)
 		}
 		write(t, path, "nonsense", 0o644)
-		if err := o.Look(); err == nil || Nobody(err) || trusted() {
+		if err := o.Look(); err == nil || NoOperator(err) || trusted() {
 			t.Errorf("%s, then bad: %v", name, err)
 		}
 		write(t, path, string(good), 0o644)

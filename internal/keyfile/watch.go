@@ -211,15 +211,17 @@ type Operators struct {
 	operators *sshsig.Operators
 }
 
-// Nobody reports whether an error of Look says that the file names no operator any more: it is
+// NoOperator reports whether an error of Look says that the file has no operator any more: it is
 // empty, or gone. After the next read with the same result, no operator may sign.
-func Nobody(err error) bool { return errors.Is(err, sshsig.ErrNone) || errors.Is(err, fs.ErrNotExist) }
+func NoOperator(err error) bool {
+	return errors.Is(err, sshsig.ErrNone) || errors.Is(err, fs.ErrNotExist)
+}
 
 // OpenOperators reads a file of operators.
 func OpenOperators(path string) (*Operators, error) {
 	o := &Operators{operators: sshsig.NewOperators()}
 	o.w = watch[sshsig.Operator]{
-		void: Nobody,
+		void: NoOperator,
 		read: func() ([]sshsig.Operator, error) {
 			text, err := read(path, public, sshsig.MaxFile)
 			if errors.Is(err, fs.ErrNotExist) {

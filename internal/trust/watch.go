@@ -51,7 +51,7 @@ func sayOperators(log *slog.Logger) func(error) {
 		switch {
 		case err == nil:
 			log.Info("the operators' keys can be read again, and are in force")
-		case keyfile.Nobody(err):
+		case keyfile.NoOperator(err):
 			log.Error("the file of operators names no operator any more: no step of a release is obeyed here until "+
 				"it does",
 				"err", err)

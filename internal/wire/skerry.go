@@ -1459,7 +1459,7 @@ func (p *Listing) String() string {
 	return fmt.Sprintf("Listing(%+v)", *p)
 }
 
-// To everyone: this is what I offer.
+// Sent to all processes: what the sender offers.
 //
 // Attributes:
 //   - Listing
@@ -1580,7 +1580,7 @@ func (p *Announce) String() string {
 	return fmt.Sprintf("Announce(%+v)", *p)
 }
 
-// Who offers these services? None named: everything.
+// Asks which processes offer these services. Without names it asks for everything that the receivers offer.
 //
 // Attributes:
 //   - Nonce
@@ -2004,7 +2004,7 @@ func (p *Query) String() string {
 	return fmt.Sprintf("Query(%+v)", *p)
 }
 
-// To whoever asked by a query or a probe; the nonce is theirs.
+// Answers a query or a probe, and repeats its nonce.
 //
 // Attributes:
 //   - Nonce
@@ -2648,7 +2648,7 @@ func (p *Left) String() string {
 	return fmt.Sprintf("Left(%+v)", *p)
 }
 
-// These are withdrawn, or, when everything is set, the process is leaving.
+// Withdraws registrations. When everything is set, the process is leaving.
 //
 // Attributes:
 //   - Everything
@@ -2966,7 +2966,7 @@ func (p *Goodbye) String() string {
 	return fmt.Sprintf("Goodbye(%+v)", *p)
 }
 
-// Are you there? Answered at once, by an Answer, or by a Goodbye of a process that is leaving.
+// Asks whether a process runs. It answers at once by an Answer, or by a Goodbye when it is leaving.
 //
 // Attributes:
 //   - Nonce
@@ -3210,7 +3210,8 @@ func (p *Probe) String() string {
 	return fmt.Sprintf("Probe(%+v)", *p)
 }
 
-// To everyone: I have asked this process, and it does not answer, or its host refuses. Ask for yourselves.
+// Sent to all processes: the sender has asked this process, and it does not answer, or its host refuses. Receivers ask
+// it themselves.
 //
 // Attributes:
 //   - Owner
@@ -3331,7 +3332,7 @@ func (p *Alarm) String() string {
 	return fmt.Sprintf("Alarm(%+v)", *p)
 }
 
-// Who answers at a port.
+// The process that answers at a port.
 //
 // Attributes:
 //   - Cluster

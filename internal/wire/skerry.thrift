@@ -45,28 +45,28 @@ struct Listing {
   7: optional binary seal   // hash of the token that the process's last goodbye will show
 }
 
-/** To everyone: this is what I offer. */
+/** Sent to all processes: what the sender offers. */
 struct Announce {
   1: Listing listing
 }
 
-/** Who offers these services? None named: everything. */
+/** Asks which processes offer these services. Without names it asks for everything that the receivers offer. */
 struct Query {
   1: i64 nonce
   2: optional list<string> services
-  3: optional bool exchange // also tell me whom you know, and remember me
+  3: optional bool exchange // the answer names other processes as well, and the receiver remembers the sender
   4: optional bool parts    // answer in as many packets as it takes, each with its scope
-  5: optional bool direct   // what is sent to everyone does not reach me: answer me alone
+  5: optional bool direct   // packets to all processes do not reach the sender: the answer goes to it alone
   6: optional binary pad    // zeros: an answer has at most three times the bytes of its question
 }
 
-/** To whoever asked by a query or a probe; the nonce is theirs. */
+/** Answers a query or a probe, and repeats its nonce. */
 struct Answer {
   1: i64 nonce
   2: Listing listing
   3: optional list<string> peers // ip:port of other processes, when exchange was asked for
-  4: optional list<i64> nonces   // of others who have asked at the same time
-  5: optional i64 ask            // to those who have asked: answer this in turn
+  4: optional list<i64> nonces   // of other processes that asked at the same time
+  5: optional i64 ask            // a nonce that the processes which asked answer in turn
 }
 
 /** A registration that its owner has withdrawn. */
@@ -77,27 +77,30 @@ struct Left {
   4: i32 port
 }
 
-/** These are withdrawn, or, when everything is set, the process is leaving. */
+/** Withdraws registrations. When everything is set, the process is leaving. */
 struct Goodbye {
   1: optional bool everything
   2: optional list<Left> left
-  3: optional i64 nonce     // of the probe that this answers; absent: to everyone
+  3: optional i64 nonce     // of the probe that this answers; absent: sent to all processes
   4: optional binary token  // with everything: proves that the process itself says so
 }
 
-/** Are you there? Answered at once, by an Answer, or by a Goodbye of a process that is leaving. */
+/** Asks whether a process runs. It answers at once by an Answer, or by a Goodbye when it is leaving. */
 struct Probe {
   1: i64 nonce
   2: optional list<string> services // to be named in the answer, where not everything fits
   3: optional binary pad    // as in Query
 }
 
-/** To everyone: I have asked this process, and it does not answer, or its host refuses. Ask for yourselves. */
+/**
+ * Sent to all processes: the sender has asked this process, and it does not answer, or its host refuses. Receivers ask
+ * it themselves.
+ */
 struct Alarm {
   1: Owner owner
 }
 
-/** Who answers at a port. */
+/** The process that answers at a port. */
 struct Identity {
   1: string cluster
   2: Owner owner
@@ -124,7 +127,7 @@ struct Member {
   3: optional bool tls
   4: optional string place  // boot and process namespace of its host; absent when unknown
   5: optional i64 silentMs  // since it was last listed; absent while it is
-  6: optional string gone   // how it left the lists, and, for the dead, who says so
+  6: optional string gone   // how it left the lists, and of a dead process which process says so
 }
 
 /**

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/testsite"
 )
 
 // inside is the environment variable of a process that is in the namespace already: the directory of the programs.
@@ -25,8 +25,11 @@ func Alone(play func(T) int) int {
 		return t.run(func() int { return play(t) })
 	}
 	return t.run(func() int {
-		bin := t.TempDir()
-		t.build(bin)
+		bin, err := testsite.Programs("./cmd/skerry", "./examples/portal/cmd/auth", "./examples/portal/cmd/db",
+			"./examples/portal/cmd/portal", "./examples/portal/cmd/proc")
+		if err != nil {
+			t.Fatal(err)
+		}
 		host := lab.New(t, 1).Host(0)
 		host.Disconnect(0)
 		for i := range hosts {
@@ -51,25 +54,14 @@ func Alone(play func(T) int) int {
 	})
 }
 
-// build builds the programs of the site and the command.
-func (t *act) build(bin string) {
-	root := Root(t)
-	cmd := exec.Command("go", "build", "-o", bin, "./cmd/skerry", "./examples/portal/cmd/auth",
-		"./examples/portal/cmd/db", "./examples/portal/cmd/portal", "./examples/portal/cmd/proc")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
-	}
-}
-
 // Root is the directory of skerry's own module.
 func Root(t T) string {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/skerry/skerry").Output()
+	dir, err := testsite.Root()
 	if err != nil {
 		t.Fatalf("find the module: %v", err)
 	}
-	return strings.TrimSpace(string(out))
+	return dir
 }
 
 // T is the part of a test that a site and a browser need.
