@@ -17,6 +17,7 @@ import (
 
 	"github.com/skerry/skerry/examples/internal/site"
 	"github.com/skerry/skerry/examples/polyglot/internal/hosts"
+	"github.com/skerry/skerry/internal/testsite"
 )
 
 const (
@@ -50,14 +51,13 @@ var tools = sync.OnceValues(func() (root string, err error) {
 	if root, err = filepath.Abs("../.."); err != nil {
 		return "", err
 	}
-	skerry := exec.Command("go", "build", "-o", filepath.Join(root, ".build/polyglot/skerry"), "./cmd/skerry")
-	for _, c := range []*exec.Cmd{exec.Command("examples/polyglot/build"), skerry} {
-		c.Dir = root
-		if out, err := c.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%v: %w\n%s", c.Args, err, out)
-		}
+	build := exec.Command("examples/polyglot/build")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %w\n%s", build.Args, err, out)
 	}
-	return root, nil
+	_, err = testsite.Command()
+	return root, err
 })
 
 // company is a site of make-believe hosts under load.
@@ -88,7 +88,7 @@ func newCompany(t *testing.T, dice *rand.Rand, pause time.Duration, set hosts.Se
 		set.Lines = outside
 	}
 	c := &company{t: t, set: set, hosts: map[string]*hosts.Host{}}
-	c.site, err = site.New(filepath.Join(root, ".build/polyglot"), dir, "")
+	c.site, err = site.New(filepath.Join(root, ".build/bin"), dir, "")
 	must(t, err)
 	t.Cleanup(c.explain)
 	t.Cleanup(c.site.Close)

@@ -17,26 +17,18 @@ import (
 	"github.com/skerry/skerry/examples/portal/gen/dbapi"
 	"github.com/skerry/skerry/examples/portal/gen/portalapi"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/testsite"
 )
 
 // bin holds the programs, built once for all tests.
 var bin string
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "portal-bin-")
-		if err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(dir)
-		build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/...", "../../cmd/skerry")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			panic(err)
-		}
-		bin = dir
-		return m.Run()
-	}())
+	var err error
+	if bin, err = testsite.Programs(site.PortalCommands...); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
 }
 
 func TestBroadcast(t *testing.T) { testPortal(t, "") }

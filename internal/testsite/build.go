@@ -17,6 +17,49 @@ func Go(args ...string) error {
 	return nil
 }
 
+// Root returns the directory of skerry's own module, for a test of any package or nested module of it.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		mod, err := os.ReadFile(filepath.Join(at, "go.mod"))
+		if err == nil && strings.HasPrefix(string(mod), "module github.com/skerry/skerry\n") {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return "", fmt.Errorf("%s is not in the module of skerry", dir)
+		}
+	}
+}
+
+// Programs builds commands of this module, such as "./cmd/skerry", and returns the directory that holds them. All tests
+// share the directory, so that each command is linked once and not by every package that starts it.
+func Programs(commands ...string) (dir string, err error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(root, ".build", "bin")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	unlock, err := lock(filepath.Join(root, ".build", "bin.lock"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	to := dir + string(filepath.Separator)
+	return dir, Go(append([]string{"build", "-C", root, "-ldflags=-s -w", "-o", to}, commands...)...)
+}
+
+// Command builds the command skerry and returns its path.
+func Command() (path string, err error) {
+	dir, err := Programs("./cmd/skerry")
+	return filepath.Join(dir, "skerry"), err
+}
+
 // Change replaces a text of a file of this tree, so that a test can build another version of it. Old occurs once,
 // unless it is replaced everywhere.
 type Change struct {

@@ -13,7 +13,6 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -98,10 +97,4 @@ func command(t *testing.T) string {
 	return path
 }
 
-var built = sync.OnceValues(func() (string, error) {
-	path, err := filepath.Abs("../../.build/attack/skerry")
-	if err != nil {
-		return "", err
-	}
-	return path, testsite.Go("build", "-o", path, "../../cmd/skerry")
-})
+var built = sync.OnceValues(testsite.Command)

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -29,13 +28,7 @@ func command(t *testing.T) string {
 	return path
 }
 
-var built = sync.OnceValues(func() (string, error) {
-	path, err := filepath.Abs("../../.build/consistency/skerry")
-	if err != nil {
-		return "", err
-	}
-	return path, testsite.Go("build", "-o", path, "../../cmd/skerry")
-})
+var built = sync.OnceValues(testsite.Command)
 
 // operator is a running command of an operator.
 type operator struct {

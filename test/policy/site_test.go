@@ -137,13 +137,7 @@ func (s *site) warm() {
 }
 
 // command builds the operator's command once.
-var command = sync.OnceValues(func() (string, error) {
-	path, err := filepath.Abs("../../.build/policy/skerry")
-	if err != nil {
-		return "", err
-	}
-	return path, testsite.Go("build", "-o", path, "../../cmd/skerry")
-})
+var command = sync.OnceValues(testsite.Command)
 
 // place is where the process of a name runs.
 func place(name string) (host int, zone string) {

@@ -15,6 +15,10 @@ import (
 	"time"
 )
 
+// PortalCommands are the programs of the portal, and the command for them.
+var PortalCommands = []string{"./cmd/skerry", "./examples/portal/cmd/auth", "./examples/portal/cmd/db",
+	"./examples/portal/cmd/portal", "./examples/portal/cmd/proc"}
+
 // sites counts those of this process: several may begin in one millisecond, and must not meet.
 var sites atomic.Int64
 

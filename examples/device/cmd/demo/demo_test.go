@@ -1,18 +1,17 @@
 package main
 
 import (
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/skerry/skerry/internal/testsite"
 )
 
 // TestDemo is the demo: real processes, real time, and every promise kept.
 func TestDemo(t *testing.T) {
-	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", bin+string(filepath.Separator), "../pump", "../../../../cmd/skerry")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	bin, err := testsite.Programs("./examples/device/cmd/pump", "./cmd/skerry")
+	if err != nil {
+		t.Fatal(err)
 	}
 	var said strings.Builder
 	kept, err := run(t.Context(), bin, &said)

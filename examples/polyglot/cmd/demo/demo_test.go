@@ -2,23 +2,23 @@ package main
 
 import (
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/skerry/skerry/internal/testsite"
 )
 
 // TestDemo is "make demo-languages": real programs, real time, and every promise kept.
 func TestDemo(t *testing.T) {
 	const root = "../../../.."
-	bin := t.TempDir()
-	for _, c := range []*exec.Cmd{
-		exec.Command("examples/polyglot/build"),
-		exec.Command("go", "build", "-o", filepath.Join(bin, "skerry"), "./cmd/skerry"),
-	} {
-		c.Dir = root
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", c.Args, err, out)
-		}
+	build := exec.Command("examples/polyglot/build")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", build.Args, err, out)
+	}
+	bin, err := testsite.Programs("./cmd/skerry")
+	if err != nil {
+		t.Fatal(err)
 	}
 	var said strings.Builder
 	kept, err := run(t.Context(), root, bin, &said)

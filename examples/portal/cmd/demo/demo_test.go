@@ -2,18 +2,18 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/skerry/skerry/examples/internal/site"
+	"github.com/skerry/skerry/internal/testsite"
 )
 
 // TestDemo is "make demo": real processes, real time, and every promise kept.
 func TestDemo(t *testing.T) {
-	bin := t.TempDir() + string(filepath.Separator)
-	build := exec.Command("go", "build", "-o", bin, "../portal", "../auth", "../proc", "../db",
-		"../../../../cmd/skerry")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	bin, err := testsite.Programs(site.PortalCommands...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	log, err := os.Create(filepath.Join(t.TempDir(), "output"))
 	if err != nil {
