@@ -15,7 +15,7 @@ type DeniedCalls struct {
 	Service  string `json:"service"`
 	Method   string `json:"method"`
 	Caller   string `json:"caller"`         // "ip:10.0.0.9" for a client without a name
-	Proof    string `json:"proof"`          // what shows the caller's name: certificate, address, or name (only its own word)
+	Proof    string `json:"proof"`          // of the caller's name: certificate, address, or name (its own word)
 	Item     string `json:"item,omitempty"` // that refuses, such as services.auth.access.deny[0]; "": the default
 	Enforced bool   `json:"enforced"`       // false: the calls were executed
 
