@@ -143,8 +143,8 @@ func TestGuessingManyNames(t *testing.T) {
 	})
 }
 
-// TestUsersFile: a user that is taken out loses the session with the next request, a smaller role holds at once, and a file
-// that others may read lets no user in.
+// TestUsersFile: a user that is taken out loses the session with the next request, a smaller role holds at once, and
+// a file that others may read lets no user in.
 func TestUsersFile(t *testing.T) {
 	dir := t.TempDir()
 	users := usersFile(t, dir, map[string]string{"li": "correct horse", "wang": "correct horse"})
