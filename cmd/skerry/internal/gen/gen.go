@@ -11,6 +11,9 @@ import (
 	"go.uber.org/thriftrw/ast"
 )
 
+// maxMethods bounds the methods of all services of a file, inherited ones counted for each.
+const maxMethods = 10_000
+
 // Options say of what, and for which package, stubs are made.
 type Options struct {
 	File     string   // the .thrift file
@@ -40,11 +43,20 @@ func generate(o Options, read func(string) (*ast.Program, error),
 	aliases := nameAll(all)
 	r := &reader{resolver: resolver{l.mistakes}, methods: map[*ast.Function]*method{}, aliases: aliases}
 	var services []*service
+	methods := 0
 	for _, d := range p.tree.Definitions {
-		if s, ok := d.(*ast.Service); ok && p.services[s.Name] == s {
-			if read := r.service(p, s); slices.ContainsFunc(read.methods, annotated) {
-				services = append(services, read)
-			}
+		s, ok := d.(*ast.Service)
+		if !ok || p.services[s.Name] != s {
+			continue
+		}
+		read := r.service(p, s)
+		if methods += len(read.methods); methods > maxMethods {
+			r.add(p, s.Line, "the services have more than %d methods with those of their parents; divide the "+
+				"file", maxMethods)
+			break
+		}
+		if slices.ContainsFunc(read.methods, annotated) {
+			services = append(services, read)
 		}
 	}
 	r.misplaced(p)

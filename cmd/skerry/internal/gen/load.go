@@ -27,6 +27,7 @@ type program struct {
 	alias     string // by which the stubs name the package
 	tree      *ast.Program
 	types     map[string]int // index in tree.Definitions
+	order     map[*ast.Service]int
 	services  map[string]*ast.Service
 	includes  map[string]*program
 	including bool // its includes are being read
@@ -49,8 +50,13 @@ func (l *loader) load(file string) *program {
 	if p := l.files[key]; p != nil {
 		return p
 	}
-	p := &program{path: filepath.ToSlash(file), types: map[string]int{}, services: map[string]*ast.Service{},
-		includes: map[string]*program{}}
+	p := &program{
+		path:     filepath.ToSlash(file),
+		types:    map[string]int{},
+		order:    map[*ast.Service]int{},
+		services: map[string]*ast.Service{},
+		includes: map[string]*program{},
+	}
 	p.name = strings.TrimSuffix(path.Base(p.path), ".thrift")
 	if p.tree, err = l.read(file); err != nil {
 		l.unread(p, err)
@@ -137,6 +143,7 @@ func (l *loader) index(p *program) {
 	for i, d := range p.tree.Definitions {
 		switch d := d.(type) {
 		case *ast.Service:
+			p.order[d] = i
 			if _, known := p.services[d.Name]; known {
 				l.add(p, d.Line, "service %s is declared twice", d.Name)
 				continue

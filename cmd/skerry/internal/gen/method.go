@@ -45,6 +45,7 @@ type service struct {
 	in      *program
 	line    int
 	methods []*method
+	byName  map[string]*method
 }
 
 // method is a method of a service or of its parent.
@@ -102,7 +103,8 @@ type reader struct {
 
 // service reads a service with what it inherits.
 func (r *reader) service(p *program, s *ast.Service) *service {
-	out := &service{name: s.Name, goName: public(s.Name), doc: s.Doc, in: p, line: s.Line}
+	out := &service{name: s.Name, goName: public(s.Name), doc: s.Doc, in: p, line: s.Line,
+		byName: map[string]*method{}}
 	r.name(p, s.Line, "service", s.Name)
 	seen := map[string]*method{}
 	for _, l := range r.lineage(p, s) {
@@ -116,6 +118,7 @@ func (r *reader) service(p *program, s *ast.Service) *service {
 			}
 			seen[m.goName] = m
 			out.methods = append(out.methods, m)
+			out.byName[m.name] = m
 		}
 	}
 	for _, m := range out.methods {
@@ -136,6 +139,10 @@ func (r *reader) lineage(p *program, s *ast.Service) []ancestor {
 	for {
 		if slices.ContainsFunc(all, func(a ancestor) bool { return a.service == s }) {
 			r.add(p, s.Line, "service %s extends itself", s.Name)
+			break
+		}
+		if len(all) > maxDepth {
+			r.add(p, s.Line, "service %s is the parent of more than %d services, one of the other", s.Name, maxDepth)
 			break
 		}
 		all = append(all, ancestor{p, s})
@@ -176,7 +183,7 @@ func (r *reader) method(p *program, s *ast.Service, f *ast.Function) *method {
 	m := &method{name: f.Name, goName: public(f.Name), doc: f.Doc, in: p, of: s.Name, line: f.Line, oneway: f.OneWay}
 	r.methods[f] = m
 	r.name(p, f.Line, "method", f.Name)
-	at := use{p, slices.IndexFunc(p.tree.Definitions, func(d ast.Definition) bool { return d == s }), f.Line}
+	at := use{p, p.order[s], f.Line}
 	taken := maps.Clone(r.aliases)
 	for _, name := range slices.Concat(predeclared, locals) {
 		taken[name] = true

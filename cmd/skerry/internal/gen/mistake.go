@@ -41,10 +41,16 @@ func (e *Error) join(text func(Mistake) string) string {
 	return strings.Join(lines, "\n")
 }
 
+// maxMistakes bounds the mistakes of one run: more are one mistake in another place.
+const maxMistakes = 1000
+
 // mistakes collects what is wrong.
 type mistakes struct{ all []Mistake }
 
 func (m *mistakes) add(p *program, line int, format string, args ...any) {
+	if len(m.all) == maxMistakes {
+		return
+	}
 	m.all = append(m.all, Mistake{File: p.path, Line: line, Text: fmt.Sprintf(format, args...)})
 }
 

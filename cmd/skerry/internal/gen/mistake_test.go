@@ -2,6 +2,7 @@ package gen
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -238,4 +239,33 @@ func FuzzGenerate(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestBounds: no small file makes much work or output.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	many := func(n int, format string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintln(&b, strings.NewReplacer("N", fmt.Sprint(i), "M", fmt.Sprint(i+1)).Replace(format))
+		}
+		return b.String()
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"parents of parents": {"service SN { i64 a() (skerry.async = \"true\") }\n" +
+			many(maxDepth+2, "service SM extends SN { }"),
+			"more than 64 services"},
+		"services that inherit": {"service P {\n" + many(100, "i64 aN() (skerry.async = \"true\")") + "}\n" +
+			many(101, "service SN extends P { }"), "more than 10000 methods"},
+		"mistakes": {"service S {\n" + many(2000, "Gone aN()") + "}\n", "there is no type Gone"},
+		"typedefs": {many(100, "typedef TM TN") + "service S { T0 a() }", "more than 64 times"},
+		"a type": {"service S { " + strings.Repeat("set<", 100) + "i64" + strings.Repeat(">", 100) + " a() }",
+			"more than 64 times"},
+	} {
+		_, err := stubs(strings.ReplaceAll(c.text, "service SN", "service S0"))
+		wrong, ok := errors.AsType[*Error](err)
+		if !ok || !strings.Contains(err.Error(), c.want) || len(wrong.Mistakes) > maxMistakes {
+			t.Errorf("%s: have %.300v\nwant %s", name, err, c.want)
+		}
+	}
 }

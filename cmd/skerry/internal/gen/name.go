@@ -3,6 +3,7 @@ package gen
 import (
 	"go/token"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -97,8 +98,11 @@ func parameter(name string, taken map[string]bool) string {
 	if out == "" || out[0] >= '0' && out[0] <= '9' {
 		out = "arg" + out
 	}
-	for taken[out] || token.IsKeyword(out) {
+	if taken[out] || token.IsKeyword(out) {
 		out += "_"
+	}
+	for base, i := out, len(taken); taken[out]; i++ {
+		out = base + strconv.Itoa(i)
 	}
 	taken[out] = true
 	return out

@@ -19,18 +19,9 @@ func (r *reader) linkPage(m *method, s *service) {
 		line := m.marks.line(markPage, m.line)
 		r.add(m.in, line, "method "+m.name+": skerry.page = %q: "+format, append([]any{m.marks.page}, args...)...)
 	}
-	var stream *method
-	var names []string
-	for _, other := range s.methods {
-		if other.of == m.of && other.in == m.in && other.mode == serverStream {
-			names = append(names, other.name)
-			if other.name == m.marks.page {
-				stream = other
-			}
-		}
-	}
-	if stream == nil {
-		wrong("service %s declares no server stream of that name%s", m.of, suggest.DidYouMean(m.marks.page, names))
+	stream := s.byName[m.marks.page]
+	if stream == nil || stream.of != m.of || stream.in != m.in || stream.mode != serverStream {
+		wrong("service %s declares no server stream of that name%s", m.of, likeStream(m, s))
 		return
 	}
 	if stream.page != nil && stream.page != m {
@@ -40,6 +31,20 @@ func (r *reader) linkPage(m *method, s *service) {
 	if r.pageFits(m, stream, wrong) {
 		m.stream, stream.page = stream, m
 	}
+}
+
+// likeStream is the server stream that the annotation of a page probably means.
+func likeStream(m *method, s *service) string {
+	if len(s.methods) > 1000 {
+		return ""
+	}
+	var names []string
+	for _, other := range s.methods {
+		if other.of == m.of && other.in == m.in && other.mode == serverStream {
+			names = append(names, other.name)
+		}
+	}
+	return suggest.DidYouMean(m.marks.page, names)
 }
 
 func (r *reader) pageFits(m, stream *method, wrong func(string, ...any)) bool {

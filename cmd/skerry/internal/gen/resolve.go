@@ -130,7 +130,7 @@ func (r *resolver) reference(name string, at use, depth int) *typ {
 	}
 	index, known := p.types[local]
 	if !known {
-		r.add(at.in, at.line, "there is no type %s%s", name, suggest.DidYouMean(local, sortedKeys(p.types)))
+		r.add(at.in, at.line, "there is no type %s%s", name, r.likeType(p, local))
 		return &typ{}
 	}
 	if strings.HasPrefix(local, "_") {
@@ -158,6 +158,14 @@ func (r *resolver) reference(name string, at use, depth int) *typ {
 	}
 	r.add(at.in, at.line, "%s is no type", name)
 	return &typ{}
+}
+
+// likeType is the type that a misspelt name probably means. Large files are not searched for each of many mistakes.
+func (r *resolver) likeType(p *program, name string) string {
+	if len(p.types) > 1000 {
+		return ""
+	}
+	return suggest.DidYouMean(name, sortedKeys(p.types))
 }
 
 func (r *resolver) typedef(target *typ, goName, name string, at use) *typ {
