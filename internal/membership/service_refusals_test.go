@@ -12,7 +12,7 @@ import (
 
 // notRefused are the counters that no refusal is counted by.
 var notRefused = []string{
-	"Connections", "Handshakes", "Members", "Running", "Accepted",
+	"Connections", "Handshakes", "Members", "Running", "Streams", "Accepted",
 	// by cause in the call statistics
 	"Refused",
 	// FetchFailed counts the latter's causes
