@@ -94,6 +94,7 @@ func TestOneTokenThroughAChain(t *testing.T) {
 
 func TestTheWrongVersionNeverExecutes(t *testing.T) {
 	s := newSite(t)
+	s.wait = 50 * time.Millisecond
 	s.commit(v1, nil)
 	caller, other := s.caller("caller"), s.start("auth", "v2")
 	other.ep.Version = "v1" // the list is outdated: another version was started there
@@ -119,6 +120,7 @@ func TestTheWrongVersionNeverExecutes(t *testing.T) {
 
 func TestNeverAnotherVersionInstead(t *testing.T) {
 	s := newSite(t)
+	s.wait = 50 * time.Millisecond
 	s.commit(v1, nil)
 	caller, other := s.caller("caller"), s.start("auth", "v2")
 	ctx, end := caller.begin(t.Context(), 1)

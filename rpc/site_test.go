@@ -25,6 +25,7 @@ type site struct {
 	t       *testing.T
 	program map[string]func(context.Context, *process) error // the handler of each service
 	strict  bool
+	wait    time.Duration  // ServiceOptions.Wait of all
 	rules   *rollout.Log   // the committed ones
 	prepare func(*process) // before a process is listed; nil: nothing
 
@@ -261,7 +262,7 @@ func (p *process) stub(service string) *echo.EchoClient {
 	if tc, ok := p.stubs.Load(service); ok {
 		return tc.(*stubOf).make()
 	}
-	tc, err := p.client.Service(service, ServiceOptions{Timeout: 20 * time.Second, Retries: new(2)})
+	tc, err := p.client.Service(service, ServiceOptions{Timeout: 20 * time.Second, Wait: p.site.wait, Retries: new(2)})
 	if err != nil {
 		p.site.t.Fatal(err)
 	}

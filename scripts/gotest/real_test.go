@@ -10,7 +10,7 @@ import (
 // TestRealRuns checks this program's assumptions about the go command's output against the go
 // command: a module with packages that fail in every way.
 func TestRealRuns(t *testing.T) {
-	t.Setenv("GOFLAGS", "")
+	t.Setenv("GOFLAGS", "-trimpath")
 	t.Setenv("GOWORK", "off")
 	dir := t.TempDir()
 	t.Chdir(dir)
