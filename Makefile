@@ -36,7 +36,7 @@ console-pictures: ## a picture of each page of the console, in .build/console-pi
 fuzz: ## every decoder for 60 s each
 	scripts/fuzz 60s
 
-cross: ## build for linux/arm64, loong64, 386 and arm, and windows/amd64; type-check everything for them and darwin
+cross: ## build for linux/arm64, loong64, 386 and arm, and windows/amd64; vet for windows and darwin
 	scripts/cross
 
 generate: ## make the generated code again from the .thrift files
