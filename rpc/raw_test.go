@@ -109,7 +109,7 @@ func TestRawCallsPassBetweenAllProtocols(t *testing.T) {
 	for i, server := range stocks() {
 		h := &handler{name: "stock"}
 		c := client(t, ClientConfig{}, serveStock(t, server, h))
-		to, err := c.Service("echo", ServiceOptions{Timeout: 5 * time.Second})
+		to, err := c.Service("echo", ServiceOptions{Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
