@@ -30,8 +30,8 @@ SERVERS = dict(PROTOCOLS, node=PLAIN)
 COMMANDS = {
     "cpp": lambda program: [os.path.join(OUT, "cpp", program)],
     "csharp": lambda program: ["mono", os.path.join(OUT, program.capitalize() + ".exe")],
-    "java": lambda program: ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
-                             "-cp", os.environ["MATRIX_JAVA"], program.capitalize()],
+    "java": lambda program: ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", os.environ["MATRIX_JAVA"],
+                             program.capitalize()],
     "node": lambda program: ["node", "--no-deprecation", os.path.join(os.environ["MATRIX_NODE"], program + ".js")],
     "python": lambda program: [sys.executable, os.path.join(HERE, program + ".py")],
 }

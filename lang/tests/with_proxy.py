@@ -80,8 +80,7 @@ class Site(object):
         self.start(python + [os.path.join(HERE, "auth_server.py"), str(self.ports["auth"])], "auth")
         self.start(python + [os.path.join(PYTHON, "tests", "provider.py"), "threaded", "framed-fast",
                              str(self.ports["python"])], "billing-python")
-        self.start(["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", CLASSES, "io.skerry.Main",
-                    str(self.ports["java"])], "billing")
+        self.start(["java", "-cp", CLASSES, "io.skerry.Main", str(self.ports["java"])], "billing")
         self.start(["node", os.path.join(HERE, "billing_server.js"), str(self.ports["node"])], "billing-node")
         self.proxy = self.start_proxy()
         self.start([SKERRY, "proxy", "--config", self.write("front.yaml", FRONT_CONFIG)])
