@@ -61,7 +61,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 		body := get(t, wang, "/history", in(english)).Body.String()
 		if !strings.Contains(body, "Outcome unknown:") || !strings.Contains(body, "number=18") ||
 			!strings.Contains(body, "too strict") {
-			t.Error("the history does not show the action whose outcome is unknown")
+			t.Error("the history does not show the action without an outcome")
 		}
 		if body := get(t, wang, "/history", in(chinese)).Body.String(); !strings.Contains(body, "结果未知") {
 			t.Error("the history in Chinese does not say that an outcome is unknown")

@@ -30,7 +30,7 @@ type Config struct {
 	Host    string   // on which the console runs
 	Release string   // of skerry
 	Hosts   []string // names by which browsers reach the console, beside IP addresses and localhost
-	// Certificate is what the TLS of the console shows now, whose names are hosts, too. It may be nil, and return nil.
+	// Certificate is what the TLS of the console shows now; its names are hosts, too. It may be nil, and return nil.
 	Certificate func() *x509.Certificate
 	HSTS        time.Duration // that browsers come by TLS only, after each visit by TLS; 0: they are not told
 	Logger      *slog.Logger  // nil: slog.Default

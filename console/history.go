@@ -227,7 +227,7 @@ type HistoryLine struct {
 	Cause  string    `json:"cause,omitempty"`
 	By     string    `json:"by,omitempty"`
 
-	Unknown bool `json:"unknown,omitempty"` // an action whose outcome is not known
+	Unknown bool `json:"unknown,omitempty"` // the outcome of the action is not known
 }
 
 // History reads what the console that keeps its files in a directory has done, and which processes it has seen come

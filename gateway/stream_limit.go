@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+
+	"github.com/skerry/skerry/internal/connlimit"
 )
 
 // streamCount counts the open streams of users, of all and of each address.
@@ -17,7 +19,8 @@ type streamCount struct {
 
 // begin counts a stream from an address, until end is called. refused says why it can't be opened.
 func (c *streamCount) begin(client string) (end func(), refused *refusal) {
-	from := networkOf(client)
+	addr, _ := netip.ParseAddr(client) // what is no address counts as one
+	from := connlimit.NetworkOf(addr)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -39,19 +42,4 @@ func (c *streamCount) begin(client string) (end func(), refused *refusal) {
 			delete(c.from, from)
 		}
 	}, nil
-}
-
-// networkOf is what an address counts for. For IPv6 it is the network, as one host owns a whole network.
-func networkOf(client string) netip.Prefix {
-	addr, err := netip.ParseAddr(client)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	addr = addr.Unmap().WithZone("")
-	bits := addr.BitLen()
-	if addr.Is6() {
-		bits = 64
-	}
-	p, _ := addr.Prefix(bits) // the number of bits fits the address
-	return p
 }

@@ -131,6 +131,16 @@ func TestPage(t *testing.T) {
 				t.Errorf("%s: %v, %v", c.what, items, err)
 			}
 		}
+		begin := time.Now()
+		if items, err := Page(t.Context(), 1<<30, time.Hour, numbers(0, 5000, nil)); len(items) != 1000 || err != nil {
+			t.Errorf("a client that wants all at once gets %d items, %v", len(items), err)
+		}
+		if items, err := Page(t.Context(), 1<<30, time.Hour, numbers(time.Hour, 1, nil)); len(items) != 0 || err != nil {
+			t.Errorf("a client that would wait for an hour gets %d items, %v", len(items), err)
+		}
+		if took := time.Since(begin); took > 31*time.Second {
+			t.Errorf("pages held their handlers for %v", took)
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := Page(ctx, 3, time.Second, numbers(time.Second, 1, nil)); !errors.Is(err, context.Canceled) {

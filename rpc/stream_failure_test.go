@@ -238,6 +238,36 @@ func TestStreamLimits(t *testing.T) {
 	rested(t, s, c2, f)
 }
 
+// TestLastStreams: a client with very many streams does not keep out one that has none.
+func TestLastStreams(t *testing.T) {
+	f := &feedHandler{watch: endless(1000)}
+	s := serveFeed(t, ServerConfig{Streams: StreamLimits{Conn: 100, Most: 32}}, f)
+	ctx := context.Background()
+	greedy, tc1 := feedClient(t, ClientConfig{}, s.feed())
+	modest, tc2 := feedClient(t, ClientConfig{}, s.feed())
+	var open []*ServerStream[*echo.Message]
+	for {
+		st, err := openWatch(ctx, tc1, 0, 0)
+		if err != nil {
+			wantCode(t, err, Overloaded, NotExecuted)
+			break
+		}
+		open = append(open, st)
+	}
+	if len(open) != 30 {
+		t.Errorf("one client has %d of 32 streams, want 30", len(open))
+	}
+	st, err := openWatch(ctx, tc2, 0, 0)
+	if err != nil {
+		t.Fatalf("the first stream of another client: %v", err)
+	}
+	for _, st := range append(open, st) {
+		st.Close()
+	}
+	rested(t, s, greedy, f)
+	rested(t, s, modest, f)
+}
+
 // TestMemoryOfItems: where the items of sleeping handlers fill the memory for all, no more credit is given and
 // no stream is opened; when there is room again, all go on.
 func TestMemoryOfItems(t *testing.T) {

@@ -493,6 +493,9 @@ func resetStruct(p thrift.TStruct) {
 	}
 }
 
+// isSuccess reports whether a field of a generated result is its value, which may have the type of an exception.
+func isSuccess(result reflect.Type, field int) bool { return result.Field(field).Name == "Success" }
+
 // exceptionIn returns the declared exception that a result struct holds, nil without one.
 func exceptionIn(result thrift.TStruct) error {
 	if v, ok := result.(voidResult); ok {
@@ -507,7 +510,7 @@ func exceptionIn(result thrift.TStruct) error {
 	}
 	for i := range v.Elem().NumField() {
 		f := v.Elem().Field(i)
-		if f.Kind() != reflect.Pointer || f.IsNil() || !f.CanInterface() {
+		if f.Kind() != reflect.Pointer || f.IsNil() || !f.CanInterface() || isSuccess(v.Elem().Type(), i) {
 			continue
 		}
 		if err, ok := f.Interface().(thrift.TException); ok {

@@ -6,17 +6,24 @@ import (
 	"time"
 )
 
+// The bounds of a page, because clients choose both numbers.
+const (
+	pageItems = 1000
+	pageWait  = 30 * time.Second
+)
+
 // Page serves a page of a stream to clients without streams. It runs watch, the handler of the stream, until it
-// has sent most items or wait is over, and returns the items. A page without items after wait is no error. It is never
-// nil, because other languages take an absent list for a failure.
+// has sent most items or wait is over, and returns the items: at most 1,000, after at most 30 s. A page without items
+// after wait is no error. It is never nil, because other languages take an absent list for a failure.
 func Page[T any](
 	ctx context.Context, most int, wait time.Duration, watch func(context.Context, Sender[T]) error,
 ) ([]T, error) {
 	if most <= 0 {
 		return []T{}, nil
 	}
+	most = min(most, pageItems)
 	parent := ctx
-	ctx, cancel := context.WithTimeout(parent, wait)
+	ctx, cancel := context.WithTimeout(parent, min(wait, pageWait))
 	defer cancel()
 	p := &page[T]{items: []T{}, most: most, full: cancel}
 	err := watch(ctx, p)

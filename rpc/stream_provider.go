@@ -198,7 +198,8 @@ func declaredIn(result thrift.TStruct, err error) thrift.TStruct {
 	}
 	for i := range v.Elem().NumField() {
 		f := v.Elem().Field(i)
-		if f.Kind() != reflect.Pointer || !f.CanSet() || !f.Type().Implements(reflect.TypeFor[thrift.TException]()) {
+		if f.Kind() != reflect.Pointer || !f.CanSet() || isSuccess(v.Elem().Type(), i) ||
+			!f.Type().Implements(reflect.TypeFor[thrift.TException]()) {
 			continue
 		}
 		if target := reflect.New(f.Type()); errors.As(err, target.Interface()) {

@@ -62,6 +62,9 @@ func (r *serverCall) openStream(m *StreamMethod) (Code, error) {
 	switch {
 	case s.streamCount.Load() >= int64(limits.Most):
 		return Overloaded, fmt.Errorf("%d streams are open here, the limit", limits.Most)
+	case c.streamCount.Load() > 0 && s.streamCount.Load() >= int64(limits.Most-limits.Most/lastPlaces):
+		return Overloaded, fmt.Errorf("%d streams are open here; the last places are for connections that have none",
+			s.streamCount.Load())
 	case int(c.streamCount.Load()) >= limits.Conn:
 		return Overloaded, fmt.Errorf("%d streams are open on one connection, the limit", limits.Conn)
 	case s.streams.bytes.Full():

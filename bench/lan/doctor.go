@@ -53,7 +53,7 @@ func Doctor(ctx context.Context, args []string) error {
 	})
 }
 
-// ward is a site whose processes are examined.
+// ward is a site. Its processes are examined.
 type ward struct {
 	ctx       context.Context
 	lan       *lab.LAN

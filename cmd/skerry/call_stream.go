@@ -57,7 +57,7 @@ func (a *app) stream(ctx context.Context, client thrift.TClient, r callRequest, 
 	return s.printItems(ctx, down)
 }
 
-// opened is a stream whose items are printed.
+// opened is a stream. Its items are printed.
 type opened interface {
 	Recv(ctx context.Context) (*dynamic.Result, error)
 	Instance() string

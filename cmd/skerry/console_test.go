@@ -267,7 +267,8 @@ func TestConsoleSignsIn(t *testing.T) {
 	}
 }
 
-// TestVerifyNamesOpenActions: the check of an audit log names the actions whose outcome a killed console has not told.
+// TestVerifyNamesOpenActions: the check of an audit log names the actions without an outcome, after a
+// console was killed.
 func TestVerifyNamesOpenActions(t *testing.T) {
 	dir, prev, text := t.TempDir(), "", ""
 	for _, rest := range []string{

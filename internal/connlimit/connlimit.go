@@ -143,12 +143,17 @@ func SourceOf(a net.Addr) netip.Prefix {
 	if err != nil {
 		return netip.Prefix{}
 	}
-	addr := at.Addr().Unmap().WithZone("")
+	return NetworkOf(at.Addr())
+}
+
+// NetworkOf is what an address counts for. For IPv6 it is the network, as one host owns a whole network.
+func NetworkOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = 64
 	}
-	p, _ := addr.Prefix(bits) // the number of bits fits the address
+	p, _ := addr.Prefix(bits) // the number of bits fits the address; none for the zero Addr
 	return p
 }
 
