@@ -135,7 +135,8 @@ func TestPage(t *testing.T) {
 		if items, err := Page(t.Context(), 1<<30, time.Hour, numbers(0, 5000, nil)); len(items) != 1000 || err != nil {
 			t.Errorf("a client that wants all at once gets %d items, %v", len(items), err)
 		}
-		if items, err := Page(t.Context(), 1<<30, time.Hour, numbers(time.Hour, 1, nil)); len(items) != 0 || err != nil {
+		items, err := Page(t.Context(), 1<<30, time.Hour, numbers(time.Hour, 1, nil))
+		if len(items) != 0 || err != nil {
 			t.Errorf("a client that would wait for an hour gets %d items, %v", len(items), err)
 		}
 		if took := time.Since(begin); took > 31*time.Second {
