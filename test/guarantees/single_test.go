@@ -16,10 +16,10 @@ import (
 // one dies.
 
 // patient are the rules of a consumer with calls that may wait for a restart and may be sent again.
-const patient = `consumers: {echo: {timeout: 6s, idempotent: ["*"]}}`
+const patient = `consumers: {echo: {timeout: 12s, idempotent: ["*"]}}`
 
 // plainly are the rules of a consumer with calls that may wait and are sent once.
-const plainly = `consumers: {echo: {timeout: 6s}}`
+const plainly = `consumers: {echo: {timeout: 12s}}`
 
 // inEveryMode plays a scene on one machine in each of the three modes.
 func inEveryMode(t *testing.T, scene func(t *testing.T, s *site)) {

@@ -3,10 +3,12 @@
 package policy
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -186,12 +188,16 @@ func TestManyItems(t *testing.T) {
 			fmt.Fprintf(&text, "    - {match: {caller: c%d}, rate: 9, per: site}\n", item)
 		}
 	}
-	before := map[string]int{}
+	before, worked := map[string]int{}, map[string]time.Duration{}
 	for _, name := range append([]string{"a", "b"}, callers...) {
-		before[name] = s.memory(name)
+		before[name], worked[name] = s.memory(name), s.processor(name)
 	}
 	begun := time.Now()
 	took := s.settles(spare("a"), with, s.changes("apply", s.file(text.String())))
+	work := time.Duration(0)
+	for name, had := range worked {
+		work = max(work, s.processor(name)-had)
+	}
 	s.sees(spare("b"), with, s.apply("plain", onlyA))
 	longest, calls := time.Duration(0), 0
 	for _, name := range callers {
@@ -206,10 +212,10 @@ func TestManyItems(t *testing.T) {
 	for name, kib := range before {
 		grown = max(grown, s.memory(name)-kib)
 	}
-	s.t.Logf("10,000 items: obeyed after %v, the longest of %d calls took %v, a process has grown by %d MiB",
-		took.Round(time.Millisecond), calls, longest.Round(time.Millisecond), grown>>10)
-	if took > 3*bound { // every process reads the text, here on the same processors
-		s.t.Errorf("10,000 items are obeyed after %v, want %v at most", took, 3*bound)
+	s.t.Logf("10,000 items: obeyed after %v and %v of processor, the longest of %d calls took %v, a process has grown by %d MiB",
+		took.Round(time.Millisecond), work, calls, longest.Round(time.Millisecond), grown>>10)
+	if work > 3*bound { // how long it took depends on what else these processors do
+		s.t.Errorf("10,000 items are obeyed with %v of processor, want %v at most", work, 3*bound)
 	}
 	if longest > bound {
 		s.t.Errorf("a call took %v while the policy changed, want %v at most", longest, bound)
@@ -229,6 +235,21 @@ func (s *site) memory(name string) (kib int) {
 		s.t.Fatal(err)
 	}
 	return kib
+}
+
+// processor is the time that processors have worked for a process.
+func (s *site) processor(name string) time.Duration {
+	s.t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.journal.process(name).pid))
+	must(s.t, err)
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	ticks := 0
+	for _, f := range fields[11:13] { // utime and stime of proc_pid_stat(5), in hundredths of a second
+		n, err := strconv.Atoi(f)
+		must(s.t, err)
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 // notConfirmed: what is not confirmed in time ends by itself.
