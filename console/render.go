@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/skerry/skerry/internal/policychange"
@@ -23,8 +24,8 @@ import (
 //go:embed web/*.html
 var templateFiles embed.FS
 
-// templates are those of each page, by language and name.
-var templates = parseTemplates()
+// templates are those of each page, by language and name. Commands that show no page do not parse them.
+var templates = sync.OnceValue(parseTemplates)
 
 func parseTemplates() map[language]map[string]*template.Template {
 	all := map[language]map[string]*template.Template{}
@@ -332,7 +333,7 @@ func (c *handler) show(w http.ResponseWriter, r *http.Request, status int, p pag
 	if p.Name == "wall" || p.Name == "in" {
 		name = p.Name
 	}
-	if err := templates[f.Lang][p.Name].ExecuteTemplate(&b, name, f); err != nil {
+	if err := templates()[f.Lang][p.Name].ExecuteTemplate(&b, name, f); err != nil {
 		c.log.Error("make a page of the console", "page", p.Name, "error", err)
 		deny(w, r, "the page could not be made; the console's log says why", http.StatusInternalServerError)
 		return

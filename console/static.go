@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"sync"
 )
 
 //go:embed web/static
@@ -15,7 +16,7 @@ var staticFiles embed.FS
 
 // static has the files that pages load, by name. The address of a file has its hash, so that browsers keep it for ever
 // and never keep an old one.
-var static = readStatic()
+var static = sync.OnceValue(readStatic)
 
 type staticFile struct {
 	content []byte
@@ -41,10 +42,10 @@ func readStatic() map[string]staticFile {
 }
 
 // staticPath is the address of a file.
-func staticPath(name string) string { return "/static/" + static[name].hash + "/" + name }
+func staticPath(name string) string { return "/static/" + static()[name].hash + "/" + name }
 
 func serveStatic(w http.ResponseWriter, r *http.Request) {
-	f, ok := static[r.PathValue("name")]
+	f, ok := static()[r.PathValue("name")]
 	if !ok || f.hash != r.PathValue("hash") {
 		http.NotFound(w, r)
 		return

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/skerry/skerry/internal/yamlfile"
 )
@@ -28,7 +29,7 @@ var Languages = []Language{English, Chinese}
 var files embed.FS
 
 // texts maps language and key to a text. A text may name values in braces: "{n} instances".
-var texts = readTexts()
+var texts = sync.OnceValue(readTexts)
 
 // readTexts reads the catalogue of keys, which are paths: section.name.
 func readTexts() map[Language]map[string]string {
@@ -66,15 +67,15 @@ func filesOf(pattern string) map[string][]byte {
 }
 
 // Keys are the keys of a language, sorted.
-func Keys(l Language) []string { return slices.Sorted(maps.Keys(texts[l])) }
+func Keys(l Language) []string { return slices.Sorted(maps.Keys(texts()[l])) }
 
 // Text is the text of a key with values in the place of their names: Text("services.of", "n", 3). A key with a value n
 // of 1 takes the text at key+"-1" where there is one. An unknown key is its own text, so that a fault is seen.
 func (l Language) Text(key string, values ...any) string {
-	text, ok := texts[l][key]
+	text, ok := texts()[l][key]
 	for i := 0; i+1 < len(values); i += 2 {
 		if values[i] == "n" && fmt.Sprint(values[i+1]) == "1" {
-			if one, has := texts[l][key+"-1"]; has {
+			if one, has := texts()[l][key+"-1"]; has {
 				text, ok = one, true
 			}
 		}

@@ -11,19 +11,19 @@ import (
 func TestKeysOfBothLanguages(t *testing.T) {
 	values := regexp.MustCompile(`\{[a-z]+\}`)
 	for _, k := range Keys(English) {
-		if _, ok := texts[Chinese][k]; !ok {
+		if _, ok := texts()[Chinese][k]; !ok {
 			t.Errorf("%s has no text in Chinese", k)
 			continue
 		}
 		of := func(l Language) []string {
-			return slices.Compact(slices.Sorted(slices.Values(values.FindAllString(texts[l][k], -1))))
+			return slices.Compact(slices.Sorted(slices.Values(values.FindAllString(texts()[l][k], -1))))
 		}
 		if a, b := of(English), of(Chinese); !slices.Equal(a, b) && !strings.HasPrefix(k, "unit.") {
 			t.Errorf("%s names %v in English and %v in Chinese", k, a, b)
 		}
 	}
 	for _, k := range Keys(Chinese) {
-		if _, ok := texts[English][k]; !ok {
+		if _, ok := texts()[English][k]; !ok {
 			t.Errorf("%s has no text in English", k)
 		}
 	}
