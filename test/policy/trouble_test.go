@@ -212,7 +212,8 @@ func TestManyItems(t *testing.T) {
 	for name, kib := range before {
 		grown = max(grown, s.memory(name)-kib)
 	}
-	s.t.Logf("10,000 items: obeyed after %v and %v of processor, the longest of %d calls took %v, a process has grown by %d MiB",
+	s.t.Logf("10,000 items: obeyed after %v and %v of processor, the longest of %d calls took %v, "+
+		"a process has grown by %d MiB",
 		took.Round(time.Millisecond), work, calls, longest.Round(time.Millisecond), grown>>10)
 	if work > 3*bound { // how long it took depends on what else these processors do
 		s.t.Errorf("10,000 items are obeyed with %v of processor, want %v at most", work, 3*bound)
