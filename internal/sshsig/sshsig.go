@@ -18,6 +18,9 @@ const (
 	Promise = "skerry-promise" // questions before an entry; a key for Release may also sign these
 	Policy  = "skerry-policy"  // entries of the policy log
 	Plan    = "skerry-plan"    // plans of the site
+
+	Artifact = "skerry-artifact" // what hosts may run; signed by builders
+	Bundle   = "skerry-bundle"   // files that bring artifacts to a site
 )
 
 const (
