@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,6 +148,25 @@ func TestAnotherHostHasTheDatabase(t *testing.T) {
 	db := server.CreateDB(t)
 	for _, attrs := range []string{"", "&target_session_attrs=read-write"} {
 		n := start(t, quick(t, pgtest.URL(db, lags, server)+attrs, newOwner()))
+		n.offer()
+	}
+}
+
+// TestHostThatDoesNotAnswer: the first host of the URL takes connections and says nothing, like one that is
+// switched off or frozen. Nothing waits for it while another one serves.
+func TestHostThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
+	server := pgtest.Shared(t)
+	whole := server.URL(server.CreateDB(t))
+	at := strings.LastIndex(whole, "@") + 1
+	for _, attrs := range []string{"", "read-write", "any"} {
+		url := whole[:at] + silent.Addr().String() + "," + whole[at:] + "&connect_timeout=600&target_session_attrs=" + attrs
+		n := start(t, quick(t, strings.TrimSuffix(url, "&target_session_attrs="), newOwner()))
 		n.offer()
 	}
 }
