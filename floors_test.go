@@ -154,7 +154,8 @@ var floors = map[string]struct {
 
 	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
 
-	"site/artifact": {2, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "registry"}},
+	"site/agent/shim": {1, []string{"internal/statedir"}},
+	"site/artifact":   {2, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "registry"}},
 
 	// Thrift by JSON: skerry call, and the gateway
 	"internal/dynamic": {1, []string{"internal/idltext", "internal/suggest", "internal/textfile"}},
@@ -181,7 +182,7 @@ var top = map[string][]string{
 		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
 		"internal/textdiff", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire",
 		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",
-		"rpc", "site/artifact"},
+		"rpc", "site/agent/shim", "site/artifact"},
 	"examples/":        {"", "config", "internal/rollout", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

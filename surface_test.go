@@ -30,6 +30,7 @@ var surface = map[string]int{
 	"registry/postgres":     17,
 	"registry/registrytest": 5,
 	"rpc":                   110,
+	"site/agent/shim":       25,
 	"site/artifact":         21,
 }
 

@@ -165,7 +165,8 @@ func TestHostThatDoesNotAnswer(t *testing.T) {
 	whole := server.URL(server.CreateDB(t))
 	at := strings.LastIndex(whole, "@") + 1
 	for _, attrs := range []string{"", "read-write", "any"} {
-		url := whole[:at] + silent.Addr().String() + "," + whole[at:] + "&connect_timeout=600&target_session_attrs=" + attrs
+		url := whole[:at] + silent.Addr().String() + "," + whole[at:] +
+			"&connect_timeout=600&target_session_attrs=" + attrs
 		n := start(t, quick(t, strings.TrimSuffix(url, "&target_session_attrs="), newOwner()))
 		n.offer()
 	}
