@@ -3,18 +3,25 @@ package skerry
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/state"
+	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/registry/registrytest"
 )
 
@@ -111,6 +118,111 @@ func TestDiskThatHangs(t *testing.T) {
 	disk.Freeze()
 	n.members.Learn([]rollout.Entry{proven(t, n, last)})
 	within("Close", 15*time.Second, func() { must(t, "close", n.Close()) })
+	disk.Thaw()
+}
+
+// TestReadOnlyDisk: the disk under the state becomes read-only, as after an error of the disk. New rules
+// and keys are in use at once, a promise is refused, and calls go on. A process that starts on that disk
+// finds the earlier rules and the known lists, and says that it keeps nothing.
+func TestReadOnlyDisk(t *testing.T) {
+	site, log := lanSite(t), &lines{}
+	site.StateDir = filepath.Join(t.TempDir(), "state")
+	disk := lab.NewDisk(t, site.StateDir)
+	toLog := func(to *lines) Option { return WithLogger(slog.New(slog.NewTextHandler(to, nil))) }
+	n := offering(t, site, &greeter{name: "anna"}, toLog(log))
+	first := proven(t, n, rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1},
+		Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}})
+	must(t, "learn", n.Rollout().Learn(first))
+	must(t, "keep", n.Rollout().Persist())
+
+	disk.Fail()
+	next := n.Rollout().Log().Next("r2", map[string]rollout.Rule{"auth": {Version: "v2"}})
+	for range 2 {
+		n.members.Learn([]rollout.Entry{proven(t, n, next)})
+		n.storeKeys(nil)
+	}
+	if got := n.Rollout().Log().Last(); got != next.Generation {
+		t.Errorf("%v is in use, want %v", got, next.Generation)
+	}
+	later := n.Rollout().Log().Next("r3", nil)
+	proof, err := n.trust.SiteSigner().Sign(rollout.ForPromise, later.PromiseText("ann"))
+	must(t, "sign", err)
+	err = n.Rollout().Promise(later, rollout.Undertaking{Command: "ann", Proof: proof})
+	if !errors.Is(err, syscall.EROFS) || n.Rollout().Promised() != nil {
+		t.Errorf("a promise that can't be kept: %v", err)
+	}
+	if got, err := greet(t.Context(), n); got != "anna" || err != nil {
+		t.Errorf("a call: %q, %v", got, err)
+	}
+	if got := log.count("in use here and not kept"); got != 1 || log.count("read-only file system") == 0 {
+		t.Errorf("said %d times that rules are not kept, want once with the reason\n%s", got, log.text.String())
+	}
+	if log.count("not applied") != 0 {
+		t.Error("rules that are in use are said not to be applied")
+	}
+	must(t, "close", n.Close())
+
+	again := &lines{}
+	site.LAN.Port = lab.Port(t) // no process there tells it newer rules
+	other := offering(t, site, &greeter{name: "bob"}, toLog(again))
+	if got := other.Rollout().Log().Last(); got != first.Generation {
+		t.Errorf("a process that starts goes by %v, want %v of the disk", got, first.Generation)
+	}
+	if got := again.count("level=ERROR msg=\"state is not kept: the disk is read-only"); got != 1 {
+		t.Errorf("said %d times that nothing is kept\n%s", got, again.text.String())
+	}
+	if got, err := greet(t.Context(), other); got != "bob" || err != nil {
+		t.Errorf("a call after the start: %q, %v", got, err)
+	}
+	must(t, "close", other.Close())
+}
+
+// TestHeartbeatsGoOnOnADiskThatHangs: a provider's disk hangs for longer than its lease lasts, while
+// steps of a release come from the database. The provider goes by each, its lease is renewed all the
+// time, and its caller reaches it.
+func TestHeartbeatsGoOnOnADiskThatHangs(t *testing.T) {
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	site := withDatabase(lanSite(t), config.ModeDatabase, server.URL(db))
+	caller := open(t, site)
+	site.StateDir = filepath.Join(t.TempDir(), "state")
+	disk := lab.NewDisk(t, site.StateDir)
+	n := offering(t, site, &greeter{name: "anna"})
+	eventually(t, "it is called", func() bool {
+		_, err := greet(t.Context(), caller)
+		return err == nil
+	})
+	beat := func() (at time.Time) {
+		t.Helper()
+		conn, err := pgx.Connect(t.Context(), server.URL(db))
+		must(t, "connect", err)
+		defer conn.Close(t.Context())
+		must(t, "lease", conn.QueryRow(t.Context(), "SELECT heartbeat FROM skerry_lease WHERE owner = $1",
+			n.owner.String()).Scan(&at))
+		return at
+	}
+	disk.Freeze()
+	begun := beat()
+	inDatabase := caller.sources[0].Registry.(*postgres.Registry).Rules()
+	log := n.Rollout().Log()
+	for i := 1; beat().Sub(begun) < site.Database.Expiry+site.Database.Heartbeat; i++ {
+		if i <= 3 { // each has the disk written
+			e := proven(t, caller, log.Next(fmt.Sprint("r", i), map[string]rollout.Rule{"auth": {Version: "v1"}}))
+			must(t, "append", inDatabase.Append(t.Context(), e))
+			eventually(t, "the provider goes by the step", func() bool {
+				log = n.Rollout().Log()
+				return log.Last() == e.Generation
+			})
+		}
+		before := beat()
+		eventually(t, "the next heartbeat", func() bool { return beat().After(before) })
+		if gap := beat().Sub(before); gap > site.Database.Expiry {
+			t.Fatalf("no heartbeat for %v, the lease lasts %v", gap, site.Database.Expiry)
+		}
+		if got, err := greet(t.Context(), caller); got != "anna" || err != nil {
+			t.Fatalf("a call after %v: %q, %v", beat().Sub(begun), got, err)
+		}
+	}
 	disk.Thaw()
 }
 

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Disk is a file system that can hang, and can be full: ext4 on a loop device.
+// Disk is a file system that can hang, be full, or become read-only: ext4 on a loop device.
 type Disk struct {
 	t      T
 	dir    string
@@ -70,6 +70,13 @@ func (d *Disk) filler() string { return filepath.Join(d.dir, "filler") }
 
 // Dir is the mount point.
 func (d *Disk) Dir() string { return d.dir }
+
+// Fail makes the disk read-only for the rest of the test, as the kernel does after an error of the disk.
+// Files stay open.
+func (d *Disk) Fail() {
+	d.t.Helper()
+	d.run("mount", "-o", "remount,abort,errors=remount-ro", d.dir)
+}
 
 // Freeze makes every write hang from now on.
 func (d *Disk) Freeze() { d.set(true, "--freeze") }

@@ -100,6 +100,9 @@ func find(c Config) found {
 	case mine.base == "":
 		c.Log.Error("state is not kept", "err", err)
 		return found{}
+	case statedir.IsReadOnly(err):
+		c.Log.Error("state is not kept: the disk is read-only, so this process knows after its next start only "+
+			"what is there now; make the disk writable, or set state_dir to a directory on another one", "err", err)
 	case err != nil:
 		c.Log.Warn("state files are not locked: give each process of this program a state_dir of its own", "err", err)
 	}

@@ -50,3 +50,6 @@ func lock(path string) (f *os.File, err error) {
 	}
 	return nil, err
 }
+
+// IsReadOnly reports whether a write failed because the file system is mounted read-only.
+func IsReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }

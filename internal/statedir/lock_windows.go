@@ -34,3 +34,9 @@ func Lock(path string) (*os.File, error) {
 
 // Holds reports whether the file of a lock still has its name. Windows guarantees it.
 func Holds(*os.File, string) bool { return true }
+
+// writeProtected is the error of Windows for a write to a read-only volume.
+const writeProtected syscall.Errno = 19
+
+// IsReadOnly reports whether a write failed because its volume is read-only.
+func IsReadOnly(err error) bool { return errors.Is(err, writeProtected) }
