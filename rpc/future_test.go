@@ -121,7 +121,8 @@ func TestPage(t *testing.T) {
 			err   error
 		}{
 			{"full", 0, 100, nil, "[0 1 2]", nil},
-			{"the time is over", 400 * time.Millisecond, 100, nil, "[0 1]", nil},
+			{"the first has come", 400 * time.Millisecond, 100, nil, "[0]", nil},
+			{"items come slowly, but together", 15 * time.Millisecond, 100, nil, "[0 1 2]", nil},
 			{"nothing came", 5 * time.Second, 100, nil, "[]", nil},
 			{"the stream has ended", 0, 2, nil, "[0 1]", nil},
 			{"a declared exception", 0, 0, refusal, "[]", refusal},
@@ -132,6 +133,11 @@ func TestPage(t *testing.T) {
 			}
 		}
 		begin := time.Now()
+		slow, err := Page(t.Context(), 3, 10*time.Second, numbers(time.Second, 9, nil))
+		if took := time.Since(begin); len(slow) != 1 || err != nil || took > 1100*time.Millisecond {
+			t.Errorf("after %v: %v, %v", took, slow, err)
+		}
+		begin = time.Now()
 		if items, err := Page(t.Context(), 1<<30, time.Hour, numbers(0, 5000, nil)); len(items) != 1000 || err != nil {
 			t.Errorf("a client that wants all at once gets %d items, %v", len(items), err)
 		}

@@ -12,9 +12,14 @@ const (
 	pageWait  = 30 * time.Second
 )
 
+// pageRest is how long a page with items waits for another one. What the handler has to send at once comes together,
+// and an item that is alone comes at once.
+const pageRest = 20 * time.Millisecond
+
 // Page serves a page of a stream to clients without streams. It runs watch, the handler of the stream, until it
-// has sent most items or wait is over, and returns the items: at most 1,000, after at most 30 s. A page without items
-// after wait is no error. It is never nil, because other languages take an absent list for a failure.
+// has sent most items, sends none for a moment (20 ms) after others, or wait is over. It returns the items: at most
+// 1,000, after at most 30 s. A page without items after wait is no error. It is never nil, because other languages
+// take an absent list for a failure.
 func Page[T any](
 	ctx context.Context, most int, wait time.Duration, watch func(context.Context, Sender[T]) error,
 ) ([]T, error) {
@@ -25,8 +30,11 @@ func Page[T any](
 	parent := ctx
 	ctx, cancel := context.WithTimeout(parent, min(wait, pageWait))
 	defer cancel()
-	p := &page[T]{items: []T{}, most: most, full: cancel}
+	p := &page[T]{items: []T{}, most: most, over: cancel}
 	err := watch(ctx, p)
+	if p.rest != nil {
+		p.rest.Stop()
+	}
 	ended := errors.Is(err, errPageFull) || errors.Is(err, ctx.Err()) && parent.Err() == nil
 	if ended || len(p.items) == most {
 		err = nil
@@ -38,7 +46,8 @@ func Page[T any](
 type page[T any] struct {
 	items []T
 	most  int
-	full  func()
+	over  func()
+	rest  *time.Timer // since the last item; nil: there is none yet
 }
 
 // errPageFull ends the handler of a page.
@@ -51,8 +60,14 @@ func (p *page[T]) Send(ctx context.Context, item T) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if p.items = append(p.items, item); len(p.items) == p.most {
-		p.full()
+	p.items = append(p.items, item)
+	switch {
+	case len(p.items) == p.most:
+		p.over()
+	case p.rest == nil:
+		p.rest = time.AfterFunc(pageRest, p.over)
+	default:
+		p.rest.Reset(pageRest)
 	}
 	return nil
 }
