@@ -183,7 +183,7 @@ var top = map[string][]string{
 		"internal/textdiff", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire",
 		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",
 		"rpc", "site/agent/shim", "site/artifact"},
-	"examples/":        {"", "config", "internal/rollout", "rpc"},
+	"examples/":        {"", "config", "gateway", "internal/rollout", "registry", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 
 	"test/consistency/": {"", "config", "internal/rollout", "internal/rollout/participant", "internal/run",

@@ -5,7 +5,7 @@ namespace py api
 /** Value of one sensor at one time. */
 struct Point {
   1: string tag
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970. 0 in an upload is the time of its arrival. */
   2: i64 t
   3: double value
 }
@@ -20,6 +20,7 @@ struct Range {
 
 struct Query {
   1: string tag
+  /** Milliseconds since 1970. */
   2: i64 t
 }
 

@@ -8,129 +8,15 @@ import (
 	"log/slog"
 	"net"
 	"slices"
-	"sync"
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/historian/api"
 	"github.com/skerry/skerry/examples/historian/apistream"
 	"github.com/skerry/skerry/rpc"
 )
-
-// keeper provides the service Historian from memory.
-type keeper struct {
-	mu     sync.Mutex
-	points []*api.Point
-	more   chan struct{} // closed when there is a point more
-	after  []func()      // to call then
-}
-
-// oldest is the time of the oldest point that a keeper could have.
-const oldest = 10
-
-// since returns the points after a time, and what is closed when there are more.
-func (k *keeper) since(tag string, t int64) (points []*api.Point, more chan struct{}) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, p := range k.points {
-		if p.T > t && (tag == "" || tag == p.Tag) {
-			points = append(points, p)
-		}
-	}
-	return points, k.more
-}
-
-func (k *keeper) add(p *api.Point) {
-	k.mu.Lock()
-	k.points = append(k.points, p)
-	close(k.more)
-	k.more = make(chan struct{})
-	after := k.after
-	k.after = nil
-	k.mu.Unlock()
-	for _, f := range after {
-		f()
-	}
-}
-
-func (k *keeper) Watch(ctx context.Context, r *api.Range, out rpc.Sender[*api.Point]) error {
-	if r.Since > 0 && r.Since < oldest {
-		return &api.Gone{Why: "it was removed", Oldest: oldest}
-	}
-	for since := r.Since; ; {
-		points, more := k.since("", since)
-		for _, p := range points {
-			if len(r.Tags) > 0 && !slices.Contains(r.Tags, p.Tag) {
-				continue
-			}
-			if err := out.Send(ctx, p); err != nil {
-				return err
-			}
-			since = p.T
-		}
-		select {
-		case <-more:
-		case <-rpc.Moving(ctx):
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (k *keeper) Upload(ctx context.Context, tag string, in rpc.Receiver[*api.Point]) (*api.Ack, error) {
-	ack := &api.Ack{}
-	for p, err := range in.All(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		p.Tag = tag
-		k.add(p)
-		ack.Kept++
-	}
-	return ack, nil
-}
-
-func (k *keeper) Talk(ctx context.Context, in rpc.Receiver[*api.Query], out rpc.Sender[*api.Point]) error {
-	for q, err := range in.All(ctx) {
-		if err != nil {
-			return err
-		}
-		last := &api.Point{Tag: q.Tag}
-		points, _ := k.since(q.Tag, 0)
-		for _, p := range points {
-			if p.T <= q.T {
-				last = p
-			}
-		}
-		if err := out.Send(ctx, last); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (k *keeper) After(ctx context.Context, q *api.Query, done *rpc.Promise[*api.Point]) error {
-	if points, _ := k.since(q.Tag, q.T); len(points) > 0 {
-		done.Set(points[0])
-		return nil
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.after = append(k.after, func() { k.After(ctx, q, done) })
-	return nil
-}
-
-func (k *keeper) Tags(context.Context) ([]string, error) {
-	points, _ := k.since("", 0)
-	var tags []string
-	for _, p := range points {
-		tags = append(tags, p.Tag)
-	}
-	slices.Sort(tags)
-	return slices.Compact(tags), nil
-}
 
 // serve serves a processor on loopback, and returns a client of it.
 func serve(t *testing.T, p thrift.TProcessor) thrift.TClient {
@@ -175,7 +61,7 @@ func serve(t *testing.T, p thrift.TProcessor) thrift.TClient {
 func TestStreams(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	c := apistream.NewHistorianClient(serve(t, apistream.NewHistorianProcessor(&keeper{more: make(chan struct{})})))
+	c := apistream.NewHistorianClient(serve(t, apistream.NewHistorianProcessor(NewKeeper(4))))
 	upload := func(tag string, times ...int64) {
 		t.Helper()
 		up, err := c.Upload(ctx, tag)
@@ -247,12 +133,22 @@ func TestStreams(t *testing.T) {
 	if err != nil || len(page) != 2 || page[1].T != 40 {
 		t.Errorf("have %v, %v", page, err)
 	}
+	upload("b", 45, 45) // 10 and 20 go; no two have one time
 	for _, err := range c.Watch(ctx, &api.Range{Since: 1}) {
-		if gone, ok := errors.AsType[*api.Gone](err); !ok || gone.Oldest != oldest {
+		if gone, ok := errors.AsType[*api.Gone](err); !ok || gone.Oldest != 30 {
 			t.Errorf("have %v", err)
 		}
 	}
 	if tags, err := c.Tags(ctx); err != nil || !slices.Equal(tags, []string{"a", "b"}) {
 		t.Errorf("have %v, %v", tags, err)
+	}
+}
+
+// TestConfigurations: the shipped configuration files are valid.
+func TestConfigurations(t *testing.T) {
+	for _, file := range []string{"gateway.yaml", "cmd/historian/skerry.yaml", "cmd/sensors/skerry.yaml"} {
+		if _, err := config.Read(file); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }

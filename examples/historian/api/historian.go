@@ -23,7 +23,7 @@ var _ = bytes.Equal
 //
 // Attributes:
 //   - Tag
-//   - T: Milliseconds since 1970.
+//   - T: Milliseconds since 1970. 0 in an upload is the time of its arrival.
 //   - Value
 type Point struct {
 	Tag   string  `thrift:"tag,1" db:"tag" json:"tag"`
@@ -406,7 +406,7 @@ func (p *Range) String() string {
 
 // Attributes:
 //   - Tag
-//   - T
+//   - T: Milliseconds since 1970.
 type Query struct {
 	Tag string `thrift:"tag,1" db:"tag" json:"tag"`
 	T   int64  `thrift:"t,2" db:"t" json:"t"`
