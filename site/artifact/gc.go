@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -236,7 +238,62 @@ func (s *Store) sweep(ctx context.Context, used map[string]bool, rule Garbage) (
 		freed += info.Size()
 	}
 	left, err := s.sweepIngest(rule)
-	return freed + left, err
+	if err != nil {
+		return freed + left, err
+	}
+	others, err := s.sweepBundles(rule)
+	return freed + left + others, err
+}
+
+// sweepBundles removes the other files of bundles, but for the newest bundle and those that are young.
+func (s *Store) sweepBundles(rule Garbage) (freed int64, err error) {
+	entries, err := os.ReadDir(s.path(ownDir, "bundles"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	var dirs []fs.FileInfo
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && e.IsDir() {
+			dirs = append(dirs, info)
+		}
+	}
+	slices.SortFunc(dirs, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+	for i, info := range dirs {
+		if i == 0 || s.now().Sub(info.ModTime()) < rule.Age {
+			continue
+		}
+		dir := s.path(ownDir, "bundles", info.Name())
+		lock, err := statedir.Lock(strings.TrimSuffix(dir, partSuffix) + lockSuffix)
+		if err != nil {
+			continue // it is being imported
+		}
+		freed += sizeOf(dir)
+		if !rule.DryRun {
+			err = os.RemoveAll(dir)
+		}
+		os.Remove(lock.Name())
+		if err = errors.Join(err, lock.Close()); err != nil {
+			return freed, err
+		}
+	}
+	return freed, nil
+}
+
+// sizeOf is the number of bytes of the files below a directory.
+func sizeOf(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // what can't be read is not counted
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
 }
 
 // sweepIngest removes unfinished blobs that no process writes, and finished ones that were not committed for a while.

@@ -23,7 +23,10 @@ import (
 // place and extends the index, under the lock of the store. A process that is killed before leaves blobs in ingest,
 // which the next addition uses and the next collection of garbage removes.
 
-const partSuffix = ".part"
+const (
+	partSuffix = ".part"
+	lockSuffix = ".lock"
+)
 
 // put writes a blob into ingest, unless the store has it with its whole content.
 func (s *Store) put(ctx context.Context, d descriptor, from io.Reader) error {

@@ -82,7 +82,7 @@ func (x ociIndex) encode() ([]byte, error) {
 }
 
 func parseIndex(text []byte) (x ociIndex, err error) {
-	if err := strict(text, &x); err != nil {
+	if err := decode(text, &x, 4*maxEntries); err != nil {
 		return x, fmt.Errorf("%s can't be read: %w", indexFile, err)
 	}
 	if x.SchemaVersion != 2 || len(x.Manifests) > maxEntries {
@@ -107,7 +107,7 @@ func (d descriptor) check() error {
 
 // parseOCI reads an outer manifest of one of our types.
 func parseOCI(text []byte, kind string) (m ociManifest, err error) {
-	if err := strict(text, &m); err != nil {
+	if err := decode(text, &m, 2*maxFiles); err != nil {
 		return m, fmt.Errorf("an outer manifest can't be read: %w", err)
 	}
 	if m.SchemaVersion != 2 || m.MediaType != manifestType || m.ArtifactType != kind {

@@ -68,17 +68,13 @@ func (s *Store) unpack(ctx context.Context, m Manifest, dir string) error {
 }
 
 func (s *Store) unpackFile(ctx context.Context, f File, path string) error {
-	mode := fs.FileMode(0o644)
-	if f.Executable {
-		mode = 0o755
-	}
 	d := descriptor{Digest: f.Digest, Size: f.Size}
 	from, err := s.openBlob(d)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	to, err := newFile(path, mode)
+	to, err := newFile(path, modeOf(f))
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ type Artifact struct {
 	Pins     []string // reasons to keep it, sorted
 	Good     int      // grows each time when a version has proved good; 0: it never has
 	Added    time.Time
+	Signer   string // of an artifact in a bundle: the trusted builder
 
 	entry descriptor
 	outer ociManifest
