@@ -28,6 +28,7 @@ type session struct {
 
 	writable  bool // the connection may write, as far as the server said
 	standby   bool
+	lagged    bool // the latest answer is of a standby that lacked the heartbeats of the living
 	readOnly  bool // a standby, or another server that takes no writes now
 	listening bool
 

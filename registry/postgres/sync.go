@@ -57,8 +57,10 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 		return err
 	}
 	// A full read follows when an older database came back, removed rows were cleaned away, there
-	// are too many changes, or a settled database can show which doubted instances are gone.
-	again := !full && (h.rev < s.m.rev || s.m.rev < h.kept || len(h.entries) >= many || s.m.doubted && h.settled)
+	// are too many changes, or a settled database can show which doubted instances are gone. A standby
+	// that has caught up has new heartbeats without new revisions.
+	again := !full && (h.rev < s.m.rev || s.m.rev < h.kept || len(h.entries) >= many ||
+		h.settled && (s.m.doubted || s.lagged))
 	trusting := s.listening && h.expiring
 	if again || s.trusting && !trusting || h.settled && s.m.anyNew(h.stale) {
 		full, s.trusting = full || again, trusting
@@ -68,7 +70,7 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 		}
 		h.pulsed, h.clean = h.pulsed || first.pulsed, h.clean || first.clean
 	}
-	s.trusting = trusting
+	s.trusting, s.lagged = trusting, s.standby && !h.settled
 	if err := s.compareSecret(ctx, h.secret); err != nil {
 		return err
 	}
