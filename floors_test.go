@@ -155,6 +155,7 @@ var floors = map[string]struct {
 	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
 
 	"site/agent/shim": {1, []string{"internal/statedir"}},
+	"site/plan":       {3, []string{"internal/yamlfile", "registry", "site/artifact"}},
 	"site/artifact":   {2, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "registry"}},
 
 	// Thrift by JSON: skerry call, and the gateway

@@ -32,6 +32,7 @@ var surface = map[string]int{
 	"rpc":                   110,
 	"site/agent/shim":       25,
 	"site/artifact":         25,
+	"site/plan":             16,
 }
 
 // newSurface bounds a package that is not in the table yet.
