@@ -15,6 +15,8 @@
 //	skerry proxy                 make programs of other languages members of the site
 //	skerry release               release new versions of services together
 //	skerry policy                rules of the whole site for calls
+//	skerry artifact              make, check and keep what hosts run
+//	skerry bundle                make, check and import one file that brings artifacts to a site
 //	skerry key                   make, copy and change the site's key
 //	skerry operator              operators that may sign releases
 //	skerry doctor                problems of this host and site, with their remedies
@@ -23,8 +25,8 @@
 //	skerry version
 //	skerry completion SHELL      bash, zsh, fish or powershell
 //
-// The commands announce, gateway, proxy, console, key, operator, policy and release register or write. All others are
-// pure consumers: they register nothing, and send only queries and the operator's calls.
+// The commands announce, artifact, bundle, gateway, proxy, console, key, operator, policy and release register or
+// write. All others are pure consumers: they register nothing, and send only queries and the operator's calls.
 //
 // # Configuration
 //

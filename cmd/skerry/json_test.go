@@ -33,6 +33,7 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/internal/tlsfile"
 	"github.com/skerry/skerry/policy/form"
+	"github.com/skerry/skerry/site/artifact"
 )
 
 // keyStyle is the spelling of every key of a JSON document.
@@ -164,6 +165,15 @@ func documents() map[string]func(*app) error {
 				"x": errors.New("x"),
 			})
 		},
+		"printArtifacts": func(a *app) error { return a.printArtifacts("x", []artifactRow{filled[artifactRow]()}) },
+		"printArtifact":  func(a *app) error { return a.printArtifact(filled[artifactRow]()) },
+		"printVerifiedArtifacts": func(a *app) error {
+			return a.printVerifiedArtifacts([]artifactRow{filled[artifactRow]()}, 0)
+		},
+		"printUnpacked": func(a *app) error { return a.printUnpacked("x", filled[artifact.Artifact]()) },
+		"printGarbage":  func(a *app) error { return a.printGarbage(filled[garbageReport]()) },
+		"printBundle":   func(a *app) error { return a.printBundle("x", filled[artifact.Bundle](), "x") },
+
 		"printGenerated":          none,
 		"keyWritten":              none,
 		"keyShowCommand":          none,

@@ -22,6 +22,7 @@ type Options struct {
 	Operators []sshsig.Operator // as the file of operators names them
 	Namespace string            // namespace of the signature
 	Name      string            // of the operator; "" for the operator of the found key
+	Unlisted  bool              // any key signs, by its fingerprint: there is no file that names keys
 
 	// Ask asks on the terminal, without echo. Nil means the package's Ask.
 	Ask func(prompt string) (string, error)
@@ -172,6 +173,9 @@ func (o Options) inMemory(private ed25519.PrivateKey, what string) (*Signer, err
 
 // find returns the operator with this key, if the options accept that operator and it may sign.
 func (o Options) find(key sshsig.PublicKey) (sshsig.Operator, bool) {
+	if o.Unlisted {
+		return sshsig.Operator{Name: key.Fingerprint(), Key: key}, true
+	}
 	i := slices.IndexFunc(o.Operators, func(op sshsig.Operator) bool { return op.Key == key })
 	if i < 0 || o.Name != "" && o.Operators[i].Name != o.Name || !o.Operators[i].May(o.Namespace) {
 		return sshsig.Operator{}, false

@@ -53,7 +53,7 @@ type Bundle struct {
 // BundleInput is what a bundle is made of.
 type BundleInput struct {
 	Cluster   string            // the site that it is for; "" for any
-	Artifacts []Digest          // in any order
+	Artifacts []Digest          // in the order in which an import adds them: the newest last
 	Files     map[string]string // other files: the name in the bundle, and the path on this host
 }
 

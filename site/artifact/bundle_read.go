@@ -71,7 +71,8 @@ func (r *bundleReader) next(path string, size, limit int64) (int64, error) {
 		return 0, context.Cause(r.ctx)
 	}
 	h, err := r.tar.Next()
-	if path == sumsFile && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF)) {
+	if path == sumsFile && (errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF)) {
 		return 0, errors.New("this is no bundle of skerry")
 	}
 	if errors.Is(err, tar.ErrHeader) {

@@ -88,7 +88,10 @@ func (s *Store) bundled(artifacts []Digest) (h head, files []source, err error) 
 	}
 	h.blobs = map[Digest][]byte{}
 	var blobs []descriptor
-	for _, d := range slices.Compact(slices.Sorted(slices.Values(artifacts))) {
+	for i, d := range artifacts {
+		if slices.Contains(artifacts[:i], d) {
+			continue
+		}
 		a, err := s.Get(d)
 		if err != nil {
 			return h, nil, err

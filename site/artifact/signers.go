@@ -17,21 +17,21 @@ type Signer interface {
 // Signers are the keys that are trusted to sign, of files in OpenSSH's form of allowed_signers.
 type Signers struct {
 	files string
-	list  *sshsig.Operators
+	lists []*sshsig.Operators // a key may stand in several files, for different namespaces
 }
 
 // ReadSigners reads files of builders or operators. It fails for a file that other users may write, and for a file
 // that is missing.
 func ReadSigners(files ...string) (*Signers, error) {
-	var all []sshsig.Operator
+	s := &Signers{files: strings.Join(files, ", ")}
 	for _, file := range files {
 		list, err := keyfile.ReadOperators(file)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, list...)
+		s.lists = append(s.lists, sshsig.NewOperators(list...))
 	}
-	return &Signers{strings.Join(files, ", "), sshsig.NewOperators(all...)}, nil
+	return s, nil
 }
 
 // check returns the name of the signer of an armored signature.
@@ -47,20 +47,23 @@ func (s *Signers) check(namespace string, message, armored []byte) (string, erro
 	if s == nil {
 		return "", errors.New("no file of signers is named")
 	}
-	name, ok := s.list.Find(key, namespace)
-	if !ok {
-		return "", fmt.Errorf("the key %s may not sign %s; %s names %s", key.Fingerprint(), namespace, s.files, s.names(
-			namespace))
+	for _, list := range s.lists {
+		if name, ok := list.Find(key, namespace); ok {
+			return name, nil
+		}
 	}
-	return name, nil
+	return "", fmt.Errorf("the key %s may not sign %s; %s names %s", key.Fingerprint(), namespace, s.files,
+		s.names(namespace))
 }
 
 // names are the signers that may sign in a namespace.
 func (s *Signers) names(namespace string) string {
 	var names []string
-	for _, op := range s.list.List() {
-		if op.May(namespace) {
-			names = append(names, op.Name)
+	for _, list := range s.lists {
+		for _, op := range list.List() {
+			if op.May(namespace) {
+				names = append(names, op.Name)
+			}
 		}
 	}
 	if len(names) == 0 {
