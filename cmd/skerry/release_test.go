@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -679,6 +680,53 @@ func TestDifferences(t *testing.T) {
 	code, out = d.on(t, "", "refresh")
 	if code != exitProblem || strings.Contains(out, "goes by generation") {
 		t.Errorf("refresh: exit code %d\n%s", code, out)
+	}
+}
+
+// TestRetiredIsADifference: processes of a version that a release has retired still run. validate, status,
+// doctor and ls name the version, and validate fails until they have ended. The log of such a process says
+// the same (skerry.TestRetiredSaysSo).
+func TestRetiredIsADifference(t *testing.T) {
+	d := newDrill()
+	d.Instances = d.Instances[:5] // one version of proc
+	d.must(t, "start", "--by", "alice", "--reason", "x")
+	d.must(t, "ship", "auth", "--version", "v2")
+	d.must(t, "commit")
+	d.must(t, "clean")
+	code, out := d.on(t, "", "validate")
+	if code != exitProblem || !strings.Contains(out, "auth/v1 is retired, and 2 instances are listed: they refuse") ||
+		!strings.Contains(out, "stop these processes") || strings.Contains(out, "auth/v2") {
+		t.Errorf("validate: exit code %d\n%s", code, out)
+	}
+	if out := d.must(t, "status"); !regexp.MustCompile(`v1 +(\S+ +)*retired`).MatchString(out) {
+		t.Errorf("status:\n%s", out)
+	}
+
+	log, err := d.Log()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := slices.Clone(d.Instances)
+	for i, e := range listed {
+		listed[i].Standing = string(log.Standing(e.Service, e.Version)) // as Node.Explain sets it
+	}
+	f := &findings{area: "Instances"}
+	f.standings(listed)
+	if len(f.list) != 1 || f.list[0].Level != problem ||
+		!strings.Contains(string(f.list[0].Text), "auth/v1: 2 instances are listed, and a release has retired") {
+		t.Errorf("doctor: %+v", f.list)
+	}
+	var table bytes.Buffer
+	a := newApp(nil, &table, &table)
+	a.instanceTable(listing{Instances: listed}, false, time.Now())
+	a.out.Flush()
+	if got := strings.Count(table.String(), "ok,retired"); got != 2 {
+		t.Errorf("ls names %d instances, want 2:\n%s", got, table.String())
+	}
+
+	d.Instances = d.Instances[2:] // they have ended
+	if code, out := d.on(t, "", "validate"); code != exitOK {
+		t.Errorf("validate after their end: exit code %d\n%s", code, out)
 	}
 }
 
