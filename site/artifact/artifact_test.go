@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/sshsig"
+	"github.com/skerry/skerry/internal/statedir"
 )
 
 // testSigner signs with a key in memory.
@@ -146,8 +147,8 @@ func TestStageRefuses(t *testing.T) {
 			if err := s.Stage(t.Context(), a.Digest, c.trusted, dir); !errors.Is(err, c.want) {
 				t.Errorf("got %v, wanted is %v", err, c.want)
 			}
-			if left, _ := filepath.Glob(dir + "*"); len(left) > 0 {
-				t.Errorf("left behind: %q", left)
+			if left, err := os.ReadDir(filepath.Dir(dir)); len(left) > 0 || err != nil {
+				t.Errorf("left behind: %q, %v", left, err)
 			}
 			if _, err := s.Verify(t.Context(), a.Digest, c.trusted); !errors.Is(err, c.want) {
 				t.Errorf("verify: %v, wanted is %v", err, c.want)
@@ -336,6 +337,58 @@ func TestExpand(t *testing.T) {
 	args, env, err := r.Expand(func(name string) (string, bool) { return "${" + name + "}", true })
 	if got := fmt.Sprint(args, env, err); got != "[-p=${port} ${port} $x ${secret:db}$] [A= B=${host}] <nil>" {
 		t.Error(got)
+	}
+}
+
+// TestProgramOfAnotherPlatform: a program that was built for another processor or system is no artifact's command.
+func TestProgramOfAnotherPlatform(t *testing.T) {
+	elf := func(machine byte) string {
+		return "\x7fELF\x02\x01" + strings.Repeat("\x00", 12) + string([]byte{machine, 0})
+	}
+	pe := "MZ" + strings.Repeat("\x00", 58) + "\x40\x00\x00\x00PE\x00\x00\x64\x86"
+	for _, c := range []struct {
+		text, platform string
+		good           bool
+	}{
+		{elf(62), "linux/amd64", true},
+		{elf(62), "linux/arm64", false},
+		{elf(62), "any", false},
+		{elf(183), "linux/arm64", true},
+		{elf(99), "linux/amd64", true},
+		{pe, "windows/amd64", true},
+		{pe, "linux/amd64", false},
+		{pe, "windows/arm64", false},
+		{"#!/bin/sh\n", "any", true},
+	} {
+		file := filepath.Join(t.TempDir(), "auth")
+		write(t, file, c.text+strings.Repeat("\x00", 64), 0o755)
+		m := described("v1")
+		m.Platform = c.platform
+		_, err := newStore(t).Make(t.Context(), file, m, nil)
+		if c.good != (err == nil) || err != nil && !strings.Contains(err.Error(), "name the platform") {
+			t.Errorf("%.4q for %s: %v", c.text, c.platform, err)
+		}
+	}
+}
+
+// TestGarbageOfKilled: what killed processes have left in ingest goes, and what a process writes now stays.
+func TestGarbageOfKilled(t *testing.T) {
+	s := newStore(t)
+	left, busy := s.ingestPath(strings.Repeat("a", 64)+partSuffix), s.ingestPath(strings.Repeat("b", 64)+partSuffix)
+	write(t, left, "half", 0o600)
+	lock, err := statedir.Lock(busy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if _, freed, err := s.GC(t.Context(), Garbage{Keep: 1}); freed != 4 || err != nil {
+		t.Errorf("%d bytes freed, %v", freed, err)
+	}
+	if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what was left behind is there: %v", err)
+	}
+	if _, err := os.Lstat(busy); err != nil {
+		t.Errorf("what is being written is gone: %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -310,19 +311,25 @@ func (s *Store) sweepIngest(rule Garbage) (freed int64, err error) {
 		if !strings.HasSuffix(e.Name(), partSuffix) && s.now().Sub(info.ModTime()) < rule.Age {
 			continue
 		}
-		if strings.HasSuffix(e.Name(), partSuffix) {
-			lock, err := statedir.Lock(s.ingestPath(e.Name()))
-			if err != nil {
-				continue // a process writes it
-			}
-			lock.Close()
-		}
-		if !rule.DryRun {
-			if err := os.RemoveAll(s.ingestPath(e.Name())); err != nil {
-				return freed, err
-			}
+		if !rule.DryRun && !removeUnlocked(s.ingestPath(e.Name())) {
+			continue
 		}
 		freed += info.Size()
 	}
 	return freed, nil
+}
+
+// removeUnlocked removes a file, unless a process holds its lock. On Windows, where an open file can't be removed, the
+// lock ends a moment before.
+func removeUnlocked(path string) bool {
+	lock, err := statedir.Lock(path)
+	if err != nil {
+		return false
+	}
+	if runtime.GOOS == "windows" {
+		lock.Close()
+	}
+	err = os.Remove(path)
+	lock.Close()
+	return err == nil
 }

@@ -38,6 +38,9 @@ func (s *Store) Make(ctx context.Context, from string, m Manifest, signer Signer
 	if err := m.validate(); err != nil {
 		return Artifact{}, err
 	}
+	if err := checkProgram(m, files); err != nil {
+		return Artifact{}, err
+	}
 	var a addition
 	for i, f := range m.Files {
 		if err := s.putFile(ctx, &a, files[i].path, f); err != nil {

@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 )
 
-// stagePart is behind the name of a directory that is being unpacked.
-const stagePart = ".part"
-
 // Stage unpacks an artifact that a trusted key has signed to a directory that does not exist yet. The directory
 // appears whole or not at all, also when the power fails. Its files have the mode 0644, or 0755 if they are
 // executable, and every byte was compared with its digest. The error is fs.ErrExist if the directory exists: then it
@@ -27,7 +24,8 @@ func (s *Store) Stage(ctx context.Context, d Digest, builders *Signers, dir stri
 	if _, err := s.Trusted(d, builders); err != nil {
 		return err
 	}
-	part := dir + stagePart // of a process that was killed, too
+	// beside it, and of a process that was killed, too
+	part := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".skerry-part")
 	if err := os.RemoveAll(part); err != nil {
 		return fmt.Errorf("stage %s: %w", dir, err)
 	}
