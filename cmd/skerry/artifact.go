@@ -52,7 +52,8 @@ The file of builders has the form of allowed_signers, as that of operators has:
 
 func (f *storeFlags) register(c *cobra.Command) {
 	set := c.PersistentFlags()
-	set.StringVar(&f.dir, "store", "", "`DIR` of the store (default $SKERRY_STORE, else "+defaultStore()+")")
+	set.StringVar(&f.dir, "store", "", "`DIR` of the store (default $SKERRY_STORE, else that of the system or, for "+
+		"other users than root, of the user)")
 	set.StringVar(&f.floor, "floor", "1GiB", "`SIZE` that stays free on the store's disk")
 	set.StringVar(&f.builders, "builders", "", "`FILE` of builders (default "+systemFile("builders")+")")
 	set.StringVar(&f.operators, "operators", "", "`FILE` of operators (default site.operators, else "+

@@ -25,8 +25,8 @@ func (w workshop) bigBundle(mib int) string {
 	if err := os.WriteFile(filepath.Join(dir, "data"), content.Bytes(), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
-	w.run(exitOK, "li", "", "made", "artifact", "make", dir, "--service", "auth", "--version", "v1", "--command", "./auth",
-		"--key", w.key)
+	w.run(exitOK, "li", "", "made", "artifact", "make", dir, "--service", "auth", "--version", "v1",
+		"--command", "./auth", "--key", w.key)
 	stick := filepath.Join(w.dir, "site.skb")
 	w.run(exitOK, "auth", "", "made", "bundle", "make", "auth/v1", "-o", stick, "--key", w.key)
 	return stick

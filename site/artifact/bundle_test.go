@@ -568,3 +568,64 @@ func FuzzPaths(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSignedHead: behind a trusted signature the index and the manifests may hold anything. What is taken is valid, and
+// is imported and verified as it says.
+func FuzzSignedHead(f *testing.F) {
+	content := fuzzedBundle(f)
+	li := newSigner("li")
+	file := filepath.Join(f.TempDir(), "builders")
+	text := fmt.Sprintf("li namespaces=%q %s\n", allNamespaces, li.public())
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	trust, err := ReadSigners(file)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for at, e := range unpackedBytes(content) {
+		if at > 2 {
+			f.Add(at, e.content)
+		}
+	}
+	f.Fuzz(func(t *testing.T, at int, text []byte) {
+		all := unpackedBytes(content)
+		if at < 3 || at >= len(all) {
+			return
+		}
+		all[at].content = text
+		var b Bundle
+		b.Format = bundleFormat
+		for i, e := range all[3:] {
+			if i == at-3 && strings.HasPrefix(e.head.Name, blobsDir) {
+				all[at].head.Name = blobsDir + digestOf(text).Hex()
+			}
+			b.Files = append(b.Files, small(all[i+3].head.Name, all[i+3].content).file)
+		}
+		hostile := resigned(t, packed(t, all), li, func(old *Bundle, all []entry) []entry { *old = b; return all })
+		shown, err := VerifyBundle(t.Context(), bytes.NewReader(hostile), trust, trust)
+		if err != nil {
+			return
+		}
+		for _, a := range shown.Artifacts {
+			if err := a.Manifest.validate(); err != nil || a.Signer == "" {
+				t.Errorf("%v by %q", err, a.Signer)
+			}
+		}
+	})
+}
+
+// unpackedBytes is unpacked for a bundle that is good.
+func unpackedBytes(content []byte) (all []entry) {
+	for r := tar.NewReader(bytes.NewReader(content)); ; {
+		h, err := r.Next()
+		if err != nil {
+			return all
+		}
+		body, err := io.ReadAll(r)
+		if err != nil {
+			return all
+		}
+		all = append(all, entry{*h, body})
+	}
+}

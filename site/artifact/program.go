@@ -34,8 +34,8 @@ func checkProgram(m Manifest, files []input) error {
 		system, arch, _ := strings.Cut(m.Platform, "/")
 		for _, part := range strings.Split(built, "/") {
 			if built != "" && part != "" && part != system && part != arch {
-				return fmt.Errorf("%s is a program for %s, and the artifact's platform is %s; name the platform that it "+
-					"was built for", in.path, strings.Trim(built, "/"), m.Platform)
+				return fmt.Errorf("%s is a program for %s, and the artifact's platform is %s; name the platform that "+
+					"it was built for", in.path, strings.Trim(built, "/"), m.Platform)
 			}
 		}
 	}
