@@ -86,7 +86,10 @@ func defaultStore() string {
 }
 
 // open opens the store.
-func (f *storeFlags) open() (*artifact.Store, error) {
+func (f *storeFlags) open() (*artifact.Store, error) { return f.openFor("") }
+
+// openFor opens the store of a host that belongs to a cluster.
+func (f *storeFlags) openFor(cluster string) (*artifact.Store, error) {
 	floor, err := parseBytes(f.floor)
 	if err != nil {
 		return nil, usagef("--floor: %w", err)
@@ -95,7 +98,7 @@ func (f *storeFlags) open() (*artifact.Store, error) {
 	if dir == "" {
 		return nil, usagef("no store is named; say --store DIR")
 	}
-	s, err := artifact.Open(dir, artifact.Options{Floor: floor})
+	s, err := artifact.Open(dir, artifact.Options{Floor: floor, Cluster: cluster})
 	if err != nil {
 		return nil, problemf("%w", err)
 	}

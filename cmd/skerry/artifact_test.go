@@ -105,6 +105,7 @@ plan: plan.yaml
 	}
 	w.run(exitOK, "plan.yaml", "", "site", "bundle", "show", stick)
 	w.run(exitOK, "signed by li", "", "site", "bundle", "verify", stick)
+	w.run(exitProblem, "", "is for the cluster launch-site-2", "site", "bundle", "import", stick, "--cluster", "other")
 	w.run(exitOK, "the files are in", "", "site", "bundle", "import", stick)
 	w.run(exitOK, "good, signed by li", "", "site", "artifact", "verify", "--all")
 	unpacked := filepath.Join(w.dir, "v2")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/internal/statedir"
@@ -266,7 +267,15 @@ the command skerry, packages) are written to a directory that is printed.`,
   ssh HOST skerry bundle import - < site.skb`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := f.open()
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			cluster := c.Cluster
+			if cluster == (config.Config{}).WithDefaults().Cluster {
+				cluster = "" // this host has no configuration that names one
+			}
+			s, err := f.openFor(cluster)
 			if err != nil {
 				return err
 			}

@@ -34,6 +34,7 @@ const (
 	maxBundleJSON  = 64 << 20 // bytes of bundle.json, and of SHA256SUMS
 	maxHead        = 64 << 20 // bytes of the index and all manifests and signatures of a bundle
 	maxOther       = 10_000   // other files
+	maxBundled     = 10_000   // artifacts and signatures
 	maxTarName     = 100      // bytes of a name that every tar program reads
 )
 
@@ -167,6 +168,9 @@ func (h head) get(d descriptor) ([]byte, error) {
 
 // artifacts reads and proves the artifacts of a head. Doubts are what is wrong with their signatures.
 func (h head) artifacts(builders *Signers) (all []Artifact, doubts []error, err error) {
+	if n := len(h.index.Manifests); n > maxBundled {
+		return nil, nil, fmt.Errorf("%d artifacts and signatures, and a bundle has at most %d", n, maxBundled)
+	}
 	for _, e := range h.index.Manifests {
 		switch e.ArtifactType {
 		case artifactType:

@@ -55,9 +55,12 @@ func (s *Store) Import(ctx context.Context, from io.Reader, builders, operators 
 // BundleDir is the directory with the files of an imported bundle that belong to no artifact.
 func (s *Store) BundleDir(b Bundle) string { return s.path(ownDir, "bundles", b.Digest.Hex()) }
 
-// expect finds out before anything is written whether the import will fail: for a version that the store has with
-// other content, and for room.
+// expect finds out before anything is written whether the import will fail: for another cluster, a version that the
+// store has with other content, or a lack of room.
 func (s *Store) expect(ctx context.Context, r *bundleReader) error {
+	if own, other := s.options.Cluster, r.bundle.Cluster; own != "" && other != "" && own != other {
+		return fmt.Errorf("the bundle is for the cluster %s, and this host belongs to %s", other, own)
+	}
 	x, err := s.readIndex()
 	if err != nil {
 		return err

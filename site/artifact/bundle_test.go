@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/skerry/skerry/internal/sshsig"
 )
@@ -183,6 +185,54 @@ func TestImportMends(t *testing.T) {
 	}
 }
 
+// TestImportsBeside: imports of one bundle and collections of garbage at the same time leave one good store.
+func TestImportsBeside(t *testing.T) {
+	li := newSigner("li")
+	trust := trusting(t, allNamespaces, li)
+	content, _ := bundle(t, li)
+	dir := filepath.Join(t.TempDir(), "store")
+	var group sync.WaitGroup
+	for range 6 {
+		group.Go(func() {
+			s, err := Open(dir, Options{})
+			if err == nil {
+				_, err = s.Import(t.Context(), bytes.NewReader(content), trust, trust)
+			}
+			if err == nil {
+				_, _, err = s.GC(t.Context(), Garbage{Keep: 2, Age: time.Hour})
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.List()
+	if len(all) != 2 || err != nil {
+		t.Errorf("%d artifacts, %v", len(all), err)
+	}
+	for _, a := range all {
+		if _, err := s.Verify(t.Context(), a.Digest, trust); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestPathsCostLittle: hostile lists of deep paths take neither much time nor much memory.
+func TestPathsCostLittle(t *testing.T) {
+	var deep []string
+	for i := range 20_000 {
+		deep = append(deep, strings.Repeat(fmt.Sprintf("%d/", i), 60)+"x")
+	}
+	if err := checkPaths(deep); err == nil || !strings.Contains(err.Error(), "files and directories") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestImportRefuses: keys that are not trusted, a version with other content, and a disk without room. The store
 // stays as it was.
 func TestImportRefuses(t *testing.T) {
@@ -200,6 +250,7 @@ func TestImportRefuses(t *testing.T) {
 		"not for bundles":    {both, trusting(t, sshsig.Artifact, li), nil, ErrUntrusted},
 		"not for artifacts":  {trusting(t, sshsig.Bundle, li), both, nil, ErrUntrusted},
 		"no room":            {both, both, func(s *Store) { s.options.Floor = 1 << 60 }, ErrFull},
+		"another cluster":    {both, both, func(s *Store) { s.options.Cluster = "site-3" }, nil},
 		"another v2 is here": {both, both, func(s *Store) { made(t, s, "v2", nil) }, nil},
 		"other content": {both, both, func(s *Store) {
 			if _, err := s.Make(t.Context(), program(t, "other"), described("v2"), nil); err != nil {
@@ -213,10 +264,10 @@ func TestImportRefuses(t *testing.T) {
 		}
 		before := versions(t, s)
 		_, err := s.Import(t.Context(), bytes.NewReader(content), c.builders, c.operators)
-		if !errors.Is(err, c.want) {
+		if c.want == nil && (err == nil) == (name == "another cluster") || c.want != nil && !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if after := versions(t, s); c.want != nil && after != before {
+		if after := versions(t, s); err != nil && after != before {
 			t.Errorf("%s: the store has %q, had %q", name, after, before)
 		}
 	}

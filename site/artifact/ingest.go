@@ -212,22 +212,18 @@ func (x *ociIndex) addEntry(e descriptor, now time.Time) {
 
 // checkConflicts refuses an artifact whose service, version and platform the store has with other content.
 func (s *Store) checkConflicts(x ociIndex, a addition) error {
+	digests := map[string]Digest{}
 	for d, m := range a.names {
-		for other, n := range a.names {
-			if d != other && m.Name() == n.Name() {
-				return fmt.Errorf("%w: %s is both %s and %s", ErrConflict, m.Name(), d.Short(), other.Short())
-			}
+		if other, twice := digests[m.Name()]; twice {
+			return fmt.Errorf("%w: %s is both %s and %s", ErrConflict, m.Name(), d.Short(), other.Short())
 		}
+		digests[m.Name()] = d
 	}
 	for _, e := range x.Manifests {
-		if e.ArtifactType != artifactType {
-			continue
-		}
-		for d, m := range a.names {
-			if e.Annotations[refName] == m.Name() && e.Digest != d {
-				return fmt.Errorf("%w: the store has %s as %s, and this is %s; give what was changed a new version",
-					ErrConflict, m.Name(), e.Digest.Short(), d.Short())
-			}
+		name := e.Annotations[refName]
+		if d, known := digests[name]; known && e.ArtifactType == artifactType && e.Digest != d {
+			return fmt.Errorf("%w: the store has %s as %s, and this is %s; give what was changed a new version",
+				ErrConflict, name, e.Digest.Short(), d.Short())
 		}
 	}
 	return nil

@@ -15,6 +15,8 @@ const (
 	maxPath  = 1024 // bytes
 	maxName  = 200  // bytes of one element of a path
 	maxDepth = 64
+
+	maxSpelled = 500_000 // files and directories of one list
 )
 
 // reserved are the names of devices of Windows, with any extension and in any case.
@@ -81,16 +83,8 @@ func checkPaths(paths []string) error {
 			return fmt.Errorf("path %.120q: it stands twice", p)
 		}
 		files[p] = true
-		for at := p; at != "."; at = path.Dir(at) {
-			first, seen := spelled[fold(at)]
-			if seen && first != at {
-				return fmt.Errorf("paths %.120q and %.120q differ in case only, and are one file under Windows",
-					first, at)
-			}
-			if seen {
-				break
-			}
-			spelled[fold(at)] = at
+		if err := spell(spelled, p); err != nil {
+			return err
 		}
 	}
 	for _, p := range slices.Sorted(maps.Keys(files)) {
@@ -103,9 +97,34 @@ func checkPaths(paths []string) error {
 	return nil
 }
 
+// spell notes how a path and its directories are written, and refuses a second spelling of one of them.
+func spell(spelled map[string]string, p string) error {
+	for folded := fold(p); ; {
+		first, seen := spelled[folded]
+		if seen && first != p {
+			return fmt.Errorf("paths %.120q and %.120q differ in case only, and are one file under Windows", first, p)
+		}
+		if len(spelled) == maxSpelled {
+			return fmt.Errorf("more than %d files and directories", maxSpelled)
+		}
+		spelled[folded] = p
+		at := strings.LastIndexByte(p, '/')
+		if seen || at < 0 {
+			return nil
+		}
+		p, folded = p[:at], folded[:strings.LastIndexByte(folded, '/')]
+	}
+}
+
 // fold maps every spelling in capital and small letters to one.
 func fold(s string) string {
 	return strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf {
+			if r >= 'a' && r <= 'z' {
+				r -= 'a' - 'A' // the least of the three spellings of k and s, too
+			}
+			return r
+		}
 		least := r
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
 			least = min(least, f)

@@ -32,7 +32,8 @@ var (
 
 // Options are the settings of a store.
 type Options struct {
-	Floor int64 // bytes that stay free on the disk; nothing is added below it
+	Floor   int64  // bytes that stay free on the disk; nothing is added below it
+	Cluster string // bundles for another cluster are refused; "" takes all
 }
 
 // Store holds artifacts in a directory in OCI image layout. Its methods may be called from any goroutine, and by
