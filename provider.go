@@ -90,7 +90,7 @@ func newProvider(n *Node) (*provider, error) {
 	self.Caller = n.name()
 	n.internal = n.members.Service(membership.ServiceConfig{Lists: n.lists, Offers: p, Stats: n.stats,
 		Recent: n.recent, Spans: n.spans, Self: self, Answered: p.answered, Denied: p.server.DeniedCalls,
-		Examine: n.examine, IDL: n.described})
+		Examine: n.examine, IDL: n.described, Streams: p.streams})
 	return p, n.internal.HandleAt(p.server)
 }
 
@@ -236,6 +236,11 @@ func (p *provider) each(f func(*registration)) {
 
 // isMember returns the reason why a caller does not count as a process of the site.
 func (n *Node) isMember(p rpc.PeerInfo) error { return n.trust.Member(p.Addr, p.Certificate != nil) }
+
+// streams counts the streams that the process serves and has opened.
+func (p *provider) streams() (served, opened []rpc.StreamCount) {
+	return p.server.Streams(), p.n.calls.Streams()
+}
 
 // answered is the port's counts of answered and refused calls.
 func (p *provider) answered() rpc.ServerStats {

@@ -405,7 +405,9 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 
 // finish gives back what the call holds, once it is answered.
 func (r *serverCall) finish(outcome health.Outcome) (end time.Time, relieved bool) {
-	r.closeStream()
+	if r.stream() != nil {
+		r.closeStream(r.howEnded(outcome))
+	}
 	if r.passedOn() {
 		r.accept()
 	}

@@ -127,7 +127,7 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 // refuse answers a call that was not admitted.
 func (r *serverCall) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
-	r.closeStream()
+	r.closeStream(code.String())
 	r.releaseMemory()
 	r.undoLimits()
 	if code != RulesNeeded && r.counted != nil { // after RulesNeeded the caller pushes the rules and calls again
@@ -145,6 +145,9 @@ func (r *serverCall) refuse(code Code, err error) {
 // exception answers with a TApplicationException, which every Thrift client understands, and with
 // the code for clients that read headers.
 func (r *serverCall) exception(code Code, executed Executed, err error) health.Outcome {
+	if st := r.stream(); st != nil {
+		st.answer = code
+	}
 	if r.abandoned.Load() || r.answerUnread(executed) {
 		return code.Outcome()
 	}

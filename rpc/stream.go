@@ -60,6 +60,7 @@ func (l StreamLimits) withDefaults() StreamLimits {
 type streamMemory struct {
 	limits StreamLimits
 	bytes  transport.ByteBudget
+	census streamCensus
 	owing  atomic.Int32 // the length of owed
 
 	mu   sync.Mutex
@@ -143,6 +144,10 @@ type stream struct {
 	over    error // why no more can be sent; nil: more can be
 	sealed  bool  // this end has said that it sends no more
 	moved   bool  // moving is closed
+	sums    streamSums
+
+	counted *streamRow // nil: the stream is not counted; guarded by the census, as endedAs
+	endedAs string     // the code of its end; "": it is open
 
 	items  chan struct{} // one signal: queue or ended has changed
 	room   chan struct{} // one signal: send or over has changed
@@ -179,6 +184,8 @@ func (s *stream) arrive(payload string, e flat.Protocol, size int) error {
 		return fmt.Errorf("%w: %s: %w", theader.ErrMalformed, s.method, err)
 	}
 	s.queue = append(s.queue, received{payload, e, size})
+	s.sums.received++
+	s.sums.receivedBytes += int64(size)
 	s.memory.bytes.Add(int64(size))
 	if len(s.queue)-s.first == 1 { // else its receiver does not wait
 		signal(s.items)
@@ -311,14 +318,21 @@ func (s *stream) put(ctx context.Context, kind thrift.TMessageType, item thrift.
 	}
 	if err := s.lane.send(ctx, head, body); err != nil {
 		if ctx.Err() != nil { // it had no turn
-			s.mu.Lock()
-			s.send.Sent(-(len(head) - 4 + len(body)))
-			s.mu.Unlock()
+			s.unspend(len(head) - 4 + len(body))
 			return err
 		}
 		return s.whyOver(err)
 	}
 	return nil
+}
+
+// unspend takes an item back that was not sent.
+func (s *stream) unspend(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.send.Sent(-size)
+	s.sums.sent--
+	s.sums.sentBytes -= int64(size)
 }
 
 // itemError is the error of an item that can't be sent; the stream goes on.
@@ -329,8 +343,14 @@ func (e *itemError) Unwrap() error { return e.error }
 // spend waits for credit and takes size bytes of it.
 func (s *stream) spend(ctx context.Context, size int) error {
 	var stalled <-chan time.Time
+	var since time.Time
 	for {
 		s.mu.Lock()
+		if stalled != nil {
+			now := time.Now()
+			s.sums.stalled += now.Sub(since)
+			since = now
+		}
 		err := s.over
 		switch {
 		case err != nil:
@@ -338,6 +358,8 @@ func (s *stream) spend(ctx context.Context, size int) error {
 			err = errSealed
 		case s.send.Ready():
 			s.send.Sent(size)
+			s.sums.sent++
+			s.sums.sentBytes += int64(size)
 			s.mu.Unlock()
 			return nil
 		}
@@ -348,7 +370,7 @@ func (s *stream) spend(ctx context.Context, size int) error {
 		if stalled == nil {
 			timer := time.NewTimer(s.memory.limits.Stall)
 			defer timer.Stop()
-			stalled = timer.C
+			stalled, since = timer.C, time.Now()
 		}
 		select {
 		case <-s.room:

@@ -119,7 +119,7 @@ func (s *clientStream) frame(frame string) error {
 	s.mu.Lock()
 	s.final = frame
 	s.mu.Unlock()
-	s.free()
+	s.free(cmp.Or(strings.Clone(h.Get(keyCode)), endedWell))
 	s.stop(errFinal, true)
 	return nil
 }
@@ -135,29 +135,31 @@ func (s *clientStream) lost(err error) {
 	case errors.Is(err, theader.ErrMalformed), errors.Is(err, theader.ErrTooLarge):
 		code = BadMessage
 	}
-	s.free()
+	s.free(code.String())
 	s.stop(s.fail(code, err), true)
 }
 
 // abandon ends a stream that was not accepted.
 func (s *clientStream) abandon(err error) {
-	s.free()
+	s.free(CodeOf(err).String())
 	s.stop(err, false)
 }
 
 // cancel ends the stream from this end.
 func (s *clientStream) cancel(err error) {
-	if s.free() {
+	if s.free(CodeOf(err).String()) {
 		_ = s.lane.sendNow(appendControl(nil, controlCancel, 0, s.id), nil) // an error: the connection has ended
 	}
 	s.stop(err, false)
 }
 
-// free gives back what an open stream holds. It reports false when that was done before.
-func (s *clientStream) free() bool {
+// free gives back what an open stream holds. It reports false when that was done before. How the stream has ended
+// is for the statistics.
+func (s *clientStream) free(how string) bool {
 	if s.freed.Swap(true) {
 		return false
 	}
+	s.memory.census.end(&s.stream, how)
 	s.conn.streams.remove(s)
 	s.leaveSlot()
 	s.ep.pending.Add(-1)

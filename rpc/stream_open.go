@@ -123,6 +123,7 @@ func (a *attempt) sendOpening(p *connPool, o *opening) (health.Outcome, error) {
 		p.kept = true
 		s.hold(nil, p.own.End)
 	}
+	s.memory.census.begin(&s.stream, s.kind())
 	o.stream = s
 	return health.OK, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
@@ -19,7 +20,8 @@ type serverStream struct {
 	call     *serverCall
 	mode     StreamMode
 	began    time.Duration // from the arrival of the opening to its acceptance
-	released bool          // owned by the goroutine of the call
+	released bool          // owned by the goroutine of the call, as answer
+	answer   Code          // why the handler's reply was an error; Unknown: it was none
 
 	moves streamMoves
 }
@@ -92,8 +94,21 @@ func (r *serverCall) stream() *serverStream {
 	return r.info.stream.open
 }
 
-// closeStream ends the stream of a call, if it has one.
-func (r *serverCall) closeStream() {
+// howEnded is how a stream counts that was answered with an outcome.
+func (r *serverCall) howEnded(outcome health.Outcome) string {
+	switch st := r.stream(); {
+	case st.whyCut() != Unknown:
+		return st.whyCut().String()
+	case st.answer != Unknown:
+		return st.answer.String()
+	case outcome == health.OK || outcome == health.AppError:
+		return endedWell
+	}
+	return outcome.String()
+}
+
+// closeStream ends the stream of a call, if it has one. How it was answered is for the statistics.
+func (r *serverCall) closeStream(how string) {
 	st := r.stream()
 	if st == nil || st.released {
 		return
@@ -101,6 +116,7 @@ func (r *serverCall) closeStream() {
 	st.released = true
 	st.stop(errFinal, false)
 	st.moves.end()
+	st.memory.census.end(&st.stream, how)
 	r.conn.streamCount.Add(-1)
 	r.conn.s.streamCount.Add(-1)
 }
@@ -146,6 +162,7 @@ func (st *serverStream) accept() {
 	if err != nil {
 		r.conn.close(err)
 	}
+	st.memory.census.begin(&st.stream, st.kind())
 	st.moves.accepted.Store(true)
 	st.obeyRules()
 }

@@ -286,6 +286,8 @@ func TestUsageErrors(t *testing.T) {
 		{"stats --last 6m", "want a time span from 1s"},
 		{"stats --last 1m --since 2m", "leave --since and --log out"},
 		{"stats --last 1m --by colour", "want service, version, method or peer"},
+		{"stats --streams --last 2m", "leave --since, --last"},
+		{"stats --streams --side left", "want client or server"},
 		{"stats --by colour", "want service, version, method or peer"},
 		{"stats --side left", "want client or server"},
 		{"call", "requires at least 1 arg"},

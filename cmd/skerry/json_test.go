@@ -114,6 +114,9 @@ func documents() map[string]func(*app) error {
 		"printLast": func(a *app) error {
 			return a.printLast(statsQuery{side: "server", by: "peer"}, filled[control.Recent]())
 		},
+		"printStreams": func(a *app) error {
+			return a.printStreams(filled[siteStreams](), "", func() {})
+		},
 		"listMethods":  none,
 		"printItems":   none, // values of the .thrift file
 		"printOutcome": func(a *app) error { return a.printOutcome(filled[outcome](), false) },

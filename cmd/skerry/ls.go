@@ -26,7 +26,7 @@ type listing struct {
 }
 
 func (a *app) lsCommand() *cobra.Command {
-	wide := false
+	wide, streams := false, false
 	c := &cobra.Command{
 		Use:     "ls [SERVICE]",
 		Aliases: []string{"list"},
@@ -40,14 +40,22 @@ faults, and how many routes, fallbacks, mirrors and weights there are. A weight 
 is the state excluded. A process that is told to obey no policy is named.
 
 On a LAN without a database the list is what answers within --timeout.
+With --streams it lists the streams that are open at the running providers: by which
+caller, how many, and the age of the oldest.
+
 Exit code 1 when nothing is listed, 3 when moreover a source can't be reached.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if streams {
+				return a.openStreams(cmd.Context(), first(args))
+			}
 			return a.ls(cmd.Context(), first(args), wide)
 		},
 		ValidArgsFunction: a.completeService,
 	}
 	c.Flags().BoolVarP(&wide, "wide", "w", false, "also show protocol, zone, weight, tags and owner")
+	c.Flags().BoolVar(&streams, "streams", false, "the open streams, instead")
+	c.MarkFlagsMutuallyExclusive("wide", "streams")
 	return c
 }
 

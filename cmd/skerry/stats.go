@@ -30,6 +30,7 @@ type statsQuery struct {
 	log     string
 	refused bool
 	last    time.Duration // 0: what was written is read
+	streams bool
 }
 
 // groupings maps --by to the parts of a key that it keeps.
@@ -65,7 +66,12 @@ cover up to 30 s more than asked for. Exit code 3 when no process answers.
 
 --refused asks the running processes instead what they have refused since their
 start: calls, connections and LAN packets of others, by kind, and says what to
-do about each.`,
+do about each.
+
+--streams asks them instead for their streams since their start: how many are open
+and were opened, items and bytes in and out, for how long senders have waited for
+their receivers, and how the streams have ended. skerry ls --streams lists the open
+ones.`,
 		Example: "  skerry stats\n  skerry stats --by version\n  skerry stats auth --by peer --since 10m\n" +
 			"  skerry stats auth --last 1m\n" +
 			"  skerry stats --log '/var/lib/*/stats-*.log' --json",
@@ -81,6 +87,16 @@ do about each.`,
 						"--by and --log out")
 				}
 				return a.refusedStats(cmd.Context())
+			}
+			if q.streams {
+				if slices.ContainsFunc([]string{"since", "by", "log", "last"}, cmd.Flags().Changed) {
+					return usagef("--streams counts since the start of the processes: leave --since, --last, --by " +
+						"and --log out")
+				}
+				if err := q.check(); err != nil {
+					return err
+				}
+				return a.streamStats(cmd.Context(), q.service, q.side)
 			}
 			if cmd.Flags().Changed("last") {
 				if slices.ContainsFunc([]string{"since", "log"}, cmd.Flags().Changed) {
@@ -106,6 +122,8 @@ do about each.`,
 	c.Flags().StringVar(&q.log, "log", "", "read log `FILES` (a pattern) instead")
 	c.Flags().DurationVar(&q.last, "last", 0, "ask the running processes for their calls of the last `TIME` instead")
 	c.Flags().BoolVar(&q.refused, "refused", false, "what the running processes have refused, instead")
+	c.Flags().BoolVar(&q.streams, "streams", false, "the streams of the running processes, instead")
+	c.MarkFlagsMutuallyExclusive("refused", "streams")
 	c.RegisterFlagCompletionFunc("side",
 		cobra.FixedCompletions([]string{"client", "server"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RegisterFlagCompletionFunc("by",

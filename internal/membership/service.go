@@ -66,6 +66,8 @@ type ServiceConfig struct {
 	// IDL names where a service is described, ok false without a description.
 	IDL func(service string) (d Description, ok bool)
 
+	// Streams counts the streams that the process serves and has opened.
+	Streams func() (served, opened []rpc.StreamCount)
 	// Denied returns what the policy's access refuses, as rpc.Server.DeniedCalls.
 	Denied func() (all []rpc.DeniedCalls, others int64)
 	// Examine checks the process and its host, within ten seconds, and returns a doctor.Report as it travels.

@@ -8224,6 +8224,985 @@ func (p *RecentCalls) String() string {
 	return fmt.Sprintf("RecentCalls(%+v)", *p)
 }
 
+// The streams of one method with one other end.
+//
+// Attributes:
+//   - Name
+//   - Method
+//   - Mode
+//   - Version
+//   - Served
+//   - Peer
+//   - Open
+//   - OldestMs
+//   - Opened
+//   - Ended
+//   - Received
+//   - ReceivedBytes
+//   - Sent
+//   - SentBytes
+//   - StalledMs
+type StreamCount struct {
+	Name          string           `thrift:"name,1" db:"name" json:"name"`
+	Method        string           `thrift:"method,2" db:"method" json:"method"`
+	Mode          string           `thrift:"mode,3" db:"mode" json:"mode"`
+	Version       *string          `thrift:"version,4" db:"version" json:"version,omitempty"`
+	Served        bool             `thrift:"served,5" db:"served" json:"served"`
+	Peer          string           `thrift:"peer,6" db:"peer" json:"peer"`
+	Open          int64            `thrift:"open,7" db:"open" json:"open"`
+	OldestMs      int64            `thrift:"oldestMs,8" db:"oldestMs" json:"oldestMs"`
+	Opened        int64            `thrift:"opened,9" db:"opened" json:"opened"`
+	Ended         map[string]int64 `thrift:"ended,10" db:"ended" json:"ended"`
+	Received      int64            `thrift:"received,11" db:"received" json:"received"`
+	ReceivedBytes int64            `thrift:"receivedBytes,12" db:"receivedBytes" json:"receivedBytes"`
+	Sent          int64            `thrift:"sent,13" db:"sent" json:"sent"`
+	SentBytes     int64            `thrift:"sentBytes,14" db:"sentBytes" json:"sentBytes"`
+	StalledMs     int64            `thrift:"stalledMs,15" db:"stalledMs" json:"stalledMs"`
+}
+
+func NewStreamCount() *StreamCount {
+	return &StreamCount{}
+}
+
+func (p *StreamCount) GetName() string {
+	return p.Name
+}
+
+func (p *StreamCount) GetMethod() string {
+	return p.Method
+}
+
+func (p *StreamCount) GetMode() string {
+	return p.Mode
+}
+
+var StreamCount_Version_DEFAULT string
+
+func (p *StreamCount) GetVersion() string {
+	if !p.IsSetVersion() {
+		return StreamCount_Version_DEFAULT
+	}
+	return *p.Version
+}
+
+func (p *StreamCount) GetServed() bool {
+	return p.Served
+}
+
+func (p *StreamCount) GetPeer() string {
+	return p.Peer
+}
+
+func (p *StreamCount) GetOpen() int64 {
+	return p.Open
+}
+
+func (p *StreamCount) GetOldestMs() int64 {
+	return p.OldestMs
+}
+
+func (p *StreamCount) GetOpened() int64 {
+	return p.Opened
+}
+
+func (p *StreamCount) GetEnded() map[string]int64 {
+	return p.Ended
+}
+
+func (p *StreamCount) GetReceived() int64 {
+	return p.Received
+}
+
+func (p *StreamCount) GetReceivedBytes() int64 {
+	return p.ReceivedBytes
+}
+
+func (p *StreamCount) GetSent() int64 {
+	return p.Sent
+}
+
+func (p *StreamCount) GetSentBytes() int64 {
+	return p.SentBytes
+}
+
+func (p *StreamCount) GetStalledMs() int64 {
+	return p.StalledMs
+}
+func (p *StreamCount) IsSetVersion() bool {
+	return p.Version != nil
+}
+
+func (p *StreamCount) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 5:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 6:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField7(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 8:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 9:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField9(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 10:
+			if fieldTypeId == thrift.MAP {
+				if err := p.ReadField10(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 11:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField11(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 12:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField12(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 13:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField13(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 14:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField14(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 15:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField15(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Name = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Method = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Mode = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.Version = &v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 5: ", err)
+	} else {
+		p.Served = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 6: ", err)
+	} else {
+		p.Peer = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 7: ", err)
+	} else {
+		p.Open = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField8(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 8: ", err)
+	} else {
+		p.OldestMs = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField9(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 9: ", err)
+	} else {
+		p.Opened = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField10(ctx context.Context, iprot thrift.TProtocol) error {
+	_, _, size, err := iprot.ReadMapBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading map begin: ", err)
+	}
+	tMap := make(map[string]int64, size)
+	p.Ended = tMap
+	for i := 0; i < size; i++ {
+		var _key53 string
+		if v, err := iprot.ReadString(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_key53 = v
+		}
+		var _val54 int64
+		if v, err := iprot.ReadI64(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_val54 = v
+		}
+		p.Ended[_key53] = _val54
+	}
+	if err := iprot.ReadMapEnd(ctx); err != nil {
+		return thrift.PrependError("error reading map end: ", err)
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField11(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 11: ", err)
+	} else {
+		p.Received = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField12(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 12: ", err)
+	} else {
+		p.ReceivedBytes = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField13(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 13: ", err)
+	} else {
+		p.Sent = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField14(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 14: ", err)
+	} else {
+		p.SentBytes = v
+	}
+	return nil
+}
+
+func (p *StreamCount) ReadField15(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 15: ", err)
+	} else {
+		p.StalledMs = v
+	}
+	return nil
+}
+
+func (p *StreamCount) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "StreamCount"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField8(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField9(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField10(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField11(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField12(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField13(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField14(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField15(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *StreamCount) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:name: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Name)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.name (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:name: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "method", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:method: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Method)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.method (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:method: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "mode", thrift.STRING, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:mode: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Mode)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.mode (3) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:mode: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetVersion() {
+		if err := oprot.WriteFieldBegin(ctx, "version", thrift.STRING, 4); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:version: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Version)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.version (4) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 4:version: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *StreamCount) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "served", thrift.BOOL, 5); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:served: ", p), err)
+	}
+	if err := oprot.WriteBool(ctx, bool(p.Served)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.served (5) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 5:served: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "peer", thrift.STRING, 6); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:peer: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Peer)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.peer (6) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 6:peer: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "open", thrift.I64, 7); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:open: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Open)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.open (7) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 7:open: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField8(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "oldestMs", thrift.I64, 8); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 8:oldestMs: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.OldestMs)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.oldestMs (8) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 8:oldestMs: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField9(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "opened", thrift.I64, 9); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 9:opened: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Opened)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.opened (9) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 9:opened: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField10(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "ended", thrift.MAP, 10); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 10:ended: ", p), err)
+	}
+	if err := oprot.WriteMapBegin(ctx, thrift.STRING, thrift.I64, len(p.Ended)); err != nil {
+		return thrift.PrependError("error writing map begin: ", err)
+	}
+	for k, v := range p.Ended {
+		if err := oprot.WriteString(ctx, string(k)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(v)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteMapEnd(ctx); err != nil {
+		return thrift.PrependError("error writing map end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 10:ended: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField11(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "received", thrift.I64, 11); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 11:received: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Received)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.received (11) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 11:received: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField12(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "receivedBytes", thrift.I64, 12); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 12:receivedBytes: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.ReceivedBytes)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.receivedBytes (12) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 12:receivedBytes: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField13(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "sent", thrift.I64, 13); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 13:sent: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Sent)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.sent (13) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 13:sent: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField14(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "sentBytes", thrift.I64, 14); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 14:sentBytes: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.SentBytes)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.sentBytes (14) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 14:sentBytes: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) writeField15(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "stalledMs", thrift.I64, 15); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 15:stalledMs: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.StalledMs)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.stalledMs (15) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 15:stalledMs: ", p), err)
+	}
+	return err
+}
+
+func (p *StreamCount) Equals(other *StreamCount) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if p.Name != other.Name {
+		return false
+	}
+	if p.Method != other.Method {
+		return false
+	}
+	if p.Mode != other.Mode {
+		return false
+	}
+	if p.Version != other.Version {
+		if p.Version == nil || other.Version == nil {
+			return false
+		}
+		if (*p.Version) != (*other.Version) {
+			return false
+		}
+	}
+	if p.Served != other.Served {
+		return false
+	}
+	if p.Peer != other.Peer {
+		return false
+	}
+	if p.Open != other.Open {
+		return false
+	}
+	if p.OldestMs != other.OldestMs {
+		return false
+	}
+	if p.Opened != other.Opened {
+		return false
+	}
+	if len(p.Ended) != len(other.Ended) {
+		return false
+	}
+	for k, _tgt := range p.Ended {
+		_src55 := other.Ended[k]
+		if _tgt != _src55 {
+			return false
+		}
+	}
+	if p.Received != other.Received {
+		return false
+	}
+	if p.ReceivedBytes != other.ReceivedBytes {
+		return false
+	}
+	if p.Sent != other.Sent {
+		return false
+	}
+	if p.SentBytes != other.SentBytes {
+		return false
+	}
+	if p.StalledMs != other.StalledMs {
+		return false
+	}
+	return true
+}
+
+func (p *StreamCount) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("StreamCount(%+v)", *p)
+}
+
+// The streams of a process since its start, those with most open ones first, at most 500 kinds.
+//
+// Attributes:
+//   - Streams
+//   - KindsLeft
+type Streams struct {
+	Streams   []*StreamCount `thrift:"streams,1" db:"streams" json:"streams"`
+	KindsLeft *int64         `thrift:"kindsLeft,2" db:"kindsLeft" json:"kindsLeft,omitempty"`
+}
+
+func NewStreams() *Streams {
+	return &Streams{}
+}
+
+func (p *Streams) GetStreams() []*StreamCount {
+	return p.Streams
+}
+
+var Streams_KindsLeft_DEFAULT int64
+
+func (p *Streams) GetKindsLeft() int64 {
+	if !p.IsSetKindsLeft() {
+		return Streams_KindsLeft_DEFAULT
+	}
+	return *p.KindsLeft
+}
+func (p *Streams) IsSetKindsLeft() bool {
+	return p.KindsLeft != nil
+}
+
+func (p *Streams) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Streams) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*StreamCount, 0, size)
+	p.Streams = tSlice
+	for i := 0; i < size; i++ {
+		_elem56 := &StreamCount{}
+		if err := _elem56.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem56), err)
+		}
+		p.Streams = append(p.Streams, _elem56)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Streams) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.KindsLeft = &v
+	}
+	return nil
+}
+
+func (p *Streams) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Streams"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Streams) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "streams", thrift.LIST, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:streams: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Streams)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Streams {
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:streams: ", p), err)
+	}
+	return err
+}
+
+func (p *Streams) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetKindsLeft() {
+		if err := oprot.WriteFieldBegin(ctx, "kindsLeft", thrift.I64, 2); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:kindsLeft: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.KindsLeft)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.kindsLeft (2) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:kindsLeft: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Streams) Equals(other *Streams) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if len(p.Streams) != len(other.Streams) {
+		return false
+	}
+	for i, _tgt := range p.Streams {
+		_src57 := other.Streams[i]
+		if !_tgt.Equals(_src57) {
+			return false
+		}
+	}
+	if p.KindsLeft != other.KindsLeft {
+		if p.KindsLeft == nil || other.KindsLeft == nil {
+			return false
+		}
+		if (*p.KindsLeft) != (*other.KindsLeft) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Streams) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Streams(%+v)", *p)
+}
+
 // Calls of a service in each 10 s of the last 5 minutes, oldest first: those that it made, or, with served, those of callers that do not count.
 //
 // Attributes:
@@ -8345,13 +9324,13 @@ func (p *RecentTrend) ReadField3(ctx context.Context, iprot thrift.TProtocol) er
 	tSlice := make([]int32, 0, size)
 	p.Calls = tSlice
 	for i := 0; i < size; i++ {
-		var _elem53 int32
+		var _elem58 int32
 		if v, err := iprot.ReadI32(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem53 = v
+			_elem58 = v
 		}
-		p.Calls = append(p.Calls, _elem53)
+		p.Calls = append(p.Calls, _elem58)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -8453,8 +9432,8 @@ func (p *RecentTrend) Equals(other *RecentTrend) bool {
 		return false
 	}
 	for i, _tgt := range p.Calls {
-		_src54 := other.Calls[i]
-		if _tgt != _src54 {
+		_src59 := other.Calls[i]
+		if _tgt != _src59 {
 			return false
 		}
 	}
@@ -8646,11 +9625,11 @@ func (p *Recent) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*RecentCalls, 0, size)
 	p.Calls = tSlice
 	for i := 0; i < size; i++ {
-		_elem55 := &RecentCalls{}
-		if err := _elem55.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem55), err)
+		_elem60 := &RecentCalls{}
+		if err := _elem60.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem60), err)
 		}
-		p.Calls = append(p.Calls, _elem55)
+		p.Calls = append(p.Calls, _elem60)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -8666,11 +9645,11 @@ func (p *Recent) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*RecentTrend, 0, size)
 	p.Trends = tSlice
 	for i := 0; i < size; i++ {
-		_elem56 := &RecentTrend{}
-		if err := _elem56.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem56), err)
+		_elem61 := &RecentTrend{}
+		if err := _elem61.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem61), err)
 		}
-		p.Trends = append(p.Trends, _elem56)
+		p.Trends = append(p.Trends, _elem61)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -8851,8 +9830,8 @@ func (p *Recent) Equals(other *Recent) bool {
 		return false
 	}
 	for i, _tgt := range p.Calls {
-		_src57 := other.Calls[i]
-		if !_tgt.Equals(_src57) {
+		_src62 := other.Calls[i]
+		if !_tgt.Equals(_src62) {
 			return false
 		}
 	}
@@ -8860,8 +9839,8 @@ func (p *Recent) Equals(other *Recent) bool {
 		return false
 	}
 	for i, _tgt := range p.Trends {
-		_src58 := other.Trends[i]
-		if !_tgt.Equals(_src58) {
+		_src63 := other.Trends[i]
+		if !_tgt.Equals(_src63) {
 			return false
 		}
 	}
@@ -9158,13 +10137,13 @@ func (p *SpanQuery) ReadField1(ctx context.Context, iprot thrift.TProtocol) erro
 	tSlice := make([][]byte, 0, size)
 	p.Traces = tSlice
 	for i := 0; i < size; i++ {
-		var _elem59 []byte
+		var _elem64 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem59 = v
+			_elem64 = v
 		}
-		p.Traces = append(p.Traces, _elem59)
+		p.Traces = append(p.Traces, _elem64)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -9437,8 +10416,8 @@ func (p *SpanQuery) Equals(other *SpanQuery) bool {
 		return false
 	}
 	for i, _tgt := range p.Traces {
-		_src60 := other.Traces[i]
-		if bytes.Compare(_tgt, _src60) != 0 {
+		_src65 := other.Traces[i]
+		if bytes.Compare(_tgt, _src65) != 0 {
 			return false
 		}
 	}
@@ -10727,11 +11706,11 @@ func (p *Spans) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*Span, 0, size)
 	p.Spans = tSlice
 	for i := 0; i < size; i++ {
-		_elem61 := &Span{}
-		if err := _elem61.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem61), err)
+		_elem66 := &Span{}
+		if err := _elem66.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem66), err)
 		}
-		p.Spans = append(p.Spans, _elem61)
+		p.Spans = append(p.Spans, _elem66)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -10865,8 +11844,8 @@ func (p *Spans) Equals(other *Spans) bool {
 		return false
 	}
 	for i, _tgt := range p.Spans {
-		_src62 := other.Spans[i]
-		if !_tgt.Equals(_src62) {
+		_src67 := other.Spans[i]
+		if !_tgt.Equals(_src67) {
 			return false
 		}
 	}
@@ -11188,11 +12167,11 @@ func (p *Idl) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*IdlFile, 0, size)
 	p.Files = tSlice
 	for i := 0; i < size; i++ {
-		_elem63 := &IdlFile{}
-		if err := _elem63.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem63), err)
+		_elem68 := &IdlFile{}
+		if err := _elem68.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem68), err)
 		}
-		p.Files = append(p.Files, _elem63)
+		p.Files = append(p.Files, _elem68)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -11330,8 +12309,8 @@ func (p *Idl) Equals(other *Idl) bool {
 		return false
 	}
 	for i, _tgt := range p.Files {
-		_src64 := other.Files[i]
-		if !_tgt.Equals(_src64) {
+		_src69 := other.Files[i]
+		if !_tgt.Equals(_src69) {
 			return false
 		}
 	}
@@ -11506,11 +12485,11 @@ func (p *Drains) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*Drain, 0, size)
 	p.Drains = tSlice
 	for i := 0; i < size; i++ {
-		_elem65 := &Drain{}
-		if err := _elem65.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem65), err)
+		_elem70 := &Drain{}
+		if err := _elem70.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem70), err)
 		}
-		p.Drains = append(p.Drains, _elem65)
+		p.Drains = append(p.Drains, _elem70)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -11640,8 +12619,8 @@ func (p *Drains) Equals(other *Drains) bool {
 		return false
 	}
 	for i, _tgt := range p.Drains {
-		_src66 := other.Drains[i]
-		if !_tgt.Equals(_src66) {
+		_src71 := other.Drains[i]
+		if !_tgt.Equals(_src71) {
 			return false
 		}
 	}
@@ -11857,11 +12836,11 @@ func (p *Drain) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
 	tSlice := make([]*DrainedInstance, 0, size)
 	p.Instances = tSlice
 	for i := 0; i < size; i++ {
-		_elem67 := &DrainedInstance{}
-		if err := _elem67.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem67), err)
+		_elem72 := &DrainedInstance{}
+		if err := _elem72.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem72), err)
 		}
-		p.Instances = append(p.Instances, _elem67)
+		p.Instances = append(p.Instances, _elem72)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -12010,8 +12989,8 @@ func (p *Drain) Equals(other *Drain) bool {
 		return false
 	}
 	for i, _tgt := range p.Instances {
-		_src68 := other.Instances[i]
-		if !_tgt.Equals(_src68) {
+		_src73 := other.Instances[i]
+		if !_tgt.Equals(_src73) {
 			return false
 		}
 	}
@@ -12807,11 +13786,11 @@ func (p *Condition) ReadField3(ctx context.Context, iprot thrift.TProtocol) erro
 	tSlice := make([]*SourceState, 0, size)
 	p.Sources = tSlice
 	for i := 0; i < size; i++ {
-		_elem69 := &SourceState{}
-		if err := _elem69.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem69), err)
+		_elem74 := &SourceState{}
+		if err := _elem74.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem74), err)
 		}
-		p.Sources = append(p.Sources, _elem69)
+		p.Sources = append(p.Sources, _elem74)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -12913,8 +13892,8 @@ func (p *Condition) Equals(other *Condition) bool {
 		return false
 	}
 	for i, _tgt := range p.Sources {
-		_src70 := other.Sources[i]
-		if !_tgt.Equals(_src70) {
+		_src75 := other.Sources[i]
+		if !_tgt.Equals(_src75) {
 			return false
 		}
 	}
@@ -13030,6 +14009,8 @@ type Internal interface { //The framework's own service, skerry.internal, on the
 	// Parameters:
 	//  - Seconds
 	Recent(ctx context.Context, seconds int64) (_r *Recent, _err error)
+	// The streams that it serves and has opened.
+	Streams(ctx context.Context) (_r *Streams, _err error)
 	// Its clock, its memory and how its registries stand.
 	Condition(ctx context.Context) (_r *Condition, _err error)
 	// Checks itself and its host, for ten seconds at most and one at a time: a doctor.Report.
@@ -13102,41 +14083,41 @@ func (p *InternalClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 }
 
 func (p *InternalClient) WhoAmI(ctx context.Context) (_r *Identity, _err error) {
-	var _args71 InternalWhoAmIArgs
-	var _result73 InternalWhoAmIResult
-	var _meta72 thrift.ResponseMeta
-	_meta72, _err = p.Client_().Call(ctx, "whoAmI", &_args71, &_result73)
-	p.SetLastResponseMeta_(_meta72)
+	var _args76 InternalWhoAmIArgs
+	var _result78 InternalWhoAmIResult
+	var _meta77 thrift.ResponseMeta
+	_meta77, _err = p.Client_().Call(ctx, "whoAmI", &_args76, &_result78)
+	p.SetLastResponseMeta_(_meta77)
 	if _err != nil {
 		return
 	}
-	if _ret74 := _result73.GetSuccess(); _ret74 != nil {
-		return _ret74, nil
+	if _ret79 := _result78.GetSuccess(); _ret79 != nil {
+		return _ret79, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "whoAmI failed: unknown result")
 }
 
 func (p *InternalClient) Describe(ctx context.Context) (_r *Description, _err error) {
-	var _args75 InternalDescribeArgs
-	var _result77 InternalDescribeResult
-	var _meta76 thrift.ResponseMeta
-	_meta76, _err = p.Client_().Call(ctx, "describe", &_args75, &_result77)
-	p.SetLastResponseMeta_(_meta76)
+	var _args80 InternalDescribeArgs
+	var _result82 InternalDescribeResult
+	var _meta81 thrift.ResponseMeta
+	_meta81, _err = p.Client_().Call(ctx, "describe", &_args80, &_result82)
+	p.SetLastResponseMeta_(_meta81)
 	if _err != nil {
 		return
 	}
-	if _ret78 := _result77.GetSuccess(); _ret78 != nil {
-		return _ret78, nil
+	if _ret83 := _result82.GetSuccess(); _ret83 != nil {
+		return _ret83, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "describe failed: unknown result")
 }
 
 func (p *InternalClient) Ping(ctx context.Context) (_err error) {
-	var _args79 InternalPingArgs
-	var _result81 InternalPingResult
-	var _meta80 thrift.ResponseMeta
-	_meta80, _err = p.Client_().Call(ctx, "ping", &_args79, &_result81)
-	p.SetLastResponseMeta_(_meta80)
+	var _args84 InternalPingArgs
+	var _result86 InternalPingResult
+	var _meta85 thrift.ResponseMeta
+	_meta85, _err = p.Client_().Call(ctx, "ping", &_args84, &_result86)
+	p.SetLastResponseMeta_(_meta85)
 	if _err != nil {
 		return
 	}
@@ -13148,17 +14129,17 @@ func (p *InternalClient) Ping(ctx context.Context) (_err error) {
 // Parameters:
 //   - After
 func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _err error) {
-	var _args82 InternalLogArgs
-	_args82.After = after
-	var _result84 InternalLogResult
-	var _meta83 thrift.ResponseMeta
-	_meta83, _err = p.Client_().Call(ctx, "log", &_args82, &_result84)
-	p.SetLastResponseMeta_(_meta83)
+	var _args87 InternalLogArgs
+	_args87.After = after
+	var _result89 InternalLogResult
+	var _meta88 thrift.ResponseMeta
+	_meta88, _err = p.Client_().Call(ctx, "log", &_args87, &_result89)
+	p.SetLastResponseMeta_(_meta88)
 	if _err != nil {
 		return
 	}
-	if _ret85 := _result84.GetSuccess(); _ret85 != nil {
-		return _ret85, nil
+	if _ret90 := _result89.GetSuccess(); _ret90 != nil {
+		return _ret90, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "log failed: unknown result")
 }
@@ -13168,21 +14149,21 @@ func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _e
 // Parameters:
 //   - Records
 func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string, _err error) {
-	var _args86 InternalBringArgs
-	_args86.Records = records
-	var _result88 InternalBringResult
-	var _meta87 thrift.ResponseMeta
-	_meta87, _err = p.Client_().Call(ctx, "bring", &_args86, &_result88)
-	p.SetLastResponseMeta_(_meta87)
+	var _args91 InternalBringArgs
+	_args91.Records = records
+	var _result93 InternalBringResult
+	var _meta92 thrift.ResponseMeta
+	_meta92, _err = p.Client_().Call(ctx, "bring", &_args91, &_result93)
+	p.SetLastResponseMeta_(_meta92)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result88.Refused != nil:
-		return _r, _result88.Refused
+	case _result93.Refused != nil:
+		return _r, _result93.Refused
 	}
 
-	return _result88.GetSuccess(), nil
+	return _result93.GetSuccess(), nil
 }
 
 // Accepts an entry that is to be committed where no database orders the log. undertaking is a rollout.Undertaking: which command asks, and its proof.
@@ -13191,19 +14172,19 @@ func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args89 InternalPromiseArgs
-	_args89.Record = record
-	_args89.Undertaking = undertaking
-	var _result91 InternalPromiseResult
-	var _meta90 thrift.ResponseMeta
-	_meta90, _err = p.Client_().Call(ctx, "promise", &_args89, &_result91)
-	p.SetLastResponseMeta_(_meta90)
+	var _args94 InternalPromiseArgs
+	_args94.Record = record
+	_args94.Undertaking = undertaking
+	var _result96 InternalPromiseResult
+	var _meta95 thrift.ResponseMeta
+	_meta95, _err = p.Client_().Call(ctx, "promise", &_args94, &_result96)
+	p.SetLastResponseMeta_(_meta95)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result91.Refused != nil:
-		return _result91.Refused
+	case _result96.Refused != nil:
+		return _result96.Refused
 	}
 
 	return nil
@@ -13215,19 +14196,19 @@ func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args92 InternalAbandonArgs
-	_args92.Record = record
-	_args92.Undertaking = undertaking
-	var _result94 InternalAbandonResult
-	var _meta93 thrift.ResponseMeta
-	_meta93, _err = p.Client_().Call(ctx, "abandon", &_args92, &_result94)
-	p.SetLastResponseMeta_(_meta93)
+	var _args97 InternalAbandonArgs
+	_args97.Record = record
+	_args97.Undertaking = undertaking
+	var _result99 InternalAbandonResult
+	var _meta98 thrift.ResponseMeta
+	_meta98, _err = p.Client_().Call(ctx, "abandon", &_args97, &_result99)
+	p.SetLastResponseMeta_(_meta98)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result94.Refused != nil:
-		return _result94.Refused
+	case _result99.Refused != nil:
+		return _result99.Refused
 	}
 
 	return nil
@@ -13239,19 +14220,19 @@ func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking
 //   - Record
 //   - Undertaking
 func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []byte) (_err error) {
-	var _args95 InternalBarArgs
-	_args95.Record = record
-	_args95.Undertaking = undertaking
-	var _result97 InternalBarResult
-	var _meta96 thrift.ResponseMeta
-	_meta96, _err = p.Client_().Call(ctx, "bar", &_args95, &_result97)
-	p.SetLastResponseMeta_(_meta96)
+	var _args100 InternalBarArgs
+	_args100.Record = record
+	_args100.Undertaking = undertaking
+	var _result102 InternalBarResult
+	var _meta101 thrift.ResponseMeta
+	_meta101, _err = p.Client_().Call(ctx, "bar", &_args100, &_result102)
+	p.SetLastResponseMeta_(_meta101)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result97.Refused != nil:
-		return _result97.Refused
+	case _result102.Refused != nil:
+		return _result102.Refused
 	}
 
 	return nil
@@ -13259,15 +14240,15 @@ func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []b
 
 // The entry that was promised and is not committed; empty: none.
 func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
-	var _args98 InternalPromisedArgs
-	var _result100 InternalPromisedResult
-	var _meta99 thrift.ResponseMeta
-	_meta99, _err = p.Client_().Call(ctx, "promised", &_args98, &_result100)
-	p.SetLastResponseMeta_(_meta99)
+	var _args103 InternalPromisedArgs
+	var _result105 InternalPromisedResult
+	var _meta104 thrift.ResponseMeta
+	_meta104, _err = p.Client_().Call(ctx, "promised", &_args103, &_result105)
+	p.SetLastResponseMeta_(_meta104)
 	if _err != nil {
 		return
 	}
-	return _result100.GetSuccess(), nil
+	return _result105.GetSuccess(), nil
 }
 
 // Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way.
@@ -13277,31 +14258,31 @@ func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
 //   - Before
 //   - WaitMs
 func (p *InternalClient) Report(ctx context.Context, round int64, before string, waitMs int64) (_r []byte, _err error) {
-	var _args101 InternalReportArgs
-	_args101.Round = round
-	_args101.Before = before
-	_args101.WaitMs = waitMs
-	var _result103 InternalReportResult
-	var _meta102 thrift.ResponseMeta
-	_meta102, _err = p.Client_().Call(ctx, "report", &_args101, &_result103)
-	p.SetLastResponseMeta_(_meta102)
+	var _args106 InternalReportArgs
+	_args106.Round = round
+	_args106.Before = before
+	_args106.WaitMs = waitMs
+	var _result108 InternalReportResult
+	var _meta107 thrift.ResponseMeta
+	_meta107, _err = p.Client_().Call(ctx, "report", &_args106, &_result108)
+	p.SetLastResponseMeta_(_meta107)
 	if _err != nil {
 		return
 	}
-	return _result103.GetSuccess(), nil
+	return _result108.GetSuccess(), nil
 }
 
 // Every process that this one has heard of and that has not withdrawn.
 func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error) {
-	var _args104 InternalMembersArgs
-	var _result106 InternalMembersResult
-	var _meta105 thrift.ResponseMeta
-	_meta105, _err = p.Client_().Call(ctx, "members", &_args104, &_result106)
-	p.SetLastResponseMeta_(_meta105)
+	var _args109 InternalMembersArgs
+	var _result111 InternalMembersResult
+	var _meta110 thrift.ResponseMeta
+	_meta110, _err = p.Client_().Call(ctx, "members", &_args109, &_result111)
+	p.SetLastResponseMeta_(_meta110)
 	if _err != nil {
 		return
 	}
-	return _result106.GetSuccess(), nil
+	return _result111.GetSuccess(), nil
 }
 
 // The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so.
@@ -13309,12 +14290,12 @@ func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error) {
-	var _args107 InternalIntroduceArgs
-	_args107.Me = me
-	var _result109 InternalIntroduceResult
-	var _meta108 thrift.ResponseMeta
-	_meta108, _err = p.Client_().Call(ctx, "introduce", &_args107, &_result109)
-	p.SetLastResponseMeta_(_meta108)
+	var _args112 InternalIntroduceArgs
+	_args112.Me = me
+	var _result114 InternalIntroduceResult
+	var _meta113 thrift.ResponseMeta
+	_meta113, _err = p.Client_().Call(ctx, "introduce", &_args112, &_result114)
+	p.SetLastResponseMeta_(_meta113)
 	if _err != nil {
 		return
 	}
@@ -13326,12 +14307,12 @@ func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
-	var _args110 InternalFarewellArgs
-	_args110.Me = me
-	var _result112 InternalFarewellResult
-	var _meta111 thrift.ResponseMeta
-	_meta111, _err = p.Client_().Call(ctx, "farewell", &_args110, &_result112)
-	p.SetLastResponseMeta_(_meta111)
+	var _args115 InternalFarewellArgs
+	_args115.Me = me
+	var _result117 InternalFarewellResult
+	var _meta116 thrift.ResponseMeta
+	_meta116, _err = p.Client_().Call(ctx, "farewell", &_args115, &_result117)
+	p.SetLastResponseMeta_(_meta116)
 	if _err != nil {
 		return
 	}
@@ -13344,17 +14325,17 @@ func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
 //   - Owner
 //   - Place
 func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) (_r bool, _err error) {
-	var _args113 InternalEndedArgs
-	_args113.Owner = owner
-	_args113.Place = place
-	var _result115 InternalEndedResult
-	var _meta114 thrift.ResponseMeta
-	_meta114, _err = p.Client_().Call(ctx, "ended", &_args113, &_result115)
-	p.SetLastResponseMeta_(_meta114)
+	var _args118 InternalEndedArgs
+	_args118.Owner = owner
+	_args118.Place = place
+	var _result120 InternalEndedResult
+	var _meta119 thrift.ResponseMeta
+	_meta119, _err = p.Client_().Call(ctx, "ended", &_args118, &_result120)
+	p.SetLastResponseMeta_(_meta119)
 	if _err != nil {
 		return
 	}
-	return _result115.GetSuccess(), nil
+	return _result120.GetSuccess(), nil
 }
 
 // The versions of services of which this process could call an instance now; it begins to look for services that it does not know.
@@ -13362,16 +14343,16 @@ func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) 
 // Parameters:
 //   - Names
 func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[string][]string, _err error) {
-	var _args116 InternalSeesArgs
-	_args116.Names = names
-	var _result118 InternalSeesResult
-	var _meta117 thrift.ResponseMeta
-	_meta117, _err = p.Client_().Call(ctx, "sees", &_args116, &_result118)
-	p.SetLastResponseMeta_(_meta117)
+	var _args121 InternalSeesArgs
+	_args121.Names = names
+	var _result123 InternalSeesResult
+	var _meta122 thrift.ResponseMeta
+	_meta122, _err = p.Client_().Call(ctx, "sees", &_args121, &_result123)
+	p.SetLastResponseMeta_(_meta122)
 	if _err != nil {
 		return
 	}
-	return _result118.GetSuccess(), nil
+	return _result123.GetSuccess(), nil
 }
 
 // Counts of the calls served and made; slow counts those that took longer than slowMs, or than what slowMsOf says of the service.
@@ -13380,31 +14361,31 @@ func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[strin
 //   - SlowMs
 //   - SlowMsOf
 func (p *InternalClient) Served(ctx context.Context, slowMs int64, slowMsOf map[string]int64) (_r []*Served, _err error) {
-	var _args119 InternalServedArgs
-	_args119.SlowMs = slowMs
-	_args119.SlowMsOf = slowMsOf
-	var _result121 InternalServedResult
-	var _meta120 thrift.ResponseMeta
-	_meta120, _err = p.Client_().Call(ctx, "served", &_args119, &_result121)
-	p.SetLastResponseMeta_(_meta120)
+	var _args124 InternalServedArgs
+	_args124.SlowMs = slowMs
+	_args124.SlowMsOf = slowMsOf
+	var _result126 InternalServedResult
+	var _meta125 thrift.ResponseMeta
+	_meta125, _err = p.Client_().Call(ctx, "served", &_args124, &_result126)
+	p.SetLastResponseMeta_(_meta125)
 	if _err != nil {
 		return
 	}
-	return _result121.GetSuccess(), nil
+	return _result126.GetSuccess(), nil
 }
 
 // What it has refused.
 func (p *InternalClient) Refusals(ctx context.Context) (_r *Refusals, _err error) {
-	var _args122 InternalRefusalsArgs
-	var _result124 InternalRefusalsResult
-	var _meta123 thrift.ResponseMeta
-	_meta123, _err = p.Client_().Call(ctx, "refusals", &_args122, &_result124)
-	p.SetLastResponseMeta_(_meta123)
+	var _args127 InternalRefusalsArgs
+	var _result129 InternalRefusalsResult
+	var _meta128 thrift.ResponseMeta
+	_meta128, _err = p.Client_().Call(ctx, "refusals", &_args127, &_result129)
+	p.SetLastResponseMeta_(_meta128)
 	if _err != nil {
 		return
 	}
-	if _ret125 := _result124.GetSuccess(); _ret125 != nil {
-		return _ret125, nil
+	if _ret130 := _result129.GetSuccess(); _ret130 != nil {
+		return _ret130, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "refusals failed: unknown result")
 }
@@ -13414,17 +14395,17 @@ func (p *InternalClient) Refusals(ctx context.Context) (_r *Refusals, _err error
 // Parameters:
 //   - Have
 func (p *InternalClient) Policies(ctx context.Context, have []string) (_r *Policies, _err error) {
-	var _args126 InternalPoliciesArgs
-	_args126.Have = have
-	var _result128 InternalPoliciesResult
-	var _meta127 thrift.ResponseMeta
-	_meta127, _err = p.Client_().Call(ctx, "policies", &_args126, &_result128)
-	p.SetLastResponseMeta_(_meta127)
+	var _args131 InternalPoliciesArgs
+	_args131.Have = have
+	var _result133 InternalPoliciesResult
+	var _meta132 thrift.ResponseMeta
+	_meta132, _err = p.Client_().Call(ctx, "policies", &_args131, &_result133)
+	p.SetLastResponseMeta_(_meta132)
 	if _err != nil {
 		return
 	}
-	if _ret129 := _result128.GetSuccess(); _ret129 != nil {
-		return _ret129, nil
+	if _ret134 := _result133.GetSuccess(); _ret134 != nil {
+		return _ret134, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "policies failed: unknown result")
 }
@@ -13434,35 +14415,35 @@ func (p *InternalClient) Policies(ctx context.Context, have []string) (_r *Polic
 // Parameters:
 //   - Records
 func (p *InternalClient) BringPolicies(ctx context.Context, records [][]byte) (_r int64, _err error) {
-	var _args130 InternalBringPoliciesArgs
-	_args130.Records = records
-	var _result132 InternalBringPoliciesResult
-	var _meta131 thrift.ResponseMeta
-	_meta131, _err = p.Client_().Call(ctx, "bringPolicies", &_args130, &_result132)
-	p.SetLastResponseMeta_(_meta131)
+	var _args135 InternalBringPoliciesArgs
+	_args135.Records = records
+	var _result137 InternalBringPoliciesResult
+	var _meta136 thrift.ResponseMeta
+	_meta136, _err = p.Client_().Call(ctx, "bringPolicies", &_args135, &_result137)
+	p.SetLastResponseMeta_(_meta136)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result132.Refused != nil:
-		return _r, _result132.Refused
+	case _result137.Refused != nil:
+		return _r, _result137.Refused
 	}
 
-	return _result132.GetSuccess(), nil
+	return _result137.GetSuccess(), nil
 }
 
 // The calls that the policy's access has refused, or would refuse.
 func (p *InternalClient) Denied(ctx context.Context) (_r *DeniedCalls, _err error) {
-	var _args133 InternalDeniedArgs
-	var _result135 InternalDeniedResult
-	var _meta134 thrift.ResponseMeta
-	_meta134, _err = p.Client_().Call(ctx, "denied", &_args133, &_result135)
-	p.SetLastResponseMeta_(_meta134)
+	var _args138 InternalDeniedArgs
+	var _result140 InternalDeniedResult
+	var _meta139 thrift.ResponseMeta
+	_meta139, _err = p.Client_().Call(ctx, "denied", &_args138, &_result140)
+	p.SetLastResponseMeta_(_meta139)
 	if _err != nil {
 		return
 	}
-	if _ret136 := _result135.GetSuccess(); _ret136 != nil {
-		return _ret136, nil
+	if _ret141 := _result140.GetSuccess(); _ret141 != nil {
+		return _ret141, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "denied failed: unknown result")
 }
@@ -13474,23 +14455,23 @@ func (p *InternalClient) Denied(ctx context.Context) (_r *DeniedCalls, _err erro
 //   - Seconds
 //   - Plans
 func (p *InternalClient) TryPolicy(ctx context.Context, text []byte, seconds int64, plans []string) (_r []byte, _err error) {
-	var _args137 InternalTryPolicyArgs
-	_args137.Text = text
-	_args137.Seconds = seconds
-	_args137.Plans = plans
-	var _result139 InternalTryPolicyResult
-	var _meta138 thrift.ResponseMeta
-	_meta138, _err = p.Client_().Call(ctx, "tryPolicy", &_args137, &_result139)
-	p.SetLastResponseMeta_(_meta138)
+	var _args142 InternalTryPolicyArgs
+	_args142.Text = text
+	_args142.Seconds = seconds
+	_args142.Plans = plans
+	var _result144 InternalTryPolicyResult
+	var _meta143 thrift.ResponseMeta
+	_meta143, _err = p.Client_().Call(ctx, "tryPolicy", &_args142, &_result144)
+	p.SetLastResponseMeta_(_meta143)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result139.Refused != nil:
-		return _r, _result139.Refused
+	case _result144.Refused != nil:
+		return _r, _result144.Refused
 	}
 
-	return _result139.GetSuccess(), nil
+	return _result144.GetSuccess(), nil
 }
 
 // The calls that it served and made in the last seconds, 1 to 300.
@@ -13498,48 +14479,64 @@ func (p *InternalClient) TryPolicy(ctx context.Context, text []byte, seconds int
 // Parameters:
 //   - Seconds
 func (p *InternalClient) Recent(ctx context.Context, seconds int64) (_r *Recent, _err error) {
-	var _args140 InternalRecentArgs
-	_args140.Seconds = seconds
-	var _result142 InternalRecentResult
-	var _meta141 thrift.ResponseMeta
-	_meta141, _err = p.Client_().Call(ctx, "recent", &_args140, &_result142)
-	p.SetLastResponseMeta_(_meta141)
+	var _args145 InternalRecentArgs
+	_args145.Seconds = seconds
+	var _result147 InternalRecentResult
+	var _meta146 thrift.ResponseMeta
+	_meta146, _err = p.Client_().Call(ctx, "recent", &_args145, &_result147)
+	p.SetLastResponseMeta_(_meta146)
 	if _err != nil {
 		return
 	}
-	if _ret143 := _result142.GetSuccess(); _ret143 != nil {
-		return _ret143, nil
+	if _ret148 := _result147.GetSuccess(); _ret148 != nil {
+		return _ret148, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "recent failed: unknown result")
 }
 
-// Its clock, its memory and how its registries stand.
-func (p *InternalClient) Condition(ctx context.Context) (_r *Condition, _err error) {
-	var _args144 InternalConditionArgs
-	var _result146 InternalConditionResult
-	var _meta145 thrift.ResponseMeta
-	_meta145, _err = p.Client_().Call(ctx, "condition", &_args144, &_result146)
-	p.SetLastResponseMeta_(_meta145)
+// The streams that it serves and has opened.
+func (p *InternalClient) Streams(ctx context.Context) (_r *Streams, _err error) {
+	var _args149 InternalStreamsArgs
+	var _result151 InternalStreamsResult
+	var _meta150 thrift.ResponseMeta
+	_meta150, _err = p.Client_().Call(ctx, "streams", &_args149, &_result151)
+	p.SetLastResponseMeta_(_meta150)
 	if _err != nil {
 		return
 	}
-	if _ret147 := _result146.GetSuccess(); _ret147 != nil {
-		return _ret147, nil
+	if _ret152 := _result151.GetSuccess(); _ret152 != nil {
+		return _ret152, nil
+	}
+	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "streams failed: unknown result")
+}
+
+// Its clock, its memory and how its registries stand.
+func (p *InternalClient) Condition(ctx context.Context) (_r *Condition, _err error) {
+	var _args153 InternalConditionArgs
+	var _result155 InternalConditionResult
+	var _meta154 thrift.ResponseMeta
+	_meta154, _err = p.Client_().Call(ctx, "condition", &_args153, &_result155)
+	p.SetLastResponseMeta_(_meta154)
+	if _err != nil {
+		return
+	}
+	if _ret156 := _result155.GetSuccess(); _ret156 != nil {
+		return _ret156, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "condition failed: unknown result")
 }
 
 // Checks itself and its host, for ten seconds at most and one at a time: a doctor.Report.
 func (p *InternalClient) Doctor(ctx context.Context) (_r []byte, _err error) {
-	var _args148 InternalDoctorArgs
-	var _result150 InternalDoctorResult
-	var _meta149 thrift.ResponseMeta
-	_meta149, _err = p.Client_().Call(ctx, "doctor", &_args148, &_result150)
-	p.SetLastResponseMeta_(_meta149)
+	var _args157 InternalDoctorArgs
+	var _result159 InternalDoctorResult
+	var _meta158 thrift.ResponseMeta
+	_meta158, _err = p.Client_().Call(ctx, "doctor", &_args157, &_result159)
+	p.SetLastResponseMeta_(_meta158)
 	if _err != nil {
 		return
 	}
-	return _result150.GetSuccess(), nil
+	return _result159.GetSuccess(), nil
 }
 
 // Calls that it has made and served lately: slow ones, failed ones, and those of some traces.
@@ -13547,17 +14544,17 @@ func (p *InternalClient) Doctor(ctx context.Context) (_r []byte, _err error) {
 // Parameters:
 //   - Which
 func (p *InternalClient) Spans(ctx context.Context, which *SpanQuery) (_r *Spans, _err error) {
-	var _args151 InternalSpansArgs
-	_args151.Which = which
-	var _result153 InternalSpansResult
-	var _meta152 thrift.ResponseMeta
-	_meta152, _err = p.Client_().Call(ctx, "spans", &_args151, &_result153)
-	p.SetLastResponseMeta_(_meta152)
+	var _args160 InternalSpansArgs
+	_args160.Which = which
+	var _result162 InternalSpansResult
+	var _meta161 thrift.ResponseMeta
+	_meta161, _err = p.Client_().Call(ctx, "spans", &_args160, &_result162)
+	p.SetLastResponseMeta_(_meta161)
 	if _err != nil {
 		return
 	}
-	if _ret154 := _result153.GetSuccess(); _ret154 != nil {
-		return _ret154, nil
+	if _ret163 := _result162.GetSuccess(); _ret163 != nil {
+		return _ret163, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "spans failed: unknown result")
 }
@@ -13567,33 +14564,33 @@ func (p *InternalClient) Spans(ctx context.Context, which *SpanQuery) (_r *Spans
 // Parameters:
 //   - Name
 func (p *InternalClient) Idl(ctx context.Context, name string) (_r *Idl, _err error) {
-	var _args155 InternalIdlArgs
-	_args155.Name = name
-	var _result157 InternalIdlResult
-	var _meta156 thrift.ResponseMeta
-	_meta156, _err = p.Client_().Call(ctx, "idl", &_args155, &_result157)
-	p.SetLastResponseMeta_(_meta156)
+	var _args164 InternalIdlArgs
+	_args164.Name = name
+	var _result166 InternalIdlResult
+	var _meta165 thrift.ResponseMeta
+	_meta165, _err = p.Client_().Call(ctx, "idl", &_args164, &_result166)
+	p.SetLastResponseMeta_(_meta165)
 	if _err != nil {
 		return
 	}
-	if _ret158 := _result157.GetSuccess(); _ret158 != nil {
-		return _ret158, nil
+	if _ret167 := _result166.GetSuccess(); _ret167 != nil {
+		return _ret167, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "idl failed: unknown result")
 }
 
 // The drains in force, and the number of the last order that it has obeyed.
 func (p *InternalClient) Drains(ctx context.Context) (_r *Drains, _err error) {
-	var _args159 InternalDrainsArgs
-	var _result161 InternalDrainsResult
-	var _meta160 thrift.ResponseMeta
-	_meta160, _err = p.Client_().Call(ctx, "drains", &_args159, &_result161)
-	p.SetLastResponseMeta_(_meta160)
+	var _args168 InternalDrainsArgs
+	var _result170 InternalDrainsResult
+	var _meta169 thrift.ResponseMeta
+	_meta169, _err = p.Client_().Call(ctx, "drains", &_args168, &_result170)
+	p.SetLastResponseMeta_(_meta169)
 	if _err != nil {
 		return
 	}
-	if _ret162 := _result161.GetSuccess(); _ret162 != nil {
-		return _ret162, nil
+	if _ret171 := _result170.GetSuccess(); _ret171 != nil {
+		return _ret171, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "drains failed: unknown result")
 }
@@ -13604,23 +14601,23 @@ func (p *InternalClient) Drains(ctx context.Context) (_r *Drains, _err error) {
 //   - Order
 //   - Proof
 func (p *InternalClient) Obey(ctx context.Context, order []byte, proof []byte) (_r *Drains, _err error) {
-	var _args163 InternalObeyArgs
-	_args163.Order = order
-	_args163.Proof = proof
-	var _result165 InternalObeyResult
-	var _meta164 thrift.ResponseMeta
-	_meta164, _err = p.Client_().Call(ctx, "obey", &_args163, &_result165)
-	p.SetLastResponseMeta_(_meta164)
+	var _args172 InternalObeyArgs
+	_args172.Order = order
+	_args172.Proof = proof
+	var _result174 InternalObeyResult
+	var _meta173 thrift.ResponseMeta
+	_meta173, _err = p.Client_().Call(ctx, "obey", &_args172, &_result174)
+	p.SetLastResponseMeta_(_meta173)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result165.Refused != nil:
-		return _r, _result165.Refused
+	case _result174.Refused != nil:
+		return _r, _result174.Refused
 	}
 
-	if _ret166 := _result165.GetSuccess(); _ret166 != nil {
-		return _ret166, nil
+	if _ret175 := _result174.GetSuccess(); _ret175 != nil {
+		return _ret175, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "obey failed: unknown result")
 }
@@ -13631,17 +14628,17 @@ func (p *InternalClient) Obey(ctx context.Context, order []byte, proof []byte) (
 //   - Name
 //   - Version
 func (p *InternalClient) Leave(ctx context.Context, name string, version string) (_r bool, _err error) {
-	var _args167 InternalLeaveArgs
-	_args167.Name = name
-	_args167.Version = version
-	var _result169 InternalLeaveResult
-	var _meta168 thrift.ResponseMeta
-	_meta168, _err = p.Client_().Call(ctx, "leave", &_args167, &_result169)
-	p.SetLastResponseMeta_(_meta168)
+	var _args176 InternalLeaveArgs
+	_args176.Name = name
+	_args176.Version = version
+	var _result178 InternalLeaveResult
+	var _meta177 thrift.ResponseMeta
+	_meta177, _err = p.Client_().Call(ctx, "leave", &_args176, &_result178)
+	p.SetLastResponseMeta_(_meta177)
 	if _err != nil {
 		return
 	}
-	return _result169.GetSuccess(), nil
+	return _result178.GetSuccess(), nil
 }
 
 type InternalProcessor struct {
@@ -13664,37 +14661,38 @@ func (p *InternalProcessor) ProcessorMap() map[string]thrift.TProcessorFunction 
 
 func NewInternalProcessor(handler Internal) *InternalProcessor {
 
-	self170 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self170.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
-	self170.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
-	self170.processorMap["ping"] = &internalProcessorPing{handler: handler}
-	self170.processorMap["log"] = &internalProcessorLog{handler: handler}
-	self170.processorMap["bring"] = &internalProcessorBring{handler: handler}
-	self170.processorMap["promise"] = &internalProcessorPromise{handler: handler}
-	self170.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
-	self170.processorMap["bar"] = &internalProcessorBar{handler: handler}
-	self170.processorMap["promised"] = &internalProcessorPromised{handler: handler}
-	self170.processorMap["report"] = &internalProcessorReport{handler: handler}
-	self170.processorMap["members"] = &internalProcessorMembers{handler: handler}
-	self170.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
-	self170.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
-	self170.processorMap["ended"] = &internalProcessorEnded{handler: handler}
-	self170.processorMap["sees"] = &internalProcessorSees{handler: handler}
-	self170.processorMap["served"] = &internalProcessorServed{handler: handler}
-	self170.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
-	self170.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
-	self170.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
-	self170.processorMap["denied"] = &internalProcessorDenied{handler: handler}
-	self170.processorMap["tryPolicy"] = &internalProcessorTryPolicy{handler: handler}
-	self170.processorMap["recent"] = &internalProcessorRecent{handler: handler}
-	self170.processorMap["condition"] = &internalProcessorCondition{handler: handler}
-	self170.processorMap["doctor"] = &internalProcessorDoctor{handler: handler}
-	self170.processorMap["spans"] = &internalProcessorSpans{handler: handler}
-	self170.processorMap["idl"] = &internalProcessorIdl{handler: handler}
-	self170.processorMap["drains"] = &internalProcessorDrains{handler: handler}
-	self170.processorMap["obey"] = &internalProcessorObey{handler: handler}
-	self170.processorMap["leave"] = &internalProcessorLeave{handler: handler}
-	return self170
+	self179 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self179.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
+	self179.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
+	self179.processorMap["ping"] = &internalProcessorPing{handler: handler}
+	self179.processorMap["log"] = &internalProcessorLog{handler: handler}
+	self179.processorMap["bring"] = &internalProcessorBring{handler: handler}
+	self179.processorMap["promise"] = &internalProcessorPromise{handler: handler}
+	self179.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
+	self179.processorMap["bar"] = &internalProcessorBar{handler: handler}
+	self179.processorMap["promised"] = &internalProcessorPromised{handler: handler}
+	self179.processorMap["report"] = &internalProcessorReport{handler: handler}
+	self179.processorMap["members"] = &internalProcessorMembers{handler: handler}
+	self179.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
+	self179.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
+	self179.processorMap["ended"] = &internalProcessorEnded{handler: handler}
+	self179.processorMap["sees"] = &internalProcessorSees{handler: handler}
+	self179.processorMap["served"] = &internalProcessorServed{handler: handler}
+	self179.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
+	self179.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
+	self179.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
+	self179.processorMap["denied"] = &internalProcessorDenied{handler: handler}
+	self179.processorMap["tryPolicy"] = &internalProcessorTryPolicy{handler: handler}
+	self179.processorMap["recent"] = &internalProcessorRecent{handler: handler}
+	self179.processorMap["streams"] = &internalProcessorStreams{handler: handler}
+	self179.processorMap["condition"] = &internalProcessorCondition{handler: handler}
+	self179.processorMap["doctor"] = &internalProcessorDoctor{handler: handler}
+	self179.processorMap["spans"] = &internalProcessorSpans{handler: handler}
+	self179.processorMap["idl"] = &internalProcessorIdl{handler: handler}
+	self179.processorMap["drains"] = &internalProcessorDrains{handler: handler}
+	self179.processorMap["obey"] = &internalProcessorObey{handler: handler}
+	self179.processorMap["leave"] = &internalProcessorLeave{handler: handler}
+	return self179
 }
 
 func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -13707,12 +14705,12 @@ func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TPr
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x171 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x180 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x171.Write(ctx, oprot)
+	x180.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x171
+	return false, x180
 
 }
 
@@ -13721,7 +14719,7 @@ type internalProcessorWhoAmI struct {
 }
 
 func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err172 error
+	var _write_err181 error
 	args := InternalWhoAmIArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -13767,21 +14765,21 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc173 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
+		_exc182 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err172 = thrift.WrapTException(err2)
+			_write_err181 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc173.Write(ctx, oprot); _write_err172 == nil && err2 != nil {
-			_write_err172 = thrift.WrapTException(err2)
+		if err2 := _exc182.Write(ctx, oprot); _write_err181 == nil && err2 != nil {
+			_write_err181 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err172 == nil && err2 != nil {
-			_write_err172 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err181 == nil && err2 != nil {
+			_write_err181 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err172 == nil && err2 != nil {
-			_write_err172 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err181 == nil && err2 != nil {
+			_write_err181 = thrift.WrapTException(err2)
 		}
-		if _write_err172 != nil {
-			return false, thrift.WrapTException(_write_err172)
+		if _write_err181 != nil {
+			return false, thrift.WrapTException(_write_err181)
 		}
 		return true, err
 	} else {
@@ -13789,19 +14787,19 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.REPLY, seqId); err2 != nil {
-		_write_err172 = thrift.WrapTException(err2)
+		_write_err181 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err172 == nil && err2 != nil {
-		_write_err172 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err181 == nil && err2 != nil {
+		_write_err181 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err172 == nil && err2 != nil {
-		_write_err172 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err181 == nil && err2 != nil {
+		_write_err181 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err172 == nil && err2 != nil {
-		_write_err172 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err181 == nil && err2 != nil {
+		_write_err181 = thrift.WrapTException(err2)
 	}
-	if _write_err172 != nil {
-		return false, thrift.WrapTException(_write_err172)
+	if _write_err181 != nil {
+		return false, thrift.WrapTException(_write_err181)
 	}
 	return true, err
 }
@@ -13811,7 +14809,7 @@ type internalProcessorDescribe struct {
 }
 
 func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err174 error
+	var _write_err183 error
 	args := InternalDescribeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -13857,21 +14855,21 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc175 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
+		_exc184 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err174 = thrift.WrapTException(err2)
+			_write_err183 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc175.Write(ctx, oprot); _write_err174 == nil && err2 != nil {
-			_write_err174 = thrift.WrapTException(err2)
+		if err2 := _exc184.Write(ctx, oprot); _write_err183 == nil && err2 != nil {
+			_write_err183 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err174 == nil && err2 != nil {
-			_write_err174 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err183 == nil && err2 != nil {
+			_write_err183 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err174 == nil && err2 != nil {
-			_write_err174 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err183 == nil && err2 != nil {
+			_write_err183 = thrift.WrapTException(err2)
 		}
-		if _write_err174 != nil {
-			return false, thrift.WrapTException(_write_err174)
+		if _write_err183 != nil {
+			return false, thrift.WrapTException(_write_err183)
 		}
 		return true, err
 	} else {
@@ -13879,19 +14877,19 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.REPLY, seqId); err2 != nil {
-		_write_err174 = thrift.WrapTException(err2)
+		_write_err183 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err174 == nil && err2 != nil {
-		_write_err174 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err183 == nil && err2 != nil {
+		_write_err183 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err174 == nil && err2 != nil {
-		_write_err174 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err183 == nil && err2 != nil {
+		_write_err183 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err174 == nil && err2 != nil {
-		_write_err174 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err183 == nil && err2 != nil {
+		_write_err183 = thrift.WrapTException(err2)
 	}
-	if _write_err174 != nil {
-		return false, thrift.WrapTException(_write_err174)
+	if _write_err183 != nil {
+		return false, thrift.WrapTException(_write_err183)
 	}
 	return true, err
 }
@@ -13901,7 +14899,7 @@ type internalProcessorPing struct {
 }
 
 func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err176 error
+	var _write_err185 error
 	args := InternalPingArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -13947,39 +14945,39 @@ func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc177 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
+		_exc186 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err176 = thrift.WrapTException(err2)
+			_write_err185 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc177.Write(ctx, oprot); _write_err176 == nil && err2 != nil {
-			_write_err176 = thrift.WrapTException(err2)
+		if err2 := _exc186.Write(ctx, oprot); _write_err185 == nil && err2 != nil {
+			_write_err185 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err176 == nil && err2 != nil {
-			_write_err176 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err185 == nil && err2 != nil {
+			_write_err185 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err176 == nil && err2 != nil {
-			_write_err176 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err185 == nil && err2 != nil {
+			_write_err185 = thrift.WrapTException(err2)
 		}
-		if _write_err176 != nil {
-			return false, thrift.WrapTException(_write_err176)
+		if _write_err185 != nil {
+			return false, thrift.WrapTException(_write_err185)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.REPLY, seqId); err2 != nil {
-		_write_err176 = thrift.WrapTException(err2)
+		_write_err185 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err176 == nil && err2 != nil {
-		_write_err176 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err185 == nil && err2 != nil {
+		_write_err185 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err176 == nil && err2 != nil {
-		_write_err176 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err185 == nil && err2 != nil {
+		_write_err185 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err176 == nil && err2 != nil {
-		_write_err176 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err185 == nil && err2 != nil {
+		_write_err185 = thrift.WrapTException(err2)
 	}
-	if _write_err176 != nil {
-		return false, thrift.WrapTException(_write_err176)
+	if _write_err185 != nil {
+		return false, thrift.WrapTException(_write_err185)
 	}
 	return true, err
 }
@@ -13989,7 +14987,7 @@ type internalProcessorLog struct {
 }
 
 func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err178 error
+	var _write_err187 error
 	args := InternalLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14035,21 +15033,21 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc179 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
+		_exc188 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err178 = thrift.WrapTException(err2)
+			_write_err187 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc179.Write(ctx, oprot); _write_err178 == nil && err2 != nil {
-			_write_err178 = thrift.WrapTException(err2)
+		if err2 := _exc188.Write(ctx, oprot); _write_err187 == nil && err2 != nil {
+			_write_err187 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err178 == nil && err2 != nil {
-			_write_err178 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err187 == nil && err2 != nil {
+			_write_err187 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err178 == nil && err2 != nil {
-			_write_err178 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err187 == nil && err2 != nil {
+			_write_err187 = thrift.WrapTException(err2)
 		}
-		if _write_err178 != nil {
-			return false, thrift.WrapTException(_write_err178)
+		if _write_err187 != nil {
+			return false, thrift.WrapTException(_write_err187)
 		}
 		return true, err
 	} else {
@@ -14057,19 +15055,19 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.REPLY, seqId); err2 != nil {
-		_write_err178 = thrift.WrapTException(err2)
+		_write_err187 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err178 == nil && err2 != nil {
-		_write_err178 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err187 == nil && err2 != nil {
+		_write_err187 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err178 == nil && err2 != nil {
-		_write_err178 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err187 == nil && err2 != nil {
+		_write_err187 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err178 == nil && err2 != nil {
-		_write_err178 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err187 == nil && err2 != nil {
+		_write_err187 = thrift.WrapTException(err2)
 	}
-	if _write_err178 != nil {
-		return false, thrift.WrapTException(_write_err178)
+	if _write_err187 != nil {
+		return false, thrift.WrapTException(_write_err187)
 	}
 	return true, err
 }
@@ -14079,7 +15077,7 @@ type internalProcessorBring struct {
 }
 
 func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err180 error
+	var _write_err189 error
 	args := InternalBringArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14129,21 +15127,21 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc181 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
+			_exc190 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err180 = thrift.WrapTException(err2)
+				_write_err189 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc181.Write(ctx, oprot); _write_err180 == nil && err2 != nil {
-				_write_err180 = thrift.WrapTException(err2)
+			if err2 := _exc190.Write(ctx, oprot); _write_err189 == nil && err2 != nil {
+				_write_err189 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err180 == nil && err2 != nil {
-				_write_err180 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err189 == nil && err2 != nil {
+				_write_err189 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err180 == nil && err2 != nil {
-				_write_err180 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err189 == nil && err2 != nil {
+				_write_err189 = thrift.WrapTException(err2)
 			}
-			if _write_err180 != nil {
-				return false, thrift.WrapTException(_write_err180)
+			if _write_err189 != nil {
+				return false, thrift.WrapTException(_write_err189)
 			}
 			return true, err
 		}
@@ -14152,19 +15150,19 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.REPLY, seqId); err2 != nil {
-		_write_err180 = thrift.WrapTException(err2)
+		_write_err189 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err180 == nil && err2 != nil {
-		_write_err180 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err189 == nil && err2 != nil {
+		_write_err189 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err180 == nil && err2 != nil {
-		_write_err180 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err189 == nil && err2 != nil {
+		_write_err189 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err180 == nil && err2 != nil {
-		_write_err180 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err189 == nil && err2 != nil {
+		_write_err189 = thrift.WrapTException(err2)
 	}
-	if _write_err180 != nil {
-		return false, thrift.WrapTException(_write_err180)
+	if _write_err189 != nil {
+		return false, thrift.WrapTException(_write_err189)
 	}
 	return true, err
 }
@@ -14174,7 +15172,7 @@ type internalProcessorPromise struct {
 }
 
 func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err182 error
+	var _write_err191 error
 	args := InternalPromiseArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14224,40 +15222,40 @@ func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc183 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
+			_exc192 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err182 = thrift.WrapTException(err2)
+				_write_err191 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc183.Write(ctx, oprot); _write_err182 == nil && err2 != nil {
-				_write_err182 = thrift.WrapTException(err2)
+			if err2 := _exc192.Write(ctx, oprot); _write_err191 == nil && err2 != nil {
+				_write_err191 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err182 == nil && err2 != nil {
-				_write_err182 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err191 == nil && err2 != nil {
+				_write_err191 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err182 == nil && err2 != nil {
-				_write_err182 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err191 == nil && err2 != nil {
+				_write_err191 = thrift.WrapTException(err2)
 			}
-			if _write_err182 != nil {
-				return false, thrift.WrapTException(_write_err182)
+			if _write_err191 != nil {
+				return false, thrift.WrapTException(_write_err191)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.REPLY, seqId); err2 != nil {
-		_write_err182 = thrift.WrapTException(err2)
+		_write_err191 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err182 == nil && err2 != nil {
-		_write_err182 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err191 == nil && err2 != nil {
+		_write_err191 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err182 == nil && err2 != nil {
-		_write_err182 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err191 == nil && err2 != nil {
+		_write_err191 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err182 == nil && err2 != nil {
-		_write_err182 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err191 == nil && err2 != nil {
+		_write_err191 = thrift.WrapTException(err2)
 	}
-	if _write_err182 != nil {
-		return false, thrift.WrapTException(_write_err182)
+	if _write_err191 != nil {
+		return false, thrift.WrapTException(_write_err191)
 	}
 	return true, err
 }
@@ -14267,7 +15265,7 @@ type internalProcessorAbandon struct {
 }
 
 func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err184 error
+	var _write_err193 error
 	args := InternalAbandonArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14317,40 +15315,40 @@ func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc185 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
+			_exc194 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err184 = thrift.WrapTException(err2)
+				_write_err193 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc185.Write(ctx, oprot); _write_err184 == nil && err2 != nil {
-				_write_err184 = thrift.WrapTException(err2)
+			if err2 := _exc194.Write(ctx, oprot); _write_err193 == nil && err2 != nil {
+				_write_err193 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err184 == nil && err2 != nil {
-				_write_err184 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err193 == nil && err2 != nil {
+				_write_err193 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err184 == nil && err2 != nil {
-				_write_err184 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err193 == nil && err2 != nil {
+				_write_err193 = thrift.WrapTException(err2)
 			}
-			if _write_err184 != nil {
-				return false, thrift.WrapTException(_write_err184)
+			if _write_err193 != nil {
+				return false, thrift.WrapTException(_write_err193)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.REPLY, seqId); err2 != nil {
-		_write_err184 = thrift.WrapTException(err2)
+		_write_err193 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err184 == nil && err2 != nil {
-		_write_err184 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err193 == nil && err2 != nil {
+		_write_err193 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err184 == nil && err2 != nil {
-		_write_err184 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err193 == nil && err2 != nil {
+		_write_err193 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err184 == nil && err2 != nil {
-		_write_err184 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err193 == nil && err2 != nil {
+		_write_err193 = thrift.WrapTException(err2)
 	}
-	if _write_err184 != nil {
-		return false, thrift.WrapTException(_write_err184)
+	if _write_err193 != nil {
+		return false, thrift.WrapTException(_write_err193)
 	}
 	return true, err
 }
@@ -14360,7 +15358,7 @@ type internalProcessorBar struct {
 }
 
 func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err186 error
+	var _write_err195 error
 	args := InternalBarArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14410,40 +15408,40 @@ func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc187 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
+			_exc196 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err186 = thrift.WrapTException(err2)
+				_write_err195 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc187.Write(ctx, oprot); _write_err186 == nil && err2 != nil {
-				_write_err186 = thrift.WrapTException(err2)
+			if err2 := _exc196.Write(ctx, oprot); _write_err195 == nil && err2 != nil {
+				_write_err195 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err186 == nil && err2 != nil {
-				_write_err186 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err195 == nil && err2 != nil {
+				_write_err195 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err186 == nil && err2 != nil {
-				_write_err186 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err195 == nil && err2 != nil {
+				_write_err195 = thrift.WrapTException(err2)
 			}
-			if _write_err186 != nil {
-				return false, thrift.WrapTException(_write_err186)
+			if _write_err195 != nil {
+				return false, thrift.WrapTException(_write_err195)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.REPLY, seqId); err2 != nil {
-		_write_err186 = thrift.WrapTException(err2)
+		_write_err195 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err186 == nil && err2 != nil {
-		_write_err186 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err195 == nil && err2 != nil {
+		_write_err195 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err186 == nil && err2 != nil {
-		_write_err186 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err195 == nil && err2 != nil {
+		_write_err195 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err186 == nil && err2 != nil {
-		_write_err186 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err195 == nil && err2 != nil {
+		_write_err195 = thrift.WrapTException(err2)
 	}
-	if _write_err186 != nil {
-		return false, thrift.WrapTException(_write_err186)
+	if _write_err195 != nil {
+		return false, thrift.WrapTException(_write_err195)
 	}
 	return true, err
 }
@@ -14453,7 +15451,7 @@ type internalProcessorPromised struct {
 }
 
 func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err188 error
+	var _write_err197 error
 	args := InternalPromisedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14499,21 +15497,21 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc189 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
+		_exc198 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err188 = thrift.WrapTException(err2)
+			_write_err197 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc189.Write(ctx, oprot); _write_err188 == nil && err2 != nil {
-			_write_err188 = thrift.WrapTException(err2)
+		if err2 := _exc198.Write(ctx, oprot); _write_err197 == nil && err2 != nil {
+			_write_err197 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err188 == nil && err2 != nil {
-			_write_err188 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err197 == nil && err2 != nil {
+			_write_err197 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err188 == nil && err2 != nil {
-			_write_err188 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err197 == nil && err2 != nil {
+			_write_err197 = thrift.WrapTException(err2)
 		}
-		if _write_err188 != nil {
-			return false, thrift.WrapTException(_write_err188)
+		if _write_err197 != nil {
+			return false, thrift.WrapTException(_write_err197)
 		}
 		return true, err
 	} else {
@@ -14521,19 +15519,19 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.REPLY, seqId); err2 != nil {
-		_write_err188 = thrift.WrapTException(err2)
+		_write_err197 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err188 == nil && err2 != nil {
-		_write_err188 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err197 == nil && err2 != nil {
+		_write_err197 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err188 == nil && err2 != nil {
-		_write_err188 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err197 == nil && err2 != nil {
+		_write_err197 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err188 == nil && err2 != nil {
-		_write_err188 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err197 == nil && err2 != nil {
+		_write_err197 = thrift.WrapTException(err2)
 	}
-	if _write_err188 != nil {
-		return false, thrift.WrapTException(_write_err188)
+	if _write_err197 != nil {
+		return false, thrift.WrapTException(_write_err197)
 	}
 	return true, err
 }
@@ -14543,7 +15541,7 @@ type internalProcessorReport struct {
 }
 
 func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err190 error
+	var _write_err199 error
 	args := InternalReportArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14589,21 +15587,21 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc191 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
+		_exc200 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err190 = thrift.WrapTException(err2)
+			_write_err199 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc191.Write(ctx, oprot); _write_err190 == nil && err2 != nil {
-			_write_err190 = thrift.WrapTException(err2)
+		if err2 := _exc200.Write(ctx, oprot); _write_err199 == nil && err2 != nil {
+			_write_err199 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err190 == nil && err2 != nil {
-			_write_err190 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err199 == nil && err2 != nil {
+			_write_err199 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err190 == nil && err2 != nil {
-			_write_err190 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err199 == nil && err2 != nil {
+			_write_err199 = thrift.WrapTException(err2)
 		}
-		if _write_err190 != nil {
-			return false, thrift.WrapTException(_write_err190)
+		if _write_err199 != nil {
+			return false, thrift.WrapTException(_write_err199)
 		}
 		return true, err
 	} else {
@@ -14611,19 +15609,19 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.REPLY, seqId); err2 != nil {
-		_write_err190 = thrift.WrapTException(err2)
+		_write_err199 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err190 == nil && err2 != nil {
-		_write_err190 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err199 == nil && err2 != nil {
+		_write_err199 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err190 == nil && err2 != nil {
-		_write_err190 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err199 == nil && err2 != nil {
+		_write_err199 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err190 == nil && err2 != nil {
-		_write_err190 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err199 == nil && err2 != nil {
+		_write_err199 = thrift.WrapTException(err2)
 	}
-	if _write_err190 != nil {
-		return false, thrift.WrapTException(_write_err190)
+	if _write_err199 != nil {
+		return false, thrift.WrapTException(_write_err199)
 	}
 	return true, err
 }
@@ -14633,7 +15631,7 @@ type internalProcessorMembers struct {
 }
 
 func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err192 error
+	var _write_err201 error
 	args := InternalMembersArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14679,21 +15677,21 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc193 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
+		_exc202 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err192 = thrift.WrapTException(err2)
+			_write_err201 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc193.Write(ctx, oprot); _write_err192 == nil && err2 != nil {
-			_write_err192 = thrift.WrapTException(err2)
+		if err2 := _exc202.Write(ctx, oprot); _write_err201 == nil && err2 != nil {
+			_write_err201 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err192 == nil && err2 != nil {
-			_write_err192 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err201 == nil && err2 != nil {
+			_write_err201 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err192 == nil && err2 != nil {
-			_write_err192 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err201 == nil && err2 != nil {
+			_write_err201 = thrift.WrapTException(err2)
 		}
-		if _write_err192 != nil {
-			return false, thrift.WrapTException(_write_err192)
+		if _write_err201 != nil {
+			return false, thrift.WrapTException(_write_err201)
 		}
 		return true, err
 	} else {
@@ -14701,19 +15699,19 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.REPLY, seqId); err2 != nil {
-		_write_err192 = thrift.WrapTException(err2)
+		_write_err201 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err192 == nil && err2 != nil {
-		_write_err192 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err201 == nil && err2 != nil {
+		_write_err201 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err192 == nil && err2 != nil {
-		_write_err192 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err201 == nil && err2 != nil {
+		_write_err201 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err192 == nil && err2 != nil {
-		_write_err192 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err201 == nil && err2 != nil {
+		_write_err201 = thrift.WrapTException(err2)
 	}
-	if _write_err192 != nil {
-		return false, thrift.WrapTException(_write_err192)
+	if _write_err201 != nil {
+		return false, thrift.WrapTException(_write_err201)
 	}
 	return true, err
 }
@@ -14723,7 +15721,7 @@ type internalProcessorIntroduce struct {
 }
 
 func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err194 error
+	var _write_err203 error
 	args := InternalIntroduceArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14769,39 +15767,39 @@ func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc195 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
+		_exc204 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err194 = thrift.WrapTException(err2)
+			_write_err203 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc195.Write(ctx, oprot); _write_err194 == nil && err2 != nil {
-			_write_err194 = thrift.WrapTException(err2)
+		if err2 := _exc204.Write(ctx, oprot); _write_err203 == nil && err2 != nil {
+			_write_err203 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err194 == nil && err2 != nil {
-			_write_err194 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err203 == nil && err2 != nil {
+			_write_err203 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err194 == nil && err2 != nil {
-			_write_err194 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err203 == nil && err2 != nil {
+			_write_err203 = thrift.WrapTException(err2)
 		}
-		if _write_err194 != nil {
-			return false, thrift.WrapTException(_write_err194)
+		if _write_err203 != nil {
+			return false, thrift.WrapTException(_write_err203)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.REPLY, seqId); err2 != nil {
-		_write_err194 = thrift.WrapTException(err2)
+		_write_err203 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err194 == nil && err2 != nil {
-		_write_err194 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err203 == nil && err2 != nil {
+		_write_err203 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err194 == nil && err2 != nil {
-		_write_err194 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err203 == nil && err2 != nil {
+		_write_err203 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err194 == nil && err2 != nil {
-		_write_err194 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err203 == nil && err2 != nil {
+		_write_err203 = thrift.WrapTException(err2)
 	}
-	if _write_err194 != nil {
-		return false, thrift.WrapTException(_write_err194)
+	if _write_err203 != nil {
+		return false, thrift.WrapTException(_write_err203)
 	}
 	return true, err
 }
@@ -14811,7 +15809,7 @@ type internalProcessorFarewell struct {
 }
 
 func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err196 error
+	var _write_err205 error
 	args := InternalFarewellArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14857,39 +15855,39 @@ func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc197 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
+		_exc206 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err196 = thrift.WrapTException(err2)
+			_write_err205 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc197.Write(ctx, oprot); _write_err196 == nil && err2 != nil {
-			_write_err196 = thrift.WrapTException(err2)
+		if err2 := _exc206.Write(ctx, oprot); _write_err205 == nil && err2 != nil {
+			_write_err205 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err196 == nil && err2 != nil {
-			_write_err196 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err205 == nil && err2 != nil {
+			_write_err205 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err196 == nil && err2 != nil {
-			_write_err196 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err205 == nil && err2 != nil {
+			_write_err205 = thrift.WrapTException(err2)
 		}
-		if _write_err196 != nil {
-			return false, thrift.WrapTException(_write_err196)
+		if _write_err205 != nil {
+			return false, thrift.WrapTException(_write_err205)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.REPLY, seqId); err2 != nil {
-		_write_err196 = thrift.WrapTException(err2)
+		_write_err205 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err196 == nil && err2 != nil {
-		_write_err196 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err205 == nil && err2 != nil {
+		_write_err205 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err196 == nil && err2 != nil {
-		_write_err196 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err205 == nil && err2 != nil {
+		_write_err205 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err196 == nil && err2 != nil {
-		_write_err196 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err205 == nil && err2 != nil {
+		_write_err205 = thrift.WrapTException(err2)
 	}
-	if _write_err196 != nil {
-		return false, thrift.WrapTException(_write_err196)
+	if _write_err205 != nil {
+		return false, thrift.WrapTException(_write_err205)
 	}
 	return true, err
 }
@@ -14899,7 +15897,7 @@ type internalProcessorEnded struct {
 }
 
 func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err198 error
+	var _write_err207 error
 	args := InternalEndedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14945,21 +15943,21 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc199 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
+		_exc208 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err198 = thrift.WrapTException(err2)
+			_write_err207 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc199.Write(ctx, oprot); _write_err198 == nil && err2 != nil {
-			_write_err198 = thrift.WrapTException(err2)
+		if err2 := _exc208.Write(ctx, oprot); _write_err207 == nil && err2 != nil {
+			_write_err207 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err198 == nil && err2 != nil {
-			_write_err198 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err207 == nil && err2 != nil {
+			_write_err207 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err198 == nil && err2 != nil {
-			_write_err198 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err207 == nil && err2 != nil {
+			_write_err207 = thrift.WrapTException(err2)
 		}
-		if _write_err198 != nil {
-			return false, thrift.WrapTException(_write_err198)
+		if _write_err207 != nil {
+			return false, thrift.WrapTException(_write_err207)
 		}
 		return true, err
 	} else {
@@ -14967,19 +15965,19 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.REPLY, seqId); err2 != nil {
-		_write_err198 = thrift.WrapTException(err2)
+		_write_err207 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err198 == nil && err2 != nil {
-		_write_err198 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err207 == nil && err2 != nil {
+		_write_err207 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err198 == nil && err2 != nil {
-		_write_err198 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err207 == nil && err2 != nil {
+		_write_err207 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err198 == nil && err2 != nil {
-		_write_err198 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err207 == nil && err2 != nil {
+		_write_err207 = thrift.WrapTException(err2)
 	}
-	if _write_err198 != nil {
-		return false, thrift.WrapTException(_write_err198)
+	if _write_err207 != nil {
+		return false, thrift.WrapTException(_write_err207)
 	}
 	return true, err
 }
@@ -14989,7 +15987,7 @@ type internalProcessorSees struct {
 }
 
 func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err200 error
+	var _write_err209 error
 	args := InternalSeesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15035,21 +16033,21 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc201 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
+		_exc210 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err200 = thrift.WrapTException(err2)
+			_write_err209 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc201.Write(ctx, oprot); _write_err200 == nil && err2 != nil {
-			_write_err200 = thrift.WrapTException(err2)
+		if err2 := _exc210.Write(ctx, oprot); _write_err209 == nil && err2 != nil {
+			_write_err209 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err200 == nil && err2 != nil {
-			_write_err200 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err209 == nil && err2 != nil {
+			_write_err209 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err200 == nil && err2 != nil {
-			_write_err200 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err209 == nil && err2 != nil {
+			_write_err209 = thrift.WrapTException(err2)
 		}
-		if _write_err200 != nil {
-			return false, thrift.WrapTException(_write_err200)
+		if _write_err209 != nil {
+			return false, thrift.WrapTException(_write_err209)
 		}
 		return true, err
 	} else {
@@ -15057,19 +16055,19 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.REPLY, seqId); err2 != nil {
-		_write_err200 = thrift.WrapTException(err2)
+		_write_err209 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err200 == nil && err2 != nil {
-		_write_err200 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err209 == nil && err2 != nil {
+		_write_err209 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err200 == nil && err2 != nil {
-		_write_err200 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err209 == nil && err2 != nil {
+		_write_err209 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err200 == nil && err2 != nil {
-		_write_err200 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err209 == nil && err2 != nil {
+		_write_err209 = thrift.WrapTException(err2)
 	}
-	if _write_err200 != nil {
-		return false, thrift.WrapTException(_write_err200)
+	if _write_err209 != nil {
+		return false, thrift.WrapTException(_write_err209)
 	}
 	return true, err
 }
@@ -15079,7 +16077,7 @@ type internalProcessorServed struct {
 }
 
 func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err202 error
+	var _write_err211 error
 	args := InternalServedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15125,21 +16123,21 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc203 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
+		_exc212 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err202 = thrift.WrapTException(err2)
+			_write_err211 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc203.Write(ctx, oprot); _write_err202 == nil && err2 != nil {
-			_write_err202 = thrift.WrapTException(err2)
+		if err2 := _exc212.Write(ctx, oprot); _write_err211 == nil && err2 != nil {
+			_write_err211 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err202 == nil && err2 != nil {
-			_write_err202 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err211 == nil && err2 != nil {
+			_write_err211 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err202 == nil && err2 != nil {
-			_write_err202 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err211 == nil && err2 != nil {
+			_write_err211 = thrift.WrapTException(err2)
 		}
-		if _write_err202 != nil {
-			return false, thrift.WrapTException(_write_err202)
+		if _write_err211 != nil {
+			return false, thrift.WrapTException(_write_err211)
 		}
 		return true, err
 	} else {
@@ -15147,19 +16145,19 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.REPLY, seqId); err2 != nil {
-		_write_err202 = thrift.WrapTException(err2)
+		_write_err211 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err202 == nil && err2 != nil {
-		_write_err202 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err211 == nil && err2 != nil {
+		_write_err211 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err202 == nil && err2 != nil {
-		_write_err202 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err211 == nil && err2 != nil {
+		_write_err211 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err202 == nil && err2 != nil {
-		_write_err202 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err211 == nil && err2 != nil {
+		_write_err211 = thrift.WrapTException(err2)
 	}
-	if _write_err202 != nil {
-		return false, thrift.WrapTException(_write_err202)
+	if _write_err211 != nil {
+		return false, thrift.WrapTException(_write_err211)
 	}
 	return true, err
 }
@@ -15169,7 +16167,7 @@ type internalProcessorRefusals struct {
 }
 
 func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err204 error
+	var _write_err213 error
 	args := InternalRefusalsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15215,21 +16213,21 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc205 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
+		_exc214 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err204 = thrift.WrapTException(err2)
+			_write_err213 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc205.Write(ctx, oprot); _write_err204 == nil && err2 != nil {
-			_write_err204 = thrift.WrapTException(err2)
+		if err2 := _exc214.Write(ctx, oprot); _write_err213 == nil && err2 != nil {
+			_write_err213 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err204 == nil && err2 != nil {
-			_write_err204 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err213 == nil && err2 != nil {
+			_write_err213 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err204 == nil && err2 != nil {
-			_write_err204 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err213 == nil && err2 != nil {
+			_write_err213 = thrift.WrapTException(err2)
 		}
-		if _write_err204 != nil {
-			return false, thrift.WrapTException(_write_err204)
+		if _write_err213 != nil {
+			return false, thrift.WrapTException(_write_err213)
 		}
 		return true, err
 	} else {
@@ -15237,19 +16235,19 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.REPLY, seqId); err2 != nil {
-		_write_err204 = thrift.WrapTException(err2)
+		_write_err213 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err204 == nil && err2 != nil {
-		_write_err204 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err213 == nil && err2 != nil {
+		_write_err213 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err204 == nil && err2 != nil {
-		_write_err204 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err213 == nil && err2 != nil {
+		_write_err213 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err204 == nil && err2 != nil {
-		_write_err204 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err213 == nil && err2 != nil {
+		_write_err213 = thrift.WrapTException(err2)
 	}
-	if _write_err204 != nil {
-		return false, thrift.WrapTException(_write_err204)
+	if _write_err213 != nil {
+		return false, thrift.WrapTException(_write_err213)
 	}
 	return true, err
 }
@@ -15259,7 +16257,7 @@ type internalProcessorPolicies struct {
 }
 
 func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err206 error
+	var _write_err215 error
 	args := InternalPoliciesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15305,21 +16303,21 @@ func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc207 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
+		_exc216 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err206 = thrift.WrapTException(err2)
+			_write_err215 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc207.Write(ctx, oprot); _write_err206 == nil && err2 != nil {
-			_write_err206 = thrift.WrapTException(err2)
+		if err2 := _exc216.Write(ctx, oprot); _write_err215 == nil && err2 != nil {
+			_write_err215 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err206 == nil && err2 != nil {
-			_write_err206 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err215 == nil && err2 != nil {
+			_write_err215 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err206 == nil && err2 != nil {
-			_write_err206 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err215 == nil && err2 != nil {
+			_write_err215 = thrift.WrapTException(err2)
 		}
-		if _write_err206 != nil {
-			return false, thrift.WrapTException(_write_err206)
+		if _write_err215 != nil {
+			return false, thrift.WrapTException(_write_err215)
 		}
 		return true, err
 	} else {
@@ -15327,19 +16325,19 @@ func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.REPLY, seqId); err2 != nil {
-		_write_err206 = thrift.WrapTException(err2)
+		_write_err215 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err206 == nil && err2 != nil {
-		_write_err206 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err215 == nil && err2 != nil {
+		_write_err215 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err206 == nil && err2 != nil {
-		_write_err206 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err215 == nil && err2 != nil {
+		_write_err215 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err206 == nil && err2 != nil {
-		_write_err206 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err215 == nil && err2 != nil {
+		_write_err215 = thrift.WrapTException(err2)
 	}
-	if _write_err206 != nil {
-		return false, thrift.WrapTException(_write_err206)
+	if _write_err215 != nil {
+		return false, thrift.WrapTException(_write_err215)
 	}
 	return true, err
 }
@@ -15349,7 +16347,7 @@ type internalProcessorBringPolicies struct {
 }
 
 func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err208 error
+	var _write_err217 error
 	args := InternalBringPoliciesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15399,21 +16397,21 @@ func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc209 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
+			_exc218 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err208 = thrift.WrapTException(err2)
+				_write_err217 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc209.Write(ctx, oprot); _write_err208 == nil && err2 != nil {
-				_write_err208 = thrift.WrapTException(err2)
+			if err2 := _exc218.Write(ctx, oprot); _write_err217 == nil && err2 != nil {
+				_write_err217 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err208 == nil && err2 != nil {
-				_write_err208 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err217 == nil && err2 != nil {
+				_write_err217 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err208 == nil && err2 != nil {
-				_write_err208 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err217 == nil && err2 != nil {
+				_write_err217 = thrift.WrapTException(err2)
 			}
-			if _write_err208 != nil {
-				return false, thrift.WrapTException(_write_err208)
+			if _write_err217 != nil {
+				return false, thrift.WrapTException(_write_err217)
 			}
 			return true, err
 		}
@@ -15422,19 +16420,19 @@ func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.REPLY, seqId); err2 != nil {
-		_write_err208 = thrift.WrapTException(err2)
+		_write_err217 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err208 == nil && err2 != nil {
-		_write_err208 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err217 == nil && err2 != nil {
+		_write_err217 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err208 == nil && err2 != nil {
-		_write_err208 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err217 == nil && err2 != nil {
+		_write_err217 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err208 == nil && err2 != nil {
-		_write_err208 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err217 == nil && err2 != nil {
+		_write_err217 = thrift.WrapTException(err2)
 	}
-	if _write_err208 != nil {
-		return false, thrift.WrapTException(_write_err208)
+	if _write_err217 != nil {
+		return false, thrift.WrapTException(_write_err217)
 	}
 	return true, err
 }
@@ -15444,7 +16442,7 @@ type internalProcessorDenied struct {
 }
 
 func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err210 error
+	var _write_err219 error
 	args := InternalDeniedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15490,21 +16488,21 @@ func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc211 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing denied: "+err2.Error())
+		_exc220 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing denied: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "denied", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err210 = thrift.WrapTException(err2)
+			_write_err219 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc211.Write(ctx, oprot); _write_err210 == nil && err2 != nil {
-			_write_err210 = thrift.WrapTException(err2)
+		if err2 := _exc220.Write(ctx, oprot); _write_err219 == nil && err2 != nil {
+			_write_err219 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err210 == nil && err2 != nil {
-			_write_err210 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err219 == nil && err2 != nil {
+			_write_err219 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err210 == nil && err2 != nil {
-			_write_err210 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err219 == nil && err2 != nil {
+			_write_err219 = thrift.WrapTException(err2)
 		}
-		if _write_err210 != nil {
-			return false, thrift.WrapTException(_write_err210)
+		if _write_err219 != nil {
+			return false, thrift.WrapTException(_write_err219)
 		}
 		return true, err
 	} else {
@@ -15512,19 +16510,19 @@ func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "denied", thrift.REPLY, seqId); err2 != nil {
-		_write_err210 = thrift.WrapTException(err2)
+		_write_err219 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err210 == nil && err2 != nil {
-		_write_err210 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err219 == nil && err2 != nil {
+		_write_err219 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err210 == nil && err2 != nil {
-		_write_err210 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err219 == nil && err2 != nil {
+		_write_err219 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err210 == nil && err2 != nil {
-		_write_err210 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err219 == nil && err2 != nil {
+		_write_err219 = thrift.WrapTException(err2)
 	}
-	if _write_err210 != nil {
-		return false, thrift.WrapTException(_write_err210)
+	if _write_err219 != nil {
+		return false, thrift.WrapTException(_write_err219)
 	}
 	return true, err
 }
@@ -15534,7 +16532,7 @@ type internalProcessorTryPolicy struct {
 }
 
 func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err212 error
+	var _write_err221 error
 	args := InternalTryPolicyArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15584,21 +16582,21 @@ func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc213 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing tryPolicy: "+err2.Error())
+			_exc222 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing tryPolicy: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "tryPolicy", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err212 = thrift.WrapTException(err2)
+				_write_err221 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc213.Write(ctx, oprot); _write_err212 == nil && err2 != nil {
-				_write_err212 = thrift.WrapTException(err2)
+			if err2 := _exc222.Write(ctx, oprot); _write_err221 == nil && err2 != nil {
+				_write_err221 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err212 == nil && err2 != nil {
-				_write_err212 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err221 == nil && err2 != nil {
+				_write_err221 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err212 == nil && err2 != nil {
-				_write_err212 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err221 == nil && err2 != nil {
+				_write_err221 = thrift.WrapTException(err2)
 			}
-			if _write_err212 != nil {
-				return false, thrift.WrapTException(_write_err212)
+			if _write_err221 != nil {
+				return false, thrift.WrapTException(_write_err221)
 			}
 			return true, err
 		}
@@ -15607,19 +16605,19 @@ func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "tryPolicy", thrift.REPLY, seqId); err2 != nil {
-		_write_err212 = thrift.WrapTException(err2)
+		_write_err221 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err212 == nil && err2 != nil {
-		_write_err212 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err221 == nil && err2 != nil {
+		_write_err221 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err212 == nil && err2 != nil {
-		_write_err212 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err221 == nil && err2 != nil {
+		_write_err221 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err212 == nil && err2 != nil {
-		_write_err212 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err221 == nil && err2 != nil {
+		_write_err221 = thrift.WrapTException(err2)
 	}
-	if _write_err212 != nil {
-		return false, thrift.WrapTException(_write_err212)
+	if _write_err221 != nil {
+		return false, thrift.WrapTException(_write_err221)
 	}
 	return true, err
 }
@@ -15629,7 +16627,7 @@ type internalProcessorRecent struct {
 }
 
 func (p *internalProcessorRecent) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err214 error
+	var _write_err223 error
 	args := InternalRecentArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15675,21 +16673,21 @@ func (p *internalProcessorRecent) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc215 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing recent: "+err2.Error())
+		_exc224 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing recent: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "recent", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err214 = thrift.WrapTException(err2)
+			_write_err223 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc215.Write(ctx, oprot); _write_err214 == nil && err2 != nil {
-			_write_err214 = thrift.WrapTException(err2)
+		if err2 := _exc224.Write(ctx, oprot); _write_err223 == nil && err2 != nil {
+			_write_err223 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err214 == nil && err2 != nil {
-			_write_err214 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err223 == nil && err2 != nil {
+			_write_err223 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err214 == nil && err2 != nil {
-			_write_err214 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err223 == nil && err2 != nil {
+			_write_err223 = thrift.WrapTException(err2)
 		}
-		if _write_err214 != nil {
-			return false, thrift.WrapTException(_write_err214)
+		if _write_err223 != nil {
+			return false, thrift.WrapTException(_write_err223)
 		}
 		return true, err
 	} else {
@@ -15697,19 +16695,109 @@ func (p *internalProcessorRecent) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "recent", thrift.REPLY, seqId); err2 != nil {
-		_write_err214 = thrift.WrapTException(err2)
+		_write_err223 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err214 == nil && err2 != nil {
-		_write_err214 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err223 == nil && err2 != nil {
+		_write_err223 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err214 == nil && err2 != nil {
-		_write_err214 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err223 == nil && err2 != nil {
+		_write_err223 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err214 == nil && err2 != nil {
-		_write_err214 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err223 == nil && err2 != nil {
+		_write_err223 = thrift.WrapTException(err2)
 	}
-	if _write_err214 != nil {
-		return false, thrift.WrapTException(_write_err214)
+	if _write_err223 != nil {
+		return false, thrift.WrapTException(_write_err223)
+	}
+	return true, err
+}
+
+type internalProcessorStreams struct {
+	handler Internal
+}
+
+func (p *internalProcessorStreams) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err225 error
+	args := InternalStreamsArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "streams", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := InternalStreamsResult{}
+	if retval, err2 := p.handler.Streams(ctx); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc226 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing streams: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "streams", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err225 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc226.Write(ctx, oprot); _write_err225 == nil && err2 != nil {
+			_write_err225 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err225 == nil && err2 != nil {
+			_write_err225 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err225 == nil && err2 != nil {
+			_write_err225 = thrift.WrapTException(err2)
+		}
+		if _write_err225 != nil {
+			return false, thrift.WrapTException(_write_err225)
+		}
+		return true, err
+	} else {
+		result.Success = retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "streams", thrift.REPLY, seqId); err2 != nil {
+		_write_err225 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err225 == nil && err2 != nil {
+		_write_err225 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err225 == nil && err2 != nil {
+		_write_err225 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err225 == nil && err2 != nil {
+		_write_err225 = thrift.WrapTException(err2)
+	}
+	if _write_err225 != nil {
+		return false, thrift.WrapTException(_write_err225)
 	}
 	return true, err
 }
@@ -15719,7 +16807,7 @@ type internalProcessorCondition struct {
 }
 
 func (p *internalProcessorCondition) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err216 error
+	var _write_err227 error
 	args := InternalConditionArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15765,21 +16853,21 @@ func (p *internalProcessorCondition) Process(ctx context.Context, seqId int32, i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc217 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing condition: "+err2.Error())
+		_exc228 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing condition: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "condition", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err216 = thrift.WrapTException(err2)
+			_write_err227 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc217.Write(ctx, oprot); _write_err216 == nil && err2 != nil {
-			_write_err216 = thrift.WrapTException(err2)
+		if err2 := _exc228.Write(ctx, oprot); _write_err227 == nil && err2 != nil {
+			_write_err227 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err216 == nil && err2 != nil {
-			_write_err216 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err227 == nil && err2 != nil {
+			_write_err227 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err216 == nil && err2 != nil {
-			_write_err216 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err227 == nil && err2 != nil {
+			_write_err227 = thrift.WrapTException(err2)
 		}
-		if _write_err216 != nil {
-			return false, thrift.WrapTException(_write_err216)
+		if _write_err227 != nil {
+			return false, thrift.WrapTException(_write_err227)
 		}
 		return true, err
 	} else {
@@ -15787,19 +16875,19 @@ func (p *internalProcessorCondition) Process(ctx context.Context, seqId int32, i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "condition", thrift.REPLY, seqId); err2 != nil {
-		_write_err216 = thrift.WrapTException(err2)
+		_write_err227 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err216 == nil && err2 != nil {
-		_write_err216 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err227 == nil && err2 != nil {
+		_write_err227 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err216 == nil && err2 != nil {
-		_write_err216 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err227 == nil && err2 != nil {
+		_write_err227 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err216 == nil && err2 != nil {
-		_write_err216 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err227 == nil && err2 != nil {
+		_write_err227 = thrift.WrapTException(err2)
 	}
-	if _write_err216 != nil {
-		return false, thrift.WrapTException(_write_err216)
+	if _write_err227 != nil {
+		return false, thrift.WrapTException(_write_err227)
 	}
 	return true, err
 }
@@ -15809,7 +16897,7 @@ type internalProcessorDoctor struct {
 }
 
 func (p *internalProcessorDoctor) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err218 error
+	var _write_err229 error
 	args := InternalDoctorArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15855,21 +16943,21 @@ func (p *internalProcessorDoctor) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc219 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing doctor: "+err2.Error())
+		_exc230 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing doctor: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "doctor", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err218 = thrift.WrapTException(err2)
+			_write_err229 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc219.Write(ctx, oprot); _write_err218 == nil && err2 != nil {
-			_write_err218 = thrift.WrapTException(err2)
+		if err2 := _exc230.Write(ctx, oprot); _write_err229 == nil && err2 != nil {
+			_write_err229 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err218 == nil && err2 != nil {
-			_write_err218 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err229 == nil && err2 != nil {
+			_write_err229 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err218 == nil && err2 != nil {
-			_write_err218 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err229 == nil && err2 != nil {
+			_write_err229 = thrift.WrapTException(err2)
 		}
-		if _write_err218 != nil {
-			return false, thrift.WrapTException(_write_err218)
+		if _write_err229 != nil {
+			return false, thrift.WrapTException(_write_err229)
 		}
 		return true, err
 	} else {
@@ -15877,19 +16965,19 @@ func (p *internalProcessorDoctor) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "doctor", thrift.REPLY, seqId); err2 != nil {
-		_write_err218 = thrift.WrapTException(err2)
+		_write_err229 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err218 == nil && err2 != nil {
-		_write_err218 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err229 == nil && err2 != nil {
+		_write_err229 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err218 == nil && err2 != nil {
-		_write_err218 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err229 == nil && err2 != nil {
+		_write_err229 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err218 == nil && err2 != nil {
-		_write_err218 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err229 == nil && err2 != nil {
+		_write_err229 = thrift.WrapTException(err2)
 	}
-	if _write_err218 != nil {
-		return false, thrift.WrapTException(_write_err218)
+	if _write_err229 != nil {
+		return false, thrift.WrapTException(_write_err229)
 	}
 	return true, err
 }
@@ -15899,7 +16987,7 @@ type internalProcessorSpans struct {
 }
 
 func (p *internalProcessorSpans) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err220 error
+	var _write_err231 error
 	args := InternalSpansArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15945,21 +17033,21 @@ func (p *internalProcessorSpans) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc221 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing spans: "+err2.Error())
+		_exc232 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing spans: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "spans", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err220 = thrift.WrapTException(err2)
+			_write_err231 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc221.Write(ctx, oprot); _write_err220 == nil && err2 != nil {
-			_write_err220 = thrift.WrapTException(err2)
+		if err2 := _exc232.Write(ctx, oprot); _write_err231 == nil && err2 != nil {
+			_write_err231 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err220 == nil && err2 != nil {
-			_write_err220 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err231 == nil && err2 != nil {
+			_write_err231 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err220 == nil && err2 != nil {
-			_write_err220 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err231 == nil && err2 != nil {
+			_write_err231 = thrift.WrapTException(err2)
 		}
-		if _write_err220 != nil {
-			return false, thrift.WrapTException(_write_err220)
+		if _write_err231 != nil {
+			return false, thrift.WrapTException(_write_err231)
 		}
 		return true, err
 	} else {
@@ -15967,19 +17055,19 @@ func (p *internalProcessorSpans) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "spans", thrift.REPLY, seqId); err2 != nil {
-		_write_err220 = thrift.WrapTException(err2)
+		_write_err231 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err220 == nil && err2 != nil {
-		_write_err220 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err231 == nil && err2 != nil {
+		_write_err231 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err220 == nil && err2 != nil {
-		_write_err220 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err231 == nil && err2 != nil {
+		_write_err231 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err220 == nil && err2 != nil {
-		_write_err220 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err231 == nil && err2 != nil {
+		_write_err231 = thrift.WrapTException(err2)
 	}
-	if _write_err220 != nil {
-		return false, thrift.WrapTException(_write_err220)
+	if _write_err231 != nil {
+		return false, thrift.WrapTException(_write_err231)
 	}
 	return true, err
 }
@@ -15989,7 +17077,7 @@ type internalProcessorIdl struct {
 }
 
 func (p *internalProcessorIdl) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err222 error
+	var _write_err233 error
 	args := InternalIdlArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16035,21 +17123,21 @@ func (p *internalProcessorIdl) Process(ctx context.Context, seqId int32, iprot, 
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc223 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing idl: "+err2.Error())
+		_exc234 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing idl: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "idl", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err222 = thrift.WrapTException(err2)
+			_write_err233 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc223.Write(ctx, oprot); _write_err222 == nil && err2 != nil {
-			_write_err222 = thrift.WrapTException(err2)
+		if err2 := _exc234.Write(ctx, oprot); _write_err233 == nil && err2 != nil {
+			_write_err233 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err222 == nil && err2 != nil {
-			_write_err222 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err233 == nil && err2 != nil {
+			_write_err233 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err222 == nil && err2 != nil {
-			_write_err222 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err233 == nil && err2 != nil {
+			_write_err233 = thrift.WrapTException(err2)
 		}
-		if _write_err222 != nil {
-			return false, thrift.WrapTException(_write_err222)
+		if _write_err233 != nil {
+			return false, thrift.WrapTException(_write_err233)
 		}
 		return true, err
 	} else {
@@ -16057,19 +17145,19 @@ func (p *internalProcessorIdl) Process(ctx context.Context, seqId int32, iprot, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "idl", thrift.REPLY, seqId); err2 != nil {
-		_write_err222 = thrift.WrapTException(err2)
+		_write_err233 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err222 == nil && err2 != nil {
-		_write_err222 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err233 == nil && err2 != nil {
+		_write_err233 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err222 == nil && err2 != nil {
-		_write_err222 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err233 == nil && err2 != nil {
+		_write_err233 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err222 == nil && err2 != nil {
-		_write_err222 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err233 == nil && err2 != nil {
+		_write_err233 = thrift.WrapTException(err2)
 	}
-	if _write_err222 != nil {
-		return false, thrift.WrapTException(_write_err222)
+	if _write_err233 != nil {
+		return false, thrift.WrapTException(_write_err233)
 	}
 	return true, err
 }
@@ -16079,7 +17167,7 @@ type internalProcessorDrains struct {
 }
 
 func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err224 error
+	var _write_err235 error
 	args := InternalDrainsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16125,21 +17213,21 @@ func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc225 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing drains: "+err2.Error())
+		_exc236 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing drains: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "drains", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err224 = thrift.WrapTException(err2)
+			_write_err235 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc225.Write(ctx, oprot); _write_err224 == nil && err2 != nil {
-			_write_err224 = thrift.WrapTException(err2)
+		if err2 := _exc236.Write(ctx, oprot); _write_err235 == nil && err2 != nil {
+			_write_err235 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err224 == nil && err2 != nil {
-			_write_err224 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err235 == nil && err2 != nil {
+			_write_err235 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err224 == nil && err2 != nil {
-			_write_err224 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err235 == nil && err2 != nil {
+			_write_err235 = thrift.WrapTException(err2)
 		}
-		if _write_err224 != nil {
-			return false, thrift.WrapTException(_write_err224)
+		if _write_err235 != nil {
+			return false, thrift.WrapTException(_write_err235)
 		}
 		return true, err
 	} else {
@@ -16147,19 +17235,19 @@ func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "drains", thrift.REPLY, seqId); err2 != nil {
-		_write_err224 = thrift.WrapTException(err2)
+		_write_err235 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err224 == nil && err2 != nil {
-		_write_err224 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err235 == nil && err2 != nil {
+		_write_err235 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err224 == nil && err2 != nil {
-		_write_err224 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err235 == nil && err2 != nil {
+		_write_err235 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err224 == nil && err2 != nil {
-		_write_err224 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err235 == nil && err2 != nil {
+		_write_err235 = thrift.WrapTException(err2)
 	}
-	if _write_err224 != nil {
-		return false, thrift.WrapTException(_write_err224)
+	if _write_err235 != nil {
+		return false, thrift.WrapTException(_write_err235)
 	}
 	return true, err
 }
@@ -16169,7 +17257,7 @@ type internalProcessorObey struct {
 }
 
 func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err226 error
+	var _write_err237 error
 	args := InternalObeyArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16219,21 +17307,21 @@ func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot,
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc227 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing obey: "+err2.Error())
+			_exc238 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing obey: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "obey", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err226 = thrift.WrapTException(err2)
+				_write_err237 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc227.Write(ctx, oprot); _write_err226 == nil && err2 != nil {
-				_write_err226 = thrift.WrapTException(err2)
+			if err2 := _exc238.Write(ctx, oprot); _write_err237 == nil && err2 != nil {
+				_write_err237 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err226 == nil && err2 != nil {
-				_write_err226 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err237 == nil && err2 != nil {
+				_write_err237 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err226 == nil && err2 != nil {
-				_write_err226 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err237 == nil && err2 != nil {
+				_write_err237 = thrift.WrapTException(err2)
 			}
-			if _write_err226 != nil {
-				return false, thrift.WrapTException(_write_err226)
+			if _write_err237 != nil {
+				return false, thrift.WrapTException(_write_err237)
 			}
 			return true, err
 		}
@@ -16242,19 +17330,19 @@ func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "obey", thrift.REPLY, seqId); err2 != nil {
-		_write_err226 = thrift.WrapTException(err2)
+		_write_err237 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err226 == nil && err2 != nil {
-		_write_err226 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err237 == nil && err2 != nil {
+		_write_err237 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err226 == nil && err2 != nil {
-		_write_err226 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err237 == nil && err2 != nil {
+		_write_err237 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err226 == nil && err2 != nil {
-		_write_err226 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err237 == nil && err2 != nil {
+		_write_err237 = thrift.WrapTException(err2)
 	}
-	if _write_err226 != nil {
-		return false, thrift.WrapTException(_write_err226)
+	if _write_err237 != nil {
+		return false, thrift.WrapTException(_write_err237)
 	}
 	return true, err
 }
@@ -16264,7 +17352,7 @@ type internalProcessorLeave struct {
 }
 
 func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err228 error
+	var _write_err239 error
 	args := InternalLeaveArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16310,21 +17398,21 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc229 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
+		_exc240 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err228 = thrift.WrapTException(err2)
+			_write_err239 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc229.Write(ctx, oprot); _write_err228 == nil && err2 != nil {
-			_write_err228 = thrift.WrapTException(err2)
+		if err2 := _exc240.Write(ctx, oprot); _write_err239 == nil && err2 != nil {
+			_write_err239 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err228 == nil && err2 != nil {
-			_write_err228 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err239 == nil && err2 != nil {
+			_write_err239 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err228 == nil && err2 != nil {
-			_write_err228 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err239 == nil && err2 != nil {
+			_write_err239 = thrift.WrapTException(err2)
 		}
-		if _write_err228 != nil {
-			return false, thrift.WrapTException(_write_err228)
+		if _write_err239 != nil {
+			return false, thrift.WrapTException(_write_err239)
 		}
 		return true, err
 	} else {
@@ -16332,19 +17420,19 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.REPLY, seqId); err2 != nil {
-		_write_err228 = thrift.WrapTException(err2)
+		_write_err239 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err228 == nil && err2 != nil {
-		_write_err228 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err239 == nil && err2 != nil {
+		_write_err239 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err228 == nil && err2 != nil {
-		_write_err228 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err239 == nil && err2 != nil {
+		_write_err239 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err228 == nil && err2 != nil {
-		_write_err228 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err239 == nil && err2 != nil {
+		_write_err239 = thrift.WrapTException(err2)
 	}
-	if _write_err228 != nil {
-		return false, thrift.WrapTException(_write_err228)
+	if _write_err239 != nil {
+		return false, thrift.WrapTException(_write_err239)
 	}
 	return true, err
 }
@@ -17057,13 +18145,13 @@ func (p *InternalBringArgs) ReadField1(ctx context.Context, iprot thrift.TProtoc
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem230 []byte
+		var _elem241 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem230 = v
+			_elem241 = v
 		}
-		p.Records = append(p.Records, _elem230)
+		p.Records = append(p.Records, _elem241)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -18597,11 +19685,11 @@ func (p *InternalMembersResult) ReadField0(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]*Member, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem231 := &Member{}
-		if err := _elem231.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem231), err)
+		_elem242 := &Member{}
+		if err := _elem242.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem242), err)
 		}
-		p.Success = append(p.Success, _elem231)
+		p.Success = append(p.Success, _elem242)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -19299,13 +20387,13 @@ func (p *InternalSeesArgs) ReadField1(ctx context.Context, iprot thrift.TProtoco
 	tSlice := make([]string, 0, size)
 	p.Names = tSlice
 	for i := 0; i < size; i++ {
-		var _elem232 string
+		var _elem243 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem232 = v
+			_elem243 = v
 		}
-		p.Names = append(p.Names, _elem232)
+		p.Names = append(p.Names, _elem243)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -19425,31 +20513,31 @@ func (p *InternalSeesResult) ReadField0(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string][]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key233 string
+		var _key244 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key233 = v
+			_key244 = v
 		}
 		_, size, err := iprot.ReadListBegin(ctx)
 		if err != nil {
 			return thrift.PrependError("error reading list begin: ", err)
 		}
 		tSlice := make([]string, 0, size)
-		_val234 := tSlice
+		_val245 := tSlice
 		for i := 0; i < size; i++ {
-			var _elem235 string
+			var _elem246 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_elem235 = v
+				_elem246 = v
 			}
-			_val234 = append(_val234, _elem235)
+			_val245 = append(_val245, _elem246)
 		}
 		if err := iprot.ReadListEnd(ctx); err != nil {
 			return thrift.PrependError("error reading list end: ", err)
 		}
-		p.Success[_key233] = _val234
+		p.Success[_key244] = _val245
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -19601,19 +20689,19 @@ func (p *InternalServedArgs) ReadField2(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string]int64, size)
 	p.SlowMsOf = tMap
 	for i := 0; i < size; i++ {
-		var _key236 string
+		var _key247 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key236 = v
+			_key247 = v
 		}
-		var _val237 int64
+		var _val248 int64
 		if v, err := iprot.ReadI64(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val237 = v
+			_val248 = v
 		}
-		p.SlowMsOf[_key236] = _val237
+		p.SlowMsOf[_key247] = _val248
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -19752,11 +20840,11 @@ func (p *InternalServedResult) ReadField0(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]*Served, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem238 := &Served{}
-		if err := _elem238.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem238), err)
+		_elem249 := &Served{}
+		if err := _elem249.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem249), err)
 		}
-		p.Success = append(p.Success, _elem238)
+		p.Success = append(p.Success, _elem249)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -20036,13 +21124,13 @@ func (p *InternalPoliciesArgs) ReadField1(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]string, 0, size)
 	p.Have = tSlice
 	for i := 0; i < size; i++ {
-		var _elem239 string
+		var _elem250 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem239 = v
+			_elem250 = v
 		}
-		p.Have = append(p.Have, _elem239)
+		p.Have = append(p.Have, _elem250)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -20265,13 +21353,13 @@ func (p *InternalBringPoliciesArgs) ReadField1(ctx context.Context, iprot thrift
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem240 []byte
+		var _elem251 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem240 = v
+			_elem251 = v
 		}
-		p.Records = append(p.Records, _elem240)
+		p.Records = append(p.Records, _elem251)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -20760,13 +21848,13 @@ func (p *InternalTryPolicyArgs) ReadField3(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]string, 0, size)
 	p.Plans = tSlice
 	for i := 0; i < size; i++ {
-		var _elem241 string
+		var _elem252 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem241 = v
+			_elem252 = v
 		}
-		p.Plans = append(p.Plans, _elem241)
+		p.Plans = append(p.Plans, _elem252)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -21216,6 +22304,170 @@ func (p *InternalRecentResult) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("InternalRecentResult(%+v)", *p)
+}
+
+type InternalStreamsArgs struct {
+}
+
+func NewInternalStreamsArgs() *InternalStreamsArgs {
+	return &InternalStreamsArgs{}
+}
+
+func (p *InternalStreamsArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+			return err
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalStreamsArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "streams_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalStreamsArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalStreamsArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type InternalStreamsResult struct {
+	Success *Streams `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalStreamsResult() *InternalStreamsResult {
+	return &InternalStreamsResult{}
+}
+
+var InternalStreamsResult_Success_DEFAULT *Streams
+
+func (p *InternalStreamsResult) GetSuccess() *Streams {
+	if !p.IsSetSuccess() {
+		return InternalStreamsResult_Success_DEFAULT
+	}
+	return p.Success
+}
+func (p *InternalStreamsResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *InternalStreamsResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalStreamsResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Success = &Streams{}
+	if err := p.Success.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Success), err)
+	}
+	return nil
+}
+
+func (p *InternalStreamsResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "streams_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalStreamsResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRUCT, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := p.Success.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Success), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *InternalStreamsResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalStreamsResult(%+v)", *p)
 }
 
 type InternalConditionArgs struct {

@@ -226,6 +226,31 @@ struct RecentCalls {
   8: optional map<i32, i64> latencies // how many took how long, by step of recent.Steps
 }
 
+/** The streams of one method with one other end. */
+struct StreamCount {
+  1: string name            // the service
+  2: string method
+  3: string mode            // server, client or bidi
+  4: optional string version
+  5: bool served            // here; else this process has opened them
+  6: string peer            // the other end; empty: of all beyond the first 500
+  7: i64 open
+  8: i64 oldestMs           // age of the oldest open one
+  9: i64 opened             // accepted since the start
+  10: map<string, i64> ended // by code; ok: with the handler's answer
+  11: i64 received          // items
+  12: i64 receivedBytes
+  13: i64 sent
+  14: i64 sentBytes
+  15: i64 stalledMs         // for which senders here have waited for credit
+}
+
+/** The streams of a process since its start, those with most open ones first, at most 500 kinds. */
+struct Streams {
+  1: list<StreamCount> streams
+  2: optional i64 kindsLeft // kinds that are left out
+}
+
 /** Calls of a service in each 10 s of the last 5 minutes, oldest first: those that it made, or, with served, those of callers that do not count. */
 struct RecentTrend {
   1: string name            // the service
@@ -397,6 +422,8 @@ service Internal {
   binary tryPolicy(1: binary text, 2: i64 seconds, 3: list<string> plans) throws (1: RulesRefused refused)
   /** The calls that it served and made in the last seconds, 1 to 300. */
   Recent recent(1: i64 seconds)
+  /** The streams that it serves and has opened. */
+  Streams streams()
   /** Its clock, its memory and how its registries stand. */
   Condition condition()
   /** Checks itself and its host, for ten seconds at most and one at a time: a doctor.Report. */

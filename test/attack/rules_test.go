@@ -214,6 +214,7 @@ func strangerSteers(t *testing.T, s *site) {
 			_, errPolicies := c.Policies(ctx, nil)
 			_, errBrought := c.BringPolicies(ctx, nil)
 			_, errTry := c.TryPolicy(ctx, []byte("policy: 1\n"), 60, nil)
+			_, errStreams := c.Streams(ctx)
 			_, errRecent := c.Recent(ctx, 60)
 			_, errSpans := c.Spans(ctx, &wire.SpanQuery{})
 			_, errIdl := c.Idl(ctx, "auth")
@@ -228,6 +229,7 @@ func strangerSteers(t *testing.T, s *site) {
 				"condition": errCondition,
 				"doctor":    errDoctor, "refusals": errRefusals, "policies": errPolicies, "bringPolicies": errBrought,
 				"tryPolicy": errTry, "recent": errRecent, "spans": errSpans, "idl": errIdl,
+				"streams": errStreams,
 				"introduce": c.Introduce(ctx, ghost), "farewell": c.Farewell(ctx, ghost.Owner),
 				"promise": c.Promise(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
 				"abandon": c.Abandon(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
