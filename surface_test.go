@@ -29,7 +29,7 @@ var surface = map[string]int{
 	"registry":              35,
 	"registry/postgres":     17,
 	"registry/registrytest": 5,
-	"rpc":                   110,
+	"rpc":                   111,
 	"site/agent/shim":       25,
 	"site/artifact":         25,
 	"site/plan":             16,

@@ -79,8 +79,9 @@ func (a *app) openStreams(ctx context.Context, service string) error {
 		var rows [][]string
 		for i := range s.Streams {
 			c := &s.Streams[i]
-			rows = append(rows, []string{c.Service, orDash(c.Version), c.Method, c.Mode, c.Process, cmp.Or(c.Peer, "others"),
-				strconv.FormatInt(c.Open, 10), age(time.Duration(c.OldestMs) * time.Millisecond)})
+			rows = append(rows, []string{c.Service, orDash(c.Version), c.Method, c.Mode, c.Process,
+				cmp.Or(c.Peer, "others"), strconv.FormatInt(c.Open, 10),
+				age(time.Duration(c.OldestMs) * time.Millisecond)})
 		}
 		a.printTable([]string{"SERVICE", "VERSION", "METHOD", "MODE", "PROVIDER", "CALLER", " OPEN", " OLDEST"}, rows)
 	})
