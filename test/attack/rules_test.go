@@ -229,7 +229,7 @@ func strangerSteers(t *testing.T, s *site) {
 				"condition": errCondition,
 				"doctor":    errDoctor, "refusals": errRefusals, "policies": errPolicies, "bringPolicies": errBrought,
 				"tryPolicy": errTry, "recent": errRecent, "spans": errSpans, "idl": errIdl,
-				"streams": errStreams,
+				"streams":   errStreams,
 				"introduce": c.Introduce(ctx, ghost), "farewell": c.Farewell(ctx, ghost.Owner),
 				"promise": c.Promise(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
 				"abandon": c.Abandon(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
