@@ -76,7 +76,7 @@ func (c *callContext) Err() error {
 	return c.base.Err()
 }
 
-// servedKey is the key of the call that is being served itself, where infoKey may name a copy with other baggage.
+// servedKey is the key of the served call itself. infoKey may give a copy of its info with other baggage.
 type servedKey struct{}
 
 // Value returns the call's info and trace. The standard context answers all other keys, because

@@ -26,7 +26,7 @@ type DeniedCalls struct {
 
 const (
 	maxDenied   = 1000
-	keepDenied  = 24 * time.Hour // at least, of those that a newer one may take the place of
+	keepDenied  = 24 * time.Hour // a row without calls for so long may give its place to a newer one
 	sweepDenied = time.Minute
 )
 

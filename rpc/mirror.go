@@ -80,7 +80,7 @@ func (s *serviceClient) mirror(ctx context.Context, call *Call) {
 	}
 	args, err := s.rawArgs(ctx, call)
 	if err != nil {
-		return // the call itself fails by it
+		return // the call itself fails with the same error
 	}
 	size := len(args.whole)
 	if !s.c.copies.begin(size) {

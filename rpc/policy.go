@@ -21,11 +21,11 @@ type SitePolicy interface {
 	Living(service string) int // instances of a service in the site; 0: not known
 }
 
-// policyEvery is how long a connection goes on with what it knows about a kind of call, besides the table itself.
+// policyEvery is how long a connection uses what it has found out about a kind of call, while the table stays.
 const policyEvery = time.Second
 
-// unlistedEvery is the same while the instances that share a limit are not known yet: the list of the service is asked
-// for when a limit needs it.
+// unlistedEvery is the same while the instances that share a limit are not known yet. The list of a service is
+// fetched only when a limit needs it.
 const unlistedEvery = 20 * time.Millisecond
 
 // How a caller is known to have its name.

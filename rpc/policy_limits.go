@@ -20,8 +20,8 @@ type gateKey struct {
 	number            int // among the limits of the same identity
 }
 
-// policyGates keeps the limits of the policy while tables come and go: what runs and what was spent count on. It is
-// safe for concurrent use.
+// policyGates keeps the limits of the policy while tables come and go. Calls that run, and the rate that was spent,
+// still count under a new table. It is safe for concurrent use.
 type policyGates struct {
 	mu    sync.Mutex
 	table *policy.Table

@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/internal/tracecontext"
 )
 
-// recentKey is under what the client remembers a call.
+// recentKey is the key under which the client remembers a call.
 func (s *serviceClient) recentKey(call *Call, version string) recent.Key {
 	return recent.Key{
 		Side:        recent.Caller,
@@ -24,7 +24,7 @@ func (s *serviceClient) recentKey(call *Call, version string) recent.Key {
 	}
 }
 
-// recentStandIn stands in the place of an error for a call that the policy has answered before it was sent.
+// recentStandIn is the outcome of a call that the policy has answered before it was sent.
 const recentStandIn = recent.StandIn
 
 // recentOutcome is the end of a call as it is remembered.
@@ -66,7 +66,7 @@ func (s *serviceClient) remember(ctx context.Context, call *Call, outcome uint8)
 	kind.Sample(call.began, took, outcome, &f)
 }
 
-// findKind finds under what the server remembers the call. Only the reader of the connection calls it.
+// findKind finds the row in which the server remembers the call. Only the reader of the connection calls it.
 func (r *serverCall) findKind() {
 	c, s := r.conn, r.conn.s
 	if s.cfg.Recent == nil || r.served == s.unknown {
@@ -119,7 +119,7 @@ func (r *serverCall) rememberRefusal(code Code) {
 	}
 }
 
-// recentFacts are those that traceFacts finds when the call begins.
+// recentFacts are the facts of the call's trace that traceFacts finds at its beginning.
 func (r *serverCall) recentFacts() recent.Facts {
 	f := recent.Facts{Baggage: r.info.Baggage, Trace: tracecontext.ID(r.info.Trace)}
 	if t, raw, err := r.info.rolloutToken(); raw != "" || err != nil {

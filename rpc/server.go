@@ -111,7 +111,7 @@ type Server struct {
 	running atomic.Int64 // calls that were accepted and are not answered
 
 	// alone holds the running one-way calls after their connection has ended: *serverCall → func() bool,
-	// which makes the call no longer end with Serve.
+	// which keeps the end of Serve from ending the call.
 	alone sync.Map
 
 	leaving   atomic.Bool

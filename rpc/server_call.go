@@ -423,7 +423,7 @@ func (r *serverCall) finish(outcome health.Outcome) (end time.Time, relieved boo
 	}
 	r.record(outcome, took)
 	r.keepSpan(outcome, took)
-	if r.info.mirrored && outcome.Failed() { // what the copy called may have been refused, by the policy
+	if r.info.mirrored && outcome.Failed() { // the policy may have refused a call that the copy made
 		outcome = health.Mirrored
 	}
 	r.remember(took, recentServed(outcome))

@@ -306,8 +306,8 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 	return run.Sleep(ctx, retryPause(call.Attempt)) == nil
 }
 
-// withWait joins two errors of a call that found no other instance: last, of the attempt before, and
-// the text of none, which says for how long the call waited.
+// withWait joins the two errors of a call that found no other instance: last is that of the latest
+// attempt, and the text of none says how long the call has waited.
 func withWait(last, none error) error {
 	var e, w *Error
 	if !errors.As(last, &e) || !errors.As(none, &w) || w.Err == nil {

@@ -104,7 +104,7 @@ func (m *streamMemory) withhold(s *stream) bool {
 	if m.bytes.Full() {
 		return true
 	}
-	m.forget(s) // room has come in the same moment
+	m.forget(s) // memory was given back in the same moment
 	return false
 }
 
@@ -196,11 +196,11 @@ func (s *stream) arrive(payload string, e flat.Protocol, size int) error {
 // itemFrame is the room for the heads of an item's frame and message, beyond its own bytes.
 const itemFrame = 2 << 10
 
-// errStopped says that what stops a wait has come.
+// errStopped ends a wait whose channel until was closed.
 var errStopped = errors.New("the wait was stopped")
 
-// take returns the next item. It waits until one comes, the stream ends, or ctx ends. Once until is closed it
-// returns errStopped; nil: it never is.
+// take returns the next item. It waits until one comes, the stream ends, or ctx ends. When until is closed, it
+// returns errStopped. A nil until is never closed.
 func (s *stream) take(ctx context.Context, until <-chan struct{}) (received, error) {
 	for {
 		select {
@@ -273,7 +273,7 @@ func (s *stream) grant(n int64) {
 	}
 }
 
-// credit takes more credit for this end from the reader.
+// credit adds n bytes to what this end may send. The reader calls it.
 func (s *stream) credit(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -398,7 +398,7 @@ func (s *stream) seal() bool {
 	return open
 }
 
-// endItems says that no more items come: with io.EOF, as the peer has sent them all.
+// endItems records that no more items come. err is io.EOF when the peer has sent all of them.
 func (s *stream) endItems(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,7 +30,7 @@ type clientStream struct {
 	version string // of the provider, from its acceptance
 	server  string // the provider's instance
 
-	endTrace func()      // guarded by mu, as unbind
+	endTrace func()      // guarded by mu, like unbind; both are called at the end of the stream
 	unbind   func() bool // from the context of the opening
 	freed    atomic.Bool
 
@@ -39,7 +39,7 @@ type clientStream struct {
 	conclude  error // what it says
 }
 
-// errFinal says that the reply has come which ends the stream.
+// errFinal: the reply that ends the stream has come.
 var errFinal = errors.New("the provider has ended the stream")
 
 // bind ends the stream with a context.
@@ -52,7 +52,7 @@ func (s *clientStream) bind(ctx context.Context) {
 	}), nil)
 }
 
-// hold keeps what is to be called when the stream has ended, which may be so already.
+// hold keeps functions to call at the end of the stream. If it has ended already, they are called at once.
 func (s *clientStream) hold(unbind func() bool, endTrace func()) {
 	s.mu.Lock()
 	if unbind != nil {
@@ -180,7 +180,7 @@ func (s *clientStream) fail(code Code, err error) *Error {
 	}
 }
 
-// answer returns what the reply says that ended the stream: nothing, a declared exception, or an *Error.
+// answer returns what the last reply of the stream says: nothing, a declared exception, or an *Error.
 func (s *clientStream) answer() error {
 	s.concluded.Do(func() {
 		a := attempt{
@@ -267,7 +267,7 @@ func resetStruct(p thrift.TStruct) {
 	}
 }
 
-// isSuccess reports whether a field of a generated result is its value, which may have the type of an exception.
+// isSuccess reports whether a field of a generated result is for the method's value, not for an exception.
 func isSuccess(result reflect.Type, field int) bool { return result.Field(field).Name == "Success" }
 
 // exceptionIn returns the declared exception that a result struct holds, nil without one.

@@ -70,8 +70,8 @@ func (s *ServerStream[T]) Recv(ctx context.Context) (T, error) {
 	return receive(ctx, nil, s.c, s.result)
 }
 
-// RecvUntil is Recv that returns with ok false, and without an error or an item, once until is closed, even while
-// items have come.
+// RecvUntil is Recv with a channel that stops it. Once until is closed, it returns ok false without an item or an
+// error, even when items have come.
 func (s *ServerStream[T]) RecvUntil(ctx context.Context, until <-chan struct{}) (item T, ok bool, err error) {
 	item, err = receive(ctx, until, s.c, s.result)
 	if err == errStopped {
@@ -80,8 +80,8 @@ func (s *ServerStream[T]) RecvUntil(ctx context.Context, until <-chan struct{}) 
 	return item, err == nil, err
 }
 
-// All returns the items up to the last one, and closes the stream when the loop is left. Its last error is one
-// of Recv, but for io.EOF.
+// All returns the items up to the last one, and closes the stream when the loop is left. An error
+// of Recv comes last; io.EOF is left out.
 func (s *ServerStream[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		defer s.Close()

@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// opening is the result of a call that opens a stream. By it the attempt of the call knows that it is one, and
-// where the stream goes.
+// opening stands in the place of the result in a call that opens a stream. It tells the attempts of the call that
+// they open one, and takes the stream.
 type opening struct {
 	mode   StreamMode
 	reply  thrift.TStruct // the method's result struct, for the reply that ends the stream
@@ -110,7 +110,7 @@ func (a *attempt) sendOpening(p *connPool, o *opening) (health.Outcome, error) {
 	case err != nil:
 		s.abandon(err)
 		return a.badReply(l, err)
-	case !accepted: // a refusal, or an answer of a handler that is no stream's
+	case !accepted: // a refusal, or the answer of a handler without a stream
 		s.abandon(errFinal)
 		outcome, err := a.read(l, &m, frame)
 		if err == nil {

@@ -12,8 +12,8 @@ const (
 	pageWait  = 30 * time.Second
 )
 
-// pageRest is how long a page with items waits for another one. What the handler has to send at once comes together,
-// and an item that is alone comes at once.
+// pageRest is how long a page with items waits for another one. Items that the handler sends together are on one
+// page, and a single item is hardly delayed.
 const pageRest = 20 * time.Millisecond
 
 // Page serves a page of a stream to clients without streams. It runs watch, the handler of the stream, until it

@@ -25,12 +25,12 @@ type Sender[T any] interface {
 type Receiver[T any] interface {
 	// Recv waits for the next item, until ctx ends. It returns io.EOF after the last one.
 	Recv(ctx context.Context) (T, error)
-	// All returns the items up to the last one. It ends with an error as Recv returns it, but for io.EOF.
+	// All returns the items up to the last one. An error of Recv comes last; io.EOF is left out.
 	All(ctx context.Context) iter.Seq2[T, error]
 }
 
-// StreamMethod is a method that is served as a stream, or by a promise. "skerry gen" writes the calls of the
-// functions that make one; docs/streams.md shows them.
+// StreamMethod is a method that is served as a stream, or by a promise. Code that "skerry gen" writes makes it, by
+// ServerStreamMethod and its like; docs/streams.md shows that code.
 type StreamMethod struct {
 	name    string
 	mode    StreamMode // "": not a stream
@@ -135,7 +135,8 @@ func emptyOf[T any](result func(T) thrift.TStruct) thrift.TStruct {
 	return empty
 }
 
-// readArgs reads the arguments of a call up to the end of its message. When they can't be read, it answers so.
+// readArgs reads the arguments of a call up to the end of its message. When they can't be read, it answers with
+// an exception.
 func readArgs(
 	ctx context.Context, method string, id int32, args thrift.TStruct, in, out thrift.TProtocol,
 ) thrift.TException {
@@ -187,7 +188,7 @@ func writeResult(
 	return true, thrift.WrapTException(err)
 }
 
-// declaredIn puts an exception into the field of a result that is for it, and returns nil when there is none.
+// declaredIn puts an exception into its field of a result. It returns nil when the result has no such field.
 func declaredIn(result thrift.TStruct, err error) thrift.TStruct {
 	if v, ok := result.(voidResult); ok {
 		result = v.TStruct
@@ -229,8 +230,8 @@ func NewStreamProcessor(p thrift.TProcessor, methods ...StreamMethod) *StreamPro
 	return s
 }
 
-// ProcessorMap returns the functions of all methods. Outside of a Server of this package, streams answer that
-// they are some.
+// ProcessorMap returns the functions of all methods. Outside of a Server of this package, the function of a stream
+// answers that the method is one.
 func (p *StreamProcessor) ProcessorMap() map[string]thrift.TProcessorFunction {
 	all := maps.Clone(p.TProcessor.ProcessorMap())
 	if all == nil {

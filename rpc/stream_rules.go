@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// streamMoves is what a release does to a stream of a trace of its own, at the provider.
+// streamMoves is the state, at the provider, of a stream that a release may move. It has a trace of its own.
 type streamMoves struct {
 	accepted atomic.Bool // the handler runs, and its trace is known
 	told     atomic.Bool // that the stream should be opened elsewhere

@@ -121,7 +121,7 @@ func (r *serverCall) closeStream(how string) {
 	r.conn.s.streamCount.Add(-1)
 }
 
-// streamLane returns what writes for the streams of the connection, nil when the server has stopped.
+// streamLane returns the lane of the connection's streams, nil when the server has stopped.
 func (c *serverConn) streamLane() *streamLane {
 	if c.lane == nil {
 		lane := newStreamLane(&c.out, c.done)
@@ -324,7 +324,7 @@ func Moving(ctx context.Context) <-chan struct{} {
 	return nil
 }
 
-// serveStream runs the handler of a stream, or of a method that is one and was called.
+// serveStream runs the handler of a stream, or refuses a plain call of its method when it takes none.
 func (r *serverCall) serveStream(ctx context.Context, m *StreamMethod) error {
 	h := &r.handler
 	if r.stream() == nil && m.noPlain != nil {

@@ -36,7 +36,7 @@ func (t *clientStreams) all() []*clientStream {
 	return list
 }
 
-// add enters a stream and starts what writes for it. It reports false when the connection has ended.
+// add enters a stream. The first one starts the lane. It reports false when the connection has ended.
 func (t *clientStreams) add(l *clientConn, s *clientStream) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

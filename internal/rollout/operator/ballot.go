@@ -107,7 +107,7 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 			learnt := m.Peer.Learn(ctx, known...)
 			if errors.Is(err, rollout.ErrGap) && errors.Is(learnt, rollout.ErrUnproven) &&
 				!errors.Is(learnt, rollout.ErrFork) {
-				return nil // only e vouches for entries that it lacks, so it can't promise; it learns them with e
+				return nil // it lacks entries that count only once e does, so it can't promise; it learns them with e
 			}
 			if learnt != nil {
 				return errors.Join(err, learnt)

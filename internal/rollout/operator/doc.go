@@ -35,8 +35,8 @@
 // An operator's command may end between any two steps. The next command finds
 // the session in the log. [Controller.Refresh] completes an entry that was
 // promised and not committed. Of rival entries it completes one and gives up the
-// others, even while their commands run: one process bars each of these, so it
-// can never have the promises of all processes.
+// others, even while their commands run: one process bars each of these, so none
+// of them can ever have the promises of all processes.
 //
 // The guard of a ramp ([Controller.Ramp]) runs as long as the call. After an
 // interruption the release stays at its share, unwatched, until another ramp

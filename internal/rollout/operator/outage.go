@@ -57,8 +57,8 @@ func (c *Controller) awaitDatabase(ctx context.Context, why error) bool {
 	return time.Since(since) < outageLimit && run.Sleep(ctx, c.cfg.Pause) == nil
 }
 
-// wait records one wait. It returns when the database went away, or zero when it
-// has never answered, and whether this wait is the first since then.
+// wait records one wait. It returns the time at which the database went away, zero
+// when it has never answered, and whether this wait is the first since that time.
 func (o *outage) wait() (since time.Time, first bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

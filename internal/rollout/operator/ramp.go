@@ -32,8 +32,8 @@ const silentTime = 10 * time.Second
 // ErrUnjudged, and the release stays at the share. On the last share it returns
 // nil instead.
 //
-// A process that does not answer holds back a share. Ramp waits up to silentTime with a later share,
-// which starts unattended, and then returns ErrSilent.
+// A process that does not answer holds back a share. Every share after the first starts unattended.
+// Ramp therefore waits up to silentTime before one of these, and then returns ErrSilent.
 //
 // A Ramp that is interrupted leaves the release at its share, unwatched. Another
 // Ramp continues: it skips smaller shares, and watches the present one for the

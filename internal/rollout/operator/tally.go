@@ -11,7 +11,7 @@ import (
 
 // tallies adds up the counts of all processes for the new versions, from the
 // moment when it was made. Each process counts from its start, under a name of
-// its own. Of a process that answers for the first time later, only counts after
+// its own. When a process answers for the first time later, only its counts after
 // that answer are added, because earlier calls may be older than the tallies.
 type tallies struct {
 	site  Site
@@ -134,10 +134,10 @@ func (t *Tally) add(place string, c Count) {
 	t.Count, t.ByPlace[place] = t.Count.plus(c), t.ByPlace[place].plus(c)
 }
 
-// Copies returns how the copies of calls ended that the site's policy sends to the new versions of the open release. It
-// asks every process for its counts since the start of the process. Callers and callees count the same copies, and the
-// guard of a ramp counts none. A version without copies is left out. silent is the number of processes that do not
-// answer.
+// Copies returns the outcomes of the copies of calls that the site's policy sends to the new versions of the open
+// release. It asks every process for its counts since the start of the process. Callers and callees count the same
+// copies, and the guard of a ramp counts none. A version without copies is left out. silent is the number of
+// processes that do not answer.
 func (c *Controller) Copies(ctx context.Context, r rollout.Release, g Guard) (list []Watched, silent int, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {

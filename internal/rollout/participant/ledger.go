@@ -131,11 +131,11 @@ func (s *span) drop() {
 	}
 }
 
-// report answers a round with the classes of generations before until that were
-// alive at any time since the answer to the round after. A repeated answer to a
-// round includes the first one, which may be lost. For an older round it answers
-// the current one: answered is the number of the round that it has answered.
-// Round 0 begins no window.
+// report answers a round. held are the classes that read a generation older than
+// until and were alive at any time since the answer to round after. A repeated
+// answer to a round includes the first one, which may be lost. For an older round
+// it answers the current one: answered is the number of the round that it has
+// answered. Round 0 begins no window.
 func (l *ledger) report(round uint64, until rollout.Generation) (held []rollout.Inflight, answered, after uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
