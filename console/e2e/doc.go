@@ -6,6 +6,8 @@
 // Which pages there are is read from the pages themselves, by their links, and
 // held against console/routes.go: a new page is looked at without a change here.
 //
+// The page of examples/historian is opened, too: streams by Server-Sent Events and a WebSocket, and their resumption.
+//
 // It is a module of its own, so that programs that use skerry do not download what
 // drives a browser. Package stage has the site and the browser, pictures makes the
 // pictures of the documentation. scripts/setup installs Chromium and axe-core.

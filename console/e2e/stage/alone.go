@@ -26,7 +26,8 @@ func Alone(play func(T) int) int {
 	}
 	return t.run(func() int {
 		bin, err := testsite.Programs("./cmd/skerry", "./examples/portal/cmd/auth", "./examples/portal/cmd/db",
-			"./examples/portal/cmd/portal", "./examples/portal/cmd/proc")
+			"./examples/portal/cmd/portal", "./examples/portal/cmd/proc", "./examples/historian/cmd/historian",
+			"./examples/historian/cmd/sensors")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -106,13 +106,18 @@ func (s *Site) Serve(service, version, host string) {
 // start starts a program on a host.
 func (s *Site) start(name, host string, line func(string), program string, args ...string) {
 	s.t.Helper()
-	cmd := exec.Command("unshare", append([]string{"--uts", "sh", "-c", `hostname "$0" && exec "$@"`, host,
-		filepath.Join(s.bin, program)}, args...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p := testsite.Start(s.t, s.dir, name, cmd, line)
+	p := testsite.Start(s.t, s.dir, name, s.command(host, program, args...), line)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running[name] = p
+}
+
+// command is a program on a host.
+func (s *Site) command(host, program string, args ...string) *exec.Cmd {
+	cmd := exec.Command("unshare", append([]string{"--uts", "sh", "-c", `hostname "$0" && exec "$@"`, host,
+		filepath.Join(s.bin, program)}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
 }
 
 // Process is a process by its name: console, or service-version-host.
