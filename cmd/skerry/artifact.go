@@ -26,6 +26,7 @@ type storeFlags struct {
 	floor     string
 	builders  string
 	operators string
+	unlisted  bool // no file of this host says which keys sign
 }
 
 func (a *app) artifactCommand() *cobra.Command {
@@ -138,14 +139,19 @@ func (f *storeFlags) operatorsFile(a *app) (string, error) {
 func (f *storeFlags) trustedBuilders() (*artifact.Signers, error) {
 	s, err := artifact.ReadSigners(f.buildersFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, problemf("there is no file of builders, so nothing is trusted: %w; name one with --builders FILE, "+
-			"or make it with: skerry operator add --file %s --namespaces skerry-artifact,skerry-bundle NAME KEY.pub",
-			err, f.buildersFile())
+		return nil, problemf("%w, so nothing is trusted; copy it from a host that has it, name another one with "+
+			"--builders FILE, or begin it: skerry operator add --file %s --namespaces skerry-artifact,skerry-bundle "+
+			"NAME KEY.pub", f.noBuilders(), f.buildersFile())
 	}
 	if err != nil {
 		return nil, problemf("%w", err)
 	}
 	return s, nil
+}
+
+// noBuilders says that the file of builders is missing.
+func (f *storeFlags) noBuilders() error {
+	return fmt.Errorf("there is no file of builders %s", f.buildersFile())
 }
 
 // trustedBundlers reads the keys that may sign bundles: of builders, and of operators where there is a file of them.
@@ -200,11 +206,16 @@ func (f *storeFlags) signer(ctx context.Context, a *app, key, namespace string) 
 	if err != nil {
 		return nil, problemf("%w", err)
 	}
-	if o.Unlisted {
+	f.unlisted = o.Unlisted
+	return s, nil
+}
+
+// noteUnlisted says after a signature that this host knows of no trusted keys.
+func (f *storeFlags) noteUnlisted(a *app, s *operatorkey.Signer) {
+	if f.unlisted {
 		a.note("signed by the key %s, which no file of builders on this host names; a host takes it when its file does",
 			s.Name())
 	}
-	return s, nil
 }
 
 // find returns the artifacts that a reference names: one for a digest, one for each platform for a name.

@@ -89,7 +89,7 @@ func (a *app) printUnpacked(dir string, one artifact.Artifact) error {
 	if a.flags.json {
 		return a.printJSON(map[string]any{"dir": dir, "artifact": one.Manifest.Name(), "digest": one.Digest})
 	}
-	a.printf("%s is in %s, %d files with %s\n", one.Manifest.Name(), dir, len(one.Manifest.Files),
+	a.printf("%s is in %s, %s with %s\n", one.Manifest.Name(), dir, count(len(one.Manifest.Files), "file", "files"),
 		sizeText(one.Manifest.Size()))
 	return nil
 }

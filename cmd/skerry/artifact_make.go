@@ -86,18 +86,20 @@ func (a *app) artifactMake(ctx context.Context, f *storeFlags, r artifactRequest
 		return err
 	}
 	var signer artifact.Signer
+	note := func() {}
 	if !r.unsigned {
 		key, err := f.signer(ctx, a, r.key, sshsig.Artifact)
 		if err != nil {
 			return err
 		}
 		defer key.Close()
-		signer = key
+		signer, note = key, func() { f.noteUnlisted(a, key) }
 	}
 	made, err := s.Make(ctx, args[0], m, signer)
 	if err != nil {
 		return problemf("%w", err)
 	}
+	note()
 	return a.printArtifact(a.artifactRow(s, f, made))
 }
 

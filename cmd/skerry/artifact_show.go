@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -43,8 +45,11 @@ func (a *app) artifactRow(s *artifact.Store, f *storeFlags, one artifact.Artifac
 		Good: one.Good, Pins: one.Pins, Manifest: m,
 		File: filepath.Join(s.Dir(), "blobs", "sha256", one.Digest.Hex())}
 	builders, err := artifact.ReadSigners(f.buildersFile())
-	if err == nil {
+	switch {
+	case err == nil:
 		r.SignedBy, err = s.Trusted(one.Digest, builders)
+	case errors.Is(err, fs.ErrNotExist):
+		err = f.noBuilders()
 	}
 	if err != nil {
 		r.Doubt = err.Error()
@@ -259,6 +264,7 @@ file that skerry artifact show names ("signed file"):
 			if err := s.Sign(cmd.Context(), one.Digest, signer); err != nil {
 				return problemf("%w", err)
 			}
+			f.noteUnlisted(a, signer)
 			return a.printArtifact(a.artifactRow(s, f, one))
 		},
 	}

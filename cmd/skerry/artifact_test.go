@@ -109,7 +109,7 @@ plan: plan.yaml
 	w.run(exitOK, "the files are in", "", "site", "bundle", "import", stick)
 	w.run(exitOK, "good, signed by li", "", "site", "artifact", "verify", "--all")
 	unpacked := filepath.Join(w.dir, "v2")
-	w.run(exitOK, "1 files", "", "site", "artifact", "unpack", "auth/v2", unpacked)
+	w.run(exitOK, "1 file with", "", "site", "artifact", "unpack", "auth/v2", unpacked)
 	if out, err := exec.Command(filepath.Join(unpacked, "auth")).Output(); string(out) != "auth v2\n" || err != nil {
 		t.Errorf("it says %q, %v", out, err)
 	}
@@ -168,7 +168,8 @@ func TestArtifactOfStrangers(t *testing.T) {
 		t.Error("it was unpacked")
 	}
 	w.builders = filepath.Join(w.dir, "none")
-	w.run(exitProblem, "", "there is no file of builders", "site", "bundle", "import", stick)
+	w.run(exitProblem, "", "there is no file of builders "+w.builders+", so nothing is trusted", "site", "bundle",
+		"import", stick)
 }
 
 // TestArtifactSignedByKeygen: an artifact that skerry left unsigned is signed by the stock ssh-keygen, and the stock

@@ -114,6 +114,7 @@ func (a *app) bundleMake(ctx context.Context, f *storeFlags, args []string, out,
 	if err != nil {
 		return problemf("%s is not written: %w", out, err)
 	}
+	f.noteUnlisted(a, signer)
 	b.Signer = signer.Name()
 	for i, one := range b.Artifacts {
 		r := a.artifactRow(s, f, one)
