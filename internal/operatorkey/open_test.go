@@ -279,3 +279,30 @@ func freeze(t *testing.T, p *os.Process) {
 	}
 	t.Cleanup(func() { p.Signal(syscall.SIGCONT) })
 }
+
+// TestUnlistedKey: where no file names keys, a key of a file and the named one of two in an agent sign, each by its
+// fingerprint.
+func TestUnlistedKey(t *testing.T) {
+	file, key := newKey(t, "ed25519", "")
+	other, _ := newKey(t, "ed25519", "")
+	startAgent(t, other, file)
+	for _, path := range []string{file, file + ".pub"} {
+		o := Options{File: path, Namespace: sshsig.Artifact, Ask: noTerminal}
+		if _, err := Open(t.Context(), o); err == nil {
+			t.Errorf("%s: a key that no file names signs", path)
+		}
+		o.Unlisted = true
+		s, err := Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		blob, err := s.Sign(sshsig.Artifact, []byte("x"))
+		if err != nil || s.Name() != key.Fingerprint() {
+			t.Fatalf("signed by %s, %v", s.Name(), err)
+		}
+		if by, err := sshsig.Verify(blob, sshsig.Artifact, []byte("x")); err != nil || by != key {
+			t.Errorf("signed by %s, %v", by, err)
+		}
+	}
+}
