@@ -20,8 +20,16 @@ func (s *snapshot) find() []finding {
 		e := &s.Entries[i]
 		entries[e.Service] = append(entries[e.Service], e)
 	}
+	ill := map[string]bool{} // services of which worse is known than that they are slow
 	for _, r := range s.services() {
-		list = append(list, s.findService(r, entries[r.Name])...)
+		found := s.findService(r, entries[r.Name])
+		ill[r.Name] = len(found) > 0 && found[0].Severity == grave
+		list = append(list, found...)
+	}
+	for _, f := range s.findSlow() {
+		if !ill[f.About[0]] {
+			list = append(list, f)
+		}
 	}
 	list = append(list, s.findProcesses()...)
 	if s.Rollout.Frozen != "" {
@@ -35,8 +43,19 @@ func (s *snapshot) find() []finding {
 				Do: "skerry doctor"})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b finding) int { return cmp.Compare(b.Severity, a.Severity) })
+	slices.SortStableFunc(list, func(a, b finding) int {
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(findingOrder(a.Kind), findingOrder(b.Kind)))
+	})
 	return list
+}
+
+// findingOrder puts what harms calls first among findings of one severity.
+func findingOrder(kind string) int {
+	i := slices.Index([]string{"down", "fails", "slow", "avoided"}, kind)
+	if i < 0 {
+		return 4
+	}
+	return i
 }
 
 // findService judges one service by its instances.

@@ -57,7 +57,8 @@ type live struct {
 
 	signers   map[string]releases.Signer // by hash of an entry of the log of releases
 	signersAt time.Time
-	minutes   []minute // of the last hour, oldest first
+	minutes   []minute                    // of the last hour, oldest first
+	usual     map[[2]string]time.Duration // of minutes
 	stored    stored
 }
 
@@ -171,6 +172,7 @@ func (l *live) look(ctx context.Context) {
 	s.At = time.Now()
 	s.Oldest = s.At.Sub(begun)
 	l.tellFlows(s, counts)
+	s.lines = s.edges()
 	s.rows = s.services()
 	l.policy.tellUses(s, counts, known)
 	l.lookAtDenied(ctx)
@@ -382,6 +384,7 @@ func (l *live) keep(s *snapshot) {
 		edges := s.edges()
 		l.minutes = append(l.minutes, minute{s.At.Truncate(time.Minute), edges[:min(len(edges), mostEdges)]})
 		l.minutes = l.minutes[max(0, len(l.minutes)-keptPoints):]
+		l.usual = usualOf(l.minutes)
 		l.marks = l.marks[max(0, len(l.marks)-keptPoints):]
 	}
 	for i := len(l.marks) - 1; i >= 0; i-- {
@@ -389,7 +392,7 @@ func (l *live) keep(s *snapshot) {
 			s.Before = m.flows
 		}
 	}
-	s.Minutes = slices.Clone(l.minutes)
+	s.Minutes, s.usual = slices.Clone(l.minutes), l.usual
 	if l.cfg.Node != nil && l.cfg.Node.Membership().Database() != nil {
 		s.stored = l.storedEdges
 	}

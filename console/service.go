@@ -102,6 +102,8 @@ type edgeRow struct {
 	Kinds  string  `json:"failures"`
 	Served bool    `json:"counted_by_callee"` // the caller counts nothing, or has not told
 	TLS    bool    `json:"tls"`               // every listed instance of the callee has it
+	Slow   bool    `json:"slow,omitempty"`
+	Usual  float64 `json:"usual_p99_ms,omitempty"` // of what is slow
 	Worse  worse   `json:"-"`
 }
 
@@ -335,6 +337,9 @@ func lower(step int) float64 {
 
 // edges are the calls between services in the last minute, the worst first.
 func (s *snapshot) edges() []edgeRow {
+	if s.lines != nil {
+		return slices.Clone(s.lines)
+	}
 	type pair struct{ from, to string }
 	key := func(f flow) (pair, bool) {
 		return pair{f.Caller, f.Service}, !strings.HasPrefix(f.Service, internalPrefix)
@@ -354,11 +359,15 @@ func (s *snapshot) edges() []edgeRow {
 	}
 	list := make([]edgeRow, 0, len(now))
 	for p, f := range now {
-		list = append(list, edgeRow{p.from, p.to, f.Rate(), f.Share(), ms(f.P50()), ms(f.P99()), kinds(f.Kinds),
-			served[p], !plainText[p.to], compared(*f, of(before, p), len(s.Before) > 0)})
+		e := edgeRow{From: p.from, To: p.to, Rate: f.Rate(), Failed: f.Share(), P50: ms(f.P50()), P99: ms(f.P99()),
+			Kinds: kinds(f.Kinds), Served: served[p], TLS: !plainText[p.to],
+			Worse: compared(*f, of(before, p), len(s.Before) > 0)}
+		e.tellSlow(*f, s.usual[e.pair()])
+		list = append(list, e)
 	}
 	slices.SortFunc(list, func(a, b edgeRow) int {
-		return cmp.Or(cmp.Compare(b.Worse, a.Worse), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+		return cmp.Or(cmp.Compare(b.Worse, a.Worse), cmp.Compare(b.Rate*b.Failed, a.Rate*a.Failed),
+			compareBool(b.Slow, a.Slow), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
 	})
 	return list
 }

@@ -28,8 +28,9 @@ type serviceRow struct {
 	Before   *pastFigures `json:"hour_before,omitempty"`
 	Trend    []int64      `json:"calls_of_10s,omitempty"` // of the last 5 minutes, oldest first
 	Callers  []string     `json:"called_by"`
-	Worse    worse        `json:"worse"` // 0 as usual, 1 a little, 2 much worse than the hour before
-	Why      phrase       `json:"-"`     // of what is not as usual, of its instances
+	Slow     *edgeRow     `json:"slow,omitempty"` // the calls to it that take most times as long as usual
+	Worse    worse        `json:"worse"`          // 0 as usual, 1 a little, 2 much worse than the hour before
+	Why      phrase       `json:"-"`              // of what is not as usual, of its instances
 }
 
 // pastFigures are those of a minute an hour ago.
@@ -120,6 +121,12 @@ func (s *snapshot) services() []serviceRow {
 			row(name)
 		}
 	}
+	slowTo := map[string][]edgeRow{}
+	for _, e := range s.edges() {
+		if e.Slow {
+			slowTo[e.To] = append(slowTo[e.To], e)
+		}
+	}
 	list := make([]serviceRow, 0, len(rows))
 	for name, r := range rows {
 		f := of(now, name)
@@ -130,6 +137,9 @@ func (s *snapshot) services() []serviceRow {
 		}
 		r.Trend = s.Trends[name]
 		r.Worse = compared(f, of(before, name), len(s.Before) > 0)
+		if r.Slow = slowest(slowTo[name]); r.Slow != nil {
+			r.Worse = max(r.Worse, r.Slow.Worse)
+		}
 		r.Zones, r.Hosts = compact(r.Zones), compact(r.Hosts)
 		r.Callers = sorted(callers[name])
 		slices.SortFunc(r.Versions, func(a, b versionTag) int { return cmp.Compare(a.Version, b.Version) })
@@ -142,10 +152,25 @@ func (s *snapshot) services() []serviceRow {
 		}
 		list = append(list, *r)
 	}
-	slices.SortFunc(list, func(a, b serviceRow) int {
-		return cmp.Or(cmp.Compare(b.Worse, a.Worse), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(list, worstService)
 	return list
+}
+
+// worstService orders services: those without an instance that gets calls first, then by the calls that fail, then by
+// how many times their usual latency calls take.
+func worstService(a, b serviceRow) int {
+	down := func(r serviceRow) bool { return r.Worse == much && r.Well == 0 }
+	times := func(r serviceRow) float64 {
+		if r.Slow == nil {
+			return 0
+		}
+		return r.Slow.times()
+	}
+	if a.Worse != b.Worse || a.Worse == usual {
+		return cmp.Or(cmp.Compare(b.Worse, a.Worse), cmp.Compare(a.Name, b.Name))
+	}
+	return cmp.Or(compareBool(down(b), down(a)), cmp.Compare(b.Rate*b.Failed, a.Rate*a.Failed),
+		cmp.Compare(times(b), times(a)), cmp.Compare(a.Name, b.Name))
 }
 
 var dotOrder = map[string]int{"ok": 0, "warm": 1, "off": 2, "warn": 3, "bad": 4}
@@ -273,6 +298,9 @@ func (s *snapshot) servicesLead(all []serviceRow) []phrase {
 	lead := say("services.first-down", "service", first.Name, "well", first.Well, "all", first.All)
 	if first.Well > 0 && first.Failed > 0 {
 		lead = say("services.first-fails", "service", first.Name, "share", percent(first.Failed))
+	} else if first.Well > 0 && first.Slow != nil {
+		lead = say("services.first-slower", "service", first.Name, "caller", callerName(first.Slow.From), "p99",
+			millis(first.Slow.P99), "usual", millis(first.Slow.Usual))
 	} else if first.Well > 0 && first.Well+first.Waiting == first.All {
 		lead = say("services.first-slow", "service", first.Name, "p99", millis(first.P99))
 	}

@@ -55,9 +55,11 @@ type snapshot struct {
 	Silenced []silenced    // with those that are not found any more, the next to end first
 	Members  []memberEvent // oldest first
 
-	rows   []serviceRow // of services(), when the snapshot is complete
-	calls  *testCalls   // of the console
-	Tracer tracer       // nil: none
+	rows   []serviceRow                // of services(), when the snapshot is complete
+	lines  []edgeRow                   // of edges(), the same
+	usual  map[[2]string]time.Duration // see usualOf
+	calls  *testCalls                  // of the console
+	Tracer tracer                      // nil: none
 
 	Doctor *examination // the last one; nil: none yet
 
@@ -169,6 +171,8 @@ type finding struct {
 	Link     string    // the page with the details
 	LinkText phrase
 	Proof    []fact
+
+	scale float64 // how bad it is beside others of its kind
 }
 
 // fact is a value with its name.

@@ -28,7 +28,7 @@ type node struct {
 
 type curve struct {
 	Path, Arrow, Class string
-	Bad                bool
+	Bad, Slow          bool
 	From, To           string
 	Link               string
 	Label              string // "": none
@@ -56,6 +56,9 @@ func topologyLead(edges []edgeRow) phrase {
 			failing[e.To], from[e.From] = true, true
 		}
 	}
+	if begins := slowBegins(edges); len(failing) == 0 && len(begins) > 0 {
+		return say("topology.slow", "services", strings.Join(begins, ", "))
+	}
 	if len(edges) == 0 {
 		return say("topology.none")
 	}
@@ -72,6 +75,17 @@ func topologyLead(edges []edgeRow) phrase {
 		return say("topology.circle", "services", strings.Join(sorted(failing), ", "))
 	}
 	return say("topology.begins", "services", strings.Join(roots, ", "))
+}
+
+// slowBegins are the services where slow calls begin.
+func slowBegins(edges []edgeRow) []string {
+	var names []string
+	for _, e := range edges {
+		if e.Slow && !passesOn(e, edges) {
+			names = append(names, e.To)
+		}
+	}
+	return compact(names)
 }
 
 // layers gives each service a column: callers stand left of what they call. Calls in a circle are cut where they lead
@@ -300,6 +314,9 @@ func (l *line) curve(x func(*spot) int, named bool) curve {
 	}
 	if c.Bad {
 		c.Label += " · " + percent(l.edge.Failed) + " %"
+	}
+	if c.Slow = l.edge.Slow && !c.Bad; c.Slow {
+		c.Label = rateText(l.edge.Rate) + " · " + millis(l.edge.P99) + " ms"
 	}
 	c.LabelWidth = 10 + 7*len([]rune(c.Label))
 	c.From, c.To = l.edge.From, l.edge.To
