@@ -106,10 +106,9 @@ var floors = map[string]struct {
 		"internal/policylog", "internal/policytext", "internal/quote", "internal/recent", "internal/releases",
 		"internal/rollout", "internal/rollout/operator", "internal/run", "internal/statedir", "internal/textdiff",
 		"internal/wire", "internal/words", "policy", "policy/form", "registry", "registry/postgres", "rpc"}},
-	"gateway": {6, []string{"", "config", "health", "internal/connlimit", "internal/dynamic", "internal/rollout",
-		"internal/rollout/participant", "internal/run", "internal/spans", "internal/tracecontext",
-		"internal/webpath", "internal/websocket", "policy",
-		"registry", "rpc"}},
+	"gateway": {6, []string{"", "config", "health", "internal/connlimit", "internal/dynamic", "internal/recent",
+		"internal/rollout", "internal/rollout/participant", "internal/run", "internal/spans", "internal/tracecontext",
+		"internal/webpath", "internal/websocket", "policy", "registry", "rpc"}},
 
 	"internal/drain": {1, []string{"internal/rollout", "registry"}},
 	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/drain", "internal/idltext",

@@ -185,6 +185,9 @@ func (n *Node) clientConfig() rpc.ClientConfig {
 // Spans keeps the spans of this process, for package gateway and for commands.
 func (n *Node) Spans() *spans.Recorder { return n.spans }
 
+// Recent remembers the calls of the last minutes, for package gateway.
+func (n *Node) Recent() *recent.Recorder { return n.recent }
+
 // streamLimits are the bounds of the program's streams.
 func (n *Node) streamLimits() rpc.StreamLimits {
 	s := n.cfg.Streams

@@ -356,7 +356,7 @@ func madeBy(calls []control.RecentCalls) map[made]bool {
 }
 
 // untold reports of counts whether neither their caller nor its callees have told these calls otherwise. So it is with
-// calls of older releases, and with a gateway's requests to HTTP services.
+// calls of older releases.
 func (l *live) untold() func(flowKey) bool {
 	type edge struct{ from, to string }
 	served := map[edge]bool{}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/policy"
@@ -31,6 +32,7 @@ func (u *upstream) admit(r *http.Request) (end func(), err error) {
 	key := health.Key{Side: health.Client, Service: u.route.Service, Method: call.Request.Method,
 		Version: call.Request.Version}
 	u.g.node.Stats().Cell(key).Record(rpc.CodeOf(err).Outcome(), 0)
+	u.remember(time.Now(), key.Method, key.Version, remembered(rpc.CodeOf(err)))
 	return nil, err
 }
 

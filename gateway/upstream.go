@@ -14,6 +14,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/recent"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/participant"
 	"github.com/skerry/skerry/rpc"
@@ -62,6 +63,7 @@ type attempt struct {
 	body  payload
 	begun time.Time
 	ep    *rpc.Endpoint
+	ended uint8 // how the latest attempt ended, as it is remembered
 	lost  error // error of the latest attempt, if it got no connection; else nil
 }
 
@@ -77,6 +79,11 @@ func (u *upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 			if err != nil && a.ep == nil {
 				a.unsent(err)
 			}
+			version := a.call.Version
+			if a.ep != nil {
+				version = a.ep.Version
+			}
+			u.remember(a.begun, a.call.Method, version, a.ended)
 			return response, err
 		}
 	}
@@ -97,6 +104,7 @@ func (a *attempt) unsent(err error) {
 	}
 	key := health.Key{Side: health.Client, Service: a.u.route.Service, Method: a.call.Method, Version: a.call.Version}
 	a.u.g.node.Stats().Cell(key).Record(code.Outcome(), 0)
+	a.ended = remembered(code)
 }
 
 func (u *upstream) newCall(req *http.Request) *rpc.Call {
@@ -261,22 +269,31 @@ func isTimeout(err error) bool {
 	return ok && n.Timeout()
 }
 
+// failure is the code of an attempt that failed.
+func (a *attempt) failure(r *http.Response, err error) (code rpc.Code, failed bool) {
+	switch _, dialled := errors.AsType[*dialError](err); {
+	case dialled:
+		return rpc.Unreachable, true
+	case err != nil && (a.req.Context().Err() != nil || a.body.fault() != nil):
+		return rpc.Canceled, true
+	case isTimeout(err):
+		return rpc.DeadlineExceeded, true
+	case err != nil:
+		return rpc.ConnectionLost, true
+	case r.StatusCode == http.StatusServiceUnavailable && r.Header.Get(headerRefused) != "":
+		return rpc.ParseCode(r.Header.Get(headerRefused)), true
+	case r.StatusCode >= http.StatusInternalServerError:
+		return rpc.HandlerFailed, true
+	}
+	return 0, false
+}
+
 // report tells balancers and statistics the outcome of the attempt.
 func (a *attempt) report(r *http.Response, err error, took time.Duration) {
 	outcome := health.OK
-	switch _, dialled := errors.AsType[*dialError](err); {
-	case dialled:
-		outcome = health.Connect
-	case err != nil && (a.req.Context().Err() != nil || a.body.fault() != nil):
-		outcome = health.Canceled
-	case isTimeout(err):
-		outcome = health.Timeout
-	case err != nil:
-		outcome = health.Broken
-	case r.StatusCode == http.StatusServiceUnavailable && r.Header.Get(headerRefused) != "":
-		outcome = rpc.ParseCode(r.Header.Get(headerRefused)).Outcome()
-	case r.StatusCode >= http.StatusInternalServerError:
-		outcome = health.Internal
+	a.ended = recent.OK
+	if code, failed := a.failure(r, err); failed {
+		outcome, a.ended = code.Outcome(), remembered(code)
 	}
 	a.u.picker.Report(a.ep, outcome, took)
 	key := health.Key{

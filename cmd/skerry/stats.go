@@ -61,8 +61,9 @@ P50 of several rows is the mean weighted by calls, P99 the largest.
 they remember: nothing has to be written anywhere. With --by peer the peer is the
 caller. Calls that both sides have counted are shown once, by the caller's counts,
 unless --side asks for those of one side; plain Thrift clients are known by their
-callees. Requests of a gateway to HTTP services are not among them. The answers
-cover up to 30 s more than asked for. Exit code 3 when no process answers.
+callees. A gateway's requests to HTTP services are calls by the name of their
+method, such as GET. The answers cover up to 30 s more than asked for. Exit code
+3 when no process answers.
 
 --refused asks the running processes instead what they have refused since their
 start: calls, connections and LAN packets of others, by kind, and says what to

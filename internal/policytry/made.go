@@ -185,7 +185,7 @@ func (t *trial) inForce(service, key string) bool {
 func (t *trial) weights() {
 	calls, samples := map[string]int64{}, map[string][]*recent.Sample{}
 	for i := range t.Records.Kinds {
-		if k := &t.Records.Kinds[i]; k.Side == recent.Caller && k.Service != "" {
+		if k := &t.Records.Kinds[i]; k.Side == recent.Caller && k.Service != "" && !k.HTTP {
 			calls[k.Service] += k.Sum()
 			samples[k.Service] = append(samples[k.Service], t.samples[k.Key]...)
 		}

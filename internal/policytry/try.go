@@ -63,6 +63,7 @@ func Try(c Config) Report {
 			r.Others += k.Sum()
 		case k.Side == recent.Callee:
 			t.callee(k)
+		case k.HTTP: // see docs/policy.md
 		default:
 			t.caller(k)
 		}

@@ -92,6 +92,19 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// TestRequestsToHTTPServices: what is remembered of them predicts nothing.
+func TestRequestsToHTTPServices(t *testing.T) {
+	request := kind(recent.Caller, "web", map[uint8]int64{recent.OK: 1000})
+	then := table(policy.Service{Items: []policy.Item{{Kind: "weights", To: policy.Target{Host: []string{"h3"}}}}})
+	if have := effects(Try(Config{Records: recorded(request), Then: then})); len(have) == 0 {
+		t.Error("nothing is predicted of calls")
+	}
+	request.HTTP = true
+	if have := effects(Try(Config{Records: recorded(request), Then: then})); len(have) > 0 {
+		t.Errorf("%q is predicted of requests", have)
+	}
+}
+
 // TestOneOfSeveralLimits: refused calls that several limits matched are not said to be those of the first one.
 func TestOneOfSeveralLimits(t *testing.T) {
 	served := recorded(kind(recent.Callee, "web", map[uint8]int64{recent.Served: 800, recent.Limited: 200}),

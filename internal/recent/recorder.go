@@ -28,6 +28,7 @@ type Key struct {
 	Tags                    string // of TagText
 	OwnFallback, Unmirrored bool   // of the caller: the program answers failed calls itself; no copies are made
 	Greets                  bool   // the caller is a process of skerry, which counts the calls, too
+	HTTP                    bool   // requests of a gateway to an HTTP service: no policy is tried on them
 }
 
 // Bounds of a recorder.
