@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,7 +71,8 @@ func filesOf(pattern string) map[string][]byte {
 func Keys(l Language) []string { return slices.Sorted(maps.Keys(texts()[l])) }
 
 // Text is the text of a key with values in the place of their names: Text("services.of", "n", 3). A key with a value n
-// of 1 takes the text at key+"-1" where there is one. An unknown key is its own text, so that a fault is seen.
+// of 1 takes the text at key+"-1" where there is one, and {name|one|many} within a text is a word by its value. An
+// unknown key is its own text, so that a fault is seen.
 func (l Language) Text(key string, values ...any) string {
 	text, ok := texts()[l][key]
 	for i := 0; i+1 < len(values); i += 2 {
@@ -86,11 +88,31 @@ func (l Language) Text(key string, values ...any) string {
 	if len(values) == 0 {
 		return text
 	}
+	text = chosen(text, values)
 	pairs := make([]string, 0, len(values))
 	for i := 0; i+1 < len(values); i += 2 {
 		pairs = append(pairs, "{"+fmt.Sprint(values[i])+"}", Value(values[i+1]))
 	}
 	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// choice is a word by a number: {n|process|processes}.
+var choice = regexp.MustCompile(`\{([a-z]+)\|([^|}]*)\|([^|}]*)\}`)
+
+// chosen puts words in the place of choices: the first one for a value of 1.
+func chosen(text string, values []any) string {
+	if !strings.Contains(text, "|") {
+		return text
+	}
+	return choice.ReplaceAllStringFunc(text, func(m string) string {
+		parts := choice.FindStringSubmatch(m)
+		for i := 0; i+1 < len(values); i += 2 {
+			if values[i] == parts[1] && fmt.Sprint(values[i+1]) == "1" {
+				return parts[2]
+			}
+		}
+		return parts[3]
+	})
 }
 
 // Value is a value within a text. Numbers have commas.

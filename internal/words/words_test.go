@@ -29,6 +29,24 @@ func TestKeysOfBothLanguages(t *testing.T) {
 	}
 }
 
+// TestWordsByNumber: a word in a text goes by the number of its value.
+func TestWordsByNumber(t *testing.T) {
+	for n, want := range map[int]string{0: "0 calls of 2 services, put together from 0 processes",
+		1: "1 call of 2 services, put together from 1 process"} {
+		if have := English.Text("traces.made-of", "calls", n, "services", 2, "processes", n); have != want {
+			t.Errorf("%q, want %q", have, want)
+		}
+	}
+	for _, k := range Keys(English) {
+		text := texts()[English][k]
+		for _, m := range choice.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(text, "{"+m[1]+"}") {
+				t.Errorf("%s has a word by %s, and does not name it", k, m[1])
+			}
+		}
+	}
+}
+
 // verbsOf are the verbs of a format by the value that each takes.
 func verbsOf(t *testing.T, format string) map[int]string {
 	t.Helper()
