@@ -153,6 +153,8 @@ var floors = map[string]struct {
 
 	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
 
+	"site/agent": {4, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "internal/yamlfile",
+		"registry", "site/agent/shim", "site/artifact", "site/plan"}},
 	"site/agent/shim": {1, []string{"internal/statedir"}},
 	"site/plan":       {3, []string{"internal/yamlfile", "registry", "site/artifact"}},
 	"site/artifact":   {2, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "registry"}},
@@ -182,7 +184,7 @@ var top = map[string][]string{
 		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
 		"internal/textdiff", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire",
 		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",
-		"rpc", "site/agent/shim", "site/artifact"},
+		"rpc", "site/agent", "site/agent/shim", "site/artifact"},
 	"examples/":        {"", "config", "gateway", "internal/rollout", "registry", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

@@ -30,6 +30,7 @@ var surface = map[string]int{
 	"registry/postgres":     17,
 	"registry/registrytest": 5,
 	"rpc":                   111,
+	"site/agent":            12,
 	"site/agent/shim":       25,
 	"site/artifact":         25,
 	"site/plan":             16,

@@ -33,6 +33,7 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/internal/tlsfile"
 	"github.com/skerry/skerry/policy/form"
+	"github.com/skerry/skerry/site/agent"
 	"github.com/skerry/skerry/site/artifact"
 )
 
@@ -168,6 +169,7 @@ func documents() map[string]func(*app) error {
 				"x": errors.New("x"),
 			})
 		},
+		"printAgent":     func(a *app) error { return a.printAgent(filled[agent.Report]()) },
 		"printArtifacts": func(a *app) error { return a.printArtifacts("x", []artifactRow{filled[artifactRow]()}) },
 		"printArtifact":  func(a *app) error { return a.printArtifact(filled[artifactRow]()) },
 		"printVerifiedArtifacts": func(a *app) error {

@@ -1,0 +1,265 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/site/agent/shim"
+	"github.com/skerry/skerry/site/artifact"
+	"github.com/skerry/skerry/site/plan"
+)
+
+// The pace of an agent.
+const (
+	period   = time.Second // between two looks at the plan and the shims
+	askTime  = 2 * time.Second
+	goodTime = time.Minute         // an artifact that was up for so long is a good one
+	keepTime = 14 * 24 * time.Hour // for what an instance has left: its log
+)
+
+var platform = runtime.GOOS + "/" + runtime.GOARCH
+
+// Agent is the agent of one host.
+type Agent struct {
+	config   Config
+	command  []string // that runs a shim, before its directory
+	cgroup   string
+	store    *artifact.Store
+	builders *artifact.Signers
+	orders   *orders
+
+	tries    map[plan.Instance]*tries
+	good     map[artifact.Digest]bool
+	problems map[string]string // by instance; "" for the plan
+	began    time.Time
+	said     string // the report of before
+}
+
+// tries paces the starts of one instance.
+type tries struct {
+	shim.Restarts
+	began time.Time
+	next  time.Time
+}
+
+// New returns the agent of a host. command is the command line that runs a shim when a directory is added:
+// skerry shim. It reads nothing.
+func New(c Config, command ...string) *Agent {
+	return &Agent{config: c, command: command, tries: map[plan.Instance]*tries{}, good: map[artifact.Digest]bool{},
+		problems: map[string]string{}}
+}
+
+// Run keeps running what the plan wants until ctx ends. The instances go on then.
+func (a *Agent) Run(ctx context.Context) error {
+	for dir, mode := range map[string]fs.FileMode{"": 0o711, "artifacts": 0o755, "instances": 0o700, "work": 0o711,
+		"files": 0o711, "state": 0o711} {
+		if err := mkdir(filepath.Join(a.config.Dir, dir), mode); err != nil {
+			return err
+		}
+	}
+	lock, err := statedir.Lock(filepath.Join(a.config.Dir, "lock"))
+	if errors.Is(err, statedir.ErrLocked) {
+		return fmt.Errorf("another agent runs in %q", a.config.Dir)
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if a.store, err = artifact.Open(a.config.Store.Dir, artifact.Options{Floor: a.config.Store.Floor}); err != nil {
+		return err
+	}
+	if a.orders, err = openOrders(a.config); err != nil {
+		return err
+	}
+	a.cgroup = shim.Cgroup()
+	a.began = time.Now()
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		a.turn(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// turn looks once, and does what is to be done.
+func (a *Agent) turn(ctx context.Context) {
+	a.problem("", a.orders.look())
+	seen, err := look(ctx, a.config.Dir)
+	if err != nil {
+		a.problem("", err)
+		a.say()
+		return
+	}
+	var wanted []plan.Wanted
+	if a.orders.now != nil {
+		wanted = a.orders.now.plan.On(a.config.Host, platform)
+	} else if len(seen) > 0 {
+		// Without a plan nothing is known to be unwanted.
+		a.problem("", errors.Join(a.orders.wrong, errors.New("there is no plan; what runs is left alone")))
+		a.say()
+		return
+	}
+	var list []plan.Seen
+	for _, s := range seen {
+		list = append(list, s.seen())
+		a.markGood(ctx, s)
+	}
+	steps := plan.Steps(wanted, list, a.ports)
+	busy := map[string]bool{"": true}
+	for _, s := range steps {
+		if ctx.Err() != nil {
+			return
+		}
+		if s.Do != plan.Remove {
+			busy[s.Instance.String()] = true
+		}
+		a.do(ctx, s)
+	}
+	maps.DeleteFunc(a.problems, func(name, _ string) bool { return !busy[name] })
+	a.say()
+}
+
+// do does a step, and notes why it can't.
+func (a *Agent) do(ctx context.Context, s plan.Step) {
+	name := s.Instance.String()
+	switch s.Do {
+	case plan.Blocked:
+		a.problem(name, errors.New(s.Why))
+	case plan.Stop:
+		askCtx, cancel := context.WithTimeout(ctx, askTime)
+		defer cancel()
+		if _, err := shim.Ask(askCtx, a.instanceDir(s.Instance), shim.DoStop, -1); !errors.Is(err, shim.ErrGone) {
+			a.problem(name, err)
+		}
+	case plan.Remove:
+		a.problem(name, a.remove(ctx, s.Instance))
+	case plan.Start:
+		t := a.tries[s.Instance]
+		if t == nil {
+			t = &tries{}
+			a.tries[s.Instance] = t
+		}
+		now := time.Now()
+		if now.Before(t.next) {
+			return // its problem stands
+		}
+		ran := time.Duration(0)
+		if !t.began.IsZero() {
+			ran = now.Sub(t.began)
+		}
+		t.next = now.Add(t.Ended(now, ran, rand.Float64()))
+		t.began = now
+		a.problem(name, a.start(ctx, s))
+	}
+}
+
+// remove takes away what an instance has left, when its log was kept long enough.
+func (a *Agent) remove(ctx context.Context, i plan.Instance) error {
+	dir := a.instanceDir(i)
+	r, err := readRecord(dir)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(filepath.Join(dir, "state.json")); err == nil && time.Since(info.ModTime()) < keepTime {
+		return nil
+	}
+	err = a.store.Unpin(ctx, r.Artifact, "instance "+i.String())
+	if err != nil && !errors.Is(err, artifact.ErrNotFound) {
+		return err
+	}
+	delete(a.tries, i)
+	return errors.Join(os.RemoveAll(a.workDir(i)), os.RemoveAll(filepath.Join(a.config.Dir, "files", dirName(i))),
+		os.RemoveAll(dir))
+}
+
+// ports is the number of ports that an instance needs.
+func (a *Agent) ports(w plan.Wanted) int {
+	found, err := a.store.Get(w.Artifact)
+	if err != nil {
+		return 0 // the start says why
+	}
+	return len(found.Manifest.Run.Ports)
+}
+
+// markGood has the store keep what was up for a minute.
+func (a *Agent) markGood(ctx context.Context, s Instance) {
+	d := s.record.Artifact
+	if a.good[d] || s.Phase != string(shim.Up) || time.Since(s.Since) < goodTime {
+		return
+	}
+	if a.store.MarkGood(ctx, d) == nil {
+		a.good[d] = true
+	}
+}
+
+func (a *Agent) problem(name string, err error) {
+	if err == nil {
+		delete(a.problems, name)
+		return
+	}
+	a.problems[name] = err.Error()
+}
+
+// say writes agent.json when it has changed.
+func (a *Agent) say() {
+	s := said{PID: os.Getpid(), Began: a.began, Cluster: a.config.Cluster, Host: a.config.Host, Problems: a.problems}
+	if h := a.orders.now; h != nil {
+		s.Plan, s.By, s.At = h.plan.Number, h.By, &h.At
+	}
+	text, err := json.Marshal(s)
+	if err != nil || string(text) == a.said {
+		return
+	}
+	if statedir.WriteFile(filepath.Join(a.config.Dir, "agent.json"), text) == nil { // else at the next turn
+		a.said = string(text)
+	}
+}
+
+// look finds the instances of a directory, sorted.
+func look(ctx context.Context, dir string) ([]Instance, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, "instances"))
+	if err != nil {
+		return nil, err
+	}
+	var all []Instance
+	for _, e := range entries {
+		path := filepath.Join(dir, "instances", e.Name())
+		r, err := readRecord(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the agent was killed before it wrote it, and started nothing
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, see(ctx, path, r))
+	}
+	slices.SortFunc(all, func(a, b Instance) int { return a.record.Instance.Compare(b.record.Instance) })
+	return all, nil
+}
+
+func readRecord(dir string) (r record, err error) {
+	path := filepath.Join(dir, "instance.json")
+	text, err := statedir.ReadFile(path)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		return r, fmt.Errorf("%q: %w", path, err)
+	}
+	return r, nil
+}

@@ -1,0 +1,76 @@
+package agent
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/skerry/skerry/internal/yamlfile"
+	"github.com/skerry/skerry/registry"
+)
+
+// Config is the file agent.yaml of a host.
+type Config struct {
+	Cluster   string   `yaml:"cluster"`
+	Host      string   `yaml:"host"`      // as plans name it; default: the name of the host
+	Dir       string   `yaml:"dir"`       // default /var/lib/skerry/agent
+	Plan      string   `yaml:"plan"`      // default /etc/skerry/plan.yaml; its signature is beside it: plan.yaml.sig
+	Operators string   `yaml:"operators"` // keys that sign plans; default /etc/skerry/operators
+	Builders  string   `yaml:"builders"`  // keys that sign artifacts; default /etc/skerry/builders
+	Store     Store    `yaml:"store"`
+	Users     []string `yaml:"users"`   // as which instances may run; the agent's own user need not be named
+	Secrets   string   `yaml:"secrets"` // directory of secrets, a file each; default /etc/skerry/secrets
+}
+
+// Store is where the artifacts are.
+type Store struct {
+	Dir   string `yaml:"dir"`                // default /var/lib/skerry/store
+	Floor int64  `yaml:"floor" unit:"bytes"` // that stay free on the disk; default 1 GiB
+}
+
+// ReadConfig reads the file of a host.
+func ReadConfig(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, err
+	}
+	return parseConfig(path, text)
+}
+
+func parseConfig(path string, text []byte) (c Config, err error) {
+	if len(text) > yamlfile.MaxFile {
+		return c, fmt.Errorf("%q has %d bytes, at most %d are read", path, len(text), yamlfile.MaxFile)
+	}
+	if err := yamlfile.Unmarshal(path, text, &c); err != nil {
+		return c, err
+	}
+	if err := registry.CheckName("cluster", c.Cluster); err != nil {
+		return c, fmt.Errorf("%q: %w", path, err)
+	}
+	if c.Host == "" {
+		if c.Host, err = os.Hostname(); err != nil {
+			return c, fmt.Errorf("%q: host is not set, and the system does not tell it: %w", path, err)
+		}
+	}
+	if err := registry.CheckName("host", c.Host); err != nil {
+		return c, fmt.Errorf("%q: %w", path, err)
+	}
+	c.Dir = cmp.Or(c.Dir, DefaultDir)
+	c.Plan = cmp.Or(c.Plan, "/etc/skerry/plan.yaml")
+	c.Operators = cmp.Or(c.Operators, "/etc/skerry/operators")
+	c.Builders = cmp.Or(c.Builders, "/etc/skerry/builders")
+	c.Secrets = cmp.Or(c.Secrets, "/etc/skerry/secrets")
+	c.Store.Dir = cmp.Or(c.Store.Dir, "/var/lib/skerry/store")
+	c.Store.Floor = cmp.Or(c.Store.Floor, 1<<30)
+	if c.Store.Floor < 0 {
+		return c, fmt.Errorf("%q: store.floor is negative", path)
+	}
+	for _, p := range []struct{ key, path string }{{"dir", c.Dir}, {"plan", c.Plan}, {"operators", c.Operators},
+		{"builders", c.Builders}, {"secrets", c.Secrets}, {"store.dir", c.Store.Dir}} {
+		if !filepath.IsAbs(p.path) {
+			return c, fmt.Errorf("%q: %s: %q is no absolute path", path, p.key, p.path)
+		}
+	}
+	return c, nil
+}

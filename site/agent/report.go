@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/site/agent/shim"
+	"github.com/skerry/skerry/site/plan"
+)
+
+// Report is what a host says of itself.
+type Report struct {
+	Cluster   string     `json:"cluster"`
+	Host      string     `json:"host"`
+	Running   bool       `json:"running"` // the agent; instances run without it
+	PID       int        `json:"pid,omitempty"`
+	Since     time.Time  `json:"since"` // start of the agent
+	Locked    bool       `json:"locked"`
+	Plan      int64      `json:"plan"` // number of the plan that is obeyed, 0: none
+	SignedBy  string     `json:"signed_by,omitempty"`
+	Obeyed    *time.Time `json:"obeyed,omitempty"`  // since when
+	Problem   string     `json:"problem,omitempty"` // of the plan
+	Instances []Instance `json:"instances"`
+}
+
+// Instance is an instance of a host.
+type Instance struct {
+	Name         string     `json:"name"` // SERVICE/VERSION#N
+	Phase        string     `json:"phase"`
+	Since        time.Time  `json:"since"`
+	PID          int        `json:"pid,omitempty"` // of the program
+	Ports        []int      `json:"ports,omitempty"`
+	Restarts     int        `json:"restarts"`
+	CrashLooping bool       `json:"crash_looping"`
+	Next         *time.Time `json:"next,omitempty"` // of the start or the kill that is due
+	LastExit     *shim.Exit `json:"last_exit,omitempty"`
+	Unenforced   []string   `json:"unenforced,omitempty"` // limits that the host does not hold
+	LogDropped   int64      `json:"log_dropped,omitempty"`
+	Problem      string     `json:"problem,omitempty"`
+
+	record record
+	alive  bool
+}
+
+// Gone is the phase of an instance whose shim does not live; an agent starts it again if the plan wants it.
+const Gone = "gone"
+
+// see asks the shim of an instance.
+func see(ctx context.Context, dir string, r record) Instance {
+	i := Instance{Name: r.Instance.String(), Phase: Gone, Ports: r.Ports, record: r}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	s, err := shim.Ask(ctx, dir, shim.DoStatus, -1)
+	i.alive = !errors.Is(err, shim.ErrGone)
+	if err != nil && i.alive {
+		i.Phase, i.Problem = "unknown", fmt.Sprintf("the shim lives and does not answer: %v", err)
+		return i
+	}
+	if err != nil {
+		if s, err = shim.ReadState(dir); err != nil {
+			return i
+		}
+		if s.Phase != shim.Stopped { // it was killed
+			s.Phase, s.Child, s.Next = Gone, nil, nil
+		}
+	}
+	i.Phase, i.Since, i.Restarts, i.CrashLooping = string(s.Phase), s.Since, s.Restarts, s.CrashLooping
+	i.Next, i.LastExit, i.Unenforced, i.LogDropped = s.Next, s.LastExit, s.Unenforced, s.LogDropped
+	if s.Child != nil {
+		i.PID = s.Child.PID
+	}
+	return i
+}
+
+func (i Instance) seen() plan.Seen {
+	return plan.Seen{Instance: i.record.Instance, Hash: i.record.Hash, Ports: i.Ports, Alive: i.alive,
+		Up: i.Phase == string(shim.Up), Stopping: i.Phase == string(shim.Stopping)}
+}
+
+// said is the file agent.json.
+type said struct {
+	PID      int               `json:"pid"`
+	Began    time.Time         `json:"began"`
+	Cluster  string            `json:"cluster"`
+	Host     string            `json:"host"`
+	Plan     int64             `json:"plan"`
+	By       string            `json:"by,omitempty"`
+	At       *time.Time        `json:"at,omitempty"`
+	Problems map[string]string `json:"problems"`
+}
+
+// Look reports on the host of a directory, whether or not its agent runs.
+func Look(ctx context.Context, dir string) (Report, error) {
+	text, err := statedir.ReadFile(filepath.Join(dir, "agent.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Report{}, fmt.Errorf("no agent has run in %q; name its directory or its configuration", dir)
+	}
+	if err != nil {
+		return Report{}, err
+	}
+	var s said
+	if err := json.Unmarshal(text, &s); err != nil {
+		return Report{}, err
+	}
+	r := Report{Cluster: s.Cluster, Host: s.Host, Since: s.Began, Locked: locked(dir), Plan: s.Plan, SignedBy: s.By,
+		Obeyed: s.At, Problem: s.Problems[""]}
+	switch lock, err := statedir.Lock(filepath.Join(dir, "lock")); {
+	case errors.Is(err, statedir.ErrLocked):
+		r.Running, r.PID = true, s.PID
+	case err != nil:
+		return Report{}, err
+	default:
+		lock.Close()
+	}
+	if r.Instances, err = look(ctx, dir); err != nil {
+		return Report{}, err
+	}
+	known := map[string]bool{"": true}
+	for i := range r.Instances {
+		x := &r.Instances[i]
+		known[x.Name] = true
+		if p := s.Problems[x.Name]; p != "" && x.Problem == "" {
+			x.Problem = p
+		}
+	}
+	for name, p := range s.Problems { // of instances that could not be started yet
+		if !known[name] {
+			r.Instances = append(r.Instances, Instance{Name: name, Phase: "wanted", Problem: p})
+		}
+	}
+	sortInstances(r.Instances)
+	return r, nil
+}
+
+// Find returns the directory of the shim of one instance: its whole name, or the beginning of one name only.
+func Find(ctx context.Context, dir, name string) (string, error) {
+	all, err := look(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	var names, dirs []string
+	for _, i := range all {
+		path := filepath.Join(dir, "instances", dirName(i.record.Instance))
+		if i.Name == name {
+			return path, nil
+		}
+		if strings.HasPrefix(i.Name, name) {
+			names, dirs = append(names, i.Name), append(dirs, path)
+		}
+	}
+	switch len(dirs) {
+	case 0:
+		return "", fmt.Errorf("this host has no instance %q; skerry agent status lists them", name)
+	case 1:
+		return dirs[0], nil
+	}
+	return "", fmt.Errorf("%q is the beginning of %s; name one", name, strings.Join(names, ", "))
+}
+
+func sortInstances(list []Instance) {
+	slices.SortFunc(list, func(a, b Instance) int { return strings.Compare(a.Name, b.Name) })
+}
