@@ -540,8 +540,13 @@ func TestHostileStreams(t *testing.T) {
 			t.Errorf("%v in place of the reply", h)
 		}
 		r.send(talkItemFrame, creditFrame, talkEndFrame) // late frames are dropped
-		r.send(openTalkFrame)
-		if h := r.next(); h.Get(keyFrame) != frameAccept {
+		var h *theader.Header
+		eventually(t, "the number is free", func() bool { // the server frees it after its reply
+			r.send(openTalkFrame)
+			h = r.next()
+			return h.Get(keyCode) != BadMessage.String()
+		})
+		if h.Get(keyFrame) != frameAccept {
 			t.Errorf("a second stream of that number: %v", h)
 		}
 	})
