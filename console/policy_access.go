@@ -22,6 +22,7 @@ type accessPage struct {
 	Rows    []accessRow `json:"services"`
 	Pager   pager       `json:"-"`
 	Denied  []deniedRow `json:"denied"`
+	Unused  []unusedRow `json:"unused"`
 	Since   time.Time   `json:"-"`                // uses before that have no time
 	Silent  []string    `json:"silent,omitempty"` // processes that do not tell what they refuse
 }
@@ -54,16 +55,24 @@ type deniedRow struct {
 	Link                                 string        `json:"-"`
 }
 
+// unusedRow is a right that an item of access gives a caller by its name, and that no process running now has used.
+type unusedRow struct {
+	Service string `json:"service"`
+	Caller  string `json:"caller"`
+	Item    string `json:"item"`
+}
+
 // Bounds of the page.
 const (
 	shownCallers = 12
 	shownDenied  = 50
+	shownUnused  = 50
 )
 
 func (s *snapshot) accessPage(r *http.Request) (any, error) {
 	q := r.URL.Query()
 	p := &accessPage{Number: s.Policy.Current.Number, Service: q.Get("service"), Caller: q.Get("caller"),
-		Since: s.Begun, Denied: []deniedRow{}}
+		Since: s.Begun, Denied: []deniedRow{}, Unused: []unusedRow{}}
 	table := s.Policy.table()
 	uses, denied := map[useKey]use{}, map[useKey]int64{}
 	for _, u := range s.Policy.Uses {
@@ -95,6 +104,7 @@ func (s *snapshot) accessPage(r *http.Request) (any, error) {
 		}
 	}
 	p.named(table, services, callers)
+	p.tellUnused(table, services, uses)
 	p.Callers = sorted(callers)
 	if p.More = max(0, len(p.Callers)-shownCallers); p.More > 0 { // those with most calls
 		slices.SortStableFunc(p.Callers, func(a, b string) int { return cmp.Compare(callers[b], callers[a]) })
@@ -138,6 +148,25 @@ func (p *accessPage) named(t *policy.Table, services map[string]bool, callers ma
 				if !strings.ContainsAny(caller, "*!") && strings.Contains(caller, p.Caller) {
 					callers[caller] += 0
 				}
+			}
+		}
+	}
+}
+
+// tellUnused lists the rights that are not used, by service and caller.
+func (p *accessPage) tellUnused(t *policy.Table, services map[string]bool, uses map[useKey]use) {
+	for _, name := range sorted(services) {
+		_, items := t.InForce(name)
+		for _, i := range items {
+			if i.Kind != "allow" {
+				continue
+			}
+			for _, caller := range i.Match.Caller {
+				if strings.ContainsAny(caller, "*!") || !strings.Contains(caller, p.Caller) ||
+					uses[useKey{caller, name}].Calls > 0 || len(p.Unused) == shownUnused {
+					continue
+				}
+				p.Unused = append(p.Unused, unusedRow{name, caller, i.Key})
 			}
 		}
 	}

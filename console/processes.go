@@ -137,16 +137,7 @@ func (s *snapshot) processesPage(r *http.Request) (any, error) {
 			list = append(list, row)
 		}
 	}
-	bad := map[string]int{}
-	for _, row := range list {
-		if row.bad() {
-			bad[hostOf(row.Name)]++
-		}
-	}
-	slices.SortStableFunc(list, func(a, b processRow) int {
-		return cmp.Or(cmp.Compare(bad[hostOf(b.Name)], bad[hostOf(a.Name)]),
-			cmp.Compare(hostOf(a.Name), hostOf(b.Name)), compareBool(b.bad(), a.bad()), cmp.Compare(a.Name, b.Name))
-	})
+	bad := worstProcesses(list)
 	p.Lead = processesLead(s, list, p.Counts)
 	p.tellDoctor(s.Doctor)
 	list, p.Pager = paged(list, r)
@@ -163,6 +154,39 @@ func (s *snapshot) processesPage(r *http.Request) (any, error) {
 		g.Processes = append(g.Processes, row)
 	}
 	return p, nil
+}
+
+// grade is how bad a process is: one that does not answer is the worst.
+func (r processRow) grade() int {
+	switch {
+	case r.Silent != "":
+		return 3
+	case r.ill():
+		return 2
+	case r.late():
+		return 1
+	}
+	return 0
+}
+
+// worstProcesses orders processes by host: hosts with the worst process first, then those with most that are not as
+// they should be. It returns the number of these by host.
+func worstProcesses(list []processRow) (bad map[string]int) {
+	worst := map[string]int{}
+	bad = map[string]int{}
+	for _, row := range list {
+		host := hostOf(row.Name)
+		worst[host] = max(worst[host], row.grade())
+		if row.bad() {
+			bad[host]++
+		}
+	}
+	slices.SortFunc(list, func(a, b processRow) int {
+		x, y := hostOf(a.Name), hostOf(b.Name)
+		return cmp.Or(cmp.Compare(worst[y], worst[x]), cmp.Compare(bad[y], bad[x]), cmp.Compare(x, y),
+			cmp.Compare(b.grade(), a.grade()), cmp.Compare(a.Name, b.Name))
+	})
+	return bad
 }
 
 // tellDoctor shows the last examination.
