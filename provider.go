@@ -312,6 +312,9 @@ func (p *provider) Listings() (list []registry.Instance) {
 	return list
 }
 
+// CutMoved implements membership.Offers.
+func (p *provider) CutMoved(service, version string) int { return p.server.CutMoved(service, version) }
+
 // Running implements membership.Offers.
 func (p *provider) Running(service string) int { return p.server.Running(service) }
 

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,18 @@ func (m *streamMoves) cutAfter(d time.Duration, cut func()) {
 	if !m.ended {
 		m.cut = time.AfterFunc(d, cut)
 	}
+}
+
+// CutMoved ends the streams of a version that were told to move, because a release has switched it, and that are
+// still open. It returns how many.
+func (s *Server) CutMoved(service, version string) (cut int) {
+	s.eachStream(service, func(st *serverStream) {
+		if st.moves.told.Load() && st.call.served.version == version {
+			st.cut(Moved, errors.New("a release has switched versions, and an operator has ended what did not move"))
+			cut++
+		}
+	})
+	return cut
 }
 
 func (m *streamMoves) end() {

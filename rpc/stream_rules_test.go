@@ -111,9 +111,21 @@ func TestReleaseMovesStreams(t *testing.T) {
 	if st := watchIn(t, caller, caller.agent.Follow("follow", 1, "")); st.Version() != "v2" || isMoving(st) {
 		t.Errorf("opened again at %s, moving %v", st.Version(), isMoving(st))
 	}
-	for _, st := range []*ServerStream[*echo.Message]{held, own, orphan} {
-		st.Close()
+	if n := old.server.CutMoved("feed", "v2") + next.server.CutMoved("feed", "v2"); n != 0 {
+		t.Errorf("%d streams of the version that calls go to are cut", n)
 	}
+	if n := old.server.CutMoved("feed", "v1"); n != 2 {
+		t.Errorf("%d streams are cut that were told to move, want 2", n)
+	}
+	for _, st := range []*ServerStream[*echo.Message]{own, orphan} {
+		if _, err := st.Recv(t.Context()); CodeOf(err) != Moved {
+			t.Errorf("an operator has ended a stream: %v", err)
+		}
+	}
+	if isMoving(held) {
+		t.Error("a stream of a handler's trace is told to move")
+	}
+	held.Close()
 	eventually(t, "nothing runs at v1", func() bool {
 		return old.agent.Report(rollout.Question{}).Running["feed/v1"] == 0
 	})

@@ -25,7 +25,9 @@ type releaseFlags struct {
 	envelope bool
 	code     string // of what the console has shown
 	dead     []string
-	yes      bool
+
+	cutStreams bool // of clean
+	yes        bool
 }
 
 func (a *app) releaseCommand() *cobra.Command {

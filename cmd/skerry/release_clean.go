@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) releaseCleanCommand(f *releaseFlags) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "clean",
 		Short: "Wait until no request needs the outgoing versions, retire them, and end the release",
 		Long: `Waits until no request that is under way can need the outgoing versions: the old
@@ -24,6 +24,10 @@ Plain Thrift and HTTP servers can't refuse: the site's processes call them no
 more, while clients that go around skerry can, until you stop them. What skerry
 announce lists is taken off by it.
 
+Streams of the outgoing versions are told to move. Those that skerry.Follow has
+opened are cut when they have not moved in rollout.stream_grace; others are waited
+for, and holders counts them. --cut-streams ends these, too, as "moved".
+
 A process that does not answer may be alive, and is waited for. When you know
 that it is not, say so: --dead HOST/PID/EPOCH, as holders shows it. If it was
 alive after all, its requests fail; none meets two versions.`,
@@ -33,6 +37,8 @@ alive after all, its requests fail; none meets two versions.`,
 			return a.step(ctx, f, step, err)
 		}),
 	}
+	c.Flags().BoolVar(&f.cutStreams, "cut-streams", false, "end streams of the outgoing versions that have not moved")
+	return c
 }
 
 func (a *app) releaseHoldersCommand(f *releaseFlags) *cobra.Command {

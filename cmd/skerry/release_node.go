@@ -20,7 +20,7 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases.Operation
 		return nil, nil, err
 	}
 	a.look(ctx, n, "")
-	by := control.Operator{Name: f.author(), Without: f.dead}
+	by := control.Operator{Name: f.author(), Without: f.dead, CutStreams: f.cutStreams}
 	leave := func() { n.Close() }
 	if signer != nil { // else by.Signer would be a nil of a type
 		by.Signer, leave = signer, func() { signer.Close(); n.Close() }

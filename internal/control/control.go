@@ -18,6 +18,8 @@ type Operator struct {
 	Signer  operator.Signer // the operator's key; nil: the site's key signs, where no operators are named
 	Without []string        // processes or hosts that the operator declares dead, as host/pid or host
 
+	CutStreams bool // Clean ends streams that were told to move
+
 	Progress func(operator.Progress) // called with what a long step waits for; may be nil
 }
 
@@ -30,14 +32,15 @@ func Releases(n *skerry.Node, o Operator) *operator.Controller {
 		o.Signer = m.Trust().SiteSigner()
 	}
 	c := operator.Config{
-		Site:     site,
-		Store:    &operator.Ballot{Site: site, Signer: o.Signer, Without: o.Without},
-		By:       o.Name,
-		Without:  o.Without,
-		Progress: o.Progress,
-		Cluster:  m.Agent().Cluster(),
-		Trust:    m.Trust(),
-		Signer:   o.Signer,
+		Site:       site,
+		Store:      &operator.Ballot{Site: site, Signer: o.Signer, Without: o.Without},
+		By:         o.Name,
+		Without:    o.Without,
+		Progress:   o.Progress,
+		CutStreams: o.CutStreams,
+		Cluster:    m.Agent().Cluster(),
+		Trust:      m.Trust(),
+		Signer:     o.Signer,
 	}
 	if db := m.Database(); db != nil {
 		c.Store = db.Rules()

@@ -294,6 +294,16 @@ func (p *Peer) Leave(ctx context.Context, service, version string) (bool, error)
 	return p.client().Leave(ctx, service, version)
 }
 
+// CutStreams asks it to end the streams of a version that the rules have told to move. One of an older release has
+// none.
+func (p *Peer) CutStreams(ctx context.Context, service, version string) (int, error) {
+	n, err := p.client().CutStreams(ctx, service, version)
+	if rpc.CodeOf(err) == rpc.UnknownMethod {
+		return 0, nil
+	}
+	return int(n), err
+}
+
 // Members asks which processes it knows.
 func (p *Peer) Members(ctx context.Context, now time.Time) ([]Member, error) {
 	list, err := p.client().Members(ctx)

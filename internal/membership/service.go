@@ -38,6 +38,8 @@ type Offers interface {
 	// Retire takes a version of a service off that the rules have retired, and
 	// reports whether there was any.
 	Retire(service, version string) bool
+	// CutMoved ends the streams of a version that a release has told to move.
+	CutMoved(service, version string) int
 	// Running counts the calls of a service that run here.
 	Running(service string) int
 	// Depart takes instances off the lists until the program is started again, or, of
@@ -240,6 +242,11 @@ func (s *Service) Ended(_ context.Context, o *wire.Owner, place string) (bool, e
 // Leave takes a retired version of a service off the lists and the port.
 func (s *Service) Leave(_ context.Context, service, version string) (bool, error) {
 	return s.cfg.Offers.Retire(service, version), nil
+}
+
+// CutStreams ends the streams of a version that the rules have told to move.
+func (s *Service) CutStreams(_ context.Context, service, version string) (int32, error) {
+	return int32(s.cfg.Offers.CutMoved(service, version)), nil
 }
 
 // Ping answers.

@@ -35,6 +35,21 @@ func (s *Service) Streams(context.Context) (*wire.Streams, error) {
 	return out, nil
 }
 
+// openStreams counts the streams that are open here, by service/version.
+func (s *Service) openStreams() map[string]int {
+	if s.cfg.Streams == nil {
+		return nil
+	}
+	served, _ := s.cfg.Streams()
+	open := map[string]int{}
+	for i := range served {
+		if c := &served[i]; c.Open > 0 && !Hidden(c.Service) {
+			open[c.Service+"/"+c.Version] += c.Open
+		}
+	}
+	return open
+}
+
 func wireStreams(c *rpc.StreamCount, served bool) *wire.StreamCount {
 	w := &wire.StreamCount{
 		Name: c.Service, Method: c.Method, Mode: string(c.Mode), Served: served, Peer: c.Peer,

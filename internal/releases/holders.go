@@ -50,6 +50,11 @@ func HolderText(h Holder) string {
 	case "holding":
 		return heldText(h)
 	case "serving":
+		if h.Streams > 0 {
+			return fmt.Sprintf("executes %s of %s, among them %s; skerry release clean --cut-streams ends those that "+
+				"were told to move", number.Count(h.Calls, "call", "s"), h.Service,
+				number.Count(h.Streams, "stream", "s"))
+		}
 		return fmt.Sprintf("executes %s of %s", number.Count(h.Calls, "call", "s"), h.Service)
 	}
 	return h.Why

@@ -39,6 +39,7 @@ type Report struct {
 	Calls    []string       `json:"calls"` // services that its work may call; null: unknown
 	Inflight []Inflight     `json:"held,omitempty"`
 	Running  map[string]int `json:"running,omitempty"` // calls that run here, by service/version
+	Streams  map[string]int `json:"streams,omitempty"` // those of them that are open streams
 
 	Runs  []string `json:"runs,omitempty"`  // service/version that this process runs
 	Waits []string `json:"waits,omitempty"` // service/version that waits here for its turn

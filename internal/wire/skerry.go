@@ -14039,6 +14039,12 @@ type Internal interface { //The framework's own service, skerry.internal, on the
 	//  - Name
 	//  - Version
 	Leave(ctx context.Context, name string, version string) (_r bool, _err error)
+	// End the streams of a version that were told to move, because a release sends them elsewhere; returns how many.
+	//
+	// Parameters:
+	//  - Name
+	//  - Version
+	CutStreams(ctx context.Context, name string, version string) (_r int32, _err error)
 }
 
 // The framework's own service, skerry.internal, on the port of every process.
@@ -14641,6 +14647,25 @@ func (p *InternalClient) Leave(ctx context.Context, name string, version string)
 	return _result178.GetSuccess(), nil
 }
 
+// End the streams of a version that were told to move, because a release sends them elsewhere; returns how many.
+//
+// Parameters:
+//   - Name
+//   - Version
+func (p *InternalClient) CutStreams(ctx context.Context, name string, version string) (_r int32, _err error) {
+	var _args179 InternalCutStreamsArgs
+	_args179.Name = name
+	_args179.Version = version
+	var _result181 InternalCutStreamsResult
+	var _meta180 thrift.ResponseMeta
+	_meta180, _err = p.Client_().Call(ctx, "cutStreams", &_args179, &_result181)
+	p.SetLastResponseMeta_(_meta180)
+	if _err != nil {
+		return
+	}
+	return _result181.GetSuccess(), nil
+}
+
 type InternalProcessor struct {
 	processorMap map[string]thrift.TProcessorFunction
 	handler      Internal
@@ -14661,38 +14686,39 @@ func (p *InternalProcessor) ProcessorMap() map[string]thrift.TProcessorFunction 
 
 func NewInternalProcessor(handler Internal) *InternalProcessor {
 
-	self179 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self179.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
-	self179.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
-	self179.processorMap["ping"] = &internalProcessorPing{handler: handler}
-	self179.processorMap["log"] = &internalProcessorLog{handler: handler}
-	self179.processorMap["bring"] = &internalProcessorBring{handler: handler}
-	self179.processorMap["promise"] = &internalProcessorPromise{handler: handler}
-	self179.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
-	self179.processorMap["bar"] = &internalProcessorBar{handler: handler}
-	self179.processorMap["promised"] = &internalProcessorPromised{handler: handler}
-	self179.processorMap["report"] = &internalProcessorReport{handler: handler}
-	self179.processorMap["members"] = &internalProcessorMembers{handler: handler}
-	self179.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
-	self179.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
-	self179.processorMap["ended"] = &internalProcessorEnded{handler: handler}
-	self179.processorMap["sees"] = &internalProcessorSees{handler: handler}
-	self179.processorMap["served"] = &internalProcessorServed{handler: handler}
-	self179.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
-	self179.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
-	self179.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
-	self179.processorMap["denied"] = &internalProcessorDenied{handler: handler}
-	self179.processorMap["tryPolicy"] = &internalProcessorTryPolicy{handler: handler}
-	self179.processorMap["recent"] = &internalProcessorRecent{handler: handler}
-	self179.processorMap["streams"] = &internalProcessorStreams{handler: handler}
-	self179.processorMap["condition"] = &internalProcessorCondition{handler: handler}
-	self179.processorMap["doctor"] = &internalProcessorDoctor{handler: handler}
-	self179.processorMap["spans"] = &internalProcessorSpans{handler: handler}
-	self179.processorMap["idl"] = &internalProcessorIdl{handler: handler}
-	self179.processorMap["drains"] = &internalProcessorDrains{handler: handler}
-	self179.processorMap["obey"] = &internalProcessorObey{handler: handler}
-	self179.processorMap["leave"] = &internalProcessorLeave{handler: handler}
-	return self179
+	self182 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self182.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
+	self182.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
+	self182.processorMap["ping"] = &internalProcessorPing{handler: handler}
+	self182.processorMap["log"] = &internalProcessorLog{handler: handler}
+	self182.processorMap["bring"] = &internalProcessorBring{handler: handler}
+	self182.processorMap["promise"] = &internalProcessorPromise{handler: handler}
+	self182.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
+	self182.processorMap["bar"] = &internalProcessorBar{handler: handler}
+	self182.processorMap["promised"] = &internalProcessorPromised{handler: handler}
+	self182.processorMap["report"] = &internalProcessorReport{handler: handler}
+	self182.processorMap["members"] = &internalProcessorMembers{handler: handler}
+	self182.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
+	self182.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
+	self182.processorMap["ended"] = &internalProcessorEnded{handler: handler}
+	self182.processorMap["sees"] = &internalProcessorSees{handler: handler}
+	self182.processorMap["served"] = &internalProcessorServed{handler: handler}
+	self182.processorMap["refusals"] = &internalProcessorRefusals{handler: handler}
+	self182.processorMap["policies"] = &internalProcessorPolicies{handler: handler}
+	self182.processorMap["bringPolicies"] = &internalProcessorBringPolicies{handler: handler}
+	self182.processorMap["denied"] = &internalProcessorDenied{handler: handler}
+	self182.processorMap["tryPolicy"] = &internalProcessorTryPolicy{handler: handler}
+	self182.processorMap["recent"] = &internalProcessorRecent{handler: handler}
+	self182.processorMap["streams"] = &internalProcessorStreams{handler: handler}
+	self182.processorMap["condition"] = &internalProcessorCondition{handler: handler}
+	self182.processorMap["doctor"] = &internalProcessorDoctor{handler: handler}
+	self182.processorMap["spans"] = &internalProcessorSpans{handler: handler}
+	self182.processorMap["idl"] = &internalProcessorIdl{handler: handler}
+	self182.processorMap["drains"] = &internalProcessorDrains{handler: handler}
+	self182.processorMap["obey"] = &internalProcessorObey{handler: handler}
+	self182.processorMap["leave"] = &internalProcessorLeave{handler: handler}
+	self182.processorMap["cutStreams"] = &internalProcessorCutStreams{handler: handler}
+	return self182
 }
 
 func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -14705,12 +14731,12 @@ func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TPr
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x180 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x183 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x180.Write(ctx, oprot)
+	x183.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x180
+	return false, x183
 
 }
 
@@ -14719,7 +14745,7 @@ type internalProcessorWhoAmI struct {
 }
 
 func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err181 error
+	var _write_err184 error
 	args := InternalWhoAmIArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14765,21 +14791,21 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc182 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
+		_exc185 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err181 = thrift.WrapTException(err2)
+			_write_err184 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc182.Write(ctx, oprot); _write_err181 == nil && err2 != nil {
-			_write_err181 = thrift.WrapTException(err2)
+		if err2 := _exc185.Write(ctx, oprot); _write_err184 == nil && err2 != nil {
+			_write_err184 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err181 == nil && err2 != nil {
-			_write_err181 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err184 == nil && err2 != nil {
+			_write_err184 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err181 == nil && err2 != nil {
-			_write_err181 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err184 == nil && err2 != nil {
+			_write_err184 = thrift.WrapTException(err2)
 		}
-		if _write_err181 != nil {
-			return false, thrift.WrapTException(_write_err181)
+		if _write_err184 != nil {
+			return false, thrift.WrapTException(_write_err184)
 		}
 		return true, err
 	} else {
@@ -14787,19 +14813,19 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.REPLY, seqId); err2 != nil {
-		_write_err181 = thrift.WrapTException(err2)
+		_write_err184 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err181 == nil && err2 != nil {
-		_write_err181 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err184 == nil && err2 != nil {
+		_write_err184 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err181 == nil && err2 != nil {
-		_write_err181 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err184 == nil && err2 != nil {
+		_write_err184 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err181 == nil && err2 != nil {
-		_write_err181 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err184 == nil && err2 != nil {
+		_write_err184 = thrift.WrapTException(err2)
 	}
-	if _write_err181 != nil {
-		return false, thrift.WrapTException(_write_err181)
+	if _write_err184 != nil {
+		return false, thrift.WrapTException(_write_err184)
 	}
 	return true, err
 }
@@ -14809,7 +14835,7 @@ type internalProcessorDescribe struct {
 }
 
 func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err183 error
+	var _write_err186 error
 	args := InternalDescribeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14855,21 +14881,21 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc184 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
+		_exc187 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err183 = thrift.WrapTException(err2)
+			_write_err186 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc184.Write(ctx, oprot); _write_err183 == nil && err2 != nil {
-			_write_err183 = thrift.WrapTException(err2)
+		if err2 := _exc187.Write(ctx, oprot); _write_err186 == nil && err2 != nil {
+			_write_err186 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err183 == nil && err2 != nil {
-			_write_err183 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err186 == nil && err2 != nil {
+			_write_err186 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err183 == nil && err2 != nil {
-			_write_err183 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err186 == nil && err2 != nil {
+			_write_err186 = thrift.WrapTException(err2)
 		}
-		if _write_err183 != nil {
-			return false, thrift.WrapTException(_write_err183)
+		if _write_err186 != nil {
+			return false, thrift.WrapTException(_write_err186)
 		}
 		return true, err
 	} else {
@@ -14877,19 +14903,19 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.REPLY, seqId); err2 != nil {
-		_write_err183 = thrift.WrapTException(err2)
+		_write_err186 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err183 == nil && err2 != nil {
-		_write_err183 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err186 == nil && err2 != nil {
+		_write_err186 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err183 == nil && err2 != nil {
-		_write_err183 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err186 == nil && err2 != nil {
+		_write_err186 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err183 == nil && err2 != nil {
-		_write_err183 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err186 == nil && err2 != nil {
+		_write_err186 = thrift.WrapTException(err2)
 	}
-	if _write_err183 != nil {
-		return false, thrift.WrapTException(_write_err183)
+	if _write_err186 != nil {
+		return false, thrift.WrapTException(_write_err186)
 	}
 	return true, err
 }
@@ -14899,7 +14925,7 @@ type internalProcessorPing struct {
 }
 
 func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err185 error
+	var _write_err188 error
 	args := InternalPingArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -14945,39 +14971,39 @@ func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc186 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
+		_exc189 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err185 = thrift.WrapTException(err2)
+			_write_err188 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc186.Write(ctx, oprot); _write_err185 == nil && err2 != nil {
-			_write_err185 = thrift.WrapTException(err2)
+		if err2 := _exc189.Write(ctx, oprot); _write_err188 == nil && err2 != nil {
+			_write_err188 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err185 == nil && err2 != nil {
-			_write_err185 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err188 == nil && err2 != nil {
+			_write_err188 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err185 == nil && err2 != nil {
-			_write_err185 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err188 == nil && err2 != nil {
+			_write_err188 = thrift.WrapTException(err2)
 		}
-		if _write_err185 != nil {
-			return false, thrift.WrapTException(_write_err185)
+		if _write_err188 != nil {
+			return false, thrift.WrapTException(_write_err188)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.REPLY, seqId); err2 != nil {
-		_write_err185 = thrift.WrapTException(err2)
+		_write_err188 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err185 == nil && err2 != nil {
-		_write_err185 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err188 == nil && err2 != nil {
+		_write_err188 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err185 == nil && err2 != nil {
-		_write_err185 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err188 == nil && err2 != nil {
+		_write_err188 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err185 == nil && err2 != nil {
-		_write_err185 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err188 == nil && err2 != nil {
+		_write_err188 = thrift.WrapTException(err2)
 	}
-	if _write_err185 != nil {
-		return false, thrift.WrapTException(_write_err185)
+	if _write_err188 != nil {
+		return false, thrift.WrapTException(_write_err188)
 	}
 	return true, err
 }
@@ -14987,7 +15013,7 @@ type internalProcessorLog struct {
 }
 
 func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err187 error
+	var _write_err190 error
 	args := InternalLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15033,21 +15059,21 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc188 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
+		_exc191 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err187 = thrift.WrapTException(err2)
+			_write_err190 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc188.Write(ctx, oprot); _write_err187 == nil && err2 != nil {
-			_write_err187 = thrift.WrapTException(err2)
+		if err2 := _exc191.Write(ctx, oprot); _write_err190 == nil && err2 != nil {
+			_write_err190 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err187 == nil && err2 != nil {
-			_write_err187 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err190 == nil && err2 != nil {
+			_write_err190 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err187 == nil && err2 != nil {
-			_write_err187 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err190 == nil && err2 != nil {
+			_write_err190 = thrift.WrapTException(err2)
 		}
-		if _write_err187 != nil {
-			return false, thrift.WrapTException(_write_err187)
+		if _write_err190 != nil {
+			return false, thrift.WrapTException(_write_err190)
 		}
 		return true, err
 	} else {
@@ -15055,19 +15081,19 @@ func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.REPLY, seqId); err2 != nil {
-		_write_err187 = thrift.WrapTException(err2)
+		_write_err190 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err187 == nil && err2 != nil {
-		_write_err187 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err190 == nil && err2 != nil {
+		_write_err190 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err187 == nil && err2 != nil {
-		_write_err187 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err190 == nil && err2 != nil {
+		_write_err190 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err187 == nil && err2 != nil {
-		_write_err187 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err190 == nil && err2 != nil {
+		_write_err190 = thrift.WrapTException(err2)
 	}
-	if _write_err187 != nil {
-		return false, thrift.WrapTException(_write_err187)
+	if _write_err190 != nil {
+		return false, thrift.WrapTException(_write_err190)
 	}
 	return true, err
 }
@@ -15077,7 +15103,7 @@ type internalProcessorBring struct {
 }
 
 func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err189 error
+	var _write_err192 error
 	args := InternalBringArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15127,21 +15153,21 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc190 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
+			_exc193 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err189 = thrift.WrapTException(err2)
+				_write_err192 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc190.Write(ctx, oprot); _write_err189 == nil && err2 != nil {
-				_write_err189 = thrift.WrapTException(err2)
+			if err2 := _exc193.Write(ctx, oprot); _write_err192 == nil && err2 != nil {
+				_write_err192 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err189 == nil && err2 != nil {
-				_write_err189 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err192 == nil && err2 != nil {
+				_write_err192 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err189 == nil && err2 != nil {
-				_write_err189 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err192 == nil && err2 != nil {
+				_write_err192 = thrift.WrapTException(err2)
 			}
-			if _write_err189 != nil {
-				return false, thrift.WrapTException(_write_err189)
+			if _write_err192 != nil {
+				return false, thrift.WrapTException(_write_err192)
 			}
 			return true, err
 		}
@@ -15150,19 +15176,19 @@ func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.REPLY, seqId); err2 != nil {
-		_write_err189 = thrift.WrapTException(err2)
+		_write_err192 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err189 == nil && err2 != nil {
-		_write_err189 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err192 == nil && err2 != nil {
+		_write_err192 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err189 == nil && err2 != nil {
-		_write_err189 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err192 == nil && err2 != nil {
+		_write_err192 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err189 == nil && err2 != nil {
-		_write_err189 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err192 == nil && err2 != nil {
+		_write_err192 = thrift.WrapTException(err2)
 	}
-	if _write_err189 != nil {
-		return false, thrift.WrapTException(_write_err189)
+	if _write_err192 != nil {
+		return false, thrift.WrapTException(_write_err192)
 	}
 	return true, err
 }
@@ -15172,7 +15198,7 @@ type internalProcessorPromise struct {
 }
 
 func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err191 error
+	var _write_err194 error
 	args := InternalPromiseArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15222,40 +15248,40 @@ func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc192 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
+			_exc195 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err191 = thrift.WrapTException(err2)
+				_write_err194 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc192.Write(ctx, oprot); _write_err191 == nil && err2 != nil {
-				_write_err191 = thrift.WrapTException(err2)
+			if err2 := _exc195.Write(ctx, oprot); _write_err194 == nil && err2 != nil {
+				_write_err194 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err191 == nil && err2 != nil {
-				_write_err191 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err194 == nil && err2 != nil {
+				_write_err194 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err191 == nil && err2 != nil {
-				_write_err191 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err194 == nil && err2 != nil {
+				_write_err194 = thrift.WrapTException(err2)
 			}
-			if _write_err191 != nil {
-				return false, thrift.WrapTException(_write_err191)
+			if _write_err194 != nil {
+				return false, thrift.WrapTException(_write_err194)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.REPLY, seqId); err2 != nil {
-		_write_err191 = thrift.WrapTException(err2)
+		_write_err194 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err191 == nil && err2 != nil {
-		_write_err191 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err194 == nil && err2 != nil {
+		_write_err194 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err191 == nil && err2 != nil {
-		_write_err191 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err194 == nil && err2 != nil {
+		_write_err194 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err191 == nil && err2 != nil {
-		_write_err191 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err194 == nil && err2 != nil {
+		_write_err194 = thrift.WrapTException(err2)
 	}
-	if _write_err191 != nil {
-		return false, thrift.WrapTException(_write_err191)
+	if _write_err194 != nil {
+		return false, thrift.WrapTException(_write_err194)
 	}
 	return true, err
 }
@@ -15265,7 +15291,7 @@ type internalProcessorAbandon struct {
 }
 
 func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err193 error
+	var _write_err196 error
 	args := InternalAbandonArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15315,40 +15341,40 @@ func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc194 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
+			_exc197 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err193 = thrift.WrapTException(err2)
+				_write_err196 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc194.Write(ctx, oprot); _write_err193 == nil && err2 != nil {
-				_write_err193 = thrift.WrapTException(err2)
+			if err2 := _exc197.Write(ctx, oprot); _write_err196 == nil && err2 != nil {
+				_write_err196 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err193 == nil && err2 != nil {
-				_write_err193 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err196 == nil && err2 != nil {
+				_write_err196 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err193 == nil && err2 != nil {
-				_write_err193 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err196 == nil && err2 != nil {
+				_write_err196 = thrift.WrapTException(err2)
 			}
-			if _write_err193 != nil {
-				return false, thrift.WrapTException(_write_err193)
+			if _write_err196 != nil {
+				return false, thrift.WrapTException(_write_err196)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.REPLY, seqId); err2 != nil {
-		_write_err193 = thrift.WrapTException(err2)
+		_write_err196 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err193 == nil && err2 != nil {
-		_write_err193 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err196 == nil && err2 != nil {
+		_write_err196 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err193 == nil && err2 != nil {
-		_write_err193 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err196 == nil && err2 != nil {
+		_write_err196 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err193 == nil && err2 != nil {
-		_write_err193 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err196 == nil && err2 != nil {
+		_write_err196 = thrift.WrapTException(err2)
 	}
-	if _write_err193 != nil {
-		return false, thrift.WrapTException(_write_err193)
+	if _write_err196 != nil {
+		return false, thrift.WrapTException(_write_err196)
 	}
 	return true, err
 }
@@ -15358,7 +15384,7 @@ type internalProcessorBar struct {
 }
 
 func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err195 error
+	var _write_err198 error
 	args := InternalBarArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15408,40 +15434,40 @@ func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc196 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
+			_exc199 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err195 = thrift.WrapTException(err2)
+				_write_err198 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc196.Write(ctx, oprot); _write_err195 == nil && err2 != nil {
-				_write_err195 = thrift.WrapTException(err2)
+			if err2 := _exc199.Write(ctx, oprot); _write_err198 == nil && err2 != nil {
+				_write_err198 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err195 == nil && err2 != nil {
-				_write_err195 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err198 == nil && err2 != nil {
+				_write_err198 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err195 == nil && err2 != nil {
-				_write_err195 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err198 == nil && err2 != nil {
+				_write_err198 = thrift.WrapTException(err2)
 			}
-			if _write_err195 != nil {
-				return false, thrift.WrapTException(_write_err195)
+			if _write_err198 != nil {
+				return false, thrift.WrapTException(_write_err198)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.REPLY, seqId); err2 != nil {
-		_write_err195 = thrift.WrapTException(err2)
+		_write_err198 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err195 == nil && err2 != nil {
-		_write_err195 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err198 == nil && err2 != nil {
+		_write_err198 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err195 == nil && err2 != nil {
-		_write_err195 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err198 == nil && err2 != nil {
+		_write_err198 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err195 == nil && err2 != nil {
-		_write_err195 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err198 == nil && err2 != nil {
+		_write_err198 = thrift.WrapTException(err2)
 	}
-	if _write_err195 != nil {
-		return false, thrift.WrapTException(_write_err195)
+	if _write_err198 != nil {
+		return false, thrift.WrapTException(_write_err198)
 	}
 	return true, err
 }
@@ -15451,7 +15477,7 @@ type internalProcessorPromised struct {
 }
 
 func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err197 error
+	var _write_err200 error
 	args := InternalPromisedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15497,21 +15523,21 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc198 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
+		_exc201 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err197 = thrift.WrapTException(err2)
+			_write_err200 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc198.Write(ctx, oprot); _write_err197 == nil && err2 != nil {
-			_write_err197 = thrift.WrapTException(err2)
+		if err2 := _exc201.Write(ctx, oprot); _write_err200 == nil && err2 != nil {
+			_write_err200 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err197 == nil && err2 != nil {
-			_write_err197 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err200 == nil && err2 != nil {
+			_write_err200 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err197 == nil && err2 != nil {
-			_write_err197 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err200 == nil && err2 != nil {
+			_write_err200 = thrift.WrapTException(err2)
 		}
-		if _write_err197 != nil {
-			return false, thrift.WrapTException(_write_err197)
+		if _write_err200 != nil {
+			return false, thrift.WrapTException(_write_err200)
 		}
 		return true, err
 	} else {
@@ -15519,19 +15545,19 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.REPLY, seqId); err2 != nil {
-		_write_err197 = thrift.WrapTException(err2)
+		_write_err200 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err197 == nil && err2 != nil {
-		_write_err197 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err200 == nil && err2 != nil {
+		_write_err200 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err197 == nil && err2 != nil {
-		_write_err197 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err200 == nil && err2 != nil {
+		_write_err200 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err197 == nil && err2 != nil {
-		_write_err197 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err200 == nil && err2 != nil {
+		_write_err200 = thrift.WrapTException(err2)
 	}
-	if _write_err197 != nil {
-		return false, thrift.WrapTException(_write_err197)
+	if _write_err200 != nil {
+		return false, thrift.WrapTException(_write_err200)
 	}
 	return true, err
 }
@@ -15541,7 +15567,7 @@ type internalProcessorReport struct {
 }
 
 func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err199 error
+	var _write_err202 error
 	args := InternalReportArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15587,21 +15613,21 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc200 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
+		_exc203 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err199 = thrift.WrapTException(err2)
+			_write_err202 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc200.Write(ctx, oprot); _write_err199 == nil && err2 != nil {
-			_write_err199 = thrift.WrapTException(err2)
+		if err2 := _exc203.Write(ctx, oprot); _write_err202 == nil && err2 != nil {
+			_write_err202 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err199 == nil && err2 != nil {
-			_write_err199 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err202 == nil && err2 != nil {
+			_write_err202 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err199 == nil && err2 != nil {
-			_write_err199 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err202 == nil && err2 != nil {
+			_write_err202 = thrift.WrapTException(err2)
 		}
-		if _write_err199 != nil {
-			return false, thrift.WrapTException(_write_err199)
+		if _write_err202 != nil {
+			return false, thrift.WrapTException(_write_err202)
 		}
 		return true, err
 	} else {
@@ -15609,19 +15635,19 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.REPLY, seqId); err2 != nil {
-		_write_err199 = thrift.WrapTException(err2)
+		_write_err202 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err199 == nil && err2 != nil {
-		_write_err199 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err202 == nil && err2 != nil {
+		_write_err202 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err199 == nil && err2 != nil {
-		_write_err199 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err202 == nil && err2 != nil {
+		_write_err202 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err199 == nil && err2 != nil {
-		_write_err199 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err202 == nil && err2 != nil {
+		_write_err202 = thrift.WrapTException(err2)
 	}
-	if _write_err199 != nil {
-		return false, thrift.WrapTException(_write_err199)
+	if _write_err202 != nil {
+		return false, thrift.WrapTException(_write_err202)
 	}
 	return true, err
 }
@@ -15631,7 +15657,7 @@ type internalProcessorMembers struct {
 }
 
 func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err201 error
+	var _write_err204 error
 	args := InternalMembersArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15677,21 +15703,21 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc202 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
+		_exc205 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err201 = thrift.WrapTException(err2)
+			_write_err204 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc202.Write(ctx, oprot); _write_err201 == nil && err2 != nil {
-			_write_err201 = thrift.WrapTException(err2)
+		if err2 := _exc205.Write(ctx, oprot); _write_err204 == nil && err2 != nil {
+			_write_err204 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err201 == nil && err2 != nil {
-			_write_err201 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err204 == nil && err2 != nil {
+			_write_err204 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err201 == nil && err2 != nil {
-			_write_err201 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err204 == nil && err2 != nil {
+			_write_err204 = thrift.WrapTException(err2)
 		}
-		if _write_err201 != nil {
-			return false, thrift.WrapTException(_write_err201)
+		if _write_err204 != nil {
+			return false, thrift.WrapTException(_write_err204)
 		}
 		return true, err
 	} else {
@@ -15699,19 +15725,19 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.REPLY, seqId); err2 != nil {
-		_write_err201 = thrift.WrapTException(err2)
+		_write_err204 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err201 == nil && err2 != nil {
-		_write_err201 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err204 == nil && err2 != nil {
+		_write_err204 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err201 == nil && err2 != nil {
-		_write_err201 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err204 == nil && err2 != nil {
+		_write_err204 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err201 == nil && err2 != nil {
-		_write_err201 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err204 == nil && err2 != nil {
+		_write_err204 = thrift.WrapTException(err2)
 	}
-	if _write_err201 != nil {
-		return false, thrift.WrapTException(_write_err201)
+	if _write_err204 != nil {
+		return false, thrift.WrapTException(_write_err204)
 	}
 	return true, err
 }
@@ -15721,7 +15747,7 @@ type internalProcessorIntroduce struct {
 }
 
 func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err203 error
+	var _write_err206 error
 	args := InternalIntroduceArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15767,39 +15793,39 @@ func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc204 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
+		_exc207 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err203 = thrift.WrapTException(err2)
+			_write_err206 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc204.Write(ctx, oprot); _write_err203 == nil && err2 != nil {
-			_write_err203 = thrift.WrapTException(err2)
+		if err2 := _exc207.Write(ctx, oprot); _write_err206 == nil && err2 != nil {
+			_write_err206 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err203 == nil && err2 != nil {
-			_write_err203 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err206 == nil && err2 != nil {
+			_write_err206 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err203 == nil && err2 != nil {
-			_write_err203 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err206 == nil && err2 != nil {
+			_write_err206 = thrift.WrapTException(err2)
 		}
-		if _write_err203 != nil {
-			return false, thrift.WrapTException(_write_err203)
+		if _write_err206 != nil {
+			return false, thrift.WrapTException(_write_err206)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.REPLY, seqId); err2 != nil {
-		_write_err203 = thrift.WrapTException(err2)
+		_write_err206 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err203 == nil && err2 != nil {
-		_write_err203 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err206 == nil && err2 != nil {
+		_write_err206 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err203 == nil && err2 != nil {
-		_write_err203 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err206 == nil && err2 != nil {
+		_write_err206 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err203 == nil && err2 != nil {
-		_write_err203 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err206 == nil && err2 != nil {
+		_write_err206 = thrift.WrapTException(err2)
 	}
-	if _write_err203 != nil {
-		return false, thrift.WrapTException(_write_err203)
+	if _write_err206 != nil {
+		return false, thrift.WrapTException(_write_err206)
 	}
 	return true, err
 }
@@ -15809,7 +15835,7 @@ type internalProcessorFarewell struct {
 }
 
 func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err205 error
+	var _write_err208 error
 	args := InternalFarewellArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15855,39 +15881,39 @@ func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc206 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
+		_exc209 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err205 = thrift.WrapTException(err2)
+			_write_err208 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc206.Write(ctx, oprot); _write_err205 == nil && err2 != nil {
-			_write_err205 = thrift.WrapTException(err2)
+		if err2 := _exc209.Write(ctx, oprot); _write_err208 == nil && err2 != nil {
+			_write_err208 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err205 == nil && err2 != nil {
-			_write_err205 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err208 == nil && err2 != nil {
+			_write_err208 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err205 == nil && err2 != nil {
-			_write_err205 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err208 == nil && err2 != nil {
+			_write_err208 = thrift.WrapTException(err2)
 		}
-		if _write_err205 != nil {
-			return false, thrift.WrapTException(_write_err205)
+		if _write_err208 != nil {
+			return false, thrift.WrapTException(_write_err208)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.REPLY, seqId); err2 != nil {
-		_write_err205 = thrift.WrapTException(err2)
+		_write_err208 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err205 == nil && err2 != nil {
-		_write_err205 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err208 == nil && err2 != nil {
+		_write_err208 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err205 == nil && err2 != nil {
-		_write_err205 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err208 == nil && err2 != nil {
+		_write_err208 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err205 == nil && err2 != nil {
-		_write_err205 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err208 == nil && err2 != nil {
+		_write_err208 = thrift.WrapTException(err2)
 	}
-	if _write_err205 != nil {
-		return false, thrift.WrapTException(_write_err205)
+	if _write_err208 != nil {
+		return false, thrift.WrapTException(_write_err208)
 	}
 	return true, err
 }
@@ -15897,7 +15923,7 @@ type internalProcessorEnded struct {
 }
 
 func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err207 error
+	var _write_err210 error
 	args := InternalEndedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -15943,21 +15969,21 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc208 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
+		_exc211 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err207 = thrift.WrapTException(err2)
+			_write_err210 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc208.Write(ctx, oprot); _write_err207 == nil && err2 != nil {
-			_write_err207 = thrift.WrapTException(err2)
+		if err2 := _exc211.Write(ctx, oprot); _write_err210 == nil && err2 != nil {
+			_write_err210 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err207 == nil && err2 != nil {
-			_write_err207 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err210 == nil && err2 != nil {
+			_write_err210 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err207 == nil && err2 != nil {
-			_write_err207 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err210 == nil && err2 != nil {
+			_write_err210 = thrift.WrapTException(err2)
 		}
-		if _write_err207 != nil {
-			return false, thrift.WrapTException(_write_err207)
+		if _write_err210 != nil {
+			return false, thrift.WrapTException(_write_err210)
 		}
 		return true, err
 	} else {
@@ -15965,19 +15991,19 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.REPLY, seqId); err2 != nil {
-		_write_err207 = thrift.WrapTException(err2)
+		_write_err210 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err207 == nil && err2 != nil {
-		_write_err207 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err210 == nil && err2 != nil {
+		_write_err210 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err207 == nil && err2 != nil {
-		_write_err207 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err210 == nil && err2 != nil {
+		_write_err210 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err207 == nil && err2 != nil {
-		_write_err207 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err210 == nil && err2 != nil {
+		_write_err210 = thrift.WrapTException(err2)
 	}
-	if _write_err207 != nil {
-		return false, thrift.WrapTException(_write_err207)
+	if _write_err210 != nil {
+		return false, thrift.WrapTException(_write_err210)
 	}
 	return true, err
 }
@@ -15987,7 +16013,7 @@ type internalProcessorSees struct {
 }
 
 func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err209 error
+	var _write_err212 error
 	args := InternalSeesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16033,21 +16059,21 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc210 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
+		_exc213 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err209 = thrift.WrapTException(err2)
+			_write_err212 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc210.Write(ctx, oprot); _write_err209 == nil && err2 != nil {
-			_write_err209 = thrift.WrapTException(err2)
+		if err2 := _exc213.Write(ctx, oprot); _write_err212 == nil && err2 != nil {
+			_write_err212 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err209 == nil && err2 != nil {
-			_write_err209 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err212 == nil && err2 != nil {
+			_write_err212 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err209 == nil && err2 != nil {
-			_write_err209 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err212 == nil && err2 != nil {
+			_write_err212 = thrift.WrapTException(err2)
 		}
-		if _write_err209 != nil {
-			return false, thrift.WrapTException(_write_err209)
+		if _write_err212 != nil {
+			return false, thrift.WrapTException(_write_err212)
 		}
 		return true, err
 	} else {
@@ -16055,19 +16081,19 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.REPLY, seqId); err2 != nil {
-		_write_err209 = thrift.WrapTException(err2)
+		_write_err212 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err209 == nil && err2 != nil {
-		_write_err209 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err212 == nil && err2 != nil {
+		_write_err212 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err209 == nil && err2 != nil {
-		_write_err209 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err212 == nil && err2 != nil {
+		_write_err212 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err209 == nil && err2 != nil {
-		_write_err209 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err212 == nil && err2 != nil {
+		_write_err212 = thrift.WrapTException(err2)
 	}
-	if _write_err209 != nil {
-		return false, thrift.WrapTException(_write_err209)
+	if _write_err212 != nil {
+		return false, thrift.WrapTException(_write_err212)
 	}
 	return true, err
 }
@@ -16077,7 +16103,7 @@ type internalProcessorServed struct {
 }
 
 func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err211 error
+	var _write_err214 error
 	args := InternalServedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16123,21 +16149,21 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc212 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
+		_exc215 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err211 = thrift.WrapTException(err2)
+			_write_err214 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc212.Write(ctx, oprot); _write_err211 == nil && err2 != nil {
-			_write_err211 = thrift.WrapTException(err2)
+		if err2 := _exc215.Write(ctx, oprot); _write_err214 == nil && err2 != nil {
+			_write_err214 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err211 == nil && err2 != nil {
-			_write_err211 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err214 == nil && err2 != nil {
+			_write_err214 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err211 == nil && err2 != nil {
-			_write_err211 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err214 == nil && err2 != nil {
+			_write_err214 = thrift.WrapTException(err2)
 		}
-		if _write_err211 != nil {
-			return false, thrift.WrapTException(_write_err211)
+		if _write_err214 != nil {
+			return false, thrift.WrapTException(_write_err214)
 		}
 		return true, err
 	} else {
@@ -16145,19 +16171,19 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.REPLY, seqId); err2 != nil {
-		_write_err211 = thrift.WrapTException(err2)
+		_write_err214 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err211 == nil && err2 != nil {
-		_write_err211 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err214 == nil && err2 != nil {
+		_write_err214 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err211 == nil && err2 != nil {
-		_write_err211 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err214 == nil && err2 != nil {
+		_write_err214 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err211 == nil && err2 != nil {
-		_write_err211 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err214 == nil && err2 != nil {
+		_write_err214 = thrift.WrapTException(err2)
 	}
-	if _write_err211 != nil {
-		return false, thrift.WrapTException(_write_err211)
+	if _write_err214 != nil {
+		return false, thrift.WrapTException(_write_err214)
 	}
 	return true, err
 }
@@ -16167,7 +16193,7 @@ type internalProcessorRefusals struct {
 }
 
 func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err213 error
+	var _write_err216 error
 	args := InternalRefusalsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16213,21 +16239,21 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc214 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
+		_exc217 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing refusals: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err213 = thrift.WrapTException(err2)
+			_write_err216 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc214.Write(ctx, oprot); _write_err213 == nil && err2 != nil {
-			_write_err213 = thrift.WrapTException(err2)
+		if err2 := _exc217.Write(ctx, oprot); _write_err216 == nil && err2 != nil {
+			_write_err216 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err213 == nil && err2 != nil {
-			_write_err213 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err216 == nil && err2 != nil {
+			_write_err216 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err213 == nil && err2 != nil {
-			_write_err213 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err216 == nil && err2 != nil {
+			_write_err216 = thrift.WrapTException(err2)
 		}
-		if _write_err213 != nil {
-			return false, thrift.WrapTException(_write_err213)
+		if _write_err216 != nil {
+			return false, thrift.WrapTException(_write_err216)
 		}
 		return true, err
 	} else {
@@ -16235,19 +16261,19 @@ func (p *internalProcessorRefusals) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "refusals", thrift.REPLY, seqId); err2 != nil {
-		_write_err213 = thrift.WrapTException(err2)
+		_write_err216 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err213 == nil && err2 != nil {
-		_write_err213 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err216 == nil && err2 != nil {
+		_write_err216 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err213 == nil && err2 != nil {
-		_write_err213 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err216 == nil && err2 != nil {
+		_write_err216 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err213 == nil && err2 != nil {
-		_write_err213 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err216 == nil && err2 != nil {
+		_write_err216 = thrift.WrapTException(err2)
 	}
-	if _write_err213 != nil {
-		return false, thrift.WrapTException(_write_err213)
+	if _write_err216 != nil {
+		return false, thrift.WrapTException(_write_err216)
 	}
 	return true, err
 }
@@ -16257,7 +16283,7 @@ type internalProcessorPolicies struct {
 }
 
 func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err215 error
+	var _write_err218 error
 	args := InternalPoliciesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16303,21 +16329,21 @@ func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc216 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
+		_exc219 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing policies: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err215 = thrift.WrapTException(err2)
+			_write_err218 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc216.Write(ctx, oprot); _write_err215 == nil && err2 != nil {
-			_write_err215 = thrift.WrapTException(err2)
+		if err2 := _exc219.Write(ctx, oprot); _write_err218 == nil && err2 != nil {
+			_write_err218 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err215 == nil && err2 != nil {
-			_write_err215 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err218 == nil && err2 != nil {
+			_write_err218 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err215 == nil && err2 != nil {
-			_write_err215 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err218 == nil && err2 != nil {
+			_write_err218 = thrift.WrapTException(err2)
 		}
-		if _write_err215 != nil {
-			return false, thrift.WrapTException(_write_err215)
+		if _write_err218 != nil {
+			return false, thrift.WrapTException(_write_err218)
 		}
 		return true, err
 	} else {
@@ -16325,19 +16351,19 @@ func (p *internalProcessorPolicies) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "policies", thrift.REPLY, seqId); err2 != nil {
-		_write_err215 = thrift.WrapTException(err2)
+		_write_err218 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err215 == nil && err2 != nil {
-		_write_err215 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err218 == nil && err2 != nil {
+		_write_err218 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err215 == nil && err2 != nil {
-		_write_err215 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err218 == nil && err2 != nil {
+		_write_err218 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err215 == nil && err2 != nil {
-		_write_err215 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err218 == nil && err2 != nil {
+		_write_err218 = thrift.WrapTException(err2)
 	}
-	if _write_err215 != nil {
-		return false, thrift.WrapTException(_write_err215)
+	if _write_err218 != nil {
+		return false, thrift.WrapTException(_write_err218)
 	}
 	return true, err
 }
@@ -16347,7 +16373,7 @@ type internalProcessorBringPolicies struct {
 }
 
 func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err217 error
+	var _write_err220 error
 	args := InternalBringPoliciesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16397,21 +16423,21 @@ func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int3
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc218 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
+			_exc221 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bringPolicies: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err217 = thrift.WrapTException(err2)
+				_write_err220 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc218.Write(ctx, oprot); _write_err217 == nil && err2 != nil {
-				_write_err217 = thrift.WrapTException(err2)
+			if err2 := _exc221.Write(ctx, oprot); _write_err220 == nil && err2 != nil {
+				_write_err220 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err217 == nil && err2 != nil {
-				_write_err217 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err220 == nil && err2 != nil {
+				_write_err220 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err217 == nil && err2 != nil {
-				_write_err217 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err220 == nil && err2 != nil {
+				_write_err220 = thrift.WrapTException(err2)
 			}
-			if _write_err217 != nil {
-				return false, thrift.WrapTException(_write_err217)
+			if _write_err220 != nil {
+				return false, thrift.WrapTException(_write_err220)
 			}
 			return true, err
 		}
@@ -16420,19 +16446,19 @@ func (p *internalProcessorBringPolicies) Process(ctx context.Context, seqId int3
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bringPolicies", thrift.REPLY, seqId); err2 != nil {
-		_write_err217 = thrift.WrapTException(err2)
+		_write_err220 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err217 == nil && err2 != nil {
-		_write_err217 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err220 == nil && err2 != nil {
+		_write_err220 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err217 == nil && err2 != nil {
-		_write_err217 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err220 == nil && err2 != nil {
+		_write_err220 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err217 == nil && err2 != nil {
-		_write_err217 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err220 == nil && err2 != nil {
+		_write_err220 = thrift.WrapTException(err2)
 	}
-	if _write_err217 != nil {
-		return false, thrift.WrapTException(_write_err217)
+	if _write_err220 != nil {
+		return false, thrift.WrapTException(_write_err220)
 	}
 	return true, err
 }
@@ -16442,7 +16468,7 @@ type internalProcessorDenied struct {
 }
 
 func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err219 error
+	var _write_err222 error
 	args := InternalDeniedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16488,21 +16514,21 @@ func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc220 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing denied: "+err2.Error())
+		_exc223 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing denied: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "denied", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err219 = thrift.WrapTException(err2)
+			_write_err222 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc220.Write(ctx, oprot); _write_err219 == nil && err2 != nil {
-			_write_err219 = thrift.WrapTException(err2)
+		if err2 := _exc223.Write(ctx, oprot); _write_err222 == nil && err2 != nil {
+			_write_err222 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err219 == nil && err2 != nil {
-			_write_err219 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err222 == nil && err2 != nil {
+			_write_err222 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err219 == nil && err2 != nil {
-			_write_err219 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err222 == nil && err2 != nil {
+			_write_err222 = thrift.WrapTException(err2)
 		}
-		if _write_err219 != nil {
-			return false, thrift.WrapTException(_write_err219)
+		if _write_err222 != nil {
+			return false, thrift.WrapTException(_write_err222)
 		}
 		return true, err
 	} else {
@@ -16510,19 +16536,19 @@ func (p *internalProcessorDenied) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "denied", thrift.REPLY, seqId); err2 != nil {
-		_write_err219 = thrift.WrapTException(err2)
+		_write_err222 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err219 == nil && err2 != nil {
-		_write_err219 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err222 == nil && err2 != nil {
+		_write_err222 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err219 == nil && err2 != nil {
-		_write_err219 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err222 == nil && err2 != nil {
+		_write_err222 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err219 == nil && err2 != nil {
-		_write_err219 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err222 == nil && err2 != nil {
+		_write_err222 = thrift.WrapTException(err2)
 	}
-	if _write_err219 != nil {
-		return false, thrift.WrapTException(_write_err219)
+	if _write_err222 != nil {
+		return false, thrift.WrapTException(_write_err222)
 	}
 	return true, err
 }
@@ -16532,7 +16558,7 @@ type internalProcessorTryPolicy struct {
 }
 
 func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err221 error
+	var _write_err224 error
 	args := InternalTryPolicyArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16582,21 +16608,21 @@ func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, i
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc222 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing tryPolicy: "+err2.Error())
+			_exc225 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing tryPolicy: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "tryPolicy", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err221 = thrift.WrapTException(err2)
+				_write_err224 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc222.Write(ctx, oprot); _write_err221 == nil && err2 != nil {
-				_write_err221 = thrift.WrapTException(err2)
+			if err2 := _exc225.Write(ctx, oprot); _write_err224 == nil && err2 != nil {
+				_write_err224 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err221 == nil && err2 != nil {
-				_write_err221 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err224 == nil && err2 != nil {
+				_write_err224 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err221 == nil && err2 != nil {
-				_write_err221 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err224 == nil && err2 != nil {
+				_write_err224 = thrift.WrapTException(err2)
 			}
-			if _write_err221 != nil {
-				return false, thrift.WrapTException(_write_err221)
+			if _write_err224 != nil {
+				return false, thrift.WrapTException(_write_err224)
 			}
 			return true, err
 		}
@@ -16605,19 +16631,19 @@ func (p *internalProcessorTryPolicy) Process(ctx context.Context, seqId int32, i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "tryPolicy", thrift.REPLY, seqId); err2 != nil {
-		_write_err221 = thrift.WrapTException(err2)
+		_write_err224 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err221 == nil && err2 != nil {
-		_write_err221 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err224 == nil && err2 != nil {
+		_write_err224 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err221 == nil && err2 != nil {
-		_write_err221 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err224 == nil && err2 != nil {
+		_write_err224 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err221 == nil && err2 != nil {
-		_write_err221 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err224 == nil && err2 != nil {
+		_write_err224 = thrift.WrapTException(err2)
 	}
-	if _write_err221 != nil {
-		return false, thrift.WrapTException(_write_err221)
+	if _write_err224 != nil {
+		return false, thrift.WrapTException(_write_err224)
 	}
 	return true, err
 }
@@ -16627,7 +16653,7 @@ type internalProcessorRecent struct {
 }
 
 func (p *internalProcessorRecent) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err223 error
+	var _write_err226 error
 	args := InternalRecentArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16673,21 +16699,21 @@ func (p *internalProcessorRecent) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc224 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing recent: "+err2.Error())
+		_exc227 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing recent: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "recent", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err223 = thrift.WrapTException(err2)
+			_write_err226 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc224.Write(ctx, oprot); _write_err223 == nil && err2 != nil {
-			_write_err223 = thrift.WrapTException(err2)
+		if err2 := _exc227.Write(ctx, oprot); _write_err226 == nil && err2 != nil {
+			_write_err226 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err223 == nil && err2 != nil {
-			_write_err223 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err226 == nil && err2 != nil {
+			_write_err226 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err223 == nil && err2 != nil {
-			_write_err223 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err226 == nil && err2 != nil {
+			_write_err226 = thrift.WrapTException(err2)
 		}
-		if _write_err223 != nil {
-			return false, thrift.WrapTException(_write_err223)
+		if _write_err226 != nil {
+			return false, thrift.WrapTException(_write_err226)
 		}
 		return true, err
 	} else {
@@ -16695,19 +16721,19 @@ func (p *internalProcessorRecent) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "recent", thrift.REPLY, seqId); err2 != nil {
-		_write_err223 = thrift.WrapTException(err2)
+		_write_err226 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err223 == nil && err2 != nil {
-		_write_err223 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err226 == nil && err2 != nil {
+		_write_err226 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err223 == nil && err2 != nil {
-		_write_err223 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err226 == nil && err2 != nil {
+		_write_err226 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err223 == nil && err2 != nil {
-		_write_err223 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err226 == nil && err2 != nil {
+		_write_err226 = thrift.WrapTException(err2)
 	}
-	if _write_err223 != nil {
-		return false, thrift.WrapTException(_write_err223)
+	if _write_err226 != nil {
+		return false, thrift.WrapTException(_write_err226)
 	}
 	return true, err
 }
@@ -16717,7 +16743,7 @@ type internalProcessorStreams struct {
 }
 
 func (p *internalProcessorStreams) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err225 error
+	var _write_err228 error
 	args := InternalStreamsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16763,21 +16789,21 @@ func (p *internalProcessorStreams) Process(ctx context.Context, seqId int32, ipr
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc226 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing streams: "+err2.Error())
+		_exc229 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing streams: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "streams", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err225 = thrift.WrapTException(err2)
+			_write_err228 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc226.Write(ctx, oprot); _write_err225 == nil && err2 != nil {
-			_write_err225 = thrift.WrapTException(err2)
+		if err2 := _exc229.Write(ctx, oprot); _write_err228 == nil && err2 != nil {
+			_write_err228 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err225 == nil && err2 != nil {
-			_write_err225 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err228 == nil && err2 != nil {
+			_write_err228 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err225 == nil && err2 != nil {
-			_write_err225 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err228 == nil && err2 != nil {
+			_write_err228 = thrift.WrapTException(err2)
 		}
-		if _write_err225 != nil {
-			return false, thrift.WrapTException(_write_err225)
+		if _write_err228 != nil {
+			return false, thrift.WrapTException(_write_err228)
 		}
 		return true, err
 	} else {
@@ -16785,19 +16811,19 @@ func (p *internalProcessorStreams) Process(ctx context.Context, seqId int32, ipr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "streams", thrift.REPLY, seqId); err2 != nil {
-		_write_err225 = thrift.WrapTException(err2)
+		_write_err228 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err225 == nil && err2 != nil {
-		_write_err225 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err228 == nil && err2 != nil {
+		_write_err228 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err225 == nil && err2 != nil {
-		_write_err225 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err228 == nil && err2 != nil {
+		_write_err228 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err225 == nil && err2 != nil {
-		_write_err225 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err228 == nil && err2 != nil {
+		_write_err228 = thrift.WrapTException(err2)
 	}
-	if _write_err225 != nil {
-		return false, thrift.WrapTException(_write_err225)
+	if _write_err228 != nil {
+		return false, thrift.WrapTException(_write_err228)
 	}
 	return true, err
 }
@@ -16807,7 +16833,7 @@ type internalProcessorCondition struct {
 }
 
 func (p *internalProcessorCondition) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err227 error
+	var _write_err230 error
 	args := InternalConditionArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16853,21 +16879,21 @@ func (p *internalProcessorCondition) Process(ctx context.Context, seqId int32, i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc228 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing condition: "+err2.Error())
+		_exc231 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing condition: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "condition", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err227 = thrift.WrapTException(err2)
+			_write_err230 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc228.Write(ctx, oprot); _write_err227 == nil && err2 != nil {
-			_write_err227 = thrift.WrapTException(err2)
+		if err2 := _exc231.Write(ctx, oprot); _write_err230 == nil && err2 != nil {
+			_write_err230 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err227 == nil && err2 != nil {
-			_write_err227 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err230 == nil && err2 != nil {
+			_write_err230 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err227 == nil && err2 != nil {
-			_write_err227 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err230 == nil && err2 != nil {
+			_write_err230 = thrift.WrapTException(err2)
 		}
-		if _write_err227 != nil {
-			return false, thrift.WrapTException(_write_err227)
+		if _write_err230 != nil {
+			return false, thrift.WrapTException(_write_err230)
 		}
 		return true, err
 	} else {
@@ -16875,19 +16901,19 @@ func (p *internalProcessorCondition) Process(ctx context.Context, seqId int32, i
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "condition", thrift.REPLY, seqId); err2 != nil {
-		_write_err227 = thrift.WrapTException(err2)
+		_write_err230 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err227 == nil && err2 != nil {
-		_write_err227 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err230 == nil && err2 != nil {
+		_write_err230 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err227 == nil && err2 != nil {
-		_write_err227 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err230 == nil && err2 != nil {
+		_write_err230 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err227 == nil && err2 != nil {
-		_write_err227 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err230 == nil && err2 != nil {
+		_write_err230 = thrift.WrapTException(err2)
 	}
-	if _write_err227 != nil {
-		return false, thrift.WrapTException(_write_err227)
+	if _write_err230 != nil {
+		return false, thrift.WrapTException(_write_err230)
 	}
 	return true, err
 }
@@ -16897,7 +16923,7 @@ type internalProcessorDoctor struct {
 }
 
 func (p *internalProcessorDoctor) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err229 error
+	var _write_err232 error
 	args := InternalDoctorArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -16943,21 +16969,21 @@ func (p *internalProcessorDoctor) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc230 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing doctor: "+err2.Error())
+		_exc233 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing doctor: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "doctor", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err229 = thrift.WrapTException(err2)
+			_write_err232 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc230.Write(ctx, oprot); _write_err229 == nil && err2 != nil {
-			_write_err229 = thrift.WrapTException(err2)
+		if err2 := _exc233.Write(ctx, oprot); _write_err232 == nil && err2 != nil {
+			_write_err232 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err229 == nil && err2 != nil {
-			_write_err229 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err232 == nil && err2 != nil {
+			_write_err232 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err229 == nil && err2 != nil {
-			_write_err229 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err232 == nil && err2 != nil {
+			_write_err232 = thrift.WrapTException(err2)
 		}
-		if _write_err229 != nil {
-			return false, thrift.WrapTException(_write_err229)
+		if _write_err232 != nil {
+			return false, thrift.WrapTException(_write_err232)
 		}
 		return true, err
 	} else {
@@ -16965,19 +16991,19 @@ func (p *internalProcessorDoctor) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "doctor", thrift.REPLY, seqId); err2 != nil {
-		_write_err229 = thrift.WrapTException(err2)
+		_write_err232 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err229 == nil && err2 != nil {
-		_write_err229 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err232 == nil && err2 != nil {
+		_write_err232 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err229 == nil && err2 != nil {
-		_write_err229 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err232 == nil && err2 != nil {
+		_write_err232 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err229 == nil && err2 != nil {
-		_write_err229 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err232 == nil && err2 != nil {
+		_write_err232 = thrift.WrapTException(err2)
 	}
-	if _write_err229 != nil {
-		return false, thrift.WrapTException(_write_err229)
+	if _write_err232 != nil {
+		return false, thrift.WrapTException(_write_err232)
 	}
 	return true, err
 }
@@ -16987,7 +17013,7 @@ type internalProcessorSpans struct {
 }
 
 func (p *internalProcessorSpans) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err231 error
+	var _write_err234 error
 	args := InternalSpansArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17033,21 +17059,21 @@ func (p *internalProcessorSpans) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc232 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing spans: "+err2.Error())
+		_exc235 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing spans: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "spans", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err231 = thrift.WrapTException(err2)
+			_write_err234 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc232.Write(ctx, oprot); _write_err231 == nil && err2 != nil {
-			_write_err231 = thrift.WrapTException(err2)
+		if err2 := _exc235.Write(ctx, oprot); _write_err234 == nil && err2 != nil {
+			_write_err234 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err231 == nil && err2 != nil {
-			_write_err231 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err234 == nil && err2 != nil {
+			_write_err234 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err231 == nil && err2 != nil {
-			_write_err231 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err234 == nil && err2 != nil {
+			_write_err234 = thrift.WrapTException(err2)
 		}
-		if _write_err231 != nil {
-			return false, thrift.WrapTException(_write_err231)
+		if _write_err234 != nil {
+			return false, thrift.WrapTException(_write_err234)
 		}
 		return true, err
 	} else {
@@ -17055,19 +17081,19 @@ func (p *internalProcessorSpans) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "spans", thrift.REPLY, seqId); err2 != nil {
-		_write_err231 = thrift.WrapTException(err2)
+		_write_err234 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err231 == nil && err2 != nil {
-		_write_err231 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err234 == nil && err2 != nil {
+		_write_err234 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err231 == nil && err2 != nil {
-		_write_err231 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err234 == nil && err2 != nil {
+		_write_err234 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err231 == nil && err2 != nil {
-		_write_err231 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err234 == nil && err2 != nil {
+		_write_err234 = thrift.WrapTException(err2)
 	}
-	if _write_err231 != nil {
-		return false, thrift.WrapTException(_write_err231)
+	if _write_err234 != nil {
+		return false, thrift.WrapTException(_write_err234)
 	}
 	return true, err
 }
@@ -17077,7 +17103,7 @@ type internalProcessorIdl struct {
 }
 
 func (p *internalProcessorIdl) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err233 error
+	var _write_err236 error
 	args := InternalIdlArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17123,21 +17149,21 @@ func (p *internalProcessorIdl) Process(ctx context.Context, seqId int32, iprot, 
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc234 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing idl: "+err2.Error())
+		_exc237 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing idl: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "idl", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err233 = thrift.WrapTException(err2)
+			_write_err236 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc234.Write(ctx, oprot); _write_err233 == nil && err2 != nil {
-			_write_err233 = thrift.WrapTException(err2)
+		if err2 := _exc237.Write(ctx, oprot); _write_err236 == nil && err2 != nil {
+			_write_err236 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err233 == nil && err2 != nil {
-			_write_err233 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err236 == nil && err2 != nil {
+			_write_err236 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err233 == nil && err2 != nil {
-			_write_err233 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err236 == nil && err2 != nil {
+			_write_err236 = thrift.WrapTException(err2)
 		}
-		if _write_err233 != nil {
-			return false, thrift.WrapTException(_write_err233)
+		if _write_err236 != nil {
+			return false, thrift.WrapTException(_write_err236)
 		}
 		return true, err
 	} else {
@@ -17145,19 +17171,19 @@ func (p *internalProcessorIdl) Process(ctx context.Context, seqId int32, iprot, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "idl", thrift.REPLY, seqId); err2 != nil {
-		_write_err233 = thrift.WrapTException(err2)
+		_write_err236 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err233 == nil && err2 != nil {
-		_write_err233 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err236 == nil && err2 != nil {
+		_write_err236 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err233 == nil && err2 != nil {
-		_write_err233 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err236 == nil && err2 != nil {
+		_write_err236 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err233 == nil && err2 != nil {
-		_write_err233 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err236 == nil && err2 != nil {
+		_write_err236 = thrift.WrapTException(err2)
 	}
-	if _write_err233 != nil {
-		return false, thrift.WrapTException(_write_err233)
+	if _write_err236 != nil {
+		return false, thrift.WrapTException(_write_err236)
 	}
 	return true, err
 }
@@ -17167,7 +17193,7 @@ type internalProcessorDrains struct {
 }
 
 func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err235 error
+	var _write_err238 error
 	args := InternalDrainsArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17213,21 +17239,21 @@ func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc236 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing drains: "+err2.Error())
+		_exc239 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing drains: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "drains", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err235 = thrift.WrapTException(err2)
+			_write_err238 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc236.Write(ctx, oprot); _write_err235 == nil && err2 != nil {
-			_write_err235 = thrift.WrapTException(err2)
+		if err2 := _exc239.Write(ctx, oprot); _write_err238 == nil && err2 != nil {
+			_write_err238 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err235 == nil && err2 != nil {
-			_write_err235 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err238 == nil && err2 != nil {
+			_write_err238 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err235 == nil && err2 != nil {
-			_write_err235 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err238 == nil && err2 != nil {
+			_write_err238 = thrift.WrapTException(err2)
 		}
-		if _write_err235 != nil {
-			return false, thrift.WrapTException(_write_err235)
+		if _write_err238 != nil {
+			return false, thrift.WrapTException(_write_err238)
 		}
 		return true, err
 	} else {
@@ -17235,19 +17261,19 @@ func (p *internalProcessorDrains) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "drains", thrift.REPLY, seqId); err2 != nil {
-		_write_err235 = thrift.WrapTException(err2)
+		_write_err238 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err235 == nil && err2 != nil {
-		_write_err235 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err238 == nil && err2 != nil {
+		_write_err238 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err235 == nil && err2 != nil {
-		_write_err235 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err238 == nil && err2 != nil {
+		_write_err238 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err235 == nil && err2 != nil {
-		_write_err235 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err238 == nil && err2 != nil {
+		_write_err238 = thrift.WrapTException(err2)
 	}
-	if _write_err235 != nil {
-		return false, thrift.WrapTException(_write_err235)
+	if _write_err238 != nil {
+		return false, thrift.WrapTException(_write_err238)
 	}
 	return true, err
 }
@@ -17257,7 +17283,7 @@ type internalProcessorObey struct {
 }
 
 func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err237 error
+	var _write_err240 error
 	args := InternalObeyArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17307,21 +17333,21 @@ func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot,
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc238 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing obey: "+err2.Error())
+			_exc241 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing obey: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "obey", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err237 = thrift.WrapTException(err2)
+				_write_err240 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc238.Write(ctx, oprot); _write_err237 == nil && err2 != nil {
-				_write_err237 = thrift.WrapTException(err2)
+			if err2 := _exc241.Write(ctx, oprot); _write_err240 == nil && err2 != nil {
+				_write_err240 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err237 == nil && err2 != nil {
-				_write_err237 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err240 == nil && err2 != nil {
+				_write_err240 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err237 == nil && err2 != nil {
-				_write_err237 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err240 == nil && err2 != nil {
+				_write_err240 = thrift.WrapTException(err2)
 			}
-			if _write_err237 != nil {
-				return false, thrift.WrapTException(_write_err237)
+			if _write_err240 != nil {
+				return false, thrift.WrapTException(_write_err240)
 			}
 			return true, err
 		}
@@ -17330,19 +17356,19 @@ func (p *internalProcessorObey) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "obey", thrift.REPLY, seqId); err2 != nil {
-		_write_err237 = thrift.WrapTException(err2)
+		_write_err240 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err237 == nil && err2 != nil {
-		_write_err237 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err240 == nil && err2 != nil {
+		_write_err240 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err237 == nil && err2 != nil {
-		_write_err237 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err240 == nil && err2 != nil {
+		_write_err240 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err237 == nil && err2 != nil {
-		_write_err237 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err240 == nil && err2 != nil {
+		_write_err240 = thrift.WrapTException(err2)
 	}
-	if _write_err237 != nil {
-		return false, thrift.WrapTException(_write_err237)
+	if _write_err240 != nil {
+		return false, thrift.WrapTException(_write_err240)
 	}
 	return true, err
 }
@@ -17352,7 +17378,7 @@ type internalProcessorLeave struct {
 }
 
 func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err239 error
+	var _write_err242 error
 	args := InternalLeaveArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -17398,21 +17424,21 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc240 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
+		_exc243 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err239 = thrift.WrapTException(err2)
+			_write_err242 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc240.Write(ctx, oprot); _write_err239 == nil && err2 != nil {
-			_write_err239 = thrift.WrapTException(err2)
+		if err2 := _exc243.Write(ctx, oprot); _write_err242 == nil && err2 != nil {
+			_write_err242 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err239 == nil && err2 != nil {
-			_write_err239 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err242 == nil && err2 != nil {
+			_write_err242 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err239 == nil && err2 != nil {
-			_write_err239 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err242 == nil && err2 != nil {
+			_write_err242 = thrift.WrapTException(err2)
 		}
-		if _write_err239 != nil {
-			return false, thrift.WrapTException(_write_err239)
+		if _write_err242 != nil {
+			return false, thrift.WrapTException(_write_err242)
 		}
 		return true, err
 	} else {
@@ -17420,19 +17446,109 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.REPLY, seqId); err2 != nil {
-		_write_err239 = thrift.WrapTException(err2)
+		_write_err242 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err239 == nil && err2 != nil {
-		_write_err239 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err242 == nil && err2 != nil {
+		_write_err242 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err239 == nil && err2 != nil {
-		_write_err239 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err242 == nil && err2 != nil {
+		_write_err242 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err239 == nil && err2 != nil {
-		_write_err239 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err242 == nil && err2 != nil {
+		_write_err242 = thrift.WrapTException(err2)
 	}
-	if _write_err239 != nil {
-		return false, thrift.WrapTException(_write_err239)
+	if _write_err242 != nil {
+		return false, thrift.WrapTException(_write_err242)
+	}
+	return true, err
+}
+
+type internalProcessorCutStreams struct {
+	handler Internal
+}
+
+func (p *internalProcessorCutStreams) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err244 error
+	args := InternalCutStreamsArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "cutStreams", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := InternalCutStreamsResult{}
+	if retval, err2 := p.handler.CutStreams(ctx, args.Name, args.Version); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc245 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing cutStreams: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "cutStreams", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err244 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc245.Write(ctx, oprot); _write_err244 == nil && err2 != nil {
+			_write_err244 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err244 == nil && err2 != nil {
+			_write_err244 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err244 == nil && err2 != nil {
+			_write_err244 = thrift.WrapTException(err2)
+		}
+		if _write_err244 != nil {
+			return false, thrift.WrapTException(_write_err244)
+		}
+		return true, err
+	} else {
+		result.Success = &retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "cutStreams", thrift.REPLY, seqId); err2 != nil {
+		_write_err244 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err244 == nil && err2 != nil {
+		_write_err244 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err244 == nil && err2 != nil {
+		_write_err244 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err244 == nil && err2 != nil {
+		_write_err244 = thrift.WrapTException(err2)
+	}
+	if _write_err244 != nil {
+		return false, thrift.WrapTException(_write_err244)
 	}
 	return true, err
 }
@@ -18145,13 +18261,13 @@ func (p *InternalBringArgs) ReadField1(ctx context.Context, iprot thrift.TProtoc
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem241 []byte
+		var _elem246 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem241 = v
+			_elem246 = v
 		}
-		p.Records = append(p.Records, _elem241)
+		p.Records = append(p.Records, _elem246)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -19685,11 +19801,11 @@ func (p *InternalMembersResult) ReadField0(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]*Member, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem242 := &Member{}
-		if err := _elem242.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem242), err)
+		_elem247 := &Member{}
+		if err := _elem247.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem247), err)
 		}
-		p.Success = append(p.Success, _elem242)
+		p.Success = append(p.Success, _elem247)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -20387,13 +20503,13 @@ func (p *InternalSeesArgs) ReadField1(ctx context.Context, iprot thrift.TProtoco
 	tSlice := make([]string, 0, size)
 	p.Names = tSlice
 	for i := 0; i < size; i++ {
-		var _elem243 string
+		var _elem248 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem243 = v
+			_elem248 = v
 		}
-		p.Names = append(p.Names, _elem243)
+		p.Names = append(p.Names, _elem248)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -20513,31 +20629,31 @@ func (p *InternalSeesResult) ReadField0(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string][]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key244 string
+		var _key249 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key244 = v
+			_key249 = v
 		}
 		_, size, err := iprot.ReadListBegin(ctx)
 		if err != nil {
 			return thrift.PrependError("error reading list begin: ", err)
 		}
 		tSlice := make([]string, 0, size)
-		_val245 := tSlice
+		_val250 := tSlice
 		for i := 0; i < size; i++ {
-			var _elem246 string
+			var _elem251 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_elem246 = v
+				_elem251 = v
 			}
-			_val245 = append(_val245, _elem246)
+			_val250 = append(_val250, _elem251)
 		}
 		if err := iprot.ReadListEnd(ctx); err != nil {
 			return thrift.PrependError("error reading list end: ", err)
 		}
-		p.Success[_key244] = _val245
+		p.Success[_key249] = _val250
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -20689,19 +20805,19 @@ func (p *InternalServedArgs) ReadField2(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string]int64, size)
 	p.SlowMsOf = tMap
 	for i := 0; i < size; i++ {
-		var _key247 string
+		var _key252 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key247 = v
+			_key252 = v
 		}
-		var _val248 int64
+		var _val253 int64
 		if v, err := iprot.ReadI64(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val248 = v
+			_val253 = v
 		}
-		p.SlowMsOf[_key247] = _val248
+		p.SlowMsOf[_key252] = _val253
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -20840,11 +20956,11 @@ func (p *InternalServedResult) ReadField0(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]*Served, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem249 := &Served{}
-		if err := _elem249.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem249), err)
+		_elem254 := &Served{}
+		if err := _elem254.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem254), err)
 		}
-		p.Success = append(p.Success, _elem249)
+		p.Success = append(p.Success, _elem254)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -21124,13 +21240,13 @@ func (p *InternalPoliciesArgs) ReadField1(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]string, 0, size)
 	p.Have = tSlice
 	for i := 0; i < size; i++ {
-		var _elem250 string
+		var _elem255 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem250 = v
+			_elem255 = v
 		}
-		p.Have = append(p.Have, _elem250)
+		p.Have = append(p.Have, _elem255)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -21353,13 +21469,13 @@ func (p *InternalBringPoliciesArgs) ReadField1(ctx context.Context, iprot thrift
 	tSlice := make([][]byte, 0, size)
 	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem251 []byte
+		var _elem256 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem251 = v
+			_elem256 = v
 		}
-		p.Records = append(p.Records, _elem251)
+		p.Records = append(p.Records, _elem256)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -21848,13 +21964,13 @@ func (p *InternalTryPolicyArgs) ReadField3(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]string, 0, size)
 	p.Plans = tSlice
 	for i := 0; i < size; i++ {
-		var _elem252 string
+		var _elem257 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem252 = v
+			_elem257 = v
 		}
-		p.Plans = append(p.Plans, _elem252)
+		p.Plans = append(p.Plans, _elem257)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -23932,4 +24048,254 @@ func (p *InternalLeaveResult) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("InternalLeaveResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Name
+//   - Version
+type InternalCutStreamsArgs struct {
+	Name    string `thrift:"name,1" db:"name" json:"name"`
+	Version string `thrift:"version,2" db:"version" json:"version"`
+}
+
+func NewInternalCutStreamsArgs() *InternalCutStreamsArgs {
+	return &InternalCutStreamsArgs{}
+}
+
+func (p *InternalCutStreamsArgs) GetName() string {
+	return p.Name
+}
+
+func (p *InternalCutStreamsArgs) GetVersion() string {
+	return p.Version
+}
+func (p *InternalCutStreamsArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalCutStreamsArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Name = v
+	}
+	return nil
+}
+
+func (p *InternalCutStreamsArgs) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Version = v
+	}
+	return nil
+}
+
+func (p *InternalCutStreamsArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "cutStreams_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalCutStreamsArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:name: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Name)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.name (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:name: ", p), err)
+	}
+	return err
+}
+
+func (p *InternalCutStreamsArgs) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "version", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:version: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Version)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.version (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:version: ", p), err)
+	}
+	return err
+}
+
+func (p *InternalCutStreamsArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalCutStreamsArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type InternalCutStreamsResult struct {
+	Success *int32 `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalCutStreamsResult() *InternalCutStreamsResult {
+	return &InternalCutStreamsResult{}
+}
+
+var InternalCutStreamsResult_Success_DEFAULT int32
+
+func (p *InternalCutStreamsResult) GetSuccess() int32 {
+	if !p.IsSetSuccess() {
+		return InternalCutStreamsResult_Success_DEFAULT
+	}
+	return *p.Success
+}
+func (p *InternalCutStreamsResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *InternalCutStreamsResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.I32 {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalCutStreamsResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI32(ctx); err != nil {
+		return thrift.PrependError("error reading field 0: ", err)
+	} else {
+		p.Success = &v
+	}
+	return nil
+}
+
+func (p *InternalCutStreamsResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "cutStreams_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalCutStreamsResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.I32, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := oprot.WriteI32(ctx, int32(*p.Success)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *InternalCutStreamsResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalCutStreamsResult(%+v)", *p)
 }

@@ -438,4 +438,6 @@ service Internal {
   Drains obey(1: binary order, 2: binary proof) throws (1: OrderRefused refused)
   /** Leave the lists with a version that the rules have retired; false: not served here, or not retired. */
   bool leave(1: string name, 2: string version)
+  /** End the streams of a version that were told to move, because a release sends them elsewhere; returns how many. */
+  i32 cutStreams(1: string name, 2: string version)
 }

@@ -206,6 +206,7 @@ func strangerSteers(t *testing.T, s *site) {
 			_, errSees := c.Sees(ctx, []string{"auth"})
 			_, errServed := c.Served(ctx, 1, nil)
 			_, errLeave := c.Leave(ctx, "auth", "v1")
+			_, errCut := c.CutStreams(ctx, "auth", "v1")
 			_, errDrains := c.Drains(ctx)
 			_, errDenied := c.Denied(ctx)
 			_, errDoctor := c.Doctor(ctx)
@@ -229,8 +230,9 @@ func strangerSteers(t *testing.T, s *site) {
 				"condition": errCondition,
 				"doctor":    errDoctor, "refusals": errRefusals, "policies": errPolicies, "bringPolicies": errBrought,
 				"tryPolicy": errTry, "recent": errRecent, "spans": errSpans, "idl": errIdl,
-				"streams":   errStreams,
-				"introduce": c.Introduce(ctx, ghost), "farewell": c.Farewell(ctx, ghost.Owner),
+				"cutStreams": errCut,
+				"streams":    errStreams,
+				"introduce":  c.Introduce(ctx, ghost), "farewell": c.Farewell(ctx, ghost.Owner),
 				"promise": c.Promise(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
 				"abandon": c.Abandon(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
 				"bar":     c.Bar(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),

@@ -95,6 +95,59 @@ func follow(ctx context.Context, p part, out *lines) error {
 	return nil
 }
 
+// hold opens one stream of feed, which nothing opens again, and notes how it has ended.
+func hold(ctx context.Context, p part, out *lines) error {
+	node, err := skerry.OpenFile(ctx, p.Config)
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	job, end := node.Begin(ctx, p.Name)
+	st, err := rpc.OpenServerStream(job, node.Client("feed"), "ticks", hop.NewFeedTicksArgs(), hop.NewFeedTicksResult())
+	end()
+	if err != nil {
+		return err
+	}
+	out.note(note{Kind: ready, PID: os.Getpid(), At: time.Now()})
+	for _, err = range st.All(ctx) {
+	}
+	if ctx.Err() == nil {
+		out.note(note{Kind: asked, At: time.Now(), Text: rpc.CodeOf(err).String()})
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// TestCleanCutsStreams: a stream that does not move holds a drain back and is named, until an operator has it cut.
+func TestCleanCutsStreams(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 3, onTheLAN)
+	serve := func(host int, version string) *process {
+		return s.start(host, part{Role: "feed", Name: "feed-" + version, Service: "feed", Version: version},
+			how{extra: fmt.Sprintf("service: {name: feed, version: %s, listen: \":0\"}\n", version)})
+	}
+	old := serve(1, "v1")
+	s.start(0, part{Role: "hold", Name: "holder"}, how{})
+	s.open("ann")
+	serve(2, "v2")
+	s.ship("feed", "v2")
+	s.release("commit")
+	const held = "executes 1 call of feed, among them 1 stream"
+	s.await("the stream is named", func() bool { return strings.Contains(s.release("holders"), held) })
+	waits := s.operator(0, "clean")
+	waits.says(held)
+	waits.Kill()
+	if ended := s.book.of(asked, named("holder")); len(ended) > 0 {
+		t.Errorf("the stream has ended by itself: %+v", ended)
+	}
+	s.release("clean", "--cut-streams")
+	old.gone()
+	s.await("the stream is cut", func() bool { return len(s.book.of(asked, named("holder"))) > 0 })
+	if how := s.book.of(asked, named("holder"))[0].Text; how != rpc.Moved.String() {
+		t.Errorf("the stream ended with %s", how)
+	}
+}
+
 // ticked returns how many numbers have come, of the slowest subscription and of all.
 func (s *site) ticked() (least, sum int) {
 	s.t.Helper()

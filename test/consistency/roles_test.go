@@ -61,6 +61,7 @@ var roles = map[string]func(context.Context, part, *lines) error{
 
 	"feed":   feed,
 	"follow": follow,
+	"hold":   hold,
 }
 
 func TestMain(m *testing.M) {

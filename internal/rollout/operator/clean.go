@@ -163,6 +163,9 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 	for _, m := range members {
 		names = append(names, m.Process)
 	}
+	if c.cfg.CutStreams {
+		c.cutStreams(ctx, members, drains)
+	}
 	before := holding(drains)
 	for _, d := range drains {
 		d.Open(*round, names)
@@ -206,6 +209,19 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 		}
 	}
 	return done, nil
+}
+
+// cutStreams asks all processes to end streams that were told to move. One that does not answer is asked again in the
+// next round.
+func (c *Controller) cutStreams(ctx context.Context, members []Member, drains []*rollout.Drain) {
+	ask(ctx, members, func(ctx context.Context, m Member) error {
+		for _, d := range drains {
+			if _, err := m.Peer.CutStreams(ctx, d.Service, d.Old); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // checkReliedOn checks the services on which the result of a drain depends, see

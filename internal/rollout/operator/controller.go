@@ -24,6 +24,8 @@ type Config struct {
 	Without []string      // processes, host/pid or hosts that are dead, as the operator vouches; recorded in the log
 	Pause   time.Duration // between two polls of the site while waiting; 0 means 500 ms
 
+	CutStreams bool // Clean ends streams of the outgoing versions that were told to move and are open still
+
 	// Progress receives what a long step waits for; nil: not reported.
 	Progress func(Progress)
 }

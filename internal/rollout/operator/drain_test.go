@@ -50,6 +50,21 @@ func committed(t *testing.T, work ...int) (*world, *Controller, []*participant.T
 
 const portal, cron = 2, 4
 
+// TestCleanCutsStreams: clean waits for a stream that does not move, and ends it when it is told to.
+func TestCleanCutsStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c, old := committed(t, portal)
+		w.proc(0).streams = map[string][]func(){"auth/v1": {old[0].End}, "auth/v2": {func() { t.Error("v2 is cut") }}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := c.Clean(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("without --cut-streams: %v", err)
+		}
+		c.cfg.CutStreams = true
+		must(t, "clean", c.Clean(t.Context()))
+	})
+}
+
 func TestWhoCannotReachTheVersionDoesNotHoldIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, old := committed(t, cron)

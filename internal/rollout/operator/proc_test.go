@@ -20,6 +20,7 @@ type proc struct {
 	served   atomic.Pointer[[]Served]
 	sees     atomic.Pointer[map[string][]string] // versions of services that it knows; nil: all
 	departed []string
+	streams  map[string][]func() // by service/version: what ends each; guarded by world.mu
 }
 
 var errNoAnswer = errors.New("no answer")
@@ -96,6 +97,21 @@ func (p *proc) Sees(context.Context, []string) (map[string][]string, error) {
 		all[in.Service] = append(all[in.Service], in.Version)
 	}
 	return all, p.heard("sees")
+}
+
+// CutStreams ends the calls that are streams.
+func (p *proc) CutStreams(_ context.Context, service, version string) (int, error) {
+	if err := p.heard("cutStreams"); err != nil {
+		return 0, err
+	}
+	p.w.mu.Lock()
+	cut := p.streams[service+"/"+version]
+	delete(p.streams, service+"/"+version)
+	p.w.mu.Unlock()
+	for _, end := range cut {
+		end()
+	}
+	return len(cut), nil
 }
 
 // Leave removes the process's instances of the version from the lists.

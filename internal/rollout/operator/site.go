@@ -41,6 +41,8 @@ type Peer interface {
 	// The process starts to look for services that it has not called yet.
 	Sees(ctx context.Context, services []string) (map[string][]string, error)
 	Leave(ctx context.Context, service, version string) (bool, error)
+	// CutStreams ends the process's streams of a version that a release has told to move.
+	CutStreams(ctx context.Context, service, version string) (int, error)
 }
 
 // Site lists the processes and instances for a controller.
