@@ -142,14 +142,6 @@ type addition struct {
 	names   map[Digest]Manifest // of the artifacts in entries
 }
 
-func (a *addition) add(more addition) {
-	a.blobs = append(a.blobs, more.blobs...)
-	a.entries = append(a.entries, more.entries...)
-	for d, m := range more.names {
-		a.name(d, m)
-	}
-}
-
 func (a *addition) name(d Digest, m Manifest) {
 	if a.names == nil {
 		a.names = map[Digest]Manifest{}

@@ -72,11 +72,10 @@ func tailOf(f *os.File, lines int) (offset int64, lacks int, err error) {
 
 // follower reads a log from a place on, over rotations.
 type follower struct {
-	dir  string
-	l    *logger // nil: no shim writes it
-	n    int     // number of the file f
-	f    *os.File
-	lost bool
+	dir string
+	l   *logger // nil: no shim writes it
+	n   int     // number of the file f
+	f   *os.File
 }
 
 // follow opens a log at its last lines. l may be nil.
