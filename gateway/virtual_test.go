@@ -84,6 +84,8 @@ type world struct {
 	options rpc.ServiceOptions
 	picker  rpc.Picker                // nil: always the same instance
 	dial    func(*rpc.Endpoint) error // nil: every instance can be connected to
+	client  thrift.TClient            // of the routes with a .thrift file
+	end     func()                    // ends the client and its server
 
 	mu   sync.Mutex
 	seen bytes.Buffer // bytes that the service has read
@@ -146,7 +148,7 @@ func (w *world) Picker(string) rpc.Picker                                   { re
 func (w *world) ServiceOptions(string) rpc.ServiceOptions                   { return w.options }
 func (w *world) Report(*rpc.Endpoint, health.Outcome, time.Duration)        {}
 func (w *world) Stats() *health.Recorder                                    { return w.stats }
-func (w *world) Client(string, ...func(*rpc.ServiceOptions)) thrift.TClient { return nil }
+func (w *world) Client(string, ...func(*rpc.ServiceOptions)) thrift.TClient { return w.client }
 func (w *world) BeGateway()                                                 {}
 func (w *world) AdmitForeign(*rpc.ForeignCall) (func(), error)              { return func() {}, nil }
 func (w *world) Dial(_ context.Context, e *rpc.Endpoint) (net.Conn, error) {
