@@ -68,7 +68,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	lock, err := statedir.Lock(filepath.Join(a.config.Dir, "lock"))
+	lock, err := take(ctx, filepath.Join(a.config.Dir, "lock"))
 	if errors.Is(err, statedir.ErrLocked) {
 		return fmt.Errorf("another agent runs in %q", a.config.Dir)
 	}
@@ -94,6 +94,21 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// take locks a file. A command that looks whether an agent runs may hold it for a moment.
+func take(ctx context.Context, path string) (lock *os.File, err error) {
+	for range 100 {
+		if lock, err = statedir.Lock(path); !errors.Is(err, statedir.ErrLocked) {
+			return lock, err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+	return nil, err
 }
 
 // turn looks once, and does what is to be done.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/sshsig"
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/site/agent/shim"
 	"github.com/skerry/skerry/site/artifact"
 	"github.com/skerry/skerry/site/plan"
@@ -302,6 +304,24 @@ func TestArtifactsThatAreRefused(t *testing.T) {
 	says("v4", "is auth/v3/")
 	h.order(2, h.operator, "${secret:none}", map[string]artifact.Digest{"v5": h.make("v5", serving, h.builder)})
 	says("v5", "secret none")
+}
+
+// TestLookHoldsUpNoAgent: a command looks whether an agent runs in the moment when one starts.
+func TestLookHoldsUpNoAgent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	looks, err := statedir.Lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(30*time.Millisecond, func() { looks.Close() })
+	lock, err := take(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if _, err := take(t.Context(), path); !errors.Is(err, statedir.ErrLocked) {
+		t.Errorf("two agents: %v", err)
+	}
 }
 
 func TestConfigMistakes(t *testing.T) {
