@@ -298,12 +298,21 @@ func TestMissingProgramIsSaid(t *testing.T) {
 }
 
 func TestRestartStartsAnew(t *testing.T) {
-	w := hold(t, `echo $$ >>"$1/pids"; exec sleep 1000`, nil)
-	first := w.pids(1)
-	w.must(DoRestart)
-	w.pids(2)
-	w.dead(first)
-	w.until("it is up", func() bool { s := w.must(DoStatus); return s.Phase == Up && s.Restarts == 1 })
+	eachKind(t, func(t *testing.T, change func(*Spec)) {
+		w := hold(t, `echo $$ >>"$1/pids"; exec sleep 1000`, change)
+		for restarts := 1; restarts <= 2; restarts++ {
+			before := w.pids(restarts)
+			w.must(DoRestart)
+			w.pids(restarts + 1)
+			w.dead(before)
+			w.until("it is up", func() bool {
+				s := w.must(DoStatus)
+				return s.Phase == Up && s.Restarts == restarts
+			})
+		}
+		w.must(DoKill)
+		w.must(DoWait)
+	})
 }
 
 // TestForkBomb: processes that fork in sessions of their own all die. The bomb is bounded by a file.

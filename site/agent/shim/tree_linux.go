@@ -62,6 +62,15 @@ func (t *tree) start(spec *Spec, w *os.File) (Process, error) {
 	if u := spec.User; u != nil {
 		attr.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
+	if t.group != nil && t.started != (time.Time{}) {
+		// A group in which processes were killed kills what is started into it, on Linux 6.18 at least.
+		t.group.close()
+		group, _, err := newCgroup(spec, t.token)
+		if err != nil {
+			return Process{}, err // the next start tries again: none is without its limits
+		}
+		t.group = group
+	}
 	if t.group != nil {
 		attr.UseCgroupFD, attr.CgroupFD = true, int(t.group.dir.Fd())
 		t.ooms = t.group.ooms()
