@@ -13,14 +13,16 @@ import (
 // returnPolicies writes the entries that this process holds and the policy log has lost: a standby
 // without them was promoted, an older copy was restored, or they were made while the database was
 // away. Processes that start would obey an older policy. It needs two answers in a row, because one
-// may be older than an entry. The process that took the pulse writes.
+// may be older than an entry. The process that took the pulse writes; one without the right to may take it again and
+// again, so that after six answers any other one does.
 func (s *session) returnPolicies(ctx context.Context, h head) error {
 	cfg := &s.r.cfg
 	if cfg.HeldPolicies == nil || cfg.Observe || !h.wrote || !s.lacksPolicy(h.policy) {
 		s.policyLacks = 0
 		return nil
 	}
-	if s.policyLacks++; s.policyLacks < 2 || !h.pulsed || s.policyRefused {
+	s.policyLacks++
+	if turn := h.pulsed && s.policyLacks >= 2 || s.policyLacks >= 6; !turn || s.policyRefused {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
