@@ -317,7 +317,7 @@ func (s *stream) put(ctx context.Context, kind thrift.TMessageType, item thrift.
 		return err
 	}
 	if err := s.lane.send(ctx, head, body); err != nil {
-		if ctx.Err() != nil { // it had no turn
+		if ctx.Err() != nil || err == transport.ErrWriteQueue { // it had no turn, or no room
 			s.unspend(len(head) - 4 + len(body))
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // clientStream is the caller's end of a stream.
@@ -91,7 +92,7 @@ func (s *clientStream) leaveSlot() {
 // frame handles one frame of the stream, in the reader.
 func (s *clientStream) frame(frame string) error {
 	l := s.conn
-	if k := l.itemHead.Load(); k.fits(frame) {
+	if k := l.itemHead.Load(); s.mode.down() && k.fits(frame) {
 		return s.arrive(frame[headBackAt+len(k.back):], k.encoding, len(frame))
 	}
 	var h theader.Header
@@ -221,8 +222,21 @@ func (s *clientStream) explain(ctx context.Context, err error) error {
 			return why
 		}
 		return s.fail(giveUpCode(err, Canceled), err)
+	case err == errStopped, err == io.EOF:
+		return err
 	}
-	return err
+	return s.fail(uselessCode(err), err)
+}
+
+// uselessCode is the code of an error for which an item can't be sent or received.
+func uselessCode(err error) Code {
+	switch err {
+	case errSealed:
+		return Canceled
+	case transport.ErrWriteQueue:
+		return Overloaded
+	}
+	return ConnectionLost
 }
 
 // sent turns the error of put into that of its user.

@@ -131,8 +131,8 @@ func OpenClientStream[S, T any](
 }
 
 // Send sends an item, and waits for the provider to take earlier ones until ctx ends. It returns io.EOF when the
-// provider has ended the stream: End says why. Any other error is an *Error; after the code TooLarge the stream
-// goes on.
+// provider has ended the stream: End says why. Any other error is an *Error; after the codes TooLarge and Overloaded
+// the stream goes on.
 func (s *ClientStream[S, T]) Send(ctx context.Context, item S) error {
 	return s.c.sent(ctx, s.c.put(ctx, thrift.CALL, s.item(item)))
 }

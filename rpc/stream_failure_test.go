@@ -394,12 +394,12 @@ func TestDrainWithStreams(t *testing.T) {
 
 // TestIdleStreams: an idle stream costs little at either end.
 func TestIdleStreams(t *testing.T) {
-	const clients, each = 5, 1000
+	const clients, each = 10, 1000
 	f := &feedHandler{watch: func(ctx context.Context, _ *echo.FeedWatchArgs, out Sender[*echo.Message]) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}}
-	s := serveFeed(t, ServerConfig{}, f)
+	s := serveFeed(t, ServerConfig{Streams: StreamLimits{Most: 2 * clients * each}}, f)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var list []*Client

@@ -61,12 +61,18 @@ func (l *streamLane) send(ctx context.Context, head, body []byte) error {
 	if err := l.await(ctx, len(head)+len(body)); err != nil {
 		return err
 	}
-	return l.sendNow(head, body)
+	err := l.out.Queue(head, body)
+	l.rouse()
+	return err
 }
 
-// sendNow queues a small frame that waits for no turn.
+// sendNow queues a small frame that waits for no turn. Without it, as when too much waits to be written, the two ends
+// would be out of step, so that an error ends the connection.
 func (l *streamLane) sendNow(head, body []byte) error {
 	err := l.out.Queue(head, body)
+	if err == transport.ErrWriteQueue {
+		l.out.Break(err)
+	}
 	l.rouse()
 	return err
 }

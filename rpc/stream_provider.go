@@ -17,7 +17,7 @@ import (
 // Sender sends the items of a stream. One goroutine at a time may use it.
 type Sender[T any] interface {
 	// Send sends an item. It waits while the other end has taken too little, until ctx ends. An error is an
-	// *Error; after one of the code TooLarge the stream goes on.
+	// *Error; after one of the codes TooLarge and Overloaded the stream goes on.
 	Send(ctx context.Context, item T) error
 }
 

@@ -217,7 +217,7 @@ func (st *serverStream) explain(ctx context.Context, err error) error {
 		}
 		return st.fail(giveUpCode(err, Canceled), err)
 	}
-	return err
+	return st.fail(uselessCode(err), err)
 }
 
 // sent turns the error of put into that of its handler.

@@ -324,6 +324,9 @@ func giveBack(b *[]byte) {
 	}
 }
 
+// Break ends the Writer and tells its owner, who ends the connection.
+func (w *Writer) Break(err error) { w.broken(err) }
+
 // broken ends the Writer; it tells the owner once.
 func (w *Writer) broken(err error) {
 	if w.Stop(err) {
