@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"context"
 	"errors"
 	"net"
 	"testing"
@@ -53,7 +52,8 @@ func stuckLane(t *testing.T) (lane *streamLane, broken chan error) {
 	a, b := net.Pipe()
 	t.Cleanup(func() { a.Close(); b.Close() })
 	broken = make(chan error, 1)
-	out := transport.NewWriter(a, 100, nil, func(f func()) bool { go f(); return true }, func(err error) { broken <- err })
+	spawn := func(f func()) bool { go f(); return true }
+	out := transport.NewWriter(a, 100, nil, spawn, func(err error) { broken <- err })
 	out.Start()
 	lane = newStreamLane(&out, make(chan struct{}))
 	if err := out.Queue(make([]byte, 90), nil); err != nil {
@@ -100,7 +100,8 @@ func TestItemWithoutRoom(t *testing.T) {
 	default:
 	}
 	s.seal()
-	if err := s.sent(t.Context(), s.put(context.Background(), thrift.CALL, &echo.FeedUploadArgs{Item: message(1)})); CodeOf(err) != Canceled {
+	err := s.sent(t.Context(), s.put(t.Context(), thrift.CALL, &echo.FeedUploadArgs{Item: message(1)}))
+	if CodeOf(err) != Canceled {
 		t.Errorf("sent after the end: %v", err)
 	}
 }
