@@ -10,7 +10,6 @@ import (
 
 // TestStreamsAreCounted: both ends tell what was opened, how it ended, what has passed, and what is open.
 func TestStreamsAreCounted(t *testing.T) {
-	t.Parallel()
 	f := &feedHandler{}
 	s := serveFeed(t, ServerConfig{}, f)
 	c, tc := feedClient(t, ClientConfig{}, s.feed())
@@ -64,7 +63,6 @@ func TestStreamsAreCounted(t *testing.T) {
 
 // TestStreamCensusIsBounded: other ends beyond a number are counted together.
 func TestStreamCensusIsBounded(t *testing.T) {
-	t.Parallel()
 	var c streamCensus
 	kind := streamKind{service: "feed", method: "watch"}
 	for n := range 2 * mostPeers {

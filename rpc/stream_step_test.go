@@ -16,7 +16,6 @@ import (
 // TestItemWithoutReceiver: an item on a stream of which no items go to the caller breaks the format, also when it has
 // the head that the connection knows from another stream.
 func TestItemWithoutReceiver(t *testing.T) {
-	t.Parallel()
 	var memory streamMemory
 	memory.init(StreamLimits{})
 	l, limits := &clientConn{}, theader.Limits{Frame: 1 << 20}
@@ -64,7 +63,6 @@ func stuckLane(t *testing.T) (lane *streamLane, broken chan error) {
 
 // TestLostCreditEndsTheConnection: a frame without which the ends are out of step is not lost in silence.
 func TestLostCreditEndsTheConnection(t *testing.T) {
-	t.Parallel()
 	lane, broken := stuckLane(t)
 	if err := lane.sendNow(make([]byte, 20), nil); err != transport.ErrWriteQueue {
 		t.Fatalf("sent without room: %v", err)
@@ -76,7 +74,6 @@ func TestLostCreditEndsTheConnection(t *testing.T) {
 
 // TestItemWithoutRoom: an item for which the connection has no room is refused as overloaded and costs no credit.
 func TestItemWithoutRoom(t *testing.T) {
-	t.Parallel()
 	lane, broken := stuckLane(t)
 	var memory streamMemory
 	memory.init(StreamLimits{})

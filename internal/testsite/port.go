@@ -4,34 +4,31 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"sync"
 	"sync/atomic"
 )
 
 // Ports below those that a kernel gives to sockets that ask for none: no socket
 // takes one by chance between its choice and its use. A node of the LAN takes
 // up to a hundred after its own, so they are handed out in blocks. The last one
-// of a block stays open until the process ends: the block is taken.
+// of a block stays open until the test ends: the block is taken.
 const (
 	firstPort = 10240
 	portBlock = 128
 	blocks    = 150
 )
 
-var (
-	taken atomic.Int64
-	locks sync.Map // sockets by the first port of their block; not for the garbage collector, which closes them
-)
+var taken atomic.Int64
 
 // T is what Port needs of a test or a benchmark.
 type T interface {
 	Helper()
+	Cleanup(func())
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 }
 
 // Port is a UDP port that is free, and that no other test of this process or
-// its neighbours was given.
+// its neighbours has until this one ends.
 func Port(t T) int {
 	t.Helper()
 	for range blocks {
@@ -41,11 +38,12 @@ func Port(t T) int {
 		if err != nil {
 			continue
 		}
-		locks.Store(port, lock)
 		socket, err := net.ListenPacket("udp4", ":"+strconv.Itoa(port))
 		if err != nil {
+			lock.Close()
 			continue
 		}
+		t.Cleanup(func() { lock.Close() })
 		if err := socket.Close(); err != nil {
 			t.Fatal(err)
 		}
