@@ -34,6 +34,7 @@ type clientStream struct {
 	endTrace func()      // guarded by mu, like unbind; both are called at the end of the stream
 	unbind   func() bool // from the context of the opening
 	freed    atomic.Bool
+	done     chan struct{} // closed when freed
 
 	final     string // the reply that ended the stream; "": none has come
 	concluded sync.Once
@@ -160,6 +161,7 @@ func (s *clientStream) free(how string) bool {
 	if s.freed.Swap(true) {
 		return false
 	}
+	defer close(s.done)
 	s.memory.census.end(&s.stream, how)
 	s.conn.streams.remove(s)
 	s.leaveSlot()

@@ -21,6 +21,7 @@ func TestStreamsAreCounted(t *testing.T) {
 		}
 		for _, err = range down.All(ctx) {
 		}
+		<-down.Done()
 		if declared := new(echo.Refusal); count < 0 && err == nil || count == -1 && !errors.As(err, &declared) {
 			t.Fatalf("watch %d ended with %v", count, err)
 		}
@@ -55,7 +56,13 @@ func TestStreamsAreCounted(t *testing.T) {
 				maps.Equal(watch.Ended, map[string]int64{"ok": 3, "handler_panicked": 1})
 		})
 	}
+	select {
+	case <-up.Done():
+		t.Error("an open stream is done")
+	default:
+	}
 	up.Close()
+	<-up.Done()
 	eventually(t, "the canceled upload is counted", func() bool {
 		return s.Streams()[0].Ended["canceled"] == 1 && c.Streams()[0].Ended["canceled"] == 1
 	})

@@ -39,6 +39,10 @@ func (s streamEnd) Version() string { return s.c.version }
 // is leaving or the service has moved to another version. The stream is cut some time later.
 func (s streamEnd) Moving() <-chan struct{} { return s.c.moving }
 
+// Done returns a channel that is closed when the stream has ended at either end. Items that have come can still be
+// received, and a caller that sends learns of the end before its next item.
+func (s streamEnd) Done() <-chan struct{} { return s.c.done }
+
 // Close ends the stream, from any goroutine. The provider's handler is told. It never waits, and a second Close
 // does nothing.
 func (s streamEnd) Close() { s.c.cancel(s.c.fail(Canceled, context.Canceled)) }

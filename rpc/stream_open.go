@@ -81,7 +81,8 @@ func (a *attempt) sendOpening(p *connPool, o *opening) (health.Outcome, error) {
 	if slot == nil {
 		return fail(Overloaded, NotExecuted, errPendingFull)
 	}
-	s := &clientStream{conn: l, slot: slot, service: a.s, ep: a.ep, mode: o.mode, reply: o.reply}
+	s := &clientStream{conn: l, slot: slot, service: a.s, ep: a.ep, mode: o.mode, reply: o.reply,
+		done: make(chan struct{})}
 	s.init(seq, a.call.Method, flat.Binary, nil, &a.s.c.streams, l.in.Limits)
 	a.ep.pending.Add(1) // while it is open
 	s.users.Store(2)

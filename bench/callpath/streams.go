@@ -4,8 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/skerry/skerry/bench/benchproto"
 	"github.com/skerry/skerry/bench/benchthrift"
+	"github.com/skerry/skerry/bench/chart"
 	"github.com/skerry/skerry/bench/table"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/rpc"
@@ -34,6 +37,7 @@ func Streams(ctx context.Context, args []string) error {
 	rounds := flags.Int("rounds", 6, "rounds")
 	window := flags.Duration("for", time.Second, "length of one measurement")
 	profiles := flags.String("profile", "", "directory for profiles of the last measurement, for go tool pprof")
+	pictures := flags.String("pictures", "", "directory for a picture of the items per second")
 	flags.IntVar(&collector, "gogc", 0, "GOGC of every process; 0 means as each comes")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -61,7 +65,28 @@ func Streams(ctx context.Context, args []string) error {
 		}
 		t.Write(os.Stdout)
 	}
-	return nil
+	if *pictures == "" {
+		return nil
+	}
+	return drawStreams(*pictures, plan, all)
+}
+
+// drawStreams makes a picture of the items per second in a directory.
+func drawStreams(dir string, plan []load, all samples) error {
+	items := chart.Bars{Title: "Items per second of server streams",
+		Sub:    "1 KiB over loopback, client and server processes share the machine; more is better",
+		YLabel: "items/s", Series: plan[0].peers}
+	for _, l := range plan {
+		group := chart.Group{Name: fmt.Sprintf("%d subscribers", l.workers)}
+		if l.workers == 1 {
+			group.Name = "1 subscriber"
+		}
+		for _, name := range l.peers {
+			group.Values = append(group.Values, math.Round(of(all[l.of(name)], qps)))
+		}
+		items.Groups = append(items.Groups, group)
+	}
+	return chart.Write(filepath.Join(dir, "streams.svg"), items.SVG())
 }
 
 // item is the message that all items carry.

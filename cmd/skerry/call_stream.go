@@ -113,7 +113,7 @@ func (s *streamCall) up(ctx context.Context, args *dynamic.Struct) error {
 		return s.failed(ctx, err)
 	}
 	defer stream.Close()
-	for item := range untilEnd(ctx, s.items(ctx)) {
+	for item := range untilEnd(ctx, stream.Done(), s.items(ctx)) {
 		if item.err != nil {
 			return item.err
 		}
@@ -177,8 +177,8 @@ func (s *streamCall) both(ctx context.Context, args *dynamic.Struct) error {
 
 func asStruct(item *dynamic.Struct) thrift.TStruct { return item }
 
-// untilEnd are the items up to the end of ctx, because a read of standard input may last longer.
-func untilEnd(ctx context.Context, all <-chan givenItem) iter.Seq[givenItem] {
+// untilEnd are the items up to the end of ctx or of the stream, because a read of standard input may last longer.
+func untilEnd(ctx context.Context, ended <-chan struct{}, all <-chan givenItem) iter.Seq[givenItem] {
 	return func(yield func(givenItem) bool) {
 		for {
 			select {
@@ -186,6 +186,8 @@ func untilEnd(ctx context.Context, all <-chan givenItem) iter.Seq[givenItem] {
 				if !more || !yield(item) {
 					return
 				}
+			case <-ended:
+				return
 			case <-ctx.Done():
 				return
 			}

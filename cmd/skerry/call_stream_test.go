@@ -129,3 +129,16 @@ func TestCallStreamEndsByCtrlC(t *testing.T) {
 		settledFeed(t, h)
 	}
 }
+
+// A provider that ends an upload ends the command, though no further item comes on standard input.
+func TestCallStreamEndsWithTheProvider(t *testing.T) {
+	base := serveFeed(t, &testfeed.Handler{})
+	read, write := io.Pipe()
+	defer write.Close()
+	go fmt.Fprintln(write, `{"t":1,"text":"gone"}`)
+	var out, errs bytes.Buffer
+	code := execute(t.Context(), append(base[:len(base):len(base)], "upload", "--timeout", patient), read, &out, &errs)
+	if code != exitProblem || !strings.Contains(errs.String(), `threw Gone {"oldest":1}`) {
+		t.Errorf("exit code %d\n%s%s", code, out.String(), errs.String())
+	}
+}
