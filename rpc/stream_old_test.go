@@ -53,3 +53,25 @@ func TestPeerOffersNoStreams(t *testing.T) {
 	}
 	rested(t, old, c, f)
 }
+
+// TestStreamsAvoidOldPeers: of a server that offers streams and one that does not, every stream is opened at the first.
+func TestStreamsAvoidOldPeers(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &feedHandler{}
+	old, now := serveFeedOn(t, ServerConfig{}, f, silentListener{l}), serveFeed(t, ServerConfig{}, f)
+	c, tc := feedClient(t, ClientConfig{}, old.feed(), now.feed())
+	for range 20 {
+		st, err := openWatch(t.Context(), tc, 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Instance() == old.addr {
+			t.Errorf("a stream was opened at %s, which has none", old.addr)
+		}
+		st.Close()
+	}
+	rested(t, now, c, f)
+}
