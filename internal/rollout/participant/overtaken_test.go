@@ -69,6 +69,7 @@ func TestPreviewStaysWhereItWasOpened(t *testing.T) {
 	s := newStreamed(t)
 	s.ship("feed")
 	marked, plain := s.agent.Begin("job", 1, "preview"), s.agent.Begin("job", 2, "")
+	s.ship("users") // a later generation, which changes nothing of feed
 	s.overtaken(marked, "v2", false, "with the mark, before the switch")
 	s.overtaken(plain, "v1", false, "without it, before the switch")
 	s.commit()
