@@ -178,6 +178,19 @@ func (b *pacedBody) relax(idle time.Duration) {
 	b.refill()
 }
 
+// interrupt ends the waiting read and all later ones, because nothing takes the body any more.
+func (b *pacedBody) interrupt() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over && !b.ended {
+		b.stalled = true
+		_ = b.conn.SetReadDeadline(time.Unix(1, 0)) // the server closes a connection that cannot set it
+	}
+}
+
 func (b *pacedBody) enter() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -151,9 +151,19 @@ func (e *thriftEdge) serveUp(w http.ResponseWriter, r *http.Request, v *visit) {
 	defer up.Close()
 	v.instance, v.version = up.Instance(), up.Version()
 	v.upload.relax(e.g.cfg.WebSocketIdle)
+	watch := run.NewGroup(ctx)
+	defer watch.Stop()
+	watch.Go(func(ctx context.Context) error {
+		select {
+		case <-up.Done(): // the client may send its next line much later
+			v.upload.interrupt()
+		case <-ctx.Done():
+		}
+		return nil
+	})
 	for lines := dynamic.NewLines(r.Body, e.g.cfg.MaxJSON); ; {
 		text, err := lines.Next()
-		if err == io.EOF {
+		if err == io.EOF || err != nil && isDone(up.Done()) { // End says why
 			break
 		}
 		var item *dynamic.Struct
@@ -191,6 +201,15 @@ func (e *thriftEdge) serveUp(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	answer(w, http.StatusOK, value)
+}
+
+func isDone(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 // serveDown answers with the items of the provider. Nothing is kept for a slow reader: the provider waits.

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -123,6 +124,36 @@ func open(t *testing.T, edge *httptest.Server, header ...string) (*http.Response
 		t.Fatalf("%q, %v", first, err)
 	}
 	return answer, lines, cancel
+}
+
+// A provider that ends an upload is heard of at once, by HTTP/1.1 and HTTP/2, though its client sends no further line.
+func TestUploadEndsWithItsProvider(t *testing.T) {
+	h := &testfeed.Handler{}
+	s, edge := feed(t, h)
+	second := httptest.NewUnstartedServer(edge.Config.Handler)
+	second.EnableHTTP2 = true
+	second.StartTLS()
+	t.Cleanup(second.Close)
+	for _, server := range []*httptest.Server{edge, second} {
+		read, write := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/feed/upload", read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(asLines[0], asLines[1])
+		go fmt.Fprintln(write, `{"t":3,"text":"gone"}`)
+		answer, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != 422 || !strings.Contains(string(text), `"oldest":3`) {
+			t.Errorf("%s: %d %s, %v", answer.Proto, answer.StatusCode, text, err)
+		}
+		answer.Body.Close()
+		write.Close()
+	}
+	rested(s, h)
 }
 
 // A reader that leaves ends the handler, by HTTP/1.1 and HTTP/2; one that takes nothing stops the provider meanwhile.
