@@ -56,6 +56,8 @@ type described struct {
 type testCall struct {
 	by, service, version string
 	timeout              time.Duration
+	stream               *dynamic.Stream   // nil: an ordinary method
+	items                []*dynamic.Struct // that the caller sends on the stream
 }
 
 // callReplied is the end of a test call.
@@ -69,6 +71,9 @@ type callReplied struct {
 	TookMS    float64       `json:"took_ms"`
 	Unknown   int           `json:"unknown_fields,omitempty"` // of the reply, which the description does not know
 	Cut       bool          `json:"cut,omitempty"`            // the value is longer
+	Stream    bool          `json:"stream,omitempty"`         // Value has the provider's items, a line each
+	Items     int           `json:"items,omitempty"`          // that have come
+	Closed    bool          `json:"closed,omitempty"`         // by the console: the time was over, or enough had come
 }
 
 func testCallsOf(n *skerry.Node) *testCalls {
@@ -137,6 +142,7 @@ type callPage struct {
 	Version  string       `json:"-"`
 	Timeout  string       `json:"-"`
 	Body     string       `json:"-"`
+	Items    string       `json:"-"` // that the caller sends, a line each
 	Name     string       `json:"-"` // the typed name of the method
 	Reply    *callReplied `json:"reply,omitempty"`
 }
@@ -147,7 +153,9 @@ type callMethod struct {
 	Signature  string `json:"signature"`
 	Template   string `json:"template"`
 	OneWay     bool   `json:"oneway,omitempty"`
-	Idempotent bool   `json:"idempotent"` // by the site's policy
+	Idempotent bool   `json:"idempotent"`              // by the site's policy
+	Stream     string `json:"stream,omitempty"`        // server, client or bidi
+	Item       string `json:"item_template,omitempty"` // of items that the caller sends
 }
 
 // callPage shows the form of a test call.
@@ -160,7 +168,7 @@ func (s *snapshot) callPage(r *http.Request) (any, error) {
 	p.Version, p.Timeout = q.Get("version"), "3"
 	p.choose(file, q.Get("method"))
 	if p.Chosen != nil {
-		p.Body = p.Chosen.Template
+		p.Body, p.Items = p.Chosen.Template, p.Chosen.Item
 	}
 	return p, nil
 }
@@ -218,8 +226,15 @@ func (s *snapshot) callable(ctx context.Context, name string) (p callPage, servi
 	}
 	idempotent := s.idempotent(name)
 	for _, m := range service.Methods() {
-		p.Methods = append(p.Methods, callMethod{m.Name, m.Signature(), indented(m.Template()), m.OneWay,
-			idempotent(m.Name)})
+		c := callMethod{Name: m.Name, Signature: m.Signature(), Template: indented(m.Template()), OneWay: m.OneWay,
+			Idempotent: idempotent(m.Name)}
+		if st, err := m.Stream(); err == nil && st != nil {
+			c.Stream, c.Template = st.Mode, indented(st.Template())
+			if st.Up() {
+				c.Item = string(st.ItemTemplate())
+			}
+		}
+		p.Methods = append(p.Methods, c)
 	}
 	return p, service, nil
 }
@@ -255,6 +270,7 @@ func (c *handler) tryCall(ctx context.Context, by actor, f url.Values) (o outcom
 		return outcome{To: "/services"}, err
 	}
 	p.Version, p.Timeout, p.Body, p.Name = f.Get("version"), f.Get("timeout"), f.Get("body"), f.Get("name")
+	p.Items = f.Get("items")
 	p.choose(service, cmp.Or(f.Get("method"), "?"))
 	o = outcome{Page: "call", Before: p.Service + "." + shortened(f.Get("method"))}
 	defer func() { o.Content = p }()
@@ -280,9 +296,22 @@ func (c *handler) tryCall(ctx context.Context, by actor, f url.Values) (o outcom
 	if err != nil {
 		return o, err
 	}
-	args, err := m.Args([]byte(p.Body))
+	call := testCall{by: by.Name, service: p.Service, version: p.Version, timeout: timeout}
+	if call.stream, err = m.Stream(); err != nil {
+		return o, err
+	}
+	read := m.Args
+	if call.stream != nil {
+		read = call.stream.Opening
+	}
+	args, err := read([]byte(p.Body))
 	if err != nil {
 		return o, refuse("call.arguments", "why", err.Error())
+	}
+	if call.stream != nil && call.stream.Up() {
+		if call.items, err = itemsToSend(call.stream, p.Items); err != nil {
+			return o, err
+		}
 	}
 	end, err := c.calls.begin(by.Name)
 	if err != nil {
@@ -291,7 +320,7 @@ func (c *handler) tryCall(ctx context.Context, by actor, f url.Values) (o outcom
 	defer end()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	reply, err := c.calls.do(ctx, testCall{by.Name, p.Service, p.Version, timeout}, m, args)
+	reply, err := c.calls.do(ctx, call, m, args)
 	if err != nil {
 		o.After = err.Error()
 		return o, err
@@ -319,6 +348,9 @@ func call(ctx context.Context, n *skerry.Node, c testCall, m *dynamic.Method, ar
 	client := n.Client(c.service, func(o *rpc.ServiceOptions) {
 		o.Timeout, o.Retries, o.Version = c.timeout, new(int), c.version
 	})
+	if c.stream != nil {
+		return callStream(ctx, client, m, c.stream, args, c.items)
+	}
 	result := m.Result()
 	var reply thrift.TStruct
 	if !m.OneWay {
@@ -339,11 +371,15 @@ func call(ctx context.Context, n *skerry.Node, c testCall, m *dynamic.Method, ar
 	if !ok {
 		return r, refuse("call.no-reply")
 	}
-	r.Value = indented(value)
-	if r.Cut = len(r.Value) > callReply; r.Cut {
-		r.Value = strings.ToValidUTF8(r.Value[:callReply], "")
-	}
+	r.show(indented(value))
 	return r, nil
+}
+
+// show takes in what of a text is shown.
+func (r *callReplied) show(text string) {
+	if r.Value = text; len(text) > callReply {
+		r.Value, r.Cut = strings.ToValidUTF8(text[:callReply], ""), true
+	}
 }
 
 // indented is JSON on several lines.

@@ -21,7 +21,8 @@ import (
 )
 
 const historianIDL = "include \"types.thrift\"\n" +
-	"service Historian { string query(1: types.Series of), void append(1: i64 value), oneway void flush() }\n"
+	"service Historian { string query(1: types.Series of), void append(1: i64 value), oneway void flush(),\n" +
+	"i64 talk(1: i64 item) (skerry.stream = \"bidi\", skerry.item = \"item\") }\n"
 
 // describing is a console of a site that describes historian. It calls nothing before do is set.
 func describing() *Console {
