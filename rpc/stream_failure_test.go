@@ -243,8 +243,16 @@ func TestLastStreams(t *testing.T) {
 	f := &feedHandler{watch: endless(1000)}
 	s := serveFeed(t, ServerConfig{Streams: StreamLimits{Conn: 100, Most: 32}}, f)
 	ctx := context.Background()
-	greedy, tc1 := feedClient(t, ClientConfig{}, s.feed())
-	modest, tc2 := feedClient(t, ClientConfig{}, s.feed())
+	patient := func() (*Client, thrift.TClient) { // thirty streams fill their windows meanwhile
+		c, _ := feedClient(t, ClientConfig{}, s.feed())
+		tc, err := c.Service("feed", ServiceOptions{Timeout: 20 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, tc
+	}
+	greedy, tc1 := patient()
+	modest, tc2 := patient()
 	var open []*ServerStream[*echo.Message]
 	for {
 		st, err := openWatch(ctx, tc1, 0, 0)
