@@ -1,4 +1,4 @@
-.PHONY: help demo demo-languages check test race bench bench-full console-pictures fuzz cross generate lang setup
+.PHONY: help demo demo-languages check test race bench bench-full console-pictures fuzz cross generate lang dist setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,10 @@ generate: ## make the generated code again from the .thrift files
 
 lang: ## the helpers for other languages as packages, in .build/lang/dist
 	lang/build
+
+dist: ## packages of skerry for Linux and Windows in dist/ (VERSION=1.2.0; SKERRY_DIST_KEY=FILE signs the sums)
+	rm -rf dist
+	cd packaging && go run .
 
 setup: ## install what tests and demo need beside Go
 	scripts/setup

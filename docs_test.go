@@ -113,7 +113,7 @@ func TestFloorsPage(t *testing.T) {
 }
 
 // TestDependenciesPage keeps docs/dependencies.md equal to go.mod, and to the additional modules of
-// bench/go.mod and console/e2e/go.mod, and to what npm brings.
+// bench/go.mod, console/e2e/go.mod and packaging/go.mod, and to what npm brings.
 func TestDependenciesPage(t *testing.T) {
 	const path = "docs/dependencies.md"
 	own := directModules(t, "go.mod")
@@ -123,7 +123,7 @@ func TestDependenciesPage(t *testing.T) {
 		want = append(want, row(m))
 	}
 	sameRows(t, path, rowsBehind(t, path, "<!-- go.mod -->"), want)
-	for _, nested := range []string{"bench/go.mod", "console/e2e/go.mod"} {
+	for _, nested := range []string{"bench/go.mod", "console/e2e/go.mod", "packaging/go.mod"} {
 		var more []string
 		for _, m := range directModules(t, nested) {
 			if m != "github.com/skerry/skerry" && !slices.Contains(own, m) {

@@ -24,8 +24,14 @@ func (a *app) versionCommand() *cobra.Command {
 	}
 }
 
-// buildVersion returns the module's version, or the commit of the build.
+// version is that of a package; make dist sets it by -ldflags "-X main.version=1.2.0".
+var version string
+
+// buildVersion returns the version of the package, else that of the module, or the commit of the build.
 func buildVersion() string {
+	if version != "" {
+		return "v" + version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "unknown"
