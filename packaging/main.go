@@ -39,7 +39,8 @@ func run() error {
 	flag.StringVar(&r.out, "out", "../dist", "`DIRECTORY` for the packages; it must be empty or absent")
 	flag.StringVar(&r.version, "version", os.Getenv("VERSION"), "`VERSION` such as 1.2.0 (default: from the commit)")
 	flag.StringVar(&r.key, "key", os.Getenv("SKERRY_DIST_KEY"), "`FILE` of an SSH key that signs SHA256SUMS")
-	flag.StringVar(&platforms, "platforms", "linux/amd64 linux/arm64 linux/loong64 windows/amd64", "systems to build for")
+	flag.StringVar(&platforms, "platforms", "linux/amd64 linux/arm64 linux/loong64 windows/amd64",
+		"systems to build for")
 	flag.Parse()
 	if err := r.date(); err != nil {
 		return err
@@ -64,7 +65,7 @@ func (r *release) date() error {
 			if err != nil {
 				return fmt.Errorf("git log: time %q: %w", committed, err)
 			}
-			r.version = "0.0.0-" + time.Unix(n, 0).UTC().Format("20060102150405") + "-" + hash[:12]
+			r.version = "0.0.0-" + time.Unix(n, 0).UTC().Format("20060102150405") + "." + hash[:12]
 		}
 	}
 	n, err := strconv.ParseInt(seconds, 10, 64)

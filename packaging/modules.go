@@ -30,12 +30,20 @@ func (r *release) licences(program string) ([]byte, error) {
 	if err := appendLicences(&b, "Go "+info.GoVersion, strings.TrimSpace(string(goroot))); err != nil {
 		return nil, err
 	}
+	args := []string{"list", "-m", "-f", "{{.Dir}}"}
 	for _, m := range info.Deps {
-		dir, err := output(r.root, []string{"GOWORK=off"}, "go", "list", "-m", "-f", "{{.Dir}}", m.Path)
-		if err != nil {
-			return nil, err
-		}
-		if err := appendLicences(&b, m.Path+" "+m.Version, strings.TrimSpace(string(dir))); err != nil {
+		args = append(args, m.Path)
+	}
+	dirs, err := output(r.root, []string{"GOWORK=off"}, "go", args...)
+	if err != nil {
+		return nil, err
+	}
+	list := strings.Split(strings.TrimSpace(string(dirs)), "\n")
+	if len(list) != len(info.Deps) {
+		return nil, fmt.Errorf("go list names %d directories for %d modules", len(list), len(info.Deps))
+	}
+	for i, m := range info.Deps {
+		if err := appendLicences(&b, m.Path+" "+m.Version, list[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -24,10 +24,10 @@ func (r *release) native(work, arch string, files []file) error {
 			return err
 		}
 		contents = append(contents, &nfpmfiles.Content{Source: source, Destination: f.installed,
-			FileInfo: &nfpmfiles.ContentFileInfo{Owner: "root", Group: "root", Mode: os.FileMode(f.mode), MTime: r.when}})
+			FileInfo: r.owned(os.FileMode(f.mode))})
 	}
 	contents = append(contents, &nfpmfiles.Content{Destination: "/etc/skerry", Type: nfpmfiles.TypeDir,
-		FileInfo: &nfpmfiles.ContentFileInfo{Owner: "root", Group: "root", Mode: 0o755, MTime: r.when}})
+		FileInfo: r.owned(0o755)})
 	for _, format := range []string{"deb", "rpm"} {
 		packager, err := nfpm.Get(format)
 		if err != nil {
@@ -46,4 +46,9 @@ func (r *release) native(work, arch string, files []file) error {
 		}
 	}
 	return nil
+}
+
+// owned is the owner and mode of a file that root installs.
+func (r *release) owned(mode os.FileMode) *nfpmfiles.ContentFileInfo {
+	return &nfpmfiles.ContentFileInfo{Owner: "root", Group: "root", Mode: mode, MTime: r.when}
 }
