@@ -122,7 +122,8 @@ const tooWide = `(function () {
 	if (root.scrollWidth <= width) { return ""; }
 	var all = Array.from(document.querySelectorAll("body *"));
 	return root.scrollWidth + " px in " + width + ": " + all.filter(function (e) {
-		return e.getBoundingClientRect().right > width + 1 && !e.closest(".scroll");
+		var wide = e.children.length ? 0 : Math.max(0, e.scrollWidth - e.clientWidth); // text beyond its box
+		return e.getBoundingClientRect().right + wide > width + 1 && !e.closest(".scroll, .filters");
 	}).slice(0, 5).map(function (e) { return e.outerHTML.slice(0, 120); }).join("\n");
 }())`
 
