@@ -19,7 +19,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// inFeed runs a test in a world whose gateway stands in front of a feed. All connections are pipes.
+// inFeed runs a test in a world with a gateway in front of a feed. All connections are pipes.
 func inFeed(t *testing.T, h *testfeed.Handler, play func(w *world), edits ...func(*Config)) {
 	discard := slog.New(slog.DiscardHandler)
 	serve := func(w *world) {

@@ -121,7 +121,11 @@ func (s *clientStream) frame(frame string) error {
 	s.mu.Lock()
 	s.final = frame
 	s.mu.Unlock()
-	s.free(cmp.Or(strings.Clone(h.Get(keyCode)), endedWell))
+	how := endedWell
+	if code := h.Get(keyCode); code != "" {
+		how = ParseCode(code).String() // of the codes that are known: the peer may send any text
+	}
+	s.free(how)
 	s.stop(errFinal, true)
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // StreamCount counts the streams of one method with one other end. Those beyond the first 500 other ends are
-// counted together, with an empty Peer.
+// counted together, with an empty Peer and Version.
 type StreamCount struct {
 	Service, Version, Method string
 	Mode                     StreamMode
@@ -82,8 +82,9 @@ func (c *streamCensus) begin(s *stream, k streamKind) {
 	if c.rows == nil {
 		c.rows = map[streamKind]*streamRow{}
 	}
+	k.version, k.peer = clipped(k.version), clipped(k.peer)
 	if c.rows[k] == nil && len(c.rows) >= mostPeers {
-		k.peer = ""
+		k.version, k.peer = "", "" // both are what other ends say
 	}
 	row := c.rows[k]
 	if row == nil {
@@ -98,6 +99,9 @@ func (c *streamCensus) begin(s *stream, k streamKind) {
 	s.counted = row
 	row.open[s] = time.Now()
 }
+
+// clipped is a name of another end, of a length that a name has.
+func clipped(name string) string { return strings.Clone(name[:min(len(name), 256)]) }
 
 // end counts the end of a stream, by its first code.
 func (c *streamCensus) end(s *stream, code string) {

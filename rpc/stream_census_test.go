@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"maps"
+	"strings"
 	"testing"
 
 	"github.com/skerry/skerry/rpc/internal/echo"
@@ -73,7 +74,7 @@ func TestStreamCensusIsBounded(t *testing.T) {
 	var c streamCensus
 	kind := streamKind{service: "feed", method: "watch"}
 	for n := range 2 * mostPeers {
-		kind.peer = string(rune('0' + n))
+		kind.peer, kind.version = string(rune('0'+n)), strings.Repeat("v", n)
 		s := &stream{}
 		c.begin(s, kind)
 		c.end(s, endedWell)
@@ -82,7 +83,7 @@ func TestStreamCensusIsBounded(t *testing.T) {
 	counts, opened := c.counts(), int64(0)
 	for _, n := range counts {
 		opened += n.Opened
-		if n.Ended[endedWell] != n.Opened {
+		if n.Ended[endedWell] != n.Opened || len(n.Version) > 256 {
 			t.Fatalf("%+v", n)
 		}
 	}

@@ -50,7 +50,7 @@ type Instance struct {
 	alive  bool
 }
 
-// Gone is the phase of an instance whose shim does not live; an agent starts it again if the plan wants it.
+// Gone is the phase of an instance without a living shim; an agent starts it again if the plan wants it.
 const Gone = "gone"
 
 // see asks the shim of an instance.

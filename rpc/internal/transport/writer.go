@@ -324,7 +324,7 @@ func giveBack(b *[]byte) {
 	}
 }
 
-// Break ends the Writer and tells its owner, who ends the connection.
+// Break ends the Writer and tells its owner, which ends the connection.
 func (w *Writer) Break(err error) { w.broken(err) }
 
 // broken ends the Writer; it tells the owner once.

@@ -175,7 +175,7 @@ func testCgroup(t *testing.T) string {
 	return dir
 }
 
-// doubleFork is a script whose process has a grandchild in a session of its own, which has lost its parent.
+// doubleFork is a script that leaves a grandchild in a session of its own, without its parent.
 const doubleFork = `(setsid sh -c 'echo $$ >>"$1/pids"; exec sleep 1000' sh "$1" &)
 	echo $$ >>"$1/pids"; exec sleep 1000`
 

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tree is the program with all its descendants. The shim is their subreaper: whoever loses its parent becomes a child
-// of the shim. All methods run in the goroutine, and thread, of the loop.
+// tree is the program with all its descendants. The shim is their subreaper: a process that loses its parent becomes
+// a child of the shim. All methods run in the goroutine, and thread, of the loop.
 type tree struct {
 	wake    chan os.Signal
 	token   string
