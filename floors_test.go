@@ -155,9 +155,10 @@ var floors = map[string]struct {
 
 	"site/agent": {4, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "internal/yamlfile",
 		"registry", "site/agent/shim", "site/artifact", "site/plan"}},
-	"site/agent/shim": {1, []string{"internal/statedir"}},
-	"site/plan":       {3, []string{"internal/yamlfile", "registry", "site/artifact"}},
-	"site/artifact":   {2, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "registry"}},
+	"internal/agentwire": {0, nil}, // generated from internal/agentwire/agent.thrift
+	"site/agent/shim":    {1, []string{"internal/statedir"}},
+	"site/plan":          {3, []string{"internal/yamlfile", "registry", "site/artifact"}},
+	"site/artifact":      {2, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "registry"}},
 
 	// Thrift by JSON: skerry call, and the gateway
 	"internal/dynamic": {1, []string{"internal/idltext", "internal/suggest", "internal/textfile"}},
