@@ -23,6 +23,7 @@ const Namespace = "skerry-plan"
 const (
 	maxServices = 500
 	maxOnHost   = 200      // instances of one version on one host
+	maxChosen   = 1000     // instances that a selector chooses hosts for
 	maxConfig   = 64 << 10 // bytes of one configuration
 )
 
@@ -41,6 +42,9 @@ type Service struct {
 	Ports  string         `yaml:"ports"`  // FIRST-LAST, from which each instance gets its own; empty: port 0
 	Config string         `yaml:"config"` // text with ${port}, ${host}, ${secret:NAME}, …; its file is ${config}
 	Run    map[string]Run `yaml:"run"`    // by version
+
+	// Restarts is raised by one to restart each instance, one after the other on each host.
+	Restarts int `yaml:"restarts" json:",omitzero"`
 }
 
 // Limits bound each instance. Zero values are no limit.
@@ -55,14 +59,27 @@ type Limits struct {
 type Run struct {
 	Artifacts map[string]string `yaml:"artifacts"` // digest, by platform: linux/amd64, or any
 	Hosts     map[string]int    `yaml:"hosts"`     // number of instances, by host
+	On        Selector          `yaml:"on"`        // by which Hosts were chosen; agents go by Hosts alone
 }
 
-// Parse reads a plan. path names it in errors.
-func Parse(path string, text []byte) (*Plan, error) {
+// Selector chooses hosts by their labels.
+type Selector struct {
+	Labels map[string]string `yaml:"labels"` // all of which a host has
+	Count  int               `yaml:"count"`  // instances, spread over these hosts; 0: there is no selector
+}
+
+// Parse reads a plan as it is signed. path names it in errors.
+func Parse(path string, text []byte) (*Plan, error) { return parse(path, text, true) }
+
+// ParseDraft reads a plan as an operator writes it: its number, its parent, the digests of artifacts, and the hosts
+// that a selector chooses may be left out. [Plan.Resolve] writes them in.
+func ParseDraft(path string, text []byte) (*Plan, error) { return parse(path, text, false) }
+
+func parse(path string, text []byte, whole bool) (*Plan, error) {
 	p := &Plan{}
 	doc := yamlfile.Decode(text, p, nil)
 	if len(doc.Problems) == 0 {
-		p.check(func(key, format string, args ...any) {
+		p.check(whole, func(key, format string, args ...any) {
 			doc.Problems = append(doc.Problems, yamlfile.Problem{Line: doc.Lines[key], Column: doc.Columns[key],
 				Key: key, Text: fmt.Sprintf(format, args...)})
 		})
@@ -73,8 +90,8 @@ func Parse(path string, text []byte) (*Plan, error) {
 	return p, nil
 }
 
-func (p *Plan) check(wrong func(key, format string, args ...any)) {
-	if p.Number < 1 {
+func (p *Plan) check(whole bool, wrong func(key, format string, args ...any)) {
+	if p.Number < 1 && (whole || p.Number < 0) {
 		wrong("plan", "the number of the plan must be 1 or more")
 	}
 	if err := registry.CheckName("cluster", p.Cluster); err != nil {
@@ -93,11 +110,11 @@ func (p *Plan) check(wrong func(key, format string, args ...any)) {
 		if err := registry.CheckName("service", name); err != nil {
 			wrong(key, "%v", err)
 		}
-		p.Services[name].check(key, wrong)
+		p.Services[name].check(key, whole, wrong)
 	}
 }
 
-func (s Service) check(key string, wrong func(key, format string, args ...any)) {
+func (s Service) check(key string, whole bool, wrong func(key, format string, args ...any)) {
 	if _, _, err := parsePorts(s.Ports); err != nil {
 		wrong(key+".ports", "%v", err)
 	}
@@ -110,29 +127,66 @@ func (s Service) check(key string, wrong func(key, format string, args ...any)) 
 	if len(s.Config) > maxConfig {
 		wrong(key+".config", "it has %d bytes, at most %d are allowed", len(s.Config), maxConfig)
 	}
+	if s.Restarts < 0 {
+		wrong(key+".restarts", "it is negative; it counts restarts")
+	}
 	for _, version := range slices.Sorted(maps.Keys(s.Run)) {
 		key := key + ".run." + version
 		if err := registry.CheckName("version", version); err != nil || version == "" {
 			wrong(key, "%v", cmp.Or(err, fmt.Errorf("the version is empty")))
 		}
-		r := s.Run[version]
-		if len(r.Artifacts) == 0 {
-			wrong(key+".artifacts", "name the digest of an artifact for each platform, such as linux/amd64")
+		s.Run[version].check(key, whole, wrong)
+	}
+}
+
+func (r Run) check(key string, whole bool, wrong func(key, format string, args ...any)) {
+	if whole && len(r.Artifacts) == 0 {
+		wrong(key+".artifacts", "name the digest of an artifact for each platform, such as linux/amd64")
+	}
+	for _, platform := range slices.Sorted(maps.Keys(r.Artifacts)) {
+		if err := checkPlatform(platform); err != nil {
+			wrong(key+".artifacts."+platform, "%v", err)
 		}
-		for _, platform := range slices.Sorted(maps.Keys(r.Artifacts)) {
-			if _, err := artifact.ParseDigest(r.Artifacts[platform]); err != nil {
-				wrong(key+".artifacts."+platform, "%v", err)
-			}
-		}
-		for _, host := range slices.Sorted(maps.Keys(r.Hosts)) {
-			if n := r.Hosts[host]; n < 0 || n > maxOnHost {
-				wrong(key+".hosts."+host, "%d instances; 0 to %d are allowed", n, maxOnHost)
-			}
-			if err := registry.CheckName("host", host); err != nil {
-				wrong(key+".hosts."+host, "%v", err)
-			}
+		if _, err := artifact.ParseDigest(r.Artifacts[platform]); err != nil {
+			wrong(key+".artifacts."+platform, "%v", err)
 		}
 	}
+	sum := 0
+	for _, host := range slices.Sorted(maps.Keys(r.Hosts)) {
+		if n := r.Hosts[host]; n < 0 || n > maxOnHost {
+			wrong(key+".hosts."+host, "%d instances; 0 to %d are allowed", n, maxOnHost)
+		}
+		if err := registry.CheckName("host", host); err != nil {
+			wrong(key+".hosts."+host, "%v", err)
+		}
+		sum += r.Hosts[host]
+	}
+	r.On.check(key+".on", wrong)
+	if whole && r.On.Count > 0 && sum != r.On.Count {
+		wrong(key+".hosts", "%d instances, and on.count is %d: skerry site apply writes the hosts that on chooses", sum,
+			r.On.Count)
+	}
+}
+
+func (s Selector) check(key string, wrong func(key, format string, args ...any)) {
+	if s.Count < 0 || s.Count > maxChosen || s.Count == 0 && len(s.Labels) > 0 {
+		wrong(key+".count", "%d instances; 1 to %d are allowed", s.Count, maxChosen)
+	}
+	for _, label := range slices.Sorted(maps.Keys(s.Labels)) {
+		err := registry.CheckName("label", label)
+		if err := cmp.Or(err, registry.CheckName("value", s.Labels[label])); err != nil {
+			wrong(key+".labels."+label, "%v", err)
+		}
+	}
+}
+
+// checkPlatform checks a key of Run.Artifacts.
+func checkPlatform(text string) error {
+	system, machine, both := strings.Cut(text, "/")
+	if text == "any" || both && registry.CheckName("", system) == nil && registry.CheckName("", machine) == nil {
+		return nil
+	}
+	return fmt.Errorf("%.40q is no platform; write one such as linux/amd64, or any", text)
 }
 
 // Percent is the limit of CPU in percent of one core; 0: none.

@@ -86,6 +86,10 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%+v", w)
 			}
 		}
+		again, err := Parse("p.yaml", p.Marshal())
+		if err != nil || string(again.Marshal()) != string(p.Marshal()) || Diff(p, again) != nil {
+			t.Errorf("%v\n%s", err, p.Marshal())
+		}
 	})
 }
 
@@ -148,10 +152,10 @@ func onePort(Wanted) int { return 1 }
 func randomPlan(rnd *rand.Rand, number int64) *Plan {
 	p := &Plan{Number: number, Cluster: "site", Services: map[string]Service{}}
 	for _, name := range []string{"auth", "proc", "rec"} {
-		s := Service{Ports: []string{"", "7001-7020"}[rnd.IntN(2)], Run: map[string]Run{}}
+		s := Service{Ports: []string{"", "7001-7020"}[rnd.IntN(2)], Restarts: rnd.IntN(2), Run: map[string]Run{}}
 		s.Config = []string{"a", "b"}[rnd.IntN(2)]
 		for _, v := range []string{"v1", "v2"} {
-			s.Run[v] = Run{map[string]string{"any": digest}, map[string]int{"h": rnd.IntN(4)}}
+			s.Run[v] = Run{Artifacts: map[string]string{"any": digest}, Hosts: map[string]int{"h": rnd.IntN(4)}}
 		}
 		p.Services[name] = s
 	}
@@ -207,7 +211,7 @@ func TestBadChangeStopsAtTheFirst(t *testing.T) {
 	rnd := chance.Rand(t, 18)
 	w := &world{seen: map[Instance]Seen{}, bad: map[string]bool{}}
 	p := &Plan{Services: map[string]Service{"auth": {Ports: "7001-7004", Run: map[string]Run{
-		"v1": {map[string]string{"any": digest}, map[string]int{"h": 4}}}}}}
+		"v1": {Artifacts: map[string]string{"any": digest}, Hosts: map[string]int{"h": 4}}}}}}
 	play := func() {
 		for range 100 {
 			for _, s := range Steps(p.On("h", "x"), w.list(), onePort) {
@@ -243,7 +247,7 @@ func TestBadChangeStopsAtTheFirst(t *testing.T) {
 
 func TestBlockedSaysWhy(t *testing.T) {
 	p := &Plan{Services: map[string]Service{"auth": {Ports: "7001", Run: map[string]Run{
-		"v1": {map[string]string{"any": digest}, map[string]int{"h": 2}}}}}}
+		"v1": {Artifacts: map[string]string{"any": digest}, Hosts: map[string]int{"h": 2}}}}}}
 	steps := Steps(p.On("h", "x"), nil, onePort)
 	if len(steps) != 2 || steps[0].Do != Start || steps[0].Ports[0] != 7001 || steps[1].Do != Blocked ||
 		!strings.Contains(steps[1].Why, "ports") {

@@ -24,6 +24,7 @@ const (
 	Stop    Do = "stop"
 	Remove  Do = "remove"  // what it has left on the disk, when that is old enough
 	Blocked Do = "blocked" // nothing, for the reason of the step
+	Change  Do = "change"  // stop and start, as an [Effect]
 )
 
 // Step is one thing to do on a host.
