@@ -329,7 +329,7 @@ func (s *serviceClient) standIn(ctx context.Context, call *Call, code string) er
 		return fmt.Errorf("%s: %w", item.Key, err)
 	}
 	call.replaced = true
-	s.keepStandIn(ctx, call, item)
+	s.keepFallback(ctx, call, item)
 	s.tally(call).cell.Record(health.Fallback, time.Since(call.began))
 	return nil
 }

@@ -21,7 +21,7 @@ type ServiceOptions struct {
 	// means half of the remaining time, for silent instances only.
 	Attempt time.Duration
 
-	// Version is the only one that calls meet where no rule of a release decides it; "" means any.
+	// Version is the only version that calls reach where no rule of a release decides; "" means any.
 	Version string
 
 	Retries      *int                // attempts after the first; nil means 1, 0 means none
@@ -32,11 +32,11 @@ type ServiceOptions struct {
 	Interceptors []ClientInterceptor // inside those of ClientConfig
 
 	// Hop is for a process that forwards calls, such as a proxy. A call that it makes while it serves
-	// another one is then that same call, one hop further. Without Hop, a copy of a call (mirror in the
-	// site's policy) ends at the forwarding process, because a copy may call idempotent methods only.
+	// another one then counts as the same call, one hop further. Without Hop, a copy of a call (mirror in
+	// the site's policy) ends at the forwarding process, because a copy may call idempotent methods only.
 	Hop bool
 
-	// Fallback answers a call that has finally failed. It fills call.Result (the Success field of
+	// Fallback answers a call that has failed for good. It fills call.Result (the Success field of
 	// the generated result) and returns nil, or it returns the error for the caller. It is not
 	// called when the caller itself gave up. nil: a failed call is an error.
 	Fallback func(ctx context.Context, call *Call, err error) error

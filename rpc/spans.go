@@ -60,7 +60,7 @@ func (s *serviceClient) keep(
 		sent = tracecontext.NextSpan(sent)
 	}
 	if parent == "" {
-		c.ownTrace = sent // of further attempts
+		c.ownTrace = sent // for further attempts
 	}
 	p.Trace, p.ID, _ = spans.IDs(sent)
 	_, p.Parent, _ = spans.IDs(parent)
@@ -83,7 +83,7 @@ func (s *serviceClient) keep(
 	s.c.cfg.Spans.Keep(began, p)
 }
 
-// rulesActed names what the site's policy has done with a call.
+// rulesActed names the items and settings of the site's policy that have acted on a call.
 func (c *Call) rulesActed(p *spans.Span) string {
 	var parts []string
 	if p.Rules != "" {
@@ -118,8 +118,8 @@ func (s *serviceClient) keepUnsent(ctx context.Context, c *Call, code Code, took
 	s.keep(ctx, c, CallInfoFrom(ctx), "", c.began, &p)
 }
 
-// keepStandIn keeps the span of a call that an item of the policy has answered after its failure.
-func (s *serviceClient) keepStandIn(ctx context.Context, c *Call, item *policy.Item) {
+// keepFallback keeps the span of a call that a fallback of the policy has answered.
+func (s *serviceClient) keepFallback(ctx context.Context, c *Call, item *policy.Item) {
 	if s.c.cfg.Spans == nil || s.framework || c.ended.IsZero() {
 		return
 	}

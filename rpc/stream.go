@@ -34,12 +34,12 @@ func (m StreamMode) down() bool { return m == ServerMode || m == BidiMode }
 type StreamLimits struct {
 	Window int           // bytes that may come on a stream before the application takes them; 256 KiB
 	Item   int           // bytes of an item; 1 MiB
-	Memory int           // bytes of items that are not taken, of all streams; then no more credit is given; 256 MiB
+	Memory int           // bytes of items of all streams that are not taken, above which no credit is given; 256 MiB
 	Stall  time.Duration // how long a sender may wait for credit; 60 s
 	Conn   int           // streams of one connection, at a server; 1,000
 	Most   int           // streams of a server; 10,000
 	Grace  time.Duration // how long Server.Drain waits for streams before it cuts them; 5 s
-	// how long a stream that its caller follows may go on after a release has switched it to another version; 30 s
+	// How long a stream that its caller follows may go on after a release has switched it to another version; 30 s.
 	Move time.Duration
 }
 
@@ -92,7 +92,7 @@ func (m *streamMemory) release(n int) {
 	}
 }
 
-// withhold reports whether a stream may give no credit now; it gives it later.
+// withhold reports whether a stream may give no credit now. release then has it give the credit later.
 func (m *streamMemory) withhold(s *stream) bool {
 	if !m.bytes.Full() {
 		return false
@@ -196,7 +196,7 @@ func (s *stream) arrive(payload string, e flat.Protocol, size int) error {
 // itemFrame is the room for the heads of an item's frame and message, beyond its own bytes.
 const itemFrame = 2 << 10
 
-// errStopped ends a wait when its channel until is closed.
+// errStopped ends a wait whose channel until is closed.
 var errStopped = errors.New("the wait was stopped")
 
 // take returns the next item. It waits until one comes, the stream ends, or ctx ends. When until is closed, it
@@ -286,7 +286,7 @@ func (s *stream) credit(n int64) error {
 
 var (
 	errSealed = errors.New("no items can be sent after the end of this direction")
-	errStall  = errors.New("the other end has taken no item for so long")
+	errStall  = errors.New("the other end has taken too little")
 )
 
 // put sends one item, given as the struct of a message. It waits for credit, and for its turn on the connection.
@@ -326,7 +326,7 @@ func (s *stream) put(ctx context.Context, kind thrift.TMessageType, item thrift.
 	return nil
 }
 
-// unspend takes an item back that was not sent.
+// unspend takes back the credit and the count of an item that was not sent.
 func (s *stream) unspend(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -375,7 +375,7 @@ func (s *stream) spend(ctx context.Context, size int) error {
 		select {
 		case <-s.room:
 		case <-stalled:
-			return fmt.Errorf("%w: %v", errStall, s.memory.limits.Stall)
+			return fmt.Errorf("%w for %v", errStall, s.memory.limits.Stall)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -116,14 +116,14 @@ func (s *clientStream) frame(frame string) error {
 		l.pending.resolve(s.id, frame, nil)
 		return nil
 	case kind != "":
-		return nil // later versions may know others
+		return nil // a frame of a later version
 	}
 	s.mu.Lock()
 	s.final = frame
 	s.mu.Unlock()
 	how := endedWell
 	if code := h.Get(keyCode); code != "" {
-		how = ParseCode(code).String() // of the codes that are known: the peer may send any text
+		how = ParseCode(code).String() // a known code, because the peer may send any text
 	}
 	s.free(how)
 	s.stop(errFinal, true)
@@ -159,8 +159,8 @@ func (s *clientStream) cancel(err error) {
 	s.stop(err, false)
 }
 
-// free gives back what an open stream holds. It reports false when that was done before. How the stream has ended
-// is for the statistics.
+// free gives back what an open stream holds. It reports false when that was done before. how is the end that the
+// census counts.
 func (s *clientStream) free(how string) bool {
 	if s.freed.Swap(true) {
 		return false
@@ -231,11 +231,11 @@ func (s *clientStream) explain(ctx context.Context, err error) error {
 	case err == errStopped, err == io.EOF:
 		return err
 	}
-	return s.fail(uselessCode(err), err)
+	return s.fail(itemCode(err), err)
 }
 
-// uselessCode is the code of an error for which an item can't be sent or received.
-func uselessCode(err error) Code {
+// itemCode is the code of an error that keeps an item from being sent or received.
+func itemCode(err error) Code {
 	switch err {
 	case errSealed:
 		return Canceled

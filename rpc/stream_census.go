@@ -27,10 +27,10 @@ type StreamCount struct {
 	Stalled                 time.Duration // for which senders here have waited for credit, summed over all streams
 }
 
-// Streams counts the streams that were opened here, those with most open ones first.
+// Streams returns the counts of the streams that were opened here, by descending number of open ones.
 func (s *Server) Streams() []StreamCount { return s.streams.census.counts() }
 
-// Streams counts the streams that this client has opened, those with most open ones first.
+// Streams returns the counts of the streams that this client has opened, by descending number of open ones.
 func (c *Client) Streams() []StreamCount { return c.streams.census.counts() }
 
 // endedWell is the kind of end of a stream with an answer of its handler.
@@ -84,7 +84,7 @@ func (c *streamCensus) begin(s *stream, k streamKind) {
 	}
 	k.version, k.peer = clipped(k.version), clipped(k.peer)
 	if c.rows[k] == nil && len(c.rows) >= mostPeers {
-		k.version, k.peer = "", "" // both are what other ends say
+		k.version, k.peer = "", "" // the other ends choose both, and so the number of rows
 	}
 	row := c.rows[k]
 	if row == nil {
@@ -100,7 +100,7 @@ func (c *streamCensus) begin(s *stream, k streamKind) {
 	row.open[s] = time.Now()
 }
 
-// clipped is a name of another end, of a length that a name has.
+// clipped is a copy of a name that another end has sent, of at most 256 bytes.
 func clipped(name string) string { return strings.Clone(name[:min(len(name), 256)]) }
 
 // end counts the end of a stream, by its first code.

@@ -14,7 +14,7 @@ type ResultOf[T any] interface {
 	GetSuccess() T
 }
 
-// Void makes the result of a method without a value one of a ResultOf.
+// Void makes a ResultOf of the result of a method without a value.
 func Void(result thrift.TStruct) ResultOf[struct{}] { return voidResult{result} }
 
 type voidResult struct{ thrift.TStruct }
@@ -56,8 +56,8 @@ type ServerStream[T any] struct {
 // OpenServerStream opens a stream of which the items come from the provider. result is the method's generated
 // result struct, which the stream uses from then on. The error is that of a call: with one, no handler runs.
 //
-// The stream lives until the provider ends it, Close, or the end of ctx. A deadline of ctx travels with it; the
-// time-out of the service's calls counts for the opening alone.
+// The stream lives until the provider ends it, Close is called, or ctx ends. A deadline of ctx travels with it. The
+// time-out of the service's calls bounds the opening alone.
 func OpenServerStream[T any](
 	ctx context.Context, tc thrift.TClient, method string, args thrift.TStruct, result ResultOf[T],
 ) (*ServerStream[T], error) {
@@ -68,8 +68,8 @@ func OpenServerStream[T any](
 	return &ServerStream[T]{streamEnd{c}, result}, nil
 }
 
-// Recv waits for the next item until ctx ends, which does not end the stream. It returns io.EOF when the
-// provider has ended the stream, an exception that the IDL declares as it is, or an *Error.
+// Recv waits for the next item until ctx ends, which does not end the stream. It returns io.EOF when the provider
+// has ended the stream. An exception that the IDL declares is returned as it is, and any other error is an *Error.
 func (s *ServerStream[T]) Recv(ctx context.Context) (T, error) {
 	return receive(ctx, nil, s.c, s.result)
 }
@@ -120,9 +120,9 @@ type ClientStream[S, T any] struct {
 	result ResultOf[T]
 }
 
-// OpenClientStream opens a stream of which the items go to the provider. args go with the opening; their
-// argument for the item, when it is a struct, must be an empty one. item builds the arguments that carry one
-// item. The rest is as for OpenServerStream.
+// OpenClientStream opens a stream of which the items go to the provider. args go with the opening. If their
+// argument for the item is a struct, it must be an empty one. item builds the arguments that carry one item. The
+// rest is as for OpenServerStream.
 func OpenClientStream[S, T any](
 	ctx context.Context, tc thrift.TClient, method string, args thrift.TStruct, item func(S) thrift.TStruct,
 	result ResultOf[T],
@@ -166,7 +166,7 @@ type BidiStream[S, T any] struct {
 	result ResultOf[T]
 }
 
-// OpenBidiStream opens a stream of which items go both ways. The parts are those of OpenClientStream. One
+// OpenBidiStream opens a stream of which items go both ways. The parameters are those of OpenClientStream. One
 // goroutine may send while another receives.
 func OpenBidiStream[S, T any](
 	ctx context.Context, tc thrift.TClient, method string, args thrift.TStruct, item func(S) thrift.TStruct,

@@ -66,8 +66,8 @@ func (l *streamLane) send(ctx context.Context, head, body []byte) error {
 	return err
 }
 
-// sendNow queues a small frame that waits for no turn. Without it, as when too much waits to be written, the two ends
-// would be out of step, so that an error ends the connection.
+// sendNow queues a small frame that waits for no turn. The two ends would be out of step without the frame. So the
+// connection ends if the frame can't be queued, because too much waits to be written.
 func (l *streamLane) sendNow(head, body []byte) error {
 	err := l.out.Queue(head, body)
 	if err == transport.ErrWriteQueue {

@@ -14,7 +14,7 @@ import (
 )
 
 // opening stands in the place of the result in a call that opens a stream. It tells the attempts of the call that
-// they open one, and takes the stream.
+// they open one, and receives the stream.
 type opening struct {
 	mode   StreamMode
 	reply  thrift.TStruct // the method's result struct, for the reply that ends the stream

@@ -12,14 +12,14 @@ const (
 	pageWait  = 30 * time.Second
 )
 
-// pageRest is how long a page with items waits for another one. Items that the handler sends together are on one
-// page, and a single item is hardly delayed.
+// pageRest is how long a page waits for another item after the last one. Items that the handler sends together are
+// on one page, and a single item is hardly delayed.
 const pageRest = 20 * time.Millisecond
 
-// Page serves a page of a stream to clients without streams. It runs watch, the handler of the stream, until it
-// has sent most items, sends none for a moment (20 ms) after others, or wait is over. It returns the items: at most
-// 1,000, after at most 30 s. A page without items after wait is no error. It is never nil, because other languages
-// take an absent list for a failure.
+// Page serves a page of a stream to clients without streams. It runs watch, the handler of the stream. The page ends
+// with its item number most, when no item follows the last one within 20 ms, or when wait is over. It has at most
+// 1,000 items and takes at most 30 s. A page without items after wait is no error. The list is never nil, because
+// other languages take an absent list for a failure.
 func Page[T any](
 	ctx context.Context, most int, wait time.Duration, watch func(context.Context, Sender[T]) error,
 ) ([]T, error) {

@@ -231,7 +231,7 @@ func NewStreamProcessor(p thrift.TProcessor, methods ...StreamMethod) *StreamPro
 }
 
 // ProcessorMap returns the functions of all methods. Outside of a Server of this package, the function of a stream
-// answers that the method is one.
+// serves the call as a stream of one item in ClientMode, and refuses it in the other modes.
 func (p *StreamProcessor) ProcessorMap() map[string]thrift.TProcessorFunction {
 	all := maps.Clone(p.TProcessor.ProcessorMap())
 	if all == nil {

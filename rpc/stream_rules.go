@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// streamMoves is the state, at the provider, of a stream that a release may move. It has a trace of its own.
+// streamMoves is the provider's state of moving a stream for a release.
 type streamMoves struct {
 	accepted atomic.Bool // the handler runs, and its trace is known
 	told     atomic.Bool // that the stream should be opened elsewhere
@@ -28,8 +28,8 @@ func (m *streamMoves) cutAfter(d time.Duration, cut func()) {
 	}
 }
 
-// CutMoved ends the streams of a version that were told to move, because a release has switched it, and that are
-// still open. It returns how many.
+// CutMoved ends the open streams of a version that were told to move because a release has switched versions. It
+// returns how many it has ended.
 func (s *Server) CutMoved(service, version string) (cut int) {
 	s.eachStream(service, func(st *serverStream) {
 		if st.moves.told.Load() && st.call.served.version == version {

@@ -20,7 +20,7 @@ type serverStream struct {
 	call     *serverCall
 	mode     StreamMode
 	began    time.Duration // from the arrival of the opening to its acceptance
-	released bool          // owned by the goroutine of the call, as answer
+	released bool          // owned by the goroutine of the call, like answer
 	answer   Code          // why the handler's reply was an error; Unknown: it was none
 
 	moves streamMoves
@@ -94,7 +94,7 @@ func (r *serverCall) stream() *serverStream {
 	return r.info.stream.open
 }
 
-// howEnded is how a stream counts that was answered with an outcome.
+// howEnded is the end that the census counts for a stream whose call has had an outcome.
 func (r *serverCall) howEnded(outcome health.Outcome) string {
 	switch st := r.stream(); {
 	case st.whyCut() != Unknown:
@@ -107,7 +107,7 @@ func (r *serverCall) howEnded(outcome health.Outcome) string {
 	return outcome.String()
 }
 
-// closeStream ends the stream of a call, if it has one. How it was answered is for the statistics.
+// closeStream ends the stream of a call, if it has one. how is the end that the census counts.
 func (r *serverCall) closeStream(how string) {
 	st := r.stream()
 	if st == nil || st.released {
@@ -217,7 +217,7 @@ func (st *serverStream) explain(ctx context.Context, err error) error {
 		}
 		return st.fail(giveUpCode(err, Canceled), err)
 	}
-	return st.fail(uselessCode(err), err)
+	return st.fail(itemCode(err), err)
 }
 
 // sent turns the error of put into that of its handler.
@@ -245,7 +245,7 @@ func (c *serverConn) streamFrame(r *serverCall, kind, payload string, size int, 
 	case kind == frameEnd && st.mode.up():
 		st.endItems(io.EOF)
 		return nil
-	case kind != frameItem: // later versions may know others
+	case kind != frameItem: // a frame of a later version
 		return nil
 	case zipped || !st.mode.up():
 		return fmt.Errorf("%w: an item of %s that is compressed or has no receiver", theader.ErrMalformed, st.method)

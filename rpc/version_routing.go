@@ -199,7 +199,7 @@ func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, e
 	return true, nil
 }
 
-// opener is the value of keyOpener for a stream that the call opens; "": its trace is a handler's.
+// opener is the value of keyOpener for a stream that the call opens; "": it has no trace, or that of a handler.
 func (p *versionRouting) opener() string {
 	switch t := p.trace; {
 	case t == nil:

@@ -16,7 +16,7 @@
 // # Guarantees
 //
 //   - An entry is applied only if a key that is trusted at that time has signed
-//     it, or a later entry of the same chain. This holds for entries from the
+//     it or a later entry of the same chain. This holds for entries from the
 //     network, from the database, and from the process's own files.
 //   - A promise is on disk before it is answered.
 //   - A span is in the ledger before its handler runs, and stays until its last

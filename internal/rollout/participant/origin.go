@@ -7,9 +7,9 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// Origin is where spans begin: a method of a service, or a job. Make one for each
-// and keep it, because counting a span of a kept origin takes a few nanoseconds
-// and allocates nothing. It is safe for concurrent use.
+// Origin is where spans begin: a method of a service, a route, or a job. Make one
+// for each and keep it, because counting a span of a kept origin takes a few
+// nanoseconds and allocates nothing. It is safe for concurrent use.
 type Origin struct {
 	agent   *Agent
 	name    string
@@ -20,9 +20,9 @@ type Origin struct {
 	lastOutside atomic.Pointer[cell] // like last, for callers from outside
 }
 
-// Origin returns an origin with a name: service.method, or the name of a job.
-// running is the service/version that executes it, "" for a root that is not a
-// handler.
+// Origin returns an origin with a name: service.method, or the name of a route or
+// job. running is the service/version that executes it, "" for a root that is not
+// a handler.
 func (a *Agent) Origin(name, running string) *Origin {
 	if i := strings.LastIndexByte(running, '/'); i > 0 {
 		a.graph.serve(running[:i])
@@ -30,9 +30,9 @@ func (a *Agent) Origin(name, running string) *Origin {
 	return &Origin{agent: a, name: name, running: running}
 }
 
-// Begin makes t a new trace with its root at the origin. seed decides shares:
-// rollout.SeedOf a user or of the trace id. mark is a verifier's mark, or "".
-// Call End when the work is over.
+// Begin makes t a new trace with its root at the origin. seed decides the trace's
+// side in a split: it is rollout.SeedOf of a user, or of the trace id. mark is a
+// verifier's mark, or "". Call End when the work is over.
 func (o *Origin) Begin(t *Trace, seed uint64, mark string) {
 	t.origin, t.root = o, true
 	c, log := o.newest()
@@ -89,9 +89,9 @@ func (o *Origin) admits(log *rollout.Log, t rollout.Token) bool {
 	return err == nil && (!ok || want == o.running[i+1:])
 }
 
-// newest counts a span of the newest generation. If the log has changed by then,
-// it counts again. So after the process has reported newer rules, no span of an
-// older generation begins that the report has missed.
+// newest counts a span of the newest generation. If the log has changed after the
+// count, it takes the count back and counts again. So a report of newer rules
+// includes every span of an older generation that has begun.
 func (o *Origin) newest() (*cell, *rollout.Log) {
 	for {
 		log := o.agent.log.Load()

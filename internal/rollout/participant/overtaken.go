@@ -2,10 +2,11 @@ package participant
 
 import "github.com/skerry/skerry/internal/rollout"
 
-// Overtaken reports whether a stream that the trace has opened at a version of a
-// service here should be opened again: the newest rules give a trace like it
-// another version, or they have switched one that the stream's handler may still
-// call, so that it would hold back the old one.
+// Overtaken reports whether a stream of the trace, which a version of a service
+// serves here, should be opened again. One reason is that the newest rules send a
+// trace with the same seed and mark to another version. The other reason is that
+// a release has switched services since. The stream's handler may still call
+// their old versions, and would hold these back.
 func (t *Trace) Overtaken(service, version string) bool {
 	log, token := t.origin.agent.Log(), t.Token()
 	if token.Generation == log.Last() {

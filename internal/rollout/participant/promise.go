@@ -91,7 +91,7 @@ func (a *Agent) reload(s Saved) error {
 	return dropped
 }
 
-// Persist writes the state to disk if that has changed since the last write. The
+// Persist writes the state to disk if it has changed since the last write. The
 // applied rules count even if the write fails.
 func (a *Agent) Persist() error {
 	a.disk <- struct{}{}
@@ -215,8 +215,8 @@ const (
 	mostBarred   = 256
 )
 
-// Abandon takes back the promise of this entry for one command, which calls it
-// when another process has not promised. The promise stands while other commands
+// Abandon takes back the promise of this entry for one command. The command calls
+// it when another process has not promised. The promise stands while other commands
 // have asked for it, because they may be about to commit the entry. An empty
 // command takes it back for all commands, once the entry can't be committed any
 // more: see Reject.

@@ -16,11 +16,11 @@ func (a *Agent) Round() uint64 {
 }
 
 // Report answers a round of a drain. The answer names the round that it counts
-// for. That is the question's round, except in two cases: if an answer to a later
-// round was given, it is that one, and if the question's round is far above the
-// last one, it is a nearer one (see rollout.NearRound).
+// for. That is the question's round, with two exceptions. After an answer to a
+// later round, it is that later round. If the question's round is far above the
+// last answered one, it is a nearer one (see rollout.NearRound).
 func (a *Agent) Report(q rollout.Question) rollout.Report {
-	log := a.log.Load() // before the ledger is read: spans that began with an older log are counted there by now
+	log := a.log.Load() // before the ledger is read, which by then counts every span that began with an older log
 	held, round, after := a.ledger.report(rollout.NearRound(a.Round(), q.Round), q.Until)
 	held = slices.DeleteFunc(held, func(h rollout.Inflight) bool {
 		return h.Generation.Before(log.Expired()) || h.Outside && h.Generation.Before(log.ExpiredOutside())

@@ -34,7 +34,7 @@ type Trace struct {
 type starter uint8
 
 const (
-	byHandler starter = iota // a call that came, or that was made without a trace
+	byHandler starter = iota // a call that came in, or one that was made outside any trace
 	byJob
 	byFollow
 )
@@ -65,8 +65,8 @@ func (a *Agent) Begin(origin string, seed uint64, mark string) *Trace {
 	return t
 }
 
-// Follow is Begin for one opening of a stream that is opened again, in a trace
-// of its own, when it ends.
+// Follow is Begin for a stream that its caller opens again whenever it ends. Each
+// opening has a trace of its own.
 func (a *Agent) Follow(origin string, seed uint64, mark string) *Trace {
 	t := &Trace{by: byFollow}
 	a.Origin(origin, "").Begin(t, seed, mark)
@@ -113,8 +113,9 @@ func (t *Trace) Token() rollout.Token {
 }
 
 // Send returns the token for an attempt of a call to a service, and its
-// encoding. The span is held, and the token fixed, until Returned is called. It
-// must be called after an error, too. The error is ErrCallRestricted or nil.
+// encoding. The span is held, and the token fixed, until Returned is called.
+// Returned must be called after an error, too. The error is ErrCallRestricted or
+// nil.
 func (t *Trace) Send(service string) (token rollout.Token, raw string, err error) {
 	if t.root {
 		t.mu.Lock()

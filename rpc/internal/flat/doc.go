@@ -13,8 +13,8 @@
 // # Hostile messages
 //
 // A message can't make a reader take much memory or time. The size of a string
-// is checked against the bytes that are left, and the size of a list, set or map
-// by the fewest bytes that its elements can have. All containers of a message
+// is checked against the bytes that are left. So is the size of a list, set or
+// map, by the fewest bytes that its elements can have. All containers of a message
 // together may not announce more elements than its bytes could hold, so nested
 // containers can't announce the same bytes again. Structs, and values that Skip
 // passes over, may nest 64 deep. Skip takes no time for values of a fixed size in

@@ -6,20 +6,13 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// Protocol is Binary.
-func (r *binaryReader) Protocol() Protocol { return Binary }
-
-// Protocol is Binary.
-func (w *binaryWriter) Protocol() Protocol { return Binary }
-
-// Protocol is Compact.
+func (r *binaryReader) Protocol() Protocol  { return Binary }
+func (w *binaryWriter) Protocol() Protocol  { return Binary }
 func (r *compactReader) Protocol() Protocol { return Compact }
-
-// Protocol is Compact.
 func (w *compactWriter) Protocol() Protocol { return Compact }
 
-// Struct returns the bytes of the next struct, after checking by a walk that it is whole. It
-// decodes nothing.
+// Struct returns the bytes of the next struct. It walks through the struct to check that it is
+// whole, and decodes nothing.
 func (r *binaryReader) Struct() (string, error) {
 	at := r.at
 	err := r.skipStruct(maxDepth - 1)

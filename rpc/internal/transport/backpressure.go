@@ -1,7 +1,7 @@
 package transport
 
-// count changes pending, and the budget by the bytes of pending above FlushAt. Fewer bytes are not
-// counted there, so that busy connections do not contend for the budget. The caller holds mu.
+// count adds n to pending. The budget counts only the bytes of pending above FlushAt, so that busy
+// connections do not contend for it. The caller holds mu.
 func (w *Writer) count(n int) {
 	pending := w.pending.Add(int64(n))
 	if shared := max(0, pending-FlushAt); shared != w.shared && w.err == nil {
@@ -13,8 +13,8 @@ func (w *Writer) count(n int) {
 // Pending returns the number of bytes in memory of this process that wait or are being written.
 func (w *Writer) Pending() int { return int(w.pending.Load()) }
 
-// overHighWater reports whether enough bytes wait on this connection, or any while many wait on all
-// of them.
+// overHighWater reports whether highWater bytes wait on this connection, or any bytes while the
+// budget of all connections is full.
 func (w *Writer) overHighWater() bool {
 	pending := w.pending.Load()
 	return pending >= highWater || pending > 0 && w.budget.Full()

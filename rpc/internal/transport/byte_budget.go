@@ -2,10 +2,10 @@ package transport
 
 import "sync/atomic"
 
-// ByteBudget counts bytes that the connections of a server hold together. It is safe
-// for concurrent use; a nil ByteBudget is never full.
+// ByteBudget counts bytes that the connections or streams of a server or client hold
+// together. It is safe for concurrent use; a nil ByteBudget is never full.
 type ByteBudget struct {
-	Limit int64 // bytes; Add may exceed it, and Take up to its factor
+	Limit int64 // bytes; Add may exceed it by any amount, Take up to a multiple
 	used  atomic.Int64
 }
 
@@ -16,7 +16,8 @@ func (t *ByteBudget) Add(n int64) {
 	}
 }
 
-// Take adds n bytes unless the sum would exceed times the limit. It reports whether it did.
+// Take adds n bytes unless the sum would exceed the limit multiplied by times. It reports
+// whether it has added them.
 func (t *ByteBudget) Take(n, times int64) bool {
 	if t == nil || t.used.Add(n) <= times*t.Limit {
 		return true

@@ -25,7 +25,7 @@ var ErrDialStopped = errors.New("the client is closed")
 
 // A LAN connects within a millisecond. When the SYN is lost, the kernel repeats it after a second,
 // which is too late for ClientConfig.ConnectTimeout. DialTCP therefore begins a second attempt after
-// dialPatience, and a third one after twice as long again. The earlier ones go on beside it.
+// dialPatience, and a third one when twice dialPatience more has passed. The earlier ones go on.
 const (
 	dialPatience = 100 * time.Millisecond
 	dialAttempts = 3
@@ -62,7 +62,7 @@ func race(
 		case r := <-results:
 			return r.nc, r.err
 		case <-ctx.Done():
-			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()} // as the attempts' own errors
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()} // like the attempts' own errors
 		case <-next.C:
 			if !spawn(attempt) {
 				return nil, ErrDialStopped

@@ -20,6 +20,7 @@ const (
 	framePatience = 30 * time.Second // for the next byte, before the message is complete
 )
 
+// ErrBudget: with this message, all large messages would hold more than twice their budget.
 var ErrBudget = errors.New("large messages hold twice the memory that they may (Sizes.Requests)")
 
 // Reader cuts the bytes of a connection into messages. Every message has memory of its own, which is

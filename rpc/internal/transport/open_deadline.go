@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// openTrips is the number of round trips that an opening may take once one has been measured. TLS
-// and the first answer take three.
+// openTrips is the number of round trips that an opening gets beyond its limit, once a round trip has
+// been measured. TLS and the first answer take three.
 const openTrips = 6
 
 // deadlineContext bounds the time until a connection stands and its peer has answered. The limit

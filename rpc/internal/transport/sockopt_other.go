@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// setUserTimeout has an effect on Linux only; elsewhere pings and keep-alives find a dead peer.
+// setUserTimeout has an effect on Linux only; elsewhere pings and keepalives find a dead peer.
 func setUserTimeout(net.Conn, time.Duration) {}
 
 // The functions below have an effect on Linux only.

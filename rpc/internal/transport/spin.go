@@ -11,8 +11,8 @@ const (
 	spinShort = 150 * time.Microsecond // a wait that spinning may shorten
 	spinBytes = 8 << 10                // of the last read: after more, other goroutines have work
 	spinTrust = 16                     // highest score: short waits minus the cost of failed spins
-	spinCost  = 8                      // by so much a failed spin lowers the score
-	spinTry   = 256                    // one wait in so many spins although sleeping is quicker
+	spinCost  = 8                      // what a failed spin subtracts from the score
+	spinTry   = 256                    // one wait in this many spins although sleeping is quicker
 )
 
 // spinning is set while one reader of this process spins.

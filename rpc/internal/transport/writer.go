@@ -31,9 +31,9 @@ const (
 	writePiece    = 256 << 10            // bytes of one write of that goroutine
 	writeStuck    = 10 * time.Second     // the peer does not read if such a write takes longer
 	flushBytes    = 32 << 10             // with so many queued bytes a caller writes without waiting for more
-	flushFrames   = 4                    // the same for frames; or with a quarter of the callers, if more
+	flushFrames   = 4                    // the same for queued frames; a quarter of the callers, if that is more
 	manyCallers   = 32                   // with more callers only flushBytes counts, because both sides are busy
-	writeRounds   = 16                   // a caller writes the queue at most so often; then a goroutine does
+	writeRounds   = 16                   // a caller writes the queue at most this often; then a goroutine does
 	highWater     = 256 << 10            // when so many bytes wait, a server stops reading more calls
 )
 
