@@ -23,6 +23,7 @@ var floors = map[string]struct {
 	"internal/run":       {0, nil},
 	"internal/connlimit": {0, nil},
 	"internal/heap":      {0, nil},
+	"internal/resident":  {0, nil},
 
 	"internal/quote":    {0, nil},
 	"internal/reach":    {0, nil},
@@ -153,12 +154,15 @@ var floors = map[string]struct {
 
 	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
 
-	"site/agent": {4, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "internal/yamlfile",
+	"site/agent": {4, []string{"internal/keyfile", "internal/resident", "internal/sshsig", "internal/statedir",
+		"internal/yamlfile",
 		"registry", "site/agent/shim", "site/artifact", "site/plan"}},
 	"internal/agentwire": {0, nil}, // generated from internal/agentwire/agent.thrift
-	"site/agent/shim":    {1, []string{"internal/statedir"}},
-	"site/plan":          {3, []string{"internal/yamlfile", "registry", "site/artifact"}},
-	"site/artifact":      {2, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "registry"}},
+	"scripts/agentweight": {5, []string{"internal/sshsig", "site/agent", "site/agent/shim", "site/artifact",
+		"site/plan"}},
+	"site/agent/shim": {1, []string{"internal/resident", "internal/statedir"}},
+	"site/plan":       {3, []string{"internal/yamlfile", "registry", "site/artifact"}},
+	"site/artifact":   {2, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "registry"}},
 
 	// Thrift by JSON: skerry call, and the gateway
 	"internal/dynamic": {1, []string{"internal/idltext", "internal/suggest", "internal/textfile"}},

@@ -31,7 +31,7 @@ var surface = map[string]int{
 	"registry/registrytest": 5,
 	"rpc":                   111,
 	"site/agent":            12,
-	"site/agent/shim":       25,
+	"site/agent/shim":       27,
 	"site/artifact":         25,
 	"site/plan":             23,
 }

@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"time"
 
+	"github.com/skerry/skerry/internal/resident"
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/site/agent/shim"
 	"github.com/skerry/skerry/site/artifact"
@@ -22,7 +24,8 @@ import (
 
 // The pace of an agent.
 const (
-	period   = time.Second // between two looks at the plan and the shims
+	period   = time.Second      // between two looks at the plan's file
+	slow     = 10 * time.Second // between two looks at everything, when nothing has changed
 	askTime  = 2 * time.Second
 	goodTime = time.Minute         // an artifact that was up for so long is a good one
 	keepTime = 14 * 24 * time.Hour // for what an instance has left: its log
@@ -38,12 +41,14 @@ type Agent struct {
 	store    *artifact.Store
 	builders *artifact.Signers
 	orders   *orders
+	watches  *watches
 
 	tries    map[plan.Instance]*tries
 	good     map[artifact.Digest]bool
 	problems map[string]string // by instance; "" for the plan
 	began    time.Time
-	said     string // the report of before
+	said     string    // the report of before
+	due      time.Time // of the next turn, when nothing changes before
 }
 
 // tries paces the starts of one instance.
@@ -57,7 +62,7 @@ type tries struct {
 // skerry shim. It reads nothing.
 func New(c Config, command ...string) *Agent {
 	return &Agent{config: c, command: command, tries: map[plan.Instance]*tries{}, good: map[artifact.Digest]bool{},
-		problems: map[string]string{}}
+		problems: map[string]string{}, watches: newWatches()}
 }
 
 // Run keeps running what the plan wants until ctx ends. The instances go on then.
@@ -84,15 +89,56 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.cgroup = shim.Cgroup()
 	a.began = time.Now()
+	defer a.watches.close()
+	if err := a.find(ctx); err != nil {
+		return err
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(25)) // an agent is small, and idle
 	tick := time.NewTicker(period)
 	defer tick.Stop()
-	for {
+	for trimmed := false; ctx.Err() == nil; {
 		a.turn(ctx)
+		if quiet := a.rest(ctx, tick.C); quiet && !trimmed {
+			resident.Trim()
+			trimmed = true
+		} else {
+			trimmed = quiet
+		}
+	}
+	return nil
+}
+
+// find watches the instances that were started before.
+func (a *Agent) find(ctx context.Context) error {
+	return records(a.config.Dir, func(dir string, r record) { a.watches.begin(ctx, dir, r) })
+}
+
+// rest returns when there is something to do. It is quiet when nothing has changed.
+func (a *Agent) rest(ctx context.Context, tick <-chan time.Time) (quiet bool) {
+	for {
+		due := time.NewTimer(time.Until(a.due))
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+		case <-a.watches.woken:
+		case <-due.C:
+			quiet = true
+		case <-tick:
+			now, wrong := a.orders.now, a.orders.wrong
+			if a.orders.look() != wrong || a.orders.now != now { // a problem that stays is the same value
+				break
+			}
+			due.Stop()
+			continue
 		}
+		due.Stop()
+		return quiet
+	}
+}
+
+// again asks for a turn at a time.
+func (a *Agent) again(at time.Time) {
+	if at.Before(a.due) {
+		a.due = at
 	}
 }
 
@@ -113,13 +159,9 @@ func take(ctx context.Context, path string) (lock *os.File, err error) {
 
 // turn looks once, and does what is to be done.
 func (a *Agent) turn(ctx context.Context) {
+	a.due = time.Now().Add(slow)
 	a.problem("", a.orders.look())
-	seen, err := look(ctx, a.config.Dir)
-	if err != nil {
-		a.problem("", err)
-		a.say()
-		return
-	}
+	seen := a.watches.list()
 	var wanted []plan.Wanted
 	if a.orders.now != nil {
 		wanted = a.orders.now.plan.On(a.config.Host, platform)
@@ -171,6 +213,7 @@ func (a *Agent) do(ctx context.Context, s plan.Step) {
 		}
 		now := time.Now()
 		if now.Before(t.next) {
+			a.again(t.next)
 			return // its problem stands
 		}
 		ran := time.Duration(0)
@@ -179,7 +222,11 @@ func (a *Agent) do(ctx context.Context, s plan.Step) {
 		}
 		t.next = now.Add(t.Ended(now, ran, rand.Float64()))
 		t.began = now
-		a.problem(name, a.start(ctx, s))
+		err := a.start(ctx, s)
+		if err != nil {
+			a.again(t.next)
+		}
+		a.problem(name, err)
 	}
 }
 
@@ -198,6 +245,7 @@ func (a *Agent) remove(ctx context.Context, i plan.Instance) error {
 		return err
 	}
 	delete(a.tries, i)
+	a.watches.end(i)
 	return errors.Join(os.RemoveAll(a.workDir(i)), os.RemoveAll(filepath.Join(a.config.Dir, "files", dirName(i))),
 		os.RemoveAll(dir))
 }
@@ -245,13 +293,23 @@ func (a *Agent) say() {
 	}
 }
 
-// look finds the instances of a directory, sorted.
-func look(ctx context.Context, dir string) ([]Instance, error) {
+// look asks the shims of a directory, sorted.
+func look(ctx context.Context, dir string) (all []Instance, err error) {
+	err = records(dir, func(path string, r record) { all = append(all, see(ctx, path, r)) })
+	sortRecords(all)
+	return all, err
+}
+
+func sortRecords(all []Instance) {
+	slices.SortFunc(all, func(a, b Instance) int { return a.record.Instance.Compare(b.record.Instance) })
+}
+
+// records finds the instances of a directory.
+func records(dir string, each func(path string, r record)) error {
 	entries, err := os.ReadDir(filepath.Join(dir, "instances"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var all []Instance
 	for _, e := range entries {
 		path := filepath.Join(dir, "instances", e.Name())
 		r, err := readRecord(path)
@@ -259,12 +317,11 @@ func look(ctx context.Context, dir string) ([]Instance, error) {
 			continue // the agent was killed before it wrote it, and started nothing
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, see(ctx, path, r))
+		each(path, r)
 	}
-	slices.SortFunc(all, func(a, b Instance) int { return a.record.Instance.Compare(b.record.Instance) })
-	return all, nil
+	return nil
 }
 
 func readRecord(dir string) (r record, err error) {

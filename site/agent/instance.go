@@ -73,7 +73,8 @@ func (a *Agent) start(ctx context.Context, s plan.Step) error {
 	if err := statedir.Make(dir); err != nil {
 		return err
 	}
-	text, err := json.Marshal(record{s.Instance, s.Wanted.Hash, found.Digest, s.Ports})
+	r := record{s.Instance, s.Wanted.Hash, found.Digest, s.Ports}
+	text, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,9 @@ func (a *Agent) start(ctx context.Context, s plan.Step) error {
 	if err := spec.Write(dir); err != nil {
 		return err
 	}
-	return spawn(ctx, a.command, dir)
+	err = spawn(ctx, a.command, dir)
+	a.watches.begin(ctx, dir, r) // also of one that has failed, for its next start
+	return err
 }
 
 // approved returns the artifact of a step if a builder has signed it for the service and version of the step.

@@ -55,23 +55,31 @@ const Gone = "gone"
 
 // see asks the shim of an instance.
 func see(ctx context.Context, dir string, r record) Instance {
-	i := Instance{Name: r.Instance.String(), Phase: Gone, Ports: r.Ports, record: r}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	s, err := shim.Ask(ctx, dir, shim.DoStatus, -1)
-	i.alive = !errors.Is(err, shim.ErrGone)
-	if err != nil && i.alive {
-		i.Phase, i.Problem = "unknown", fmt.Sprintf("the shim lives and does not answer: %v", err)
+	if err == nil {
+		return stateOf(r, s)
+	}
+	i := Instance{Name: r.Instance.String(), Phase: Gone, Ports: r.Ports, record: r}
+	if !errors.Is(err, shim.ErrGone) {
+		i.alive, i.Phase, i.Problem = true, "unknown", fmt.Sprintf("%v: %v", errSilent, err)
 		return i
 	}
-	if err != nil {
-		if s, err = shim.ReadState(dir); err != nil {
-			return i
-		}
-		if s.Phase != shim.Stopped { // it was killed
-			s.Phase, s.Child, s.Next = Gone, nil, nil
-		}
+	if s, err = shim.ReadState(dir); err != nil {
+		return i
 	}
+	if s.Phase != shim.Stopped { // it was killed
+		s.Phase, s.Child, s.Next = Gone, nil, nil
+	}
+	i = stateOf(r, s)
+	i.alive = false
+	return i
+}
+
+// stateOf is an instance with what its living shim says.
+func stateOf(r record, s shim.State) Instance {
+	i := Instance{Name: r.Instance.String(), Ports: r.Ports, record: r, alive: true}
 	i.Phase, i.Since, i.Restarts, i.CrashLooping = string(s.Phase), s.Since, s.Restarts, s.CrashLooping
 	i.Next, i.LastExit, i.Unenforced, i.LogDropped = s.Next, s.LastExit, s.Unenforced, s.LogDropped
 	if s.Child != nil {

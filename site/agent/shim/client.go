@@ -17,6 +17,14 @@ import (
 // ErrGone: no shim lives in the directory.
 var ErrGone = errors.New("no shim runs here")
 
+// ErrNoWatch: the shim answers questions only.
+var ErrNoWatch = errors.New("the shim can't be watched")
+
+// refusal is an error that a shim answers.
+type refusal struct{ text string }
+
+func (r *refusal) Error() string { return r.text }
+
 // The requests of Ask.
 const (
 	DoStatus  = "status"
@@ -24,6 +32,8 @@ const (
 	DoKill    = "kill"    // stop without grace
 	DoRestart = "restart" // stop and start
 	DoWait    = "wait"    // answered when the instance has ended for good
+
+	doWatch = "watch"
 )
 
 // Ask asks the shim of a directory. A negative grace is that of the Spec. The error is ErrGone when no shim lives
@@ -40,6 +50,28 @@ func Ask(ctx context.Context, dir, do string, grace time.Duration) (State, error
 	}
 	defer c.Close()
 	return readReply(in)
+}
+
+// Watch tells the state of an instance at once, and each change of it until ctx ends or the shim does. The error is
+// ErrGone when no shim lives there, and ErrNoWatch when it is one of a version that has to be asked.
+func Watch(ctx context.Context, dir string, tell func(State)) error {
+	ctx, cancel := context.WithCancel(ctx) // which closes the connection
+	defer cancel()
+	c, in, err := dial(ctx, dir, request{V: version, Do: doWatch})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for first := true; ; first = false {
+		s, err := readReply(in)
+		if _, refused := errors.AsType[*refusal](err); refused && first {
+			return fmt.Errorf("%w: %w", ErrNoWatch, err)
+		}
+		if err != nil {
+			return err
+		}
+		tell(s)
+	}
 }
 
 // Logs copies the last lines of the log of a directory to w, and those that come until ctx ends. Without a shim it
@@ -110,7 +142,7 @@ func readReply(in *bufio.Reader) (State, error) {
 		return State{}, fmt.Errorf("the answer of the shim is not understood: %w", err)
 	}
 	if r.Error != "" {
-		return State{}, errors.New(r.Error)
+		return State{}, &refusal{r.Error}
 	}
 	if r.State == nil {
 		return State{}, errors.New("the answer of the shim has no state")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,7 +26,7 @@ const (
 // request is the line that a client sends. A connection carries one.
 type request struct {
 	V       int    `json:"v"`
-	Do      string `json:"do"`                 // status, stop, kill, restart, wait or logs
+	Do      string `json:"do"`                 // status, stop, kill, restart, wait, watch or logs
 	GraceMS *int64 `json:"grace_ms,omitempty"` // of stop and restart; absent: that of the Spec
 	Lines   int    `json:"lines,omitempty"`    // of logs: how many of those that are there
 	Follow  bool   `json:"follow,omitempty"`   // of logs
@@ -53,6 +54,7 @@ type server struct {
 	log    *logger
 	orders chan order
 	gone   chan struct{} // closed: the instance has ended for good
+	busy   *atomic.Bool  // set with each request
 
 	conns sync.WaitGroup
 }
@@ -106,6 +108,7 @@ func (s *server) serve(ctx context.Context, c net.Conn) {
 		return
 	}
 	c.SetReadDeadline(time.Time{})
+	s.busy.Store(true)
 	var q request
 	if err := json.Unmarshal(line, &q); err != nil {
 		s.answer(c, fmt.Errorf("the request is not understood: %w", err))
@@ -128,10 +131,12 @@ func (s *server) serve(ctx context.Context, c net.Conn) {
 			s.answer(c, nil)
 		case <-ctx.Done():
 		}
+	case doWatch:
+		s.watch(ctx, c)
 	case "logs":
 		s.logs(ctx, c, q)
 	default:
-		s.answer(c, fmt.Errorf("%q is none of status, stop, kill, restart, wait, logs", q.Do))
+		s.answer(c, fmt.Errorf("%q is none of status, stop, kill, restart, wait, watch, logs", q.Do))
 	}
 }
 
@@ -158,8 +163,29 @@ func (s *server) order(ctx context.Context, q request) error {
 	}
 }
 
-func (s *server) answer(c net.Conn, err error) error {
-	state := s.states.get()
+// watch answers with the state, and again with each change of it. Changes that come while the client reads are one.
+func (s *server) watch(ctx context.Context, c net.Conn) {
+	ctx, cancel := withPeer(ctx, c)
+	defer cancel()
+	for {
+		state, changed := s.states.watch()
+		if s.send(c, state, nil) != nil {
+			return
+		}
+		select {
+		case <-changed:
+		case <-s.gone:
+			s.answer(c, nil)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *server) answer(c net.Conn, err error) error { return s.send(c, s.states.get(), err) }
+
+func (s *server) send(c net.Conn, state State, err error) error {
 	r := reply{V: version, State: &state}
 	if err != nil {
 		r.Error = err.Error()

@@ -13,9 +13,11 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/skerry/skerry/internal/resident"
 	"github.com/skerry/skerry/internal/statedir"
 )
 
@@ -54,6 +56,7 @@ type holder struct {
 	state  State
 	orders chan order
 	gone   chan struct{}
+	busy   atomic.Bool // something was done since the last look
 }
 
 // run holds the instance of a directory until it has ended for good.
@@ -96,7 +99,8 @@ func run(dir string) error {
 	h.states = newKeeper(dir, h.state)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	s := &server{dir: dir, spec: spec, states: h.states, log: h.log, orders: h.orders, gone: h.gone}
+	s := &server{dir: dir, spec: spec, states: h.states, log: h.log, orders: h.orders, gone: h.gone,
+		busy: &h.busy}
 	go s.run(ctx, listener)
 
 	h.loop()
@@ -142,6 +146,7 @@ func (h *holder) loop() {
 	signal.Ignore(syscall.SIGHUP)
 	seen := time.NewTicker(stateRetry) // what the log has dropped
 	defer seen.Stop()
+	h.busy.Store(true)
 	done := h.do(h.m.begin())
 	for !done {
 		h.say()
@@ -155,6 +160,11 @@ func (h *holder) loop() {
 		case <-due:
 			next = h.m.tick(time.Now())
 		case <-seen.C:
+			h.say()
+			if h.busy.Swap(false) {
+				resident.Trim()
+			}
+			continue
 		case sig := <-stops:
 			if sig == syscall.SIGTERM { // ctrl-c on a console is for the program
 				next = h.m.stop(time.Now(), h.spec.grace())
@@ -162,6 +172,7 @@ func (h *holder) loop() {
 		case o := <-h.orders:
 			next = h.obey(o)
 		}
+		h.busy.Store(true)
 		done = h.do(next) || h.collect()
 	}
 }

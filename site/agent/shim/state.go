@@ -102,12 +102,14 @@ type keeper struct {
 	end  chan struct{} // closed: write once more and end
 	done chan struct{}
 
-	mu  sync.Mutex
-	now State
+	mu      sync.Mutex
+	now     State
+	changed chan struct{} // closed with the next change
 }
 
 func newKeeper(dir string, first State) *keeper {
-	k := &keeper{dir: dir, now: first, wake: make(chan struct{}, 1), end: make(chan struct{})}
+	k := &keeper{dir: dir, now: first, wake: make(chan struct{}, 1), end: make(chan struct{}),
+		changed: make(chan struct{})}
 	k.done = make(chan struct{})
 	go k.run()
 	return k
@@ -116,6 +118,8 @@ func newKeeper(dir string, first State) *keeper {
 func (k *keeper) set(s State) {
 	k.mu.Lock()
 	k.now = s
+	close(k.changed)
+	k.changed = make(chan struct{})
 	k.mu.Unlock()
 	select {
 	case k.wake <- struct{}{}:
@@ -127,6 +131,13 @@ func (k *keeper) get() State {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.now
+}
+
+// watch returns the state of now, and what is closed when it changes.
+func (k *keeper) watch() (State, <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.now, k.changed
 }
 
 func (k *keeper) run() {
