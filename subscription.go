@@ -67,12 +67,18 @@ type opened[T any] struct {
 //
 // Each opening is a trace of its own with a seed in common, so that a ramp moves the subscription once. With the
 // context of a handler, all openings belong to the handler's trace, and the subscription ends with the handler.
+//
+// With page, which skerry gen makes of a page method (HistorianWatchPage), the subscription goes on by pages where no
+// instance has streams, such as a program of another language. It returns up to most items behind the cursor, and waits
+// for the first one. Each page is a trace of its own.
 func Follow[A thrift.TStruct, T any, R rpc.ResultOf[T]](
 	ctx context.Context, n *Node, service, method string, args A, newResult func() R, cursor func(item T, args A),
+	page ...func(ctx context.Context, client thrift.TClient, args A, most int, wait time.Duration) ([]T, error),
 ) *Subscription[T] {
 	name := service + "." + method
 	client, begin := n.Client(service), n.openings(ctx, "follow "+name)
-	return subscribe(ctx, name, n.log, func(item T) { cursor(item, args) }, func(ctx context.Context) (link[T], error) {
+	timeout := n.ServiceOptions(service).Timeout
+	open := func(ctx context.Context) (link[T], error) {
 		ctx, end := begin(ctx)
 		defer end() // the provider counts the work from its acceptance on
 		st, err := rpc.OpenServerStream(ctx, client, method, args, rpc.ResultOf[T](newResult()))
@@ -80,6 +86,21 @@ func Follow[A thrift.TStruct, T any, R rpc.ResultOf[T]](
 			return nil, err
 		}
 		return st, nil
+	}
+	return subscribe(ctx, name, n.log, func(item T) { cursor(item, args) }, func(ctx context.Context) (link[T], error) {
+		l, err := open(ctx)
+		if len(page) == 0 || rpc.CodeOf(err) != rpc.Unsupported {
+			return l, err
+		}
+		by, byErr := openPages(ctx, timeout, func(ctx context.Context, most int, wait time.Duration) ([]T, error) {
+			ctx, end := begin(ctx)
+			defer end()
+			return page[0](ctx, client, args, most, wait)
+		})
+		if rpc.CodeOf(byErr) == rpc.UnknownMethod {
+			return nil, err // neither has it
+		}
+		return by, byErr
 	})
 }
 

@@ -59,6 +59,13 @@ func HistorianWatchResume(item *api.Point, args *api.HistorianWatchArgs) {
 	args.R.Since = item.T
 }
 
+// HistorianWatchPage calls watchPage, which stands for watch at providers without streams. skerry.Follow takes it.
+func HistorianWatchPage(
+	ctx context.Context, client thrift.TClient, args *api.HistorianWatchArgs, most int, wait time.Duration,
+) ([]*api.Point, error) {
+	return api.NewHistorianClient(client).WatchPage(ctx, args.R, int32(most), int32(wait.Milliseconds()))
+}
+
 // Upload opens the client stream upload. The stream lives until its end, Close, or the end of ctx.
 //
 // Keeps the values of one sensor.

@@ -6,7 +6,7 @@
 
 That library has no streams. So it watches by pages: each call waits until there are values, and the
 next one begins behind the last of them. A client stream that is called is a stream of one value.
-"skerry ls historian" prints the address; a program beside skerry proxy has one of its own.
+"skerry ls historian" prints the address; a program beside skerry proxy calls its socket, unix:PATH.
 """
 import argparse
 import os
@@ -27,7 +27,10 @@ WAIT = 10_000  # ms that the historian waits for the first value of a page
 
 def connect(addr):
     host, _, port = addr.rpartition(":")
-    socket = TSocket.TSocket(host.strip("[]"), int(port))
+    if host == "unix":
+        socket = TSocket.TSocket(unix_socket=port)
+    else:
+        socket = TSocket.TSocket(host.strip("[]"), int(port))
     socket.setTimeout(WAIT + 5000)  # ms
     transport = TTransport.TFramedTransport(socket)
     transport.open()
@@ -50,7 +53,7 @@ def watch(historian, tags, since):
 
 def main():
     args = argparse.ArgumentParser(description="watches or sends values of sensors")
-    args.add_argument("--addr", required=True, help="host:port of a historian")
+    args.add_argument("--addr", required=True, help="host:port of a historian, or unix:PATH")
     commands = args.add_subparsers(dest="command", required=True)
     command = commands.add_parser("watch")
     command.add_argument("--count", type=int, default=0, help="end after so many values")

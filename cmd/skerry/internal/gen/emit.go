@@ -136,6 +136,9 @@ func (r *reader) declared(services []*service) {
 			if m.resume != nil {
 				refuse(m.in, m.line, "method "+s.name+"."+m.name, resumeName(s, m))
 			}
+			if m.resume != nil && m.page != nil {
+				refuse(m.in, m.line, "method "+s.name+"."+m.name, pageName(s, m))
+			}
 		}
 		r.clientNames(s)
 	}

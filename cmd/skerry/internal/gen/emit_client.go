@@ -33,6 +33,8 @@ const lives = "The stream lives until its end, Close, or the end of ctx."
 
 func resumeName(s *service, m *method) string { return s.goName + m.goName + "Resume" }
 
+func pageName(s *service, m *method) string { return s.goName + m.goName + "Page" }
+
 // client writes the client of a service.
 func (e *emitter) client(s *service) {
 	stock := s.in.alias + "." + s.goName + "Client"
@@ -52,6 +54,9 @@ func (e *emitter) client(s *service) {
 		}
 		if m.resume != nil {
 			e.resume(s, m)
+		}
+		if m.resume != nil && m.page != nil {
+			e.callPage(s, m)
 		}
 	}
 }
@@ -150,4 +155,28 @@ func (e *emitter) resume(s *service, m *method) {
 		value = "&cursor"
 	}
 	e.p("%s = %s\n}\n", target, value)
+}
+
+// callPage writes the function that calls the page method of a server stream.
+func (e *emitter) callPage(s *service, m *method) {
+	most, wait := m.page.args[len(m.args)], m.page.args[len(m.args)+1]
+	var fields strings.Builder
+	for _, a := range m.args {
+		fields.WriteString(", args." + a.goName)
+	}
+	e.doc("", "", "%s calls %s, which stands for %s at providers without streams. skerry.Follow takes it.",
+		pageName(s, m), m.page.name, m.name)
+	e.p("func %s(\nctx context.Context, client thrift.TClient, args *%s, most int, wait time.Duration,", pageName(s, m),
+		m.argsType())
+	e.p(") ([]%s, error) {", m.result.goName)
+	e.p("return %s.New%sClient(client).%s(ctx%s, %s, %s)\n}\n", s.in.alias, s.goName, m.page.goName, fields.String(),
+		atMost(most, "most"), atMost(wait, "wait.Milliseconds()"))
+}
+
+// atMost is a value as a whole number of an argument's type.
+func atMost(a *argument, value string) string {
+	if a.typ.base == "int8" {
+		value = "min(" + value + ", 127)"
+	}
+	return a.typ.goName + "(" + value + ")"
 }

@@ -208,6 +208,11 @@ var refused = map[string]struct{ text, want string }{
 		`i64 watch(1: i64 since) (skerry.stream = "server", skerry.resume = "since") }
 		service SWatchResume { i64 a() (skerry.async = "true")`,
 		`method S.watch and service SWatchResume have one name in the stubs, SWatchResume; rename one`},
+	"the name of a page": {
+		`i64 watch(1: i64 t) (skerry.stream = "server", skerry.resume = "t") ` +
+			`list<i64> page(1: i64 t, 2: i32 max, 3: i32 waitMs) (skerry.page = "watch") }
+		service SWatchPage { i64 a() (skerry.async = "true")`,
+		`method S.watch and service SWatchPage have one name in the stubs, SWatchPage; rename one`},
 	"the name of another service's client": {
 		`i64 a() (skerry.async = "true") } service SClient { i64 a() (skerry.async = "true")`,
 		`service S and service SClient have one name in the stubs, SClient; rename one`},

@@ -114,10 +114,11 @@ func send(ctx context.Context, up *rpc.ClientStream[*api.Point, *api.Ack],
 	}
 }
 
-// watch shows values until ctx ends, also when the historian was started again or released meanwhile.
+// watch shows values until ctx ends, also when the historian was started again or released meanwhile. A historian
+// without streams is followed by its pages.
 func watch(ctx context.Context, node *skerry.Node, r *api.Range, count int, out io.Writer) error {
 	sub := skerry.Follow(ctx, node, "historian", "watch", &api.HistorianWatchArgs{R: r}, api.NewHistorianWatchResult,
-		apistream.HistorianWatchResume)
+		apistream.HistorianWatchResume, apistream.HistorianWatchPage)
 	defer sub.Close()
 	for p, err := range sub.All(ctx) {
 		if ctx.Err() != nil {

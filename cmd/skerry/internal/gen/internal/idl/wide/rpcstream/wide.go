@@ -103,6 +103,13 @@ func WideNumbersResume(item idlrpc.Serial, args *idlrpc.WideNumbersArgs) {
 	args.Since = item
 }
 
+// WideNumbersPage calls numbers_page, which stands for numbers at providers without streams. skerry.Follow takes it.
+func WideNumbersPage(
+	ctx context.Context, client thrift.TClient, args *idlrpc.WideNumbersArgs, most int, wait time.Duration,
+) ([]idlrpc.Serial, error) {
+	return idlrpc.NewWideClient(client).NumbersPage(ctx, args.Since, int32(most), int64(wait.Milliseconds()))
+}
+
 // Doubles ranges over the items of the server stream doubles. Leaving the loop cancels the stream, and so
 // does ctx. An error is the last value.
 func (client *WideClient) Doubles(ctx context.Context, x float64) iter.Seq2[float64, error] {
