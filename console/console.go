@@ -72,7 +72,7 @@ func New(cfg Config) (*Console, error) {
 	c := serve(l, cfg)
 	c.live = l
 	c.steps.open = func(by control.Operator, t releases.Teller) releases.Operations {
-		return releases.New(cfg.Node, by, lookLimit, t)
+		return releases.New(cfg.Node, by, lookLimit, t, nil)
 	}
 	c.steps.after = l.look
 	if err := c.open(cfg); err != nil {

@@ -185,7 +185,7 @@ func (l *live) look(ctx context.Context) {
 
 // lookAtReleases asks for the state of releases, and for what the open one waits for.
 func (l *live) lookAtReleases(ctx context.Context, s *snapshot) {
-	to := releases.New(l.cfg.Node, control.Operator{}, 0, releases.Teller{Note: func(string, ...any) {}})
+	to := releases.New(l.cfg.Node, control.Operator{}, 0, releases.Teller{Note: func(string, ...any) {}}, nil)
 	s.Rollout = to.Status(ctx)
 	if time.Since(l.signersAt) > signerPeriod {
 		l.signers, l.signersAt = map[string]releases.Signer{}, time.Now()

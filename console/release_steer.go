@@ -137,7 +137,7 @@ func (q stepRequest) plan(ctx context.Context, to releases.Operations, t release
 		}
 		return releases.PlanCommit(ctx, to, t, how)
 	case "rollback":
-		return releases.PlanRollback(ctx, to)
+		return releases.PlanRollback(ctx, to, t)
 	case "clean":
 		return releases.PlanClean(ctx, to, t)
 	}

@@ -25,5 +25,5 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases.Operation
 	if signer != nil { // else by.Signer would be a nil of a type
 		by.Signer, leave = signer, func() { signer.Close(); n.Close() }
 	}
-	return releases.New(n, by, a.flags.timeout, a.teller()), leave, nil
+	return releases.New(n, by, a.flags.timeout, a.teller(), nil), leave, nil
 }

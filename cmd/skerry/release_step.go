@@ -34,7 +34,7 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 		Short: "Send new requests to the old versions again, of all modules at once",
 		Args:  cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases.Operations, _ []string) error {
-			step, err := releases.PlanRollback(ctx, to)
+			step, err := releases.PlanRollback(ctx, to, a.teller())
 			return a.step(ctx, f, step, err)
 		}),
 	}

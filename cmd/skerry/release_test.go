@@ -35,7 +35,10 @@ type drill struct {
 	stuck   bool               // a process that has yielded its turn does not stop
 	retire  []rollout.Retirement
 	policy  releases.Policy
+	hands   releases.Hands
 }
+
+func (d *drill) Hands() releases.Hands { return d.hands }
 
 func (d *drill) State(context.Context) (releases.Site, error) { return d.Site, nil }
 

@@ -28,15 +28,17 @@ type Live struct {
 
 	patience time.Duration // for a list, while the database answers other queries
 
+	hands   Hands
+	teller  Teller
 	changes func(operator.Progress) // called with what commit and rollback wait for
 	tell    func(operator.Progress) // called with what the current step waits for; may be nil
-	note    func(format string, values ...any)
 }
 
 // New returns the operations of an operator on the site of a node, which must know all services. A look waits up to
-// patience for a list while the database answers other queries. What long steps wait for is told to t.
-func New(n *skerry.Node, by control.Operator, patience time.Duration, t Teller) *Live {
-	s := &Live{node: n, patience: patience, changes: t.Changes(), note: t.Note}
+// patience for a list while the database answers other queries. What long steps wait for is told to t. hands is nil on
+// a site without agents.
+func New(n *skerry.Node, by control.Operator, patience time.Duration, t Teller, hands Hands) *Live {
+	s := &Live{node: n, patience: patience, changes: t.Changes(), teller: t, hands: hands}
 	by.Progress = s.progress
 	s.Controller = control.Releases(n, by)
 	return s
@@ -49,7 +51,7 @@ const lookPeriod = 25 * time.Millisecond
 func (s *Live) progress(p operator.Progress) {
 	switch {
 	case p.Step == "wait":
-		s.note("%s", p.Note)
+		s.teller.Note("%s", p.Note)
 	case s.tell != nil:
 		s.tell(p)
 	}
@@ -162,11 +164,12 @@ func (s *Live) Ship(ctx context.Context, m rollout.Module) (rollout.Release, err
 
 func (s *Live) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard,
 	tell func(operator.Progress)) (rollout.Release, error) {
+	change := s.changing(ctx)
 	s.tell = func(p operator.Progress) {
 		if p.Step == "ramp" {
 			tell(p)
 		} else {
-			s.changes(p)
+			change(p)
 		}
 	}
 	err := s.Controller.Ramp(ctx, shares, every, g)
@@ -174,9 +177,22 @@ func (s *Live) Commit(ctx context.Context, shares []int, every time.Duration, g 
 }
 
 func (s *Live) Rollback(ctx context.Context) (rollout.Release, error) {
-	s.tell = s.changes
+	s.tell = s.changing(ctx)
 	return s.stepped(ctx, s.Controller.Rollback(ctx))
 }
+
+// changing hears what a change over waits for: it tells, and has the hosts do it.
+func (s *Live) changing(ctx context.Context) func(operator.Progress) {
+	r, _ := s.stepped(ctx, nil) // without it nothing is ordered, and the step itself fails
+	h := newHandover(s, s.teller, r)
+	return func(p operator.Progress) {
+		s.changes(p)
+		h.progress(ctx, p)
+	}
+}
+
+// Hands implements Operations.
+func (s *Live) Hands() Hands { return s.hands }
 
 func (s *Live) Clean(ctx context.Context, tell func([]Holder, string)) (rollout.Release, error) {
 	byService := map[string][]rollout.Blocker{}

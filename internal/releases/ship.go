@@ -201,8 +201,16 @@ func PlanShip(ctx context.Context, to Operations, t Teller, sh Shipping, names [
 		}
 		plan = append(plan, shipPlan(name, modules[name], r)...)
 	}
+	order, err := planMoves(ctx, to, "release "+r.Name+": "+r.Reason, sh.moves(names, modules)...)
+	if err != nil {
+		return Step{}, err
+	}
+	plan = append(slices.Clone(order.Will), plan...)
 	return planned(s, plan, func(ctx context.Context) (Result, error) {
-		r := r
+		r, err := sh.start(ctx, to, t, r, order, modules)
+		if err != nil {
+			return Result{}, notShipped(err, nil, names)
+		}
 		for i, name := range names {
 			next, err := sh.one(ctx, to, t, r, name, modules[name])
 			if err != nil {
@@ -220,6 +228,34 @@ func PlanShip(ctx context.Context, to Operations, t Teller, sh Shipping, names [
 		return did(r, "Verifiers meet "+Versions(concurrents(r), news)+" by "+HowToPreview(r)+".",
 			"Next: try it, then skerry release commit, or skerry release rollback"), nil
 	})
+}
+
+// moves have the new versions run beside the old ones. A version that may not is started after commit.
+func (sh Shipping) moves(names []string, modules map[string]Module) (moves []Move) {
+	for _, name := range names {
+		if m := modules[name]; !m.exclusive() {
+			moves = append(moves, startMove(name, m))
+		}
+	}
+	return moves
+}
+
+// start has the hosts start the new versions. The release keeps their names before, so that each operator can take
+// them away again.
+func (sh Shipping) start(ctx context.Context, to Operations, t Teller, r rollout.Release, o Order,
+	modules map[string]Module) (rollout.Release, error) {
+	for _, name := range o.Services {
+		version := modules[name].Version
+		if r.Settings[name]["version"] == version {
+			continue
+		}
+		next, err := to.Put(ctx, name, map[string]string{"version": version})
+		if err != nil {
+			return r, err
+		}
+		r = next
+	}
+	return r, o.give(ctx, t)
 }
 
 // one ships one module.
@@ -272,6 +308,19 @@ func (sh Shipping) awaitInstances(ctx context.Context, to Operations, t Teller, 
 			return nil, err
 		}
 		up, unwell := s.well(ctx, to, name, m.Version)
+		var troubles []Trouble
+		if h := to.Hands(); h != nil && len(up) < m.Wish {
+			troubles = h.Troubles(ctx, name, m.Version)
+		}
+		why, final := troubleText(troubles)
+		if final != nil {
+			return nil, problemf("ship %s: %s does not come up on %s: %s; it is not shipped, and no request meets it\n"+
+				"Its last lines:\n%s\nNext: mend it, and ship again; or skerry release rollback, which takes it away",
+				name, Title(name, m.Version), final.Host, final.Text, final.Log)
+		}
+		if why != "" {
+			unwell = append(unwell, why)
+		}
 		if m.counted && len(up) < m.Wish { // a counted instance may have been dead already
 			old, _ := s.well(ctx, to, name, m.Old)
 			m.Wish = min(m.Wish, max(1, len(old)))

@@ -46,6 +46,8 @@ type Operations interface {
 	Adopt(ctx context.Context, keep string) error
 	// Vouch makes entries count that no trusted key has signed.
 	Vouch(ctx context.Context) error
+	// Hands are the agents of the site that start and stop versions; nil: the operator does it.
+	Hands() Hands
 	// Policy returns the site's policy in force; its number is 0 without one.
 	Policy(ctx context.Context) Policy
 	// Acknowledge records that an operator has seen the steps that the

@@ -109,7 +109,7 @@ func PlanPut(ctx context.Context, to Operations, module string, values map[strin
 }
 
 // PlanRollback plans to send new requests to the old versions again.
-func PlanRollback(ctx context.Context, to Operations) (Step, error) {
+func PlanRollback(ctx context.Context, to Operations, t Teller) (Step, error) {
 	s, r, err := stepSession(ctx, to)
 	if err != nil {
 		return Step{}, err
@@ -138,10 +138,18 @@ func PlanRollback(ctx context.Context, to Operations) (Step, error) {
 	for _, m := range exclusives(r).Modules {
 		plan = append(plan, rollbackPlan(s, m))
 	}
+	order, err := planMoves(ctx, to, "release "+r.Name+": rolled back", unshippedMoves(r, log)...)
+	if err != nil {
+		return Step{}, err
+	}
+	plan = append(plan, order.Will...)
 	return planned(s, plan, func(ctx context.Context) (Result, error) {
 		r, err := to.Rollback(ctx)
 		if err != nil {
 			return Result{}, interrupted(r, err)
+		}
+		if err := order.give(ctx, t); err != nil {
+			t.Note("%s\nskerry release clean does it again", Explain(err))
 		}
 		if len(r.Modules) == 0 {
 			return did(r, "Release "+r.Name+" is given up. It had no modules: nothing has changed for requests.",
@@ -161,6 +169,10 @@ func PlanClean(ctx context.Context, to Operations, t Teller) (Step, error) {
 	if _, err := r.Clean(); err != nil && r.State != rollout.Draining && r.State != rollout.Drained {
 		return Step{}, problemf("%w\nNext: %s", err, NextStep(s, r))
 	}
+	log, err := s.Log()
+	if err != nil {
+		return Step{}, err
+	}
 	also := ""
 	plan := []string{"wait until no request needs " + Versions(r, r.Outgoing),
 		"make these versions refuse every call: no rollback after that",
@@ -173,6 +185,11 @@ func PlanClean(ctx context.Context, to Operations, t Teller) (Step, error) {
 		plan = append(plan, fmt.Sprintf("leave %s to you: no program of skerry, it can't refuse calls. "+
 			"The site's processes call it no more; stop it, so that no other client does", strings.Join(foreign, ", ")))
 	}
+	order, err := planMoves(ctx, to, "release "+r.Name+": cleaned", stopMoves(r, log)...)
+	if err != nil {
+		return Step{}, err
+	}
+	plan = append(plan, order.Will...)
 	return planned(s, plan, func(ctx context.Context) (Result, error) {
 		began, said := time.Now(), ""
 		end, err := to.Clean(ctx, func(holders []Holder, note string) {
@@ -189,14 +206,22 @@ func PlanClean(ctx context.Context, to Operations, t Teller) (Step, error) {
 		if err != nil {
 			return Result{}, err
 		}
+		if err := order.give(ctx, t); err != nil {
+			t.Note("%s\nThe release is over. Take its outgoing versions out of the plan: skerry site apply",
+				Explain(err))
+		}
 		if len(end.Modules) == 0 {
 			return did(end, fmt.Sprintf("Release %s is over. It had no modules: nothing has changed for requests.",
 				end.Name)), nil
 		}
+		over := "They refuse every call, and processes that offer nothing else have ended; stop those that have not" +
+			also + "."
+		if order.Do != nil {
+			over = "They refuse every call, and the agents stop those that have not ended."
+		}
 		return did(end,
 			fmt.Sprintf("Release %s is over, after %s of cleaning. Retired: %s.", end.Name,
 				number.Age(time.Since(began)), Versions(end, end.Outgoing)),
-			"They refuse every call, and processes that offer nothing else have ended; stop those that have not"+also+
-				"."), nil
+			over), nil
 	})
 }
