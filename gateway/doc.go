@@ -39,8 +39,8 @@
 //
 // One trace meets one version of each service. Answers of the gateway itself name no instance and no version;
 // they have an id, under which the log says more. The gateway states the origin of a request; it believes proxies
-// in front only where Config.TrustedProxies names them. A service behind the gateway must not be reachable by
-// users on another way, because it believes the token that it is sent.
+// in front only where Config.TrustedProxies names them. Users must not reach a service behind the gateway in
+// another way, because the service believes the token that it is sent.
 //
 // Upstreams are spoken to in HTTP/1.1; WebSockets of users must also come by HTTP/1.1. Route.Timeout limits the
 // wait for the response's headers after the request has been sent; bodies and upgraded connections may last. A

@@ -33,8 +33,8 @@ type arrival struct {
 	mark                        string
 }
 
-// read takes the data of the trace from a request that comes from outside. A verifier's cookie goes
-// before the lanes of the site's policy; client is the address that they know.
+// read takes the data of the trace from a request that comes from outside. A verifier's cookie takes
+// precedence over the lanes of the site's policy, which match the address client.
 func (e *Entry) read(r *http.Request, log *rollout.Log, lanes *policy.Table, client string) arrival {
 	a := arrival{baggage: foreign(r.Header[headerBaggage], ours), mark: markOf(r, log)}
 	a.traceparent, a.state = traceOf(r.Header)

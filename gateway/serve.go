@@ -37,7 +37,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	limited, cancel := context.WithTimeout(base, g.cfg.Drain)
 	defer cancel()
 	if server.Shutdown(limited) != nil || !g.inUse.idle(limited) {
-		g.cfg.Logger.Warn("cut off what did not end in time", "after", g.cfg.Drain)
+		g.cfg.Logger.Warn("requests or WebSockets did not end in time and were cut off", "after", g.cfg.Drain)
 	}
 	cut()
 	server.Close()
@@ -71,7 +71,7 @@ func (g *Gateway) server() *http.Server {
 	}
 }
 
-// serverLog receives the messages of http.Server. Most of them concern data that strangers send, in
+// serverLog receives the messages of http.Server. Most of them concern what clients send, and come in
 // any number.
 type serverLog struct{ *slog.Logger }
 
@@ -81,7 +81,7 @@ func (l serverLog) Write(line []byte) (int, error) {
 	if strings.HasPrefix(text, "http: panic") {
 		level = slog.LevelError
 	}
-	l.Log(context.Background(), level, "the port of users", "err", text)
+	l.Log(context.Background(), level, "the HTTP server reports an error", "err", text)
 	return len(line), nil
 }
 

@@ -16,7 +16,7 @@ const spanService = "gateway"
 // keeper is a Node that keeps spans. *skerry.Node is one.
 type keeper interface{ Spans() *spans.Recorder }
 
-// keepSpan keeps the span of a request that failed, was slow or needed further attempts, or whose trace is sampled.
+// keepSpan keeps the span of a request that failed, was slow, needed further attempts, or belongs to a sampled trace.
 // It is the first one of its trace. It has the path of the route, not that of the request, which may tell of a person.
 func (g *Gateway) keepSpan(v *visit, r *http.Request, w *writer, began time.Time, took time.Duration) {
 	k, ok := g.node.(keeper)

@@ -12,9 +12,9 @@ import (
 
 // Transport is an http.RoundTripper for a handler's own HTTP requests to services behind. Each
 // request carries the trace of its context, as W3C traceparent and as the token in baggage, for
-// [Join] on the other side. In the copy of a call (mirror in the site's policy) only GET, HEAD and OPTIONS are sent, as
-// the others may change something. The called services are not known, so from the first request on the
-// work of this process holds back every version that is to go. base nil means
+// [Join] on the other side. In the copy of a call (mirror in the site's policy) only GET, HEAD and
+// OPTIONS are sent, as the others may change something. The called services are not known, so from the
+// first request on the work of this process holds back every outgoing version. base nil means
 // http.DefaultTransport. Use it for services of the site only.
 //
 //	client := &http.Client{Transport: gateway.Transport(nil)}

@@ -1,11 +1,12 @@
 package gateway
 
 import (
-	"crypto/sha1"
 	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/skerry/skerry/internal/websocket"
 )
 
 const webSocket = "websocket"
@@ -54,9 +55,7 @@ func switched(response *http.Response) error {
 	if asked.Get("Upgrade") != webSocket || !strings.EqualFold(response.Header.Get("Upgrade"), webSocket) {
 		return errSwitched
 	}
-	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" // of RFC 6455
-	proof := sha1.Sum([]byte(asked.Get("Sec-Websocket-Key") + guid))
-	if response.Header.Get("Sec-Websocket-Accept") != base64.StdEncoding.EncodeToString(proof[:]) {
+	if response.Header.Get("Sec-Websocket-Accept") != websocket.Accept(asked.Get("Sec-Websocket-Key")) {
 		return errSwitched
 	}
 	return nil

@@ -254,8 +254,8 @@ func (a *attempt) catchUp(to rollout.Generation) {
 	a.u.g.node.Rollout().CatchUp(ctx, to)
 }
 
-// harmless reports whether executing the request twice is like once. The method decides; a request
-// that begins a conversation is never harmless.
+// harmless reports whether the request may be executed twice. Its method must be idempotent, and it
+// must not ask for an upgrade.
 func harmless(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:

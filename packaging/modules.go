@@ -82,7 +82,7 @@ type component struct {
 	PURL    string `json:"purl"`
 }
 
-// sbom writes the modules that the program says it is made of.
+// sbom writes the list of the modules that the program was built from.
 func (r *release) sbom(program, name string) error {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	_ "github.com/goreleaser/nfpm/v2/rpm" // registers the format
 )
 
-// native writes the deb and the rpm. nfpm reads its files from a directory, which work becomes.
+// native writes the deb and the rpm. work is the directory from which nfpm reads the files.
 func (r *release) native(work, arch string, files []file) error {
 	var contents nfpmfiles.Contents
 	for _, f := range files {

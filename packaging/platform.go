@@ -42,7 +42,7 @@ func (r *release) platform(program, system, arch string, pages []file) error {
 	return r.native(program+".files", arch, files)
 }
 
-// files are those of a system, sorted by their name in the archive.
+// files returns the files of the packages for a system, sorted by their names in the archive.
 func (r *release) files(program, system string, pages []file) ([]file, error) {
 	data, err := os.ReadFile(program)
 	if err != nil {
@@ -90,7 +90,7 @@ func (r *release) files(program, system string, pages []file) ([]file, error) {
 	return files, nil
 }
 
-// write writes a file of the release.
+// write writes a file into the directory of the packages.
 func (r *release) write(name string, content func(io.Writer) error) error {
 	var b bytes.Buffer
 	if err := content(&b); err != nil {

@@ -59,8 +59,8 @@ func (h helper) ends() int {
 	return h.state.ends
 }
 
-// keep stores an answer to a question that was put after so many ends. An answer of a process that may have ended
-// since serves one call only.
+// keep stores an answer. ends is the number of ends before the question. If a connection has ended since, the answer
+// may be that of a process that is gone, and serves one call only.
 func (h helper) keep(info helperInfo, ends int) {
 	h.state.mu.Lock()
 	defer h.state.mu.Unlock()
@@ -92,8 +92,9 @@ func (h helper) ask(ctx context.Context, question func(context.Context) (helperI
 }
 
 // askHelper asks the program. A program without a helper answers that the method is
-// unknown, or closes the connection. A program that dies closes it as well, and the one
-// that a supervisor starts in its place may have a helper: so it must close two in a row.
+// unknown, or closes the connection. A program that dies closes it as well, and its
+// successor may have a helper. So only two connections in a row that are closed mean
+// that there is no helper.
 func (p *provided) askHelper(ctx context.Context) (helperInfo, error) {
 	info, err := p.askOnce(ctx)
 	if info.closes {

@@ -230,7 +230,7 @@ func (g *program) close() {
 	}
 	if g.node != nil {
 		if err := g.node.Close(); err != nil {
-			g.log.Warn("the program's node was not closed politely", "err", err)
+			g.log.Warn("the program's node was closed with an error", "err", err)
 		}
 	}
 	g.become(left)
@@ -259,7 +259,7 @@ func (g *program) become(s State) {
 	g.state = s
 	g.mu.Unlock()
 	if changed {
-		g.log.Info("program", "state", string(s))
+		g.log.Info("the program has changed its state", "state", string(s))
 	}
 }
 

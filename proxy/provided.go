@@ -23,7 +23,7 @@ const (
 	poolIdle     = 10 * time.Second      // time without a call after which a connection to the program is closed
 	callMost     = time.Hour             // limit of a call without a deadline
 	oneWayMost   = time.Minute           // limit of a one-way call without a deadline
-	oneWayLimit  = 10 * time.Minute      // limit of any other: a deadline is what its caller says
+	oneWayLimit  = 10 * time.Minute      // limit of a one-way call with a deadline, which the caller chooses
 	resetWithin  = 20 * time.Millisecond // time in which the end of a killed program reaches a connection to its port
 	helperMethod = "skerry.helper"
 )
@@ -101,7 +101,7 @@ func (p *provided) note(e foreign.Event) {
 	if e.Err != nil {
 		args = append(args, "err", e.Err)
 	}
-	p.g.log.Info("what the program serves", args...)
+	p.g.log.Info("a service of the program has changed its state", args...)
 }
 
 // lists implements foreign.Site. It registers the service at the proxy's node.

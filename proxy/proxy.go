@@ -51,7 +51,7 @@ func (x *Proxy) Run(ctx context.Context) error {
 	for _, g := range x.programs {
 		group.Go(func(context.Context) error {
 			if err := g.run(ctx); err != nil {
-				x.log.Error("the program was not left politely", "program", g.name, "err", err)
+				x.log.Error("calls of the program may have been cut off", "program", g.name, "err", err)
 			}
 			return nil
 		})

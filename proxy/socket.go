@@ -78,8 +78,8 @@ func (s *socket) adopt(l net.Listener, user string, log *slog.Logger) error {
 	return nil
 }
 
-// heldListener is a Unix listener that a service manager holds. Without a deadline to accept what
-// waits, a handover closes it at once: what waits is for the next proxy.
+// heldListener is a Unix listener that a service manager holds. It has no deadline for Accept, so a
+// handover closes it at once. The connections that wait are for the next proxy.
 type heldListener struct{ net.Listener }
 
 // ownPath returns the file of one proxy's listener.

@@ -18,7 +18,7 @@ const (
 	watchEvery  = 200 * time.Millisecond // between two checks of the sockets' names
 	yieldMost   = 15 * time.Second       // most time that a replaced proxy stays listed until its successor is listed
 	listedMost  = 10 * time.Second       // most time that a successor waits until its own services are listed
-	prepareMost = 5 * time.Second        // most time that it waits, before it takes the sockets, for what calls need
+	prepareMost = 5 * time.Second        // most time that a successor waits for rules and instances before it publishes
 )
 
 // predecessor returns the status of the proxy that serves the program's socket now, which this proxy
@@ -55,7 +55,7 @@ func (g *program) predecessor(ctx context.Context) (none Status, err error) {
 	return s, nil
 }
 
-// prepare waits until this proxy could take the program's calls over at once: its node knows the
+// prepare waits until this proxy can take the program's calls over at once. Its node must know the
 // site's rules, and instances of the services that the program calls through the predecessor.
 // Otherwise the first calls would wait for both, and fail when their time is short.
 func (g *program) prepare(ctx context.Context) {

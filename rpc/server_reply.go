@@ -63,7 +63,7 @@ func panicOf(err error) *panicked {
 	return p
 }
 
-// answerFailed answers a call whose handler left no complete reply.
+// answerFailed answers a call without a complete reply of its handler.
 func (r *serverCall) answerFailed(h *handlerRun, err error) health.Outcome {
 	var refusal *Error
 	var protocol thrift.TProtocolException

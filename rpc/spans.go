@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/policy"
 )
 
-// keepSpan keeps the span of an attempt that failed, was slow or a retry, or whose trace is sampled.
+// keepSpan keeps the span of an attempt that failed, was slow, was a retry, or belongs to a sampled trace.
 func (a *attempt) keepSpan(o health.Outcome, err error, took time.Duration) {
 	r := a.s.c.cfg.Spans
 	if r == nil || a.s.framework {
@@ -127,7 +127,7 @@ func (s *serviceClient) keepFallback(ctx context.Context, c *Call, item *policy.
 	s.keep(ctx, c, CallInfoFrom(ctx), "", c.began, &p)
 }
 
-// keepSpan keeps the span of a call that was served and failed, was slow or a retry, or whose trace is sampled.
+// keepSpan keeps the span of a served call that failed, was slow, was a retry, or belongs to a sampled trace.
 func (r *serverCall) keepSpan(o health.Outcome, took time.Duration) {
 	k := r.conn.s.cfg.Spans
 	if k == nil || o <= health.AppError && r.info.Attempt <= 1 && !k.Slow(took) &&

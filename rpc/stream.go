@@ -64,7 +64,7 @@ type streamMemory struct {
 	owing  atomic.Int32 // the length of owed
 
 	mu   sync.Mutex
-	owed map[*stream]struct{} // streams whose credit is withheld
+	owed map[*stream]struct{} // streams with withheld credit
 }
 
 func (m *streamMemory) init(l StreamLimits) {
@@ -196,7 +196,7 @@ func (s *stream) arrive(payload string, e flat.Protocol, size int) error {
 // itemFrame is the room for the heads of an item's frame and message, beyond its own bytes.
 const itemFrame = 2 << 10
 
-// errStopped ends a wait whose channel until is closed.
+// errStopped ends a wait when its channel until is closed.
 var errStopped = errors.New("the wait was stopped")
 
 // take returns the next item. It waits until one comes, the stream ends, or ctx ends. When until is closed, it

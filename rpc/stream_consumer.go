@@ -8,7 +8,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// ResultOf is a generated result struct whose success is a T.
+// ResultOf is a generated result struct with a T as its success.
 type ResultOf[T any] interface {
 	thrift.TStruct
 	GetSuccess() T

@@ -102,7 +102,7 @@ func (l *streamLane) await(ctx context.Context, size int) error {
 	}
 }
 
-// admit wakes the senders whose items have room, and all of them at the end.
+// admit wakes the senders of items for which there is room, and all senders at the end.
 func (l *streamLane) admit(all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -94,7 +94,7 @@ func (r *serverCall) stream() *serverStream {
 	return r.info.stream.open
 }
 
-// howEnded is the end that the census counts for a stream whose call has had an outcome.
+// howEnded is the end that the census counts for a stream when its call has had an outcome.
 func (r *serverCall) howEnded(outcome health.Outcome) string {
 	switch st := r.stream(); {
 	case st.whyCut() != Unknown:

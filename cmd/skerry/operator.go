@@ -15,7 +15,7 @@ func (a *app) operatorCommand() *cobra.Command {
 	file := ""
 	c := &cobra.Command{
 		Use:   "operator",
-		Short: "Show and extend the file of operators, whose signatures are obeyed",
+		Short: "Show and extend the file of the operators that are obeyed",
 		Long: `An operator signs releases, policies and plans with an Ed25519 key of OpenSSH.
 The file of site.operators names the public keys, in the form of allowed_signers;
 every host has the same file. To end an operator's rights take the line out.`,

@@ -72,7 +72,7 @@ func (f *releaseFlags) registerSigner(c *cobra.Command, subcommands bool) {
 	}
 	set.StringVar(&f.by, "by", "", "`NAME` of the operator, for the audit trail (default: this user and host)")
 	set.StringVar(&f.key, "key", os.Getenv("SKERRY_OPERATOR_KEY"), "`FILE` of your key, where site.operators names "+
-		"who may release (default: $SKERRY_OPERATOR_KEY, else a key in ssh-agent)")
+		"operators (default: $SKERRY_OPERATOR_KEY, else a key in ssh-agent)")
 	if subcommands {
 		set.StringVar(&f.code, "code", "", "`CODE` that the console has shown: do nothing when this would do "+
 			"something else")

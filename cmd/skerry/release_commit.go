@@ -16,12 +16,13 @@ func (a *app) releaseCommitCommand(f *releaseFlags) *cobra.Command {
 		Use:   "commit",
 		Short: "Send new requests to the new versions, of all modules at once",
 		Long: `Sends new requests to the new versions of all modules at once. With --ramp a
-growing share of the users goes first; who has met a new version stays with it.
+growing share of the users goes first; users that have met a new version stay
+with it.
 
 --max-failures and --max-p99 guard the new versions, during the ramp and for
 --every after its last step: when one of them is crossed, everything is rolled
 back. What both sides of a call count must keep the bounds, so that a version
-that nobody can connect to fails, too. A module may declare bounds of its own,
+that no caller can reach fails, too. A module may declare bounds of its own,
 in release.yaml or by skerry release config put: max_failures, max_p99,
 min_calls, guard=off.
 
@@ -34,7 +35,7 @@ A version is called well after --min-calls calls in which nothing was crossed;
 so many that one bad call is within the bounds. With fewer the ramp waits, up
 to three times --every, and then stays where it is.
 
-This command watches: when it ends early the share stays, and nobody watches.
+This command watches: when it ends early the share stays, and no command watches.
 The same command goes on; it watches the share that it finds anew.`,
 		Example: "  skerry release commit\n" +
 			"  skerry release commit --ramp 10,50,100 --every 2m --max-failures 1% --max-p99 200ms",

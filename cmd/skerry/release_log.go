@@ -32,8 +32,8 @@ func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
 		}),
 	}
 	c.Flags().IntVarP(&last, "last", "n", 0, "only the last `N` steps")
-	c.Flags().BoolVar(&verify, "verify", false, "also whose key has signed each step; exit code 1 when the last one "+
-		"is not trusted")
+	c.Flags().BoolVar(&verify, "verify", false, "also the key that has signed each step; exit code 1 when the last "+
+		"one is not trusted")
 	return c
 }
 

@@ -10,7 +10,8 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// TestAway: a process that can't be connected is away; one that takes or refuses a connection is not.
+// TestAway: a process that can't be connected is away; one that is silent on a connection, or refuses it in the
+// handshake, is not.
 func TestAway(t *testing.T) {
 	dial := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	alert := &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}

@@ -16,13 +16,13 @@ import (
 // Condition is the clock, the memory and the registries of a process, as it sees them.
 type Condition struct {
 	Process string
-	Clock   time.Duration // by which its clock is before this one's
+	Clock   time.Duration // by which its clock is ahead of this one's
 	Doubt   time.Duration // by which Clock may be wrong: half of the time of the question
-	Memory  int64         // of its host that it takes, in bytes; 0: not known
+	Memory  int64         // bytes that it takes on its host; 0: not known
 	Sources []SourceState
 }
 
-// SourceState is how a registry stands for a process.
+// SourceState is a registry as a process sees it.
 type SourceState struct {
 	Name   string        // database or lan
 	Lost   string        // why it can't be reached; "": it can
@@ -52,7 +52,7 @@ func Conditions(ctx context.Context, n *skerry.Node) (list []Condition, err erro
 	return list, err
 }
 
-// conditionOf is what a process has told between two times. Any member may tell what it likes.
+// conditionOf reads an answer that came between two times. It bounds every value, because a member may send any.
 func conditionOf(process string, told *wire.Condition, asked, came time.Time) Condition {
 	took := came.Sub(asked)
 	c := Condition{Process: process, Doubt: took / 2, Memory: max(0, told.GetMemory()),

@@ -4,7 +4,7 @@
 //
 // A command opens a node as an observer. It asks the internal services of the site's processes for their identity, for
 // the keys by which they verify and for their counts of refusals. [Releases] returns the steps of a release (package
-// internal/operator), on the rule log of the same processes or of the database.
+// internal/rollout/operator), on the rule log of the same processes or of the database.
 //
 // # Concurrency
 //

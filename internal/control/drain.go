@@ -34,7 +34,7 @@ type Drained struct {
 	Retained int64 // of these, those that it has on its disk for the next start
 }
 
-// NewOrders looks the processes of the site up.
+// NewOrders finds the processes of the site.
 func NewOrders(ctx context.Context, n *skerry.Node, by Operator) (*Orders, error) {
 	o := &Orders{n: n, s: newSite(n), by: by}
 	if by.Signer == nil {
@@ -173,9 +173,9 @@ type Removed struct {
 	Refused []string // processes that did not, and why
 }
 
-// Remove takes a process that has ended off all lists: its rows in the database, unless its end is not
-// certain and its lease was renewed lately; at the LAN, where every process asks it once more; and off the members'
-// lists, for which releases wait.
+// Remove takes a process that has ended off all lists. It deletes the rows of the process in the database, but not if
+// the end is uncertain and the lease was renewed lately. On the LAN, every process asks it once more, and drops it
+// without an answer. Then the other processes forget it as a member, so that no release waits for it.
 func (o *Orders) Remove(ctx context.Context, process string, certain bool, why string) (Removed, error) {
 	var r Removed
 	owner, err := registry.ParseOwner(process)

@@ -84,8 +84,8 @@ func AllCounts(
 	return list, silent, err
 }
 
-// believed are the counts that a process may have: numbers from 0 on, of things that have names. Any member may tell
-// what it likes.
+// believed bounds the counts that a process has sent, because a member may send any: names are short and visible, and
+// no number is negative.
 func believed(list []operator.Served) []operator.Served {
 	list = slices.DeleteFunc(list, func(s operator.Served) bool { return !toldNames(s.Service, s.Version, s.Peer) })
 	for i := range list {

@@ -33,7 +33,7 @@ type PolicyState struct {
 	Log       *policylog.Log
 	Processes []PolicyProcess          // in the order of their names
 	Ages      map[uint64]time.Duration // how long each item that expires has applied at most
-	Away      error                    // why the database was not read; nil when it was, and without one
+	Away      error                    // why the database was not read; nil when it was read, or there is none
 	Doubt     error                    // what of the log is not believed
 	Lost      bool                     // the database lacks the newest entry, which needs no confirmation
 }
@@ -46,8 +46,8 @@ type PolicyProcess struct {
 	Ended   bool  // it does not answer, and is known to have ended; it is still listed
 }
 
-// Away reports whether the process can't be connected: it has ended, its host is gone, or the network is cut. One that
-// takes the connection and is silent, or refuses it, is not away, nor is one that is silent on the connection it has.
+// Away reports whether the process can't be connected: it has ended, its port is closed, its host is gone, or the
+// network is cut. A process that is silent on a connection, or refuses it in the handshake, is not away.
 func (p PolicyProcess) Away() bool {
 	var dial *net.OpError
 	switch rpc.CodeOf(p.Err) {
@@ -77,8 +77,8 @@ func PolicySignerOf(n *skerry.Node, e policylog.Entry) (string, error) {
 	return e.SignedBy(n.Membership().Trust())
 }
 
-// Current returns the entry that is in force: the newest, unless it was to be confirmed and was not. Its number is 0
-// when no policy is in force.
+// Current returns the entry that is in force: the newest, unless it needed a confirmation and did not get it. Its
+// number is 0 when no policy is in force.
 func (s PolicyState) Current() policylog.Entry {
 	newest, _ := s.Log.Newest()
 	if newest.Confirm == 0 {
@@ -97,7 +97,7 @@ func (s PolicyState) Current() policylog.Entry {
 	return e
 }
 
-// Look reads the policy log from the database and from all processes. The error is one of finding the processes.
+// Look reads the policy log from the database and from all processes. It fails only if it can't find the processes.
 func (p *Policies) Look(ctx context.Context) (PolicyState, error) {
 	holder := p.s.m.Policy()
 	var state PolicyState
@@ -244,14 +244,15 @@ func (p *Policies) store(ctx context.Context, store policylog.Store, state Polic
 	return store.Append(ctx, e)
 }
 
-// Keep writes what the database lacks of the log, as after a restore: no process with the right has done so.
+// Keep writes the entries of the log that the database lacks, as after a restore. Processes with the right to write
+// do the same; Keep is for a site in which none has done so.
 func (p *Policies) Keep(ctx context.Context, state PolicyState) error {
 	ctx, cancel := context.WithTimeout(ctx, siteLimit)
 	defer cancel()
 	return complete(ctx, p.s.m.Database().Policies(), state)
 }
 
-// complete writes the entries of the log that a store lacks, and that are not older than all that it has.
+// complete writes the entries of the log that a store lacks, except those that are older than all that it has.
 func complete(ctx context.Context, store policylog.Store, state PolicyState) error {
 	there, err := store.Entries(ctx)
 	if err != nil {

@@ -27,7 +27,7 @@ type Recent struct {
 	Trends    map[string][]int64 // calls of each service in each 10 s of the last 5 minutes, oldest first
 	Answered  int                // processes
 	Silent    map[string]error   // by process: ErrRecentTooOld, or why it has not answered
-	KindsLeft int64              // kinds of calls that the answers have left out, to be short
+	KindsLeft int64              // kinds of calls that the answers have left out, because they would be too long
 	CallsLeft int64              // their calls
 }
 
@@ -103,11 +103,12 @@ func AllRecent(ctx context.Context, n *skerry.Node, last time.Duration) (r Recen
 const (
 	recentRows   = 2000
 	recentTrends = recent.Window / 10
-	longName     = 256 // bytes of a name that no process of a site has
+	longName     = 256 // bytes; no name of a site is longer
 	mostKinds    = 32  // of failures
 )
 
-// toldNames reports whether names that a process has told may be shown: they are short, and every character is seen.
+// toldNames reports whether names that a process has sent may be shown: they are short, and every character is
+// visible.
 func toldNames(names ...string) bool {
 	for _, name := range names {
 		if len(name) > longName || !quote.Visible(name) {

@@ -99,7 +99,7 @@ func AllStreams(ctx context.Context, n *skerry.Node) (s Streams, err error) {
 // streamRows bounds what is read of one process.
 const streamRows = 1000
 
-// add takes in what a process tells. Any member may tell what it likes.
+// add takes in an answer. It bounds every value, because a member may send any.
 func (s *Streams) add(process string, w *wire.Streams) {
 	s.Answered++
 	s.KindsLeft += max(0, w.GetKindsLeft()) + int64(max(0, len(w.Streams)-streamRows))

@@ -59,7 +59,7 @@ type TraceSpan struct {
 	CallerProcess string // "": that side has told nothing
 	CalleeProcess string
 	Edge          bool // a request from outside
-	Lost          bool // no process has kept it: it stands for the parent of what it calls
+	Lost          bool // no process has kept it; the calls that it made name it as their parent
 
 	caller, callee *told
 }
@@ -206,7 +206,8 @@ func planted(knots map[uint64]*knot) (roots []*knot) {
 	return roots
 }
 
-// below reports whether k is an ancestor of it, or it itself: what a process says may lead in a circle.
+// below reports whether k is the other knot, or descends from it. Then k can't be its parent: the answers of processes
+// may form a circle.
 func (k *knot) below(of *knot, knots map[uint64]*knot) bool {
 	for at, n := k, 0; at != nil && n <= len(knots); at, n = knots[at.Parent], n+1 {
 		if at == of {
@@ -221,8 +222,7 @@ func (k *knot) below(of *knot, knots map[uint64]*knot) bool {
 
 func byTime(a, b *knot) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.ID, b.ID)) }
 
-// place decides where a span is shown: where it began by the estimate of its clock, but within its parent, which ends
-// at until; zero: it has none.
+// place shows a span from a time on, and cuts it at until, where its parent ends. Without a parent, until is zero.
 func (k *knot) place(at, until time.Time) {
 	k.begun, k.Shown = at, k.Took
 	if !until.IsZero() && at.Add(k.Took).After(until) {

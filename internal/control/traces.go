@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// TraceFilter says which traces are meant: those with a span that fits all of it. Zero values do not matter.
+// TraceFilter selects traces: those with one span that fits every field. A field with its zero value fits every span.
 type TraceFilter struct {
 	Service string
 	Method  string
@@ -38,7 +38,7 @@ type Traces struct {
 	Answered int               // processes
 	Silent   map[string]string // by process: why it tells nothing
 	More     bool              // there are further ones
-	Every    int               // of calls that are neither slow nor failed, those of one of so many traces are kept
+	Every    int               // calls that are neither slow nor failed are kept of one trace in this many
 }
 
 // errSpansTooOld: the process is of a release that keeps no spans.
@@ -176,7 +176,7 @@ func spanSilence(err error) string {
 	return err.Error()
 }
 
-// ParseTraceID reads a trace id, or a traceparent, as a person pastes it.
+// ParseTraceID reads a trace id or a traceparent, also with the quotes, blanks or header name that are copied with it.
 func ParseTraceID(text string) (id [16]byte, err error) {
 	_, after, named := strings.Cut(text, ":")
 	if named {

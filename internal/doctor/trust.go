@@ -27,6 +27,6 @@ func Operators(path string) []Finding {
 	for _, op := range list {
 		names = append(names, op.Name)
 	}
-	l.Fine("%s: releases of %s are obeyed; every host needs the same file", path, sortedOr(names, "nobody"))
+	l.Fine("%s: releases of %s are obeyed; every host needs the same file", path, sortedOr(names, "no operator"))
 	return l.All
 }

@@ -83,8 +83,8 @@ func (m *Membership) peer(k Member) (*Peer, error) {
 	return p, nil
 }
 
-// closeIdlePeers ends the connections with processes that have left, so that a site whose processes are restarted
-// for years costs no more than one whose processes stay.
+// closeIdlePeers ends the connections with processes that have left. So years of restarts at a site cost no more
+// than processes that stay.
 func (m *Membership) closeIdlePeers() {
 	listed := m.list.listedOwners()
 	var idle []*Peer

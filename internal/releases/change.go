@@ -122,22 +122,22 @@ func (t Teller) Changes() func(operator.Progress) {
 }
 
 func changeText(p operator.Progress, drains map[string][]rollout.Blocker) string {
-	who, what := strings.Join(p.Runs, ", "), Title(p.Service, p.Version)
+	runs, what := strings.Join(p.Runs, ", "), Title(p.Service, p.Version)
 	switch {
 	case p.Step == "moment":
 		return fmt.Sprintf("%s: waiting for a moment in which no request needs it; now requests at %s do",
-			p.Service, who)
+			p.Service, runs)
 	case p.Step == "drain":
 		return DrainText(holdersOf(drains, nil))
 	case p.Step == "leave" && p.Note != "":
 		return p.Note
 	case p.Step == "leave":
 		return fmt.Sprintf("STOP %s: %s runs it still, and was asked to leave; the next may not begin before (when it "+
-			"is dead for certain: --dead HOST/PID)", what, who)
-	case p.Step == "begin" && who == "":
+			"is dead for certain: --dead HOST/PID)", what, runs)
+	case p.Step == "begin" && runs == "":
 		return fmt.Sprintf("START %s: calls wait for it", what)
 	case p.Step == "begin":
-		return fmt.Sprintf("%s: %s has the turn now; waiting until it is listed", what, who)
+		return fmt.Sprintf("%s: %s has the turn now; waiting until it is listed", what, runs)
 	}
 	return ""
 }

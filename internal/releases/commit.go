@@ -88,8 +88,8 @@ func (s Site) keepsLog(r rollout.Release) error {
 	if slices.ContainsFunc(s.Members, stays) {
 		return nil
 	}
-	return problemf("commit release %s: without a database the processes keep the log of Operations, and all that run "+
-		"now would stop: the release would be forgotten\n"+
+	return problemf("commit release %s: without a database the processes keep the rule log, and all that run now "+
+		"would stop: the release would be forgotten\n"+
 		"Next: start a process that stays, such as one that calls %s, or skerry gateway", r.Name, names(gone))
 }
 
@@ -145,6 +145,7 @@ func turned(ctx context.Context, r rollout.Release, err error) error {
 	return err
 }
 
+// Percent returns a share, which is per ten thousand, as a percentage.
 func Percent(share int) string { return number.Percent(float64(share)/rollout.Whole, 4) + "%" }
 
 // PlanCommit plans to send new requests to the new versions, by a growing share or at once.

@@ -27,14 +27,14 @@ func DrainText(holders []Holder) string {
 	if len(holders) == 0 {
 		return "draining: no process holds it back"
 	}
-	var whos []string
+	var parts []string
 	for _, h := range holders[:min(3, len(holders))] {
-		whos = append(whos, h.Process+" "+HolderText(h))
+		parts = append(parts, h.Process+" "+HolderText(h))
 	}
 	if more := len(holders) - 3; more > 0 {
-		whos = append(whos, fmt.Sprintf("and %d more", more))
+		parts = append(parts, fmt.Sprintf("and %d more", more))
 	}
-	return "draining: " + strings.Join(whos, "; ")
+	return "draining: " + strings.Join(parts, "; ")
 }
 
 // HolderText describes how a process holds a version back.

@@ -26,7 +26,7 @@ type Live struct {
 	*operator.Controller
 	node *skerry.Node
 
-	patience time.Duration // for a list, while the database answers other queries
+	patience time.Duration // how long a look waits for a list, while the database answers other queries
 
 	hands   Hands
 	teller  Teller
@@ -47,7 +47,7 @@ func New(n *skerry.Node, by control.Operator, patience time.Duration, t Teller, 
 // lookPeriod is the time between two looks at a list that is not complete.
 const lookPeriod = 25 * time.Millisecond
 
-// DrainText passes on what a step waits for.
+// progress passes on what a step waits for.
 func (s *Live) progress(p operator.Progress) {
 	switch {
 	case p.Step == "wait":
@@ -65,7 +65,7 @@ func (s *Live) State(ctx context.Context) (Site, error) {
 	if len(status.Members) == 0 && errors.Is(status.Err, registry.ErrUnavailable) {
 		return Site{}, unreachablef("FROZEN: %w. Requests go on; nothing can be committed or retired", status.Err)
 	}
-	if nobody := len(status.Members) == 0; nobody && (status.Spread || status.Err != nil) {
+	if len(status.Members) == 0 && (status.Spread || status.Err != nil) {
 		return Site{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
 	return s.SiteOf(status), nil

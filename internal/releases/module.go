@@ -88,8 +88,8 @@ func (m Module) bounds(known map[string]string) map[string]string {
 // shipKeys are the keys of settings that ship knows.
 var shipKeys = append([]string{"version", "old", "wish", "check_time", "strategy", "patience", "give_up"}, guardKeys...)
 
-// checkKey is the key that would name a command. Ship takes no command from the log of
-// Operations, because processes and operators of the whole site write it.
+// checkKey is the key that would name a command. Ship takes no command from the rule log,
+// because processes and operators of the whole site write it.
 const checkKey = "check"
 
 // CheckSettings returns an error for a setting that ship would refuse later.

@@ -175,7 +175,7 @@ func (s Site) well(ctx context.Context, to Operations, service, version string) 
 // Shipping says which modules are shipped, and how.
 type Shipping struct {
 	Module                     // what the command line says of one
-	Manifest map[string]Module // of the operator's file, which the settings of the release go before
+	Manifest map[string]Module // from the operator's file; the settings of the release take precedence
 	Wait     time.Duration     // limit of the wait for the wished instances
 
 	// RunCheck runs the check of a module; nil: modules with a check are refused.

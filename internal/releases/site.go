@@ -14,8 +14,8 @@ import (
 )
 
 // Operations is the site of a release as one operator controls it. Every step changes the
-// Log once, for all processes, and returns the resulting release. Refused steps wrap
-// rollout.ErrStep.
+// rule log once, for all processes, and returns the resulting release. Errors of refused
+// steps wrap rollout.ErrStep.
 type Operations interface {
 	// State asks all processes. Its result includes those that did not answer.
 	State(ctx context.Context) (Site, error)
@@ -70,8 +70,8 @@ func (s Site) restored() bool {
 // tooOld reports whether this command can't read the log to its end.
 func (s Site) tooOld() bool { return errors.Is(s.Err, rollout.ErrNeeds) }
 
-// nobody reports whether no process answers: the state is the database's.
-func (s Site) nobody() bool { return len(s.Members) == 0 }
+// unanswered reports whether no process answers: the state is the database's.
+func (s Site) unanswered() bool { return len(s.Members) == 0 }
 
 // Signer is the operator that has signed an entry. Err is the reason why no signature counts.
 type Signer struct {
@@ -136,7 +136,7 @@ func (s Site) Whole() error {
 	if s.tooOld() {
 		return problemf("FROZEN: %s", s.Frozen)
 	}
-	if s.nobody() {
+	if s.unanswered() {
 		return unreachablef("no process of the site answers, so nothing is released; start them, and see " +
 			"skerry ls and skerry doctor")
 	}
@@ -254,8 +254,8 @@ func (s Site) Open() (rollout.Release, error) {
 	return r, nil
 }
 
-// stepSession is openSession for a step that changes the log. It needs one log, which
-// holds all that the processes have applied.
+// stepSession returns the site and its open release, for a step that changes the log. It
+// needs one log, which holds all that the processes have applied.
 func stepSession(ctx context.Context, to Operations) (Site, rollout.Release, error) {
 	s, err := to.State(ctx)
 	if err == nil {

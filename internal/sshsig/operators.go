@@ -239,7 +239,7 @@ func parseOptions(options string) (namespaces []string, err error) {
 				return nil, err
 			}
 		case "valid-after", "valid-before":
-			return nil, fmt.Errorf("%s is not taken: processes whose clocks differ would disagree; take the line "+
+			return nil, fmt.Errorf("%s is not taken: processes with different clocks would disagree; take the line "+
 				"out when the key ends", name)
 		case "cert-authority":
 			return nil, errors.New("cert-authority is not taken: write a line for each operator's own key")

@@ -123,8 +123,8 @@ func convert[T any](c *converter, service, kind, key string, shapes []T, one fun
 	return out
 }
 
-// filled reports keys that stand in the text without a value. A condition without one would hold for every call, and
-// an item whose expires has none would never end.
+// filled reports keys that stand in the text without a value. A condition without a value would hold for every call,
+// and an item with an empty expires would never end.
 func (c *converter) filled(key string, values map[string]int) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		at := key + "." + name

@@ -279,7 +279,7 @@ func (r *Registry) examineTables(ctx context.Context, conn *pgx.Conn, p *Report)
 	p.CanRead, p.CanListen = roles[roleViewer], roles[roleReader]
 	p.CanWrite, p.CanOperate = roles[roleService], roles[roleOperator]
 	if err := conn.QueryRow(ctx, keyReadersSQL).Scan(&p.KeyReaders); err != nil {
-		return fmt.Errorf("look who may read the site's key: %w", err)
+		return fmt.Errorf("look at the readers of the site's key: %w", err)
 	}
 	if !p.CanRead {
 		return nil

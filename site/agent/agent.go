@@ -47,7 +47,7 @@ type Agent struct {
 	good     map[artifact.Digest]bool
 	problems map[string]string // by instance; "" for the plan
 	began    time.Time
-	said     string    // the report of before
+	said     string    // agent.json as it was written last
 	due      time.Time // of the next turn, when nothing changes before
 }
 
@@ -157,7 +157,7 @@ func take(ctx context.Context, path string) (lock *os.File, err error) {
 	return nil, err
 }
 
-// turn looks once, and does what is to be done.
+// turn compares the plan with what runs, once, and takes the steps between them.
 func (a *Agent) turn(ctx context.Context) {
 	a.due = time.Now().Add(slow)
 	a.problem("", a.orders.look())
@@ -191,7 +191,7 @@ func (a *Agent) turn(ctx context.Context) {
 	a.say()
 }
 
-// do does a step, and notes why it can't.
+// do takes a step. It records a problem when it can't.
 func (a *Agent) do(ctx context.Context, s plan.Step) {
 	name := s.Instance.String()
 	switch s.Do {

@@ -115,7 +115,7 @@ func (b Bundle) validate() error {
 	return checkPaths(paths)
 }
 
-// checkBundled checks one file of a bundle, but for its path alone.
+// checkBundled checks one file of a bundle; checkPaths checks the paths of all.
 func (f File) checkBundled() error {
 	if _, err := ParseDigest(string(f.Digest)); err != nil {
 		return err
@@ -209,7 +209,7 @@ func (h head) artifact(e descriptor) (a Artifact, err error) {
 	if a.Manifest, err = parseManifest(config); err != nil {
 		return a, fmt.Errorf("%s: %w", e.Digest.Short(), err)
 	}
-	a.entry = entryOf(e, a.Manifest) // whatever the index said besides
+	a.entry = entryOf(e, a.Manifest) // without further annotations of the index
 	return a, a.agrees()
 }
 
@@ -244,7 +244,7 @@ func (h head) trusted(a Artifact, builders *Signers) (string, error) {
 	return signer, nil
 }
 
-// inner are the blobs that those of the index name, but for the files of artifacts.
+// inner returns the blobs that the manifests of the index name, without the files of artifacts.
 func (h head) inner() (named []descriptor, err error) {
 	for _, e := range h.index.Manifests {
 		text, err := h.get(e)

@@ -81,7 +81,7 @@ func (s *Store) expect(ctx context.Context, r *bundleReader) error {
 	return s.room(bytes)
 }
 
-// probablyHas looks at the size of a blob only.
+// probablyHas reports whether the store seems to have a file. It compares only the size.
 func (s *Store) probablyHas(f File) bool {
 	return slices.ContainsFunc([]string{s.blobPath(f.Digest), s.ingestPath(f.Digest.Hex())}, func(path string) bool {
 		info, err := os.Lstat(path)

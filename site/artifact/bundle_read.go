@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// ReadBundle reads the head of a bundle: what it brings, and who has signed it. What is not trusted is told by Doubts;
-// a bundle that is damaged or not in its form is an error. The files themselves are not read.
+// ReadBundle reads the head of a bundle: what it brings, and the signer. Doubts of the result name what is not trusted.
+// A bundle that is damaged or malformed is an error. The files themselves are not read.
 func ReadBundle(ctx context.Context, from io.Reader, builders, operators *Signers) (Bundle, error) {
 	r := newBundleReader(ctx, from, builders, operators)
 	if err := r.head(); err != nil {
@@ -44,7 +44,8 @@ func bundleError(err error) error {
 	return err
 }
 
-// bundleReader reads a bundle from front to back, and takes each file only as the list in front has it.
+// bundleReader reads a bundle from front to back. It takes each file only with the name, size and digest of the list
+// in front.
 type bundleReader struct {
 	ctx       context.Context
 	from      io.Reader

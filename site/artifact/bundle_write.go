@@ -173,7 +173,7 @@ func otherFile(ctx context.Context, name, path string) (source, error) {
 	return source{file: f, path: path}, nil
 }
 
-// write writes one entry of the tar file: nothing but name, size and content depends on the input.
+// write writes one entry of the tar file. Only its name, size, mode and content depend on the input.
 func (f source) write(ctx context.Context, w *tar.Writer) error {
 	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.file.Path, Size: f.file.Size,
 		Mode: int64(modeOf(f.file)), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}); err != nil {

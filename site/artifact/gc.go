@@ -103,8 +103,8 @@ func (x *ociIndex) annotate(d Digest, edit func(map[string]string) error) error 
 
 // Garbage says what the collection of garbage keeps, besides pinned artifacts.
 type Garbage struct {
-	Keep   int           // the last good versions of each service and platform; filled up with the newest others
-	Age    time.Duration // an artifact stays at least so long after it was added
+	Keep   int           // how many of the last good versions stay for each service and platform, else of the newest
+	Age    time.Duration // how long an artifact stays at least after it was added
 	DryRun bool          // removes nothing
 }
 
@@ -215,7 +215,7 @@ func (s *Store) reachable(x ociIndex) (map[string]bool, error) {
 	return used, nil
 }
 
-// sweep removes blobs that are not used, and what additions left behind in ingest that do not run any more.
+// sweep removes blobs that are not used, and what ended additions have left in ingest.
 func (s *Store) sweep(ctx context.Context, used map[string]bool, rule Garbage) (freed int64, err error) {
 	dir := s.path("blobs", "sha256")
 	entries, err := os.ReadDir(dir)

@@ -202,7 +202,7 @@ func (x *ociIndex) addEntry(e descriptor, now time.Time) {
 	x.Manifests = append(x.Manifests, e)
 }
 
-// checkConflicts refuses an artifact whose service, version and platform the store has with other content.
+// checkConflicts refuses an artifact if the store has its service, version and platform with other content.
 func (s *Store) checkConflicts(x ociIndex, a addition) error {
 	digests := map[string]Digest{}
 	for d, m := range a.names {

@@ -14,8 +14,8 @@ var (
 	peMachines  = map[uint16]string{0x14c: "386", 0x8664: "amd64", 0xaa64: "arm64"}
 )
 
-// checkProgram refuses a command that is built for another platform than the manifest says, which is found on the host
-// of the site at the earliest otherwise. What it does not know it takes.
+// checkProgram refuses a command that is built for another platform than the manifest says. Otherwise the first host
+// would find that out. A program of an unknown format passes.
 func checkProgram(m Manifest, files []input) error {
 	own, isOwn := strings.CutPrefix(m.Run.Command, "./")
 	if !isOwn {
@@ -42,7 +42,8 @@ func checkProgram(m Manifest, files []input) error {
 	return nil
 }
 
-// builtFor reads OS/ARCH out of the head of a program. ELF does not tell its system; "" is anything else.
+// builtFor reads OS/ARCH out of the head of a program. OS is empty for ELF, which names no system. Any other file gives
+// "".
 func builtFor(f io.ReaderAt) string {
 	head := make([]byte, 64)
 	if _, err := f.ReadAt(head, 0); err != nil {

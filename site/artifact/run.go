@@ -54,7 +54,7 @@ const (
 	maxPorts   = 16
 )
 
-// Signals are the values of [Stop.Signal].
+// signals are the values of [Stop.Signal].
 var signals = []string{"term", "int", "quit", "hup", "break"}
 
 type stopJSON struct {

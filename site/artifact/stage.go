@@ -24,7 +24,7 @@ func (s *Store) Stage(ctx context.Context, d Digest, builders *Signers, dir stri
 	if _, err := s.Trusted(d, builders); err != nil {
 		return err
 	}
-	// beside it, and of a process that was killed, too
+	// beside dir; a process that was killed may have left one
 	part := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".skerry-part")
 	if err := os.RemoveAll(part); err != nil {
 		return fmt.Errorf("stage %s: %w", dir, err)

@@ -121,7 +121,7 @@ func (s *Store) create() error {
 	if err != nil {
 		return err
 	}
-	ours := []string{"blobs", ownDir, indexFile, layoutFile} // of another process that makes it, too, or was killed
+	ours := []string{"blobs", ownDir, indexFile, layoutFile} // another process makes them now, or was killed before
 	for _, e := range entries {
 		if !slices.Contains(ours, e.Name()) && !strings.HasSuffix(e.Name(), ".new") {
 			return fmt.Errorf("it holds %.60q and is no store; name an empty directory", e.Name())
@@ -290,7 +290,7 @@ func (s *Store) read(d descriptor) (a Artifact, err error) {
 	return a, nil
 }
 
-// agrees reports whether the outer manifest lists exactly the blobs of the inner one: it is what is signed and copied.
+// agrees checks that the outer manifest, which is signed and copied, lists exactly the blobs of the inner one.
 func (a Artifact) agrees() error {
 	want := layersOf(a.Manifest)
 	got := a.outer.Layers

@@ -53,7 +53,7 @@ type site struct {
 	up      map[string]*process // by place and version
 	version map[string]int      // of each service, by the last commit
 	frozen  map[fault]*process
-	retired map[string]bool // places whose processes leave by a release
+	retired map[string]bool // places with processes that leave by a release
 }
 
 // process is a program of the site.

@@ -40,7 +40,7 @@ type Receiver struct {
 	owed   int64 // bytes that were taken and not given back yet
 }
 
-// NewReceiver makes a receiver whose sender begins with a credit of window bytes, at least 1.
+// NewReceiver makes a receiver of a sender that begins with a credit of window bytes, at least 1.
 func NewReceiver(window int64) Receiver {
 	window = min(max(window, 1), Most)
 	return Receiver{window: window, open: window}

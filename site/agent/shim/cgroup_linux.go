@@ -18,7 +18,7 @@ type cgroup struct {
 	dir  *os.File
 }
 
-// cgroupName is made of the token, which parseState checks: a path of a file would be believed otherwise.
+// cgroupName is made of the token. parseState checks the form of the token, so a state file can't name another group.
 func cgroupName(token string) string { return "skerry-" + token }
 
 // newCgroup makes the control group of an instance, with its limits. Without one it is nil. unenforced names the
@@ -103,7 +103,7 @@ func (g *cgroup) close() {
 	os.Remove(g.path)
 }
 
-// sweepCgroup kills what is in the group of a shim before.
+// sweepCgroup kills what an earlier shim has left in its group.
 func sweepCgroup(spec *Spec, token string) {
 	if spec.Cgroup == "" {
 		return

@@ -136,7 +136,7 @@ func (x *follower) copy(w io.Writer) (more <-chan struct{}, err error) {
 	}
 }
 
-// next opens the file after that of now.
+// next opens the file that follows the present one.
 func (x *follower) next(w io.Writer) (opened bool, err error) {
 	f, n, gone, err := x.after()
 	if gone > 0 {
@@ -151,7 +151,7 @@ func (x *follower) next(w io.Writer) (opened bool, err error) {
 	return true, nil
 }
 
-// after finds the file after that of now. Nothing is written under the lock: a reader may be slow.
+// after finds the file that follows the present one. It writes nothing under the lock, because a reader may be slow.
 func (x *follower) after() (f *os.File, n, gone int, err error) {
 	newest := 0
 	if x.l != nil {

@@ -155,7 +155,7 @@ func (l *logger) writeAll(lines []byte) {
 	}
 }
 
-// write writes whole lines into the file of now, and returns how many bytes of them are in it. After an error these
+// write writes whole lines into the present file, and returns how many bytes of them are in it. After an error these
 // are the first lines.
 func (l *logger) write(lines []byte) (n int, err error) {
 	if l.f == nil {
@@ -209,7 +209,7 @@ func (l *logger) rotate() error {
 	return l.open()
 }
 
-// close has everything written that waits, for a time at most.
+// close waits until every pending line is written, for most at most.
 func (l *logger) close(most time.Duration) {
 	l.mu.Lock()
 	l.closed = true

@@ -85,8 +85,9 @@ func descendants(of int) []process {
 	return found
 }
 
-// kill kills a process if it is ours. The handle keeps its number from a stranger: either ours looks at the process
-// that the signal reaches, or that process has gone and the signal reaches none.
+// kill kills a process if it is ours. The signal goes to a handle of the process, because its number may soon belong to
+// another one. Either ours has looked at the process that the signal reaches, or that process is gone and the signal
+// reaches none.
 func (p process) kill(ours func(pid int) bool) {
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if errors.Is(err, unix.ENOSYS) { // before Linux 5.3
@@ -104,8 +105,8 @@ func (p process) kill(ours func(pid int) bool) {
 	}
 }
 
-// isBelow reports whether a process descends from this one. Numbers are reused while they are read, under a fork bomb
-// within a second: a parent is believed when it is still the parent after its own parent was read.
+// isBelow reports whether a process descends from this one. Numbers may be reused while they are read, under a fork
+// bomb within a second. So a parent counts only if it is still the parent after its own parent was read.
 func isBelow(pid int) bool {
 	const deepest = 10_000
 	p, ok := readProcess(pid)
@@ -154,8 +155,8 @@ func self() Process {
 	return Process{PID: os.Getpid(), Start: p.start}
 }
 
-// sweep kills what a shim before has left in the directory. It trusts no number: a state may be old, and a number that
-// of a stranger now.
+// sweep kills what an earlier shim of the directory has left. It trusts no process number of the state: the state may
+// be old, and the number may belong to another process now.
 func sweep(dir string, spec *Spec) error {
 	old, err := ReadState(dir)
 	if err != nil || old.Boot != bootID() {

@@ -39,7 +39,7 @@ type reply struct {
 	State *State `json:"state,omitempty"`
 }
 
-// order is what a connection has the loop of the shim do.
+// order is a request that a connection passes to the loop of the shim.
 type order struct {
 	do    string
 	grace time.Duration
@@ -59,7 +59,7 @@ type server struct {
 	conns sync.WaitGroup
 }
 
-// listen opens the socket. What has its name is of a shim that is gone, because the caller has the lock.
+// listen opens the socket. A file of its name is left from a shim that is gone, because the caller has the lock.
 func listen(dir string) (net.Listener, error) {
 	path := filepath.Join(dir, "sock")
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -223,7 +223,7 @@ func withPeer(ctx context.Context, c net.Conn) (context.Context, context.CancelF
 	return ctx, cancel
 }
 
-// timedWriter gives each write its time, so that a reader that stands still gives its place back.
+// timedWriter bounds each write, so that a client that does not read loses its place.
 type timedWriter struct{ net.Conn }
 
 func (w timedWriter) Write(b []byte) (int, error) {

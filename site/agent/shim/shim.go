@@ -126,7 +126,7 @@ func run(dir string) error {
 	return nil
 }
 
-// take locks a directory, though a client may look at the lock for a moment.
+// take locks a directory. It tries for lockTime, because a client may hold the lock for a moment to look at it.
 func take(path string) (*os.File, error) {
 	for end := time.Now().Add(lockTime); ; time.Sleep(20 * time.Millisecond) {
 		lock, err := statedir.Lock(path)
@@ -268,7 +268,7 @@ func (h *holder) closeOutput() {
 	h.out = nil
 }
 
-// say makes the state of now known.
+// say publishes the present state.
 func (h *holder) say() {
 	s := h.state
 	s.Phase, s.Since = h.m.phase, h.m.since
