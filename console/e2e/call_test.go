@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,10 +28,9 @@ func TestTryCall(t *testing.T) {
 	if !strings.Contains(reply, `"`) {
 		t.Errorf("the reply is shown as %q", reply)
 	}
-	for range 2 {
-		age := stage.Look[string](tab, "document.querySelector('.live').textContent")
-		tab.Until("document.querySelector('.live').textContent !== " + quoted(age))
-	}
+	fetched := "performance.getEntriesByType('resource').filter(e => e.initiatorType === 'fetch').length"
+	before := stage.Look[int](tab, fetched)
+	tab.Until(fmt.Sprintf("%s >= %d", fetched, before+3)) // two have been shown when the third has come
 	now := stage.Look[string](tab, "(document.querySelector('pre.reply') || {}).innerText || ''")
 	if now != reply {
 		t.Errorf("after the page has renewed itself the reply is %q", now)
