@@ -117,7 +117,7 @@ type refusals struct {
 	n     int
 }
 
-// more counts one, and reports whether it is beyond a number in a time.
+// more counts a refusal, and reports whether there are more than most within span.
 func (r *refusals) more(now time.Time, span time.Duration, most int) bool {
 	if now.Sub(r.begun) >= span {
 		*r = refusals{begun: now}
@@ -207,7 +207,7 @@ func (l *auditLog) lost(n uint64) {
 	delete(l.running, n)
 }
 
-// add appends a record of what has no begin.
+// add appends a record without a line before it of its begin.
 func (l *auditLog) add(r record) { l.end(0, r) }
 
 // append appends a record, and reports whether it was written. Refusals beyond mostRefusals a minute and dayRefusals a

@@ -249,7 +249,7 @@ func (p *callPage) choose(service *dynamic.Service, method string) {
 	}
 }
 
-// idempotent reports of methods whether the site's policy declares them so.
+// idempotent returns a function that reports whether the site's policy declares a method idempotent.
 func (s *snapshot) idempotent(service string) func(method string) bool {
 	p, _, err := form.Understand([]byte(s.Policy.Current.Text))
 	if err != nil || s.Policy.Current.Text == "" {
@@ -375,7 +375,7 @@ func call(ctx context.Context, n *skerry.Node, c testCall, m *dynamic.Method, ar
 	return r, nil
 }
 
-// show takes in what of a text is shown.
+// show keeps the part of a text that the page shows.
 func (r *callReplied) show(text string) {
 	if r.Value = text; len(text) > callReply {
 		r.Value, r.Cut = strings.ToValidUTF8(text[:callReply], ""), true

@@ -1,4 +1,4 @@
-// Package console serves the web pages on which a person sees a site.
+// Package console serves web pages that show a site, and by which an operator changes it.
 //
 // # Model
 //

@@ -10,12 +10,12 @@ import (
 
 const (
 	eventPeriod = 2 * time.Second
-	eventShare  = eventPeriod / 10 // between two pages that look again: of more than ten pages each waits longer
+	eventShare  = eventPeriod / 10 // between two pages that look again; with more than ten pages each one waits longer
 	mostStreams = 50
-	nameStreams = 20 // of one name, so that the sessions of one do not keep all others out
+	nameStreams = 20 // of one name, so that its sessions do not keep those of others out
 )
 
-// eventPause is the time after which a page may look again, when so many are open.
+// eventPause is the time after which a page may look again, by the number of open pages.
 func eventPause(open int64) time.Duration { return max(eventPeriod, time.Duration(open)*eventShare) }
 
 // streams is the number of pages that are told of news.

@@ -103,8 +103,8 @@ func deeds(records []record, runs func(uint64) bool) (list []change) {
 	return list
 }
 
-// period is the time that the filter asks for: both minutes, or days, belong to it. A time that can't be read is told,
-// and asks for nothing.
+// period reports of a time whether it is in the period of the filter, which includes its first and last minute or day.
+// A text that is no time is reported on the page, and bounds nothing.
 func (p *historyPage) period(now time.Time) func(time.Time) bool {
 	read := func(text string) (from, to time.Time) {
 		if text == "" {

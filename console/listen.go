@@ -152,7 +152,7 @@ func (c *Console) Serve(ctx context.Context, l net.Listener, secure *tls.Config)
 	return nil
 }
 
-// serverLog receives the messages of http.Server. Most of them concern what strangers send, in any number.
+// serverLog receives the messages of http.Server. Most of them concern what clients send, and come in any number.
 type serverLog struct{ *slog.Logger }
 
 // Write logs one line.

@@ -135,7 +135,7 @@ func (was knownMember) next(gone bool, runs []string, now time.Time) knownMember
 	return was
 }
 
-// changeOf is the kind of what has happened to a process on the list, "" for what tells no event of its own.
+// changeOf is the kind of event that has happened to a process on the list, "" for none.
 func changeOf(was, is knownMember, known bool) string {
 	lost, wasLost := !is.Lost.IsZero(), !was.Lost.IsZero()
 	switch {
@@ -243,7 +243,8 @@ func (l *memberLog) takeWithdrawn(going map[string]bool, now time.Time) map[stri
 	return runs
 }
 
-// gathered are events of one moment in order. Many of one kind are one: the network of the console was away.
+// gathered are events of one moment in order. Many of one kind become one event, because then the network of the
+// console was away.
 func gathered(news []memberEvent) (list []memberEvent) {
 	slices.SortStableFunc(news, func(a, b memberEvent) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Why, b.Why), cmp.Compare(a.Process, b.Process))

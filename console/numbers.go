@@ -45,7 +45,7 @@ func millis(v float64) string {
 	return words.Grouped(int64(v + 0.5))
 }
 
-// offsetText is by how many seconds a clock is before another one: +0.4, −12, 0.0.
+// offsetText is by how many seconds a clock is ahead of another one: +0.4, −12, 0.0.
 func offsetText(s float64) string {
 	text := strconv.FormatFloat(math.Abs(s), 'f', 1, 64)
 	if math.Abs(s) >= 100 {

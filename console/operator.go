@@ -22,14 +22,14 @@ type Signers interface {
 	Signer(name string) operator.Signer
 }
 
-// operator returns by what a step of the site is signed for an actor. ok is false when the site's operators have keys
-// and the session has none: nothing may be done then, and Do returns an outcome with a [confirmation].
+// operator returns the operator that signs a step of the site for an actor. ok is false when the site's operators have
+// keys and the session has none: nothing may be done then, and Do returns an outcome with a [confirmation].
 //
 //	op, ok := c.operator(by)
 //	if !ok {
-//		return outcome{Confirm: &confirmation{Command: "skerry policy undo 18 --why …", Code: PolicyCode(…)}}, nil
+//		return outcome{Confirm: &confirmation{Command: "skerry release rollback", Code: StepCode(…)}}, nil
 //	}
-//	err := control.NewPolicies(c.node, op).Undo(ctx, …)
+//	err := control.Releases(c.node, op).Rollback(ctx)
 func (c *handler) operator(by actor) (op control.Operator, ok bool) {
 	op = control.Operator{Name: by.Name}
 	if c.signers == nil || !c.signers.Operators() {
@@ -43,7 +43,7 @@ func (c *handler) operator(by actor) (op control.Operator, ok bool) {
 }
 
 // StepCode is the code of a step of a release: of the hash of the log that it goes on from, and of what it will do.
-// Numbers in that are left out, as some of them count what goes on meanwhile.
+// Numbers in what it will do are left out, because some of them count what goes on meanwhile.
 func StepCode(on string, will []string) string {
 	return Code("release", on, numbers.ReplaceAllString(strings.Join(will, "\n"), "#"))
 }

@@ -77,7 +77,8 @@ type view struct {
 
 func (e edgeRow) pair() [2]string { return [2]string{e.From, e.To} }
 
-// in shows of a drawing of the set of edges what was called, and what is idle when that is asked for. Nothing moves.
+// in reduces a drawing of the set of edges to those that were called, and adds idle ones if that is asked for. What
+// stays keeps its place.
 func (v view) in(g *graph) {
 	active := map[string]bool{}
 	for pair := range v.shown {
@@ -123,7 +124,7 @@ func (v view) called(name string) (rate, failed float64) {
 	return rate, lost / max(rate, 1e-9)
 }
 
-// link is the address of the page with further values, and those that it has.
+// link is the address of the page with its own values and further ones.
 func (v view) link(pairs ...string) string {
 	q := url.Values{}
 	for _, name := range []string{"at", "idle"} {

@@ -270,7 +270,7 @@ func (c *handler) applyPolicy(ctx context.Context, by actor, v url.Values) (outc
 	return o, nil
 }
 
-// faultKey is what accepts a fault: its item, or the process.
+// faultKey names a fault where the operator accepts it: by its item, or by the process.
 func faultKey(fault string) string {
 	key, _, _ := strings.Cut(fault, ": ")
 	return key
@@ -313,7 +313,7 @@ func (p *policyEditPage) read(s *policychange.Site) (*policy.Policy, bool) {
 	return read, read != nil
 }
 
-// problemsOf are the mistakes of a text, and with notes what may be meant so.
+// problemsOf are the mistakes of a text; with notes also what is unusual and may be meant so.
 func problemsOf(text string, notes bool) []textProblem {
 	lines := strings.Split(text, "\n")
 	list := []textProblem{}
@@ -331,7 +331,7 @@ func problemsOf(text string, notes bool) []textProblem {
 	return list[:min(len(list), shownProblems)]
 }
 
-// remarks are what of a text may be meant so.
+// remarks are the notes among the problems of a text.
 func remarks(problems []textProblem) (list []string) {
 	for _, p := range problems {
 		if p.Note {

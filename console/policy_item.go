@@ -36,7 +36,7 @@ type itemForm struct {
 
 	Item  string `json:"-"` // key of the item that it changes; "": it adds one
 	Print string `json:"-"` // of that item, as the form was filled with it
-	Also  string `json:"-"` // what that item says beside; it stays
+	Also  string `json:"-"` // what else that item says; it stays
 }
 
 // itemKinds are the kinds of items that the form knows.

@@ -59,14 +59,14 @@ type processRow struct {
 	RulesBehind, PolicyBehind bool `json:"-"`
 }
 
-// clockState is by how much the clock of a process is before the console's.
+// clockState is by how much the clock of a process is ahead of the console's.
 type clockState struct {
 	Offset float64 `json:"offset_s"`
 	Doubt  float64 `json:"doubt_s"`
 	Wrong  bool    `json:"wrong"` // logs can't be compared
 }
 
-// sourceState is how a registry stands for a process.
+// sourceState is a registry as a process sees it.
 type sourceState struct {
 	Lost   string        `json:"lost,omitempty"`
 	Others int           `json:"other_processes"` // that it lists, or that are heard there

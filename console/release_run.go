@@ -127,7 +127,7 @@ func (s *runner) begin(p *progress, step releases.Step) bool {
 	return true
 }
 
-// later calls a function with the error of a step when that has ended, at once when it has.
+// later calls a function with the error of a step when the step ends, or at once if it has ended.
 func (p *progress) later(over func(error)) {
 	p.mu.Lock()
 	if p.Runs() {
@@ -171,7 +171,7 @@ func (s *runner) look() *progress {
 	return &c
 }
 
-// steered is a site whose snapshots have the step that this console makes.
+// steered adds the step that this console makes to the snapshots of a site.
 type steered struct {
 	site
 	steps *runner

@@ -43,7 +43,7 @@ func parseRole(name string) (role, error) {
 // Phrase is the role in the words of a page.
 func (r role) Phrase() phrase { return say("role." + r.String()) }
 
-// actor is the person that a request comes from.
+// actor is the user that a request comes from.
 type actor struct {
 	Name    string
 	Role    role

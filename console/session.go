@@ -121,8 +121,8 @@ func (d *doors) link(g grant) string {
 	return t
 }
 
-// redeem takes the link of a token, which is then of no more use. Guesses of 256 bits are hopeless, so no number of
-// wrong tokens keeps a right one out.
+// redeem takes the link of a token, which is then used up. Guesses of 256 bits are hopeless, so no number of wrong
+// tokens keeps a right one out.
 func (d *doors) redeem(t string) (grant, bool) {
 	if !isToken(t) {
 		return grant{}, false
@@ -184,8 +184,8 @@ func (d *doors) makeRoom(name string) {
 	}
 }
 
-// known returns the session of a cookie with its role of now, nil without one. A user that was taken out of the file
-// of users has no session any more, and one with a smaller role than before has that.
+// known returns the session of a cookie with its present role, nil without one. A user that is no longer in the file of
+// users has no session. A user with a smaller role in the file than at the sign-in has the smaller one.
 func (d *doors) known(cookie string) (*session, role) { return d.ofCookie(cookie, false) }
 
 func (d *doors) ofCookie(cookie string, byItself bool) (*session, role) {
@@ -195,8 +195,8 @@ func (d *doors) ofCookie(cookie string, byItself bool) (*session, role) {
 	return d.session(sha256.Sum256([]byte(cookie)), byItself)
 }
 
-// session is known by the hash of the cookie. What a page asks by itself keeps no session awake but that of a viewer,
-// whose page may hang on a wall.
+// session is known by the hash of the cookie. The requests that a page makes by itself keep only a viewer's session
+// awake, because that page may hang on a wall.
 func (d *doors) session(id [32]byte, byItself bool) (*session, role) {
 	d.mu.Lock()
 	d.sweep()

@@ -65,7 +65,7 @@ func (c *handler) gate(next http.Handler) http.Handler {
 	})
 }
 
-// byItself reports whether a page renews itself by a request, and no person has asked for it.
+// byItself reports whether a page has made a request by itself, to renew what it shows.
 func byItself(r *http.Request) bool {
 	return r.Header.Get("Skerry-Renew") != "" || r.URL.Path == "/events"
 }
@@ -95,7 +95,7 @@ func (c *handler) byCertificate(r *http.Request) (*session, role) {
 }
 
 // signIn is the page of signing in. The token of a link is behind its #, which no server's log has; a script sends it,
-// or a person pastes it.
+// or the user pastes it.
 func (c *handler) signIn(w http.ResponseWriter, r *http.Request) {
 	c.bare(w, r, http.StatusOK, phrase{})
 }

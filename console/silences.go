@@ -45,7 +45,7 @@ func (f finding) ID() string {
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
-// covers reports whether a finding is silenced: it is about nothing that was not found when that was done.
+// covers reports whether a finding is silenced. It must be about nothing that was not found when the silence began.
 func (s *silence) covers(f finding) bool {
 	return f.Kind == s.Kind && len(without(f.About, s.About)) == 0
 }
@@ -92,7 +92,7 @@ func (s *silences) expire() {
 	})
 }
 
-// change changes the list, and keeps it before that is done.
+// change changes the list. The new list is on disk before it counts.
 func (s *silences) change(do func([]silence) ([]silence, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -182,7 +182,8 @@ type fact struct {
 	Bad   bool
 }
 
-// Text is a text of the catalogue, with its values; see [language.Text]. As a plain text in no language it has no key.
+// phrase is a text of the catalogue with its values (see [language.Text]), or a plain text in no language without a
+// key.
 type phrase struct {
 	Key    string
 	Values []any
