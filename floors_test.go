@@ -157,6 +157,9 @@ var floors = map[string]struct {
 	"site/agent": {4, []string{"internal/keyfile", "internal/resident", "internal/sshsig", "internal/statedir",
 		"internal/yamlfile",
 		"registry", "site/agent/shim", "site/artifact", "site/plan"}},
+	"site/build": {3, []string{"internal/gitrepo", "internal/statedir", "internal/yamlfile", "registry",
+		"site/artifact"}},
+	"internal/gitrepo":   {0, nil},
 	"internal/agentwire": {0, nil}, // generated from internal/agentwire/agent.thrift
 	"scripts/agentweight": {5, []string{"internal/sshsig", "site/agent", "site/agent/shim", "site/artifact",
 		"site/plan"}},

@@ -34,6 +34,7 @@ var surface = map[string]int{
 	"site/agent/shim":       27,
 	"site/artifact":         25,
 	"site/plan":             23,
+	"site/build":            16,
 }
 
 // newSurface bounds a package that is not in the table yet.
