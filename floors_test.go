@@ -154,9 +154,8 @@ var floors = map[string]struct {
 
 	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
 
-	"site/agent": {4, []string{"internal/keyfile", "internal/resident", "internal/sshsig", "internal/statedir",
-		"internal/yamlfile",
-		"registry", "site/agent/shim", "site/artifact", "site/plan"}},
+	"site/agent": {4, []string{"internal/foreign", "internal/keyfile", "internal/resident", "internal/sshsig",
+		"internal/statedir", "internal/yamlfile", "registry", "site/agent/shim", "site/artifact", "site/plan"}},
 	"site/build": {3, []string{"internal/gitrepo", "internal/statedir", "internal/yamlfile", "registry",
 		"site/artifact"}},
 	"internal/gitrepo":   {0, nil},
@@ -176,7 +175,7 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 	"internal/testfeed", "internal/testsite", "registry/registrytest", "internal/policylog/policylogtest",
 	"internal/rollout/operator/operatortest", "internal/rollout/rollouttest", "rpc/internal/echo",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi", "examples/historian/api",
-	"examples/historian/apistream"}
+	"examples/historian/apistream", "examples/polyglot/gen/polyglot"}
 
 // top are the trees above the root package. They may import the listed packages, and no package
 // imports them.
@@ -202,6 +201,7 @@ var top = map[string][]string{
 		"internal/sitekey",
 		"internal/sitetls", "internal/sshsig", "internal/wire", "registry", "rpc"},
 	"test/policy/": {"", "config", "discovery", "internal/tracecontext", "registry", "rpc"},
+	"test/agent/":  {"", "config", "internal/sshsig", "site/agent", "site/agent/shim", "site/artifact", "site/plan"},
 	"test/soak/":   {"", "config", "test/consistency/hop", "internal/lab", "internal/pgtest"},
 }
 

@@ -32,7 +32,7 @@ var surface = map[string]int{
 	"rpc":                   111,
 	"site/agent":            12,
 	"site/agent/shim":       27,
-	"site/artifact":         25,
+	"site/artifact":         26,
 	"site/plan":             23,
 	"site/build":            16,
 }

@@ -84,7 +84,7 @@ them with it: KillMode=process in a unit of systemd.`,
 }
 
 func (a *app) agentLogsCommand(f *agentFlags) *cobra.Command {
-	lines, follow := 0, false
+	lines, follow, proxy := 0, false, false
 	c := &cobra.Command{
 		Use:   "logs INSTANCE",
 		Short: "Print the last lines that an instance has written",
@@ -97,6 +97,9 @@ func (a *app) agentLogsCommand(f *agentFlags) *cobra.Command {
 			if err != nil {
 				return problemf("%w", err)
 			}
+			if proxy {
+				dir = filepath.Join(f.dir, "proxies", filepath.Base(dir))
+			}
 			if err := shim.Logs(cmd.Context(), dir, lines, follow, flushed{a}); err != nil {
 				return problemf("%w", err)
 			}
@@ -105,6 +108,7 @@ func (a *app) agentLogsCommand(f *agentFlags) *cobra.Command {
 	}
 	c.Flags().IntVarP(&lines, "lines", "n", 100, "how many `LINES` of those that are there")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new lines until ctrl-C")
+	c.Flags().BoolVar(&proxy, "proxy", false, "those of the proxy beside it")
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,10 +13,12 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/suggest"
+	"github.com/skerry/skerry/internal/yamlfile"
 	"github.com/skerry/skerry/proxy"
 )
 
 func (a *app) proxyCommand() *cobra.Command {
+	programs := ""
 	c := &cobra.Command{
 		Use:   "proxy",
 		Short: "Make programs of other languages members of the site",
@@ -40,8 +43,9 @@ and the first one ends.`,
         provides:
           - {service: billing, version: v3, addr: "127.0.0.1:9090", concurrency: 31}`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.proxy(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.proxy(cmd.Context(), programs) },
 	}
+	c.Flags().StringVar(&programs, "programs", "", "`FILE` with programs in place of those of the configuration")
 	c.AddCommand(&cobra.Command{
 		Use:   "drain PROGRAM",
 		Short: "Leave a program politely, so that it may be stopped",
@@ -63,10 +67,20 @@ a supervisor may stop the program then.`,
 }
 
 // proxy serves until ctx ends.
-func (a *app) proxy(ctx context.Context) error {
+func (a *app) proxy(ctx context.Context, programs string) error {
 	c, err := a.config()
 	if err != nil {
 		return err
+	}
+	if programs != "" {
+		text, err := os.ReadFile(programs)
+		if err != nil {
+			return usagef("%w", err)
+		}
+		c.Proxy.Programs = nil
+		if err := yamlfile.Unmarshal(programs, text, &c.Proxy.Programs); err != nil {
+			return usagef("%w", err)
+		}
 	}
 	x, err := proxy.New(c, nil)
 	if err != nil {

@@ -24,11 +24,12 @@ import (
 
 // The pace of an agent.
 const (
-	period   = time.Second      // between two looks at the plan's file
-	slow     = 10 * time.Second // between two looks at everything, when nothing has changed
-	askTime  = 2 * time.Second
-	goodTime = time.Minute         // an artifact that was up for so long is a good one
-	keepTime = 14 * 24 * time.Hour // for what an instance has left: its log
+	period    = time.Second      // between two looks at the plan's file
+	slow      = 10 * time.Second // between two looks at everything, when nothing has changed
+	askTime   = 2 * time.Second
+	proxyWait = 100 * time.Millisecond // between two looks whether a proxy has its socket
+	goodTime  = time.Minute            // an artifact that was up for so long is a good one
+	keepTime  = 14 * 24 * time.Hour    // for what an instance has left: its log
 )
 
 var platform = runtime.GOOS + "/" + runtime.GOARCH
@@ -42,13 +43,16 @@ type Agent struct {
 	builders *artifact.Signers
 	orders   *orders
 	watches  *watches
+	proxies  *watches // of the same instances, when they have one
 
-	tries    map[plan.Instance]*tries
-	good     map[artifact.Digest]bool
-	problems map[string]string // by instance; "" for the plan
-	began    time.Time
-	said     string    // agent.json as it was written last
-	due      time.Time // of the next turn, when nothing changes before
+	tries      map[plan.Instance]*tries
+	proxyTries map[plan.Instance]*tries
+	good       map[artifact.Digest]bool
+	problems   map[string]string // by instance; "" for the plan
+	began      time.Time
+	said       string    // agent.json as it was written last
+	due        time.Time // of the next turn, when nothing changes before
+	jitter     func() float64
 }
 
 // tries paces the starts of one instance.
@@ -61,13 +65,17 @@ type tries struct {
 // New returns the agent of a host. command is the command line that runs a shim when a directory is added:
 // skerry shim. It reads nothing.
 func New(c Config, command ...string) *Agent {
-	return &Agent{config: c, command: command, tries: map[plan.Instance]*tries{}, good: map[artifact.Digest]bool{},
-		problems: map[string]string{}, watches: newWatches()}
+	a := &Agent{config: c, command: command, tries: map[plan.Instance]*tries{}, good: map[artifact.Digest]bool{},
+		problems: map[string]string{}, watches: newWatches(), proxies: newWatches(),
+		proxyTries: map[plan.Instance]*tries{}, jitter: rand.Float64}
+	a.proxies.woken = a.watches.woken
+	return a
 }
 
 // Run keeps running what the plan wants until ctx ends. The instances go on then.
 func (a *Agent) Run(ctx context.Context) error {
-	for dir, mode := range map[string]fs.FileMode{"": 0o711, "artifacts": 0o755, "instances": 0o700, "work": 0o711,
+	for dir, mode := range map[string]fs.FileMode{"": 0o711, "artifacts": 0o755, "instances": 0o700,
+		"proxies": 0o700, "work": 0o711,
 		"files": 0o711, "state": 0o711} {
 		if err := mkdir(filepath.Join(a.config.Dir, dir), mode); err != nil {
 			return err
@@ -90,6 +98,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.cgroup = shim.Cgroup()
 	a.began = time.Now()
 	defer a.watches.close()
+	defer a.proxies.close()
 	if err := a.find(ctx); err != nil {
 		return err
 	}
@@ -110,7 +119,9 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // find watches the instances that were started before.
 func (a *Agent) find(ctx context.Context) error {
-	return records(a.config.Dir, func(dir string, r record) { a.watches.begin(ctx, dir, r) })
+	return errors.Join(
+		records(a.config.Dir, "instances", func(dir string, r record) { a.watches.begin(ctx, dir, r) }),
+		records(a.config.Dir, "proxies", func(dir string, r record) { a.proxies.begin(ctx, dir, r) }))
 }
 
 // rest returns when there is something to do. It is quiet when nothing has changed.
@@ -172,12 +183,17 @@ func (a *Agent) turn(ctx context.Context) {
 		return
 	}
 	var list []plan.Seen
+	busy := map[string]bool{"": true}
 	for _, s := range seen {
-		list = append(list, s.seen())
+		x := a.seen(s)
+		list = append(list, x)
 		a.markGood(ctx, s)
+		if s.Phase == string(shim.Up) && !x.Up {
+			busy[s.Name] = true
+			a.problem(s.Name, a.notUp(s))
+		}
 	}
 	steps := plan.Steps(wanted, list, a.ports)
-	busy := map[string]bool{"": true}
 	for _, s := range steps {
 		if ctx.Err() != nil {
 			return
@@ -187,6 +203,7 @@ func (a *Agent) turn(ctx context.Context) {
 		}
 		a.do(ctx, s)
 	}
+	a.keepProxies(ctx, seen, steps)
 	maps.DeleteFunc(a.problems, func(name, _ string) bool { return !busy[name] })
 	a.say()
 }
@@ -198,36 +215,53 @@ func (a *Agent) do(ctx context.Context, s plan.Step) {
 	case plan.Blocked:
 		a.problem(name, errors.New(s.Why))
 	case plan.Stop:
-		askCtx, cancel := context.WithTimeout(ctx, askTime)
-		defer cancel()
-		if _, err := shim.Ask(askCtx, a.instanceDir(s.Instance), shim.DoStop, -1); !errors.Is(err, shim.ErrGone) {
-			a.problem(name, err)
-		}
+		a.problem(name, a.stop(ctx, s.Instance))
 	case plan.Remove:
 		a.problem(name, a.remove(ctx, s.Instance))
 	case plan.Start:
-		t := a.tries[s.Instance]
-		if t == nil {
-			t = &tries{}
-			a.tries[s.Instance] = t
-		}
-		now := time.Now()
-		if now.Before(t.next) {
-			a.again(t.next)
-			return // its problem stands
-		}
-		ran := time.Duration(0)
-		if !t.began.IsZero() {
-			ran = now.Sub(t.began)
-		}
-		t.next = now.Add(t.Ended(now, ran, rand.Float64()))
-		t.began = now
-		err := a.start(ctx, s)
-		if err != nil {
-			a.again(t.next)
-		}
-		a.problem(name, err)
+		a.tryStart(ctx, s)
 	}
+}
+
+// stop asks an instance to end, after its proxy has left.
+func (a *Agent) stop(ctx context.Context, i plan.Instance) error {
+	if gone, err := a.leaveProxy(ctx, i); !gone {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	_, err := shim.Ask(ctx, a.instanceDir(i), shim.DoStop, -1)
+	if errors.Is(err, shim.ErrGone) {
+		return nil
+	}
+	return err
+}
+
+// tryStart starts an instance, if it is time to.
+func (a *Agent) tryStart(ctx context.Context, s plan.Step) {
+	name := s.Instance.String()
+	if t := a.tries[s.Instance]; t != nil && time.Now().Before(t.next) {
+		a.again(t.next)
+		return // its problem stands
+	}
+	found, user, err := a.approved(s)
+	if err == nil && found.Manifest.Run.Proxy != nil {
+		ready, proxyErr := a.readyProxy(ctx, s, found.Manifest)
+		if !ready && proxyErr == nil {
+			a.again(time.Now().Add(proxyWait))
+			a.problem(name, errors.New("its proxy is starting"))
+			return
+		}
+		err = proxyErr
+	}
+	t := a.pace(s.Instance, a.tries)
+	if err == nil {
+		err = a.start(ctx, s, found, user)
+	}
+	if err != nil {
+		a.again(t.next)
+	}
+	a.problem(name, err)
 }
 
 // remove takes away what an instance has left, when its log was kept long enough.
@@ -240,14 +274,43 @@ func (a *Agent) remove(ctx context.Context, i plan.Instance) error {
 	if info, err := os.Stat(filepath.Join(dir, "state.json")); err == nil && time.Since(info.ModTime()) < keepTime {
 		return nil
 	}
+	if gone, err := a.leaveProxy(ctx, i); !gone {
+		return err
+	}
 	err = a.store.Unpin(ctx, r.Artifact, "instance "+i.String())
 	if err != nil && !errors.Is(err, artifact.ErrNotFound) {
 		return err
 	}
 	delete(a.tries, i)
+	delete(a.proxyTries, i)
 	a.watches.end(i)
-	return errors.Join(os.RemoveAll(a.workDir(i)), os.RemoveAll(filepath.Join(a.config.Dir, "files", dirName(i))),
+	a.proxies.end(i)
+	return errors.Join(os.RemoveAll(a.proxyDir(i)), os.RemoveAll(a.workDir(i)),
+		os.RemoveAll(filepath.Join(a.config.Dir, "files", dirName(i))),
 		os.RemoveAll(dir))
+}
+
+// seen is what a plan's steps know of an instance. One is up when its program runs, answers the check of its manifest,
+// and is on the list of the registry if it has skerry in it.
+func (a *Agent) seen(i Instance) plan.Seen {
+	s := i.seen()
+	s.Up = s.Up && a.listed(i)
+	return s
+}
+
+func (a *Agent) listed(i Instance) bool {
+	return i.record.Check != "" || a.config.Listed == nil || a.config.Listed(i.record.Instance, i.PID)
+}
+
+// notUp says why an instance is not up, though it runs.
+func (a *Agent) notUp(i Instance) error {
+	switch {
+	case !i.silent:
+		return errors.New("it runs, and the registry does not list it")
+	case i.why != nil:
+		return fmt.Errorf("it runs, and its check does not answer: %w", i.why)
+	}
+	return errors.New("it runs, and was not checked yet")
 }
 
 // ports is the number of ports that an instance needs.
@@ -262,7 +325,7 @@ func (a *Agent) ports(w plan.Wanted) int {
 // markGood has the store keep what was up for a minute.
 func (a *Agent) markGood(ctx context.Context, s Instance) {
 	d := s.record.Artifact
-	if a.good[d] || s.Phase != string(shim.Up) || time.Since(s.Since) < goodTime {
+	if a.good[d] || s.Phase != string(shim.Up) || !a.seen(s).Up || time.Since(s.Since) < goodTime {
 		return
 	}
 	if a.store.MarkGood(ctx, d) == nil {
@@ -295,7 +358,11 @@ func (a *Agent) say() {
 
 // look asks the shims of a directory, sorted.
 func look(ctx context.Context, dir string) (all []Instance, err error) {
-	err = records(dir, func(path string, r record) { all = append(all, see(ctx, path, r)) })
+	err = records(dir, "instances", func(path string, r record) {
+		i := see(ctx, path, r)
+		i.Proxy = proxyPhase(ctx, dir, r)
+		all = append(all, i)
+	})
 	sortRecords(all)
 	return all, err
 }
@@ -304,14 +371,17 @@ func sortRecords(all []Instance) {
 	slices.SortFunc(all, func(a, b Instance) int { return a.record.Instance.Compare(b.record.Instance) })
 }
 
-// records finds the instances of a directory.
-func records(dir string, each func(path string, r record)) error {
-	entries, err := os.ReadDir(filepath.Join(dir, "instances"))
+// records finds the instances of a directory, or their proxies.
+func records(dir, kind string, each func(path string, r record)) error {
+	entries, err := os.ReadDir(filepath.Join(dir, kind))
+	if errors.Is(err, fs.ErrNotExist) && kind == "proxies" {
+		return nil // of an agent before
+	}
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		path := filepath.Join(dir, "instances", e.Name())
+		path := filepath.Join(dir, kind, e.Name())
 		r, err := readRecord(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the agent was killed before it wrote it, and started nothing

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,32 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "shim" {
 		os.Exit(shim.Main(os.Args[2]))
 	}
+	if len(os.Args) == 4 && os.Args[1] == "serve" {
+		serve(os.Args[2], os.Args[3])
+	}
 	os.Exit(m.Run())
+}
+
+// serve is a program that accepts connections once a file is there.
+func serve(port, file string) {
+	for {
+		if _, err := os.Stat(file); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			os.Exit(1)
+		}
+		c.Close()
+	}
 }
 
 // patience bounds what should take milliseconds.
@@ -52,6 +78,9 @@ type host struct {
 	config            Config
 	store             *artifact.Store
 	operator, builder key
+	check             string // of the artifacts that are made
+	count             int    // of instances in plans; 0: 1
+	first             int    // of the plans' ports
 	stop              func()
 }
 
@@ -62,7 +91,7 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	h := &host{t: t, operator: newKey(1), builder: newKey(2), stop: func() {}}
+	h := &host{t: t, operator: newKey(1), builder: newKey(2), first: 7001, stop: func() {}}
 	h.write(dir+"/operators", h.operator.line("wang", plan.Namespace))
 	h.write(dir+"/builders", h.builder.line("li", sshsig.Artifact))
 	if err := os.Mkdir(dir+"/secrets", 0o700); err != nil {
@@ -144,7 +173,8 @@ func (h *host) make(version, script string, by key) artifact.Digest {
 		h.t.Fatal(err)
 	}
 	run := artifact.Run{Command: "./auth", Args: []string{"${config}", "${port}", "${state}"}, Ports: []string{"main"},
-		Env: map[string]string{"PASSWORD_FILE": "${secret:db}"}}
+		Check: h.check,
+		Env:   map[string]string{"PASSWORD_FILE": "${secret:db}"}}
 	a, err := h.store.Make(h.t.Context(), from, artifact.Manifest{Service: "auth", Version: version,
 		Platform: platform, Run: run}, by)
 	if err != nil {
@@ -156,10 +186,14 @@ func (h *host) make(version, script string, by key) artifact.Digest {
 // order writes a plan that runs versions of auth, signed by a key.
 func (h *host) order(number int, by key, config string, versions map[string]artifact.Digest) {
 	h.t.Helper()
-	text := fmt.Sprintf("plan: %d\ncluster: site\nservices:\n  auth:\n    user: root\n    ports: 7001-7010\n"+
-		"    config: %q\n    run:\n", number, config)
+	ports := ""
+	if h.first > 0 {
+		ports = fmt.Sprintf("    ports: %d-%d\n", h.first, h.first+9)
+	}
+	text := fmt.Sprintf("plan: %d\ncluster: site\nservices:\n  auth:\n    user: root\n%s"+
+		"    config: %q\n    run:\n", number, ports, config)
 	for version, d := range versions {
-		text += fmt.Sprintf("      %s: {artifacts: {any: %q}, hosts: {h: 1}}\n", version, d)
+		text += fmt.Sprintf("      %s: {artifacts: {any: %q}, hosts: {h: %d}}\n", version, d, max(1, h.count))
 	}
 	blob, err := by.Sign(plan.Namespace, []byte(text))
 	if err != nil {
@@ -344,4 +378,58 @@ func TestLongNamesFitIntoSockets(t *testing.T) {
 	if a, b := dirName(long), dirName(other); len(a) > 40 || a == b {
 		t.Errorf("%q, %q", a, b)
 	}
+}
+
+// TestCheckDecidesWhatIsUp: an instance is up when its check answers, and a changed service waits for it.
+func TestCheckDecidesWhatIsUp(t *testing.T) {
+	h := newHost(t)
+	h.check, h.count, h.first = "tcp", 2, 17101
+	open := func(n int) string { return filepath.Join(h.config.Dir, "state", fmt.Sprintf("auth~%d", n), "open") }
+	d := map[string]artifact.Digest{"v1": h.make("v1", fmt.Sprintf("exec %s serve $2 $3/open", os.Args[0]), h.builder)}
+	h.order(1, h.operator, "x", d)
+	silent := func(r Report, name string) bool {
+		for _, i := range r.Instances {
+			if i.Name == name {
+				return strings.Contains(i.Problem, "check does not answer")
+			}
+		}
+		return false
+	}
+	h.until("both run and do not answer", func(r Report) bool {
+		return silent(r, "auth/v1#1") && silent(r, "auth/v1#2") && isUp(r, "auth/v1#1") && isUp(r, "auth/v1#2")
+	})
+	h.write(open(1), "")
+	h.until("the first is up", func(r Report) bool { return !silent(r, "auth/v1#1") && silent(r, "auth/v1#2") })
+	h.write(open(2), "")
+	r := h.until("both are up", func(r Report) bool { return !silent(r, "auth/v1#1") && !silent(r, "auth/v1#2") })
+	pids := []int{pidOf(r, "auth/v1#1"), pidOf(r, "auth/v1#2")}
+
+	if err := os.Remove(open(1)); err != nil {
+		t.Fatal(err)
+	}
+	h.order(2, h.operator, "changed", d)
+	r = h.until("the first is changed, and silent", func(r Report) bool {
+		return silent(r, "auth/v1#1") && isUp(r, "auth/v1#1") && pidOf(r, "auth/v1#1") != pids[0]
+	})
+	r = h.until("the second waits", func(r Report) bool {
+		return len(r.Instances) == 2 && strings.Contains(r.Instances[1].Problem, "waits until auth/v1#1 is up")
+	})
+	if pidOf(r, "auth/v1#2") != pids[1] {
+		t.Error("the second was changed before the first was up")
+	}
+	h.write(open(1), "")
+	h.until("the second is changed", func(r Report) bool {
+		now := pidOf(r, "auth/v1#2")
+		return now != 0 && now != pids[1] && !silent(r, "auth/v1#2")
+	})
+}
+
+// TestCheckNeedsAPort: a port that the program chooses is not known.
+func TestCheckNeedsAPort(t *testing.T) {
+	h := newHost(t)
+	h.check, h.first = "tcp", 0
+	h.order(1, h.operator, "x", map[string]artifact.Digest{"v1": h.make("v1", serving, h.builder)})
+	h.until("it says so", func(r Report) bool {
+		return len(r.Instances) == 1 && strings.Contains(r.Instances[0].Problem, "ports in the plan")
+	})
 }

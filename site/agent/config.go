@@ -8,6 +8,7 @@ import (
 
 	"github.com/skerry/skerry/internal/yamlfile"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/site/plan"
 )
 
 // Config is the file agent.yaml of a host.
@@ -21,6 +22,13 @@ type Config struct {
 	Store     Store    `yaml:"store"`
 	Users     []string `yaml:"users"`   // as which instances may run; the agent's own user need not be named
 	Secrets   string   `yaml:"secrets"` // directory of secrets, a file each; default /etc/skerry/secrets
+
+	// Site is the configuration of the site, skerry.yaml, for the proxies of programs in other languages.
+	Site string `yaml:"site"`
+
+	// Listed tells whether the registry of the site lists an instance that runs as a process of this host. With nil
+	// a program without a check is up when its process is.
+	Listed func(i plan.Instance, pid int) bool `yaml:"-"`
 }
 
 // Store is where the artifacts are.
@@ -66,8 +74,8 @@ func parseConfig(path string, text []byte) (c Config, err error) {
 	if c.Store.Floor < 0 {
 		return c, fmt.Errorf("%q: store.floor is negative", path)
 	}
-	for _, p := range []struct{ key, path string }{{"dir", c.Dir}, {"plan", c.Plan}, {"operators", c.Operators},
-		{"builders", c.Builders}, {"secrets", c.Secrets}, {"store.dir", c.Store.Dir}} {
+	for _, p := range []struct{ key, path string }{{"site", cmp.Or(c.Site, "/")}, {"dir", c.Dir}, {"plan", c.Plan},
+		{"operators", c.Operators}, {"builders", c.Builders}, {"secrets", c.Secrets}, {"store.dir", c.Store.Dir}} {
 		if !filepath.IsAbs(p.path) {
 			return c, fmt.Errorf("%q: %s: %q is no absolute path", path, p.key, p.path)
 		}

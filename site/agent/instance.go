@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/site/agent/shim"
 	"github.com/skerry/skerry/site/artifact"
 	"github.com/skerry/skerry/site/plan"
@@ -28,6 +29,9 @@ type record struct {
 	Hash     string          `json:"hash"`
 	Artifact artifact.Digest `json:"artifact"`
 	Ports    []int           `json:"ports,omitempty"`
+	Check    string          `json:"check,omitempty"`    // that tells when it is up
+	Protocol string          `json:"protocol,omitempty"` // of the first port
+	Proxy    bool            `json:"proxy,omitempty"`    // a proxy is beside it
 }
 
 // dirName is the directory of an instance. A socket's path has about 100 bytes, so that long names are shortened.
@@ -48,16 +52,8 @@ func (a *Agent) workDir(i plan.Instance) string {
 	return filepath.Join(a.config.Dir, "work", dirName(i))
 }
 
-// start starts a shim for a step.
-func (a *Agent) start(ctx context.Context, s plan.Step) error {
-	found, err := a.approved(s)
-	if err != nil {
-		return err
-	}
-	user, err := a.userOf(s.Wanted.Service.User)
-	if err != nil {
-		return err
-	}
+// start starts a shim for a step, with an artifact that is approved.
+func (a *Agent) start(ctx context.Context, s plan.Step, found artifact.Artifact, user *account) error {
 	if err := a.store.Pin(ctx, found.Digest, "instance "+s.Instance.String()); err != nil {
 		return err
 	}
@@ -73,7 +69,16 @@ func (a *Agent) start(ctx context.Context, s plan.Step) error {
 	if err := statedir.Make(dir); err != nil {
 		return err
 	}
-	r := record{s.Instance, s.Wanted.Hash, found.Digest, s.Ports}
+	run := found.Manifest.Run
+	if run.Proxy != nil {
+		spec.Env = append(spec.Env, "SKERRY_PROXY=unix:"+a.proxySocket(s.Instance))
+	}
+	r := record{Instance: s.Instance, Hash: s.Wanted.Hash, Artifact: found.Digest, Ports: s.Ports, Check: run.Check,
+		Protocol: cmp.Or(run.Protocol, string(registry.ProtocolFramedBinary)), Proxy: run.Proxy != nil}
+	if r.Check != "" && r.Ports[0] == 0 {
+		return fmt.Errorf("the check of the artifact needs to know the port; give %s ports in the plan",
+			s.Instance.Service)
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -89,8 +94,18 @@ func (a *Agent) start(ctx context.Context, s plan.Step) error {
 	return err
 }
 
-// approved returns the artifact of a step if a builder has signed it for the service and version of the step.
-func (a *Agent) approved(s plan.Step) (artifact.Artifact, error) {
+// approved returns the artifact of a step if a builder has signed it for the service and version of the step, and the
+// user as which it may run.
+func (a *Agent) approved(s plan.Step) (artifact.Artifact, *account, error) {
+	found, err := a.signed(s)
+	if err != nil {
+		return found, nil, err
+	}
+	user, err := a.userOf(s.Wanted.Service.User)
+	return found, user, err
+}
+
+func (a *Agent) signed(s plan.Step) (artifact.Artifact, error) {
 	d := s.Wanted.Artifact
 	found, err := a.store.Get(d)
 	if errors.Is(err, artifact.ErrNotFound) {

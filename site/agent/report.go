@@ -44,10 +44,13 @@ type Instance struct {
 	LastExit     *shim.Exit `json:"last_exit,omitempty"`
 	Unenforced   []string   `json:"unenforced,omitempty"` // limits that the host does not hold
 	LogDropped   int64      `json:"log_dropped,omitempty"`
+	Proxy        string     `json:"proxy,omitempty"` // phase of the proxy beside it
 	Problem      string     `json:"problem,omitempty"`
 
 	record record
 	alive  bool
+	silent bool  // the check of its manifest does not answer
+	why    error // the last answer of a check
 }
 
 // Gone is the phase of an instance without a living shim; an agent starts it again if the plan wants it.
@@ -90,7 +93,7 @@ func stateOf(r record, s shim.State) Instance {
 
 func (i Instance) seen() plan.Seen {
 	return plan.Seen{Instance: i.record.Instance, Hash: i.record.Hash, Ports: i.Ports, Alive: i.alive,
-		Up: i.Phase == string(shim.Up), Stopping: i.Phase == string(shim.Stopping)}
+		Up: i.Phase == string(shim.Up) && !i.silent, Stopping: i.Phase == string(shim.Stopping)}
 }
 
 // said is the file agent.json.

@@ -28,10 +28,13 @@ type watches struct {
 
 // watch is what is known of one instance.
 type watch struct {
-	dir  string
-	now  Instance
-	end  context.CancelFunc
-	done chan struct{}
+	dir     string
+	now     Instance
+	answers int           // process that answers the check of the manifest; 0: none
+	silent  error         // why not
+	moved   chan struct{} // now has changed, for the check
+	end     context.CancelFunc
+	tasks   sync.WaitGroup
 }
 
 func newWatches() *watches {
@@ -49,15 +52,17 @@ func (w *watches) wake() {
 func (w *watches) begin(ctx context.Context, dir string, r record) {
 	w.end(r.Instance)
 	ctx, cancel := context.WithCancel(ctx)
-	x := &watch{dir: dir, now: see(ctx, dir, r), end: cancel, done: make(chan struct{})}
+	x := &watch{dir: dir, now: see(ctx, dir, r), end: cancel, moved: make(chan struct{}, 1)}
 	w.mu.Lock()
 	w.all[r.Instance] = x
 	w.mu.Unlock()
-	go func() {
-		defer close(x.done)
+	x.tasks.Go(func() {
 		defer cancel()
 		w.follow(ctx, x, r)
-	}()
+	})
+	if r.Check != "" {
+		x.tasks.Go(func() { w.check(ctx, x, r) })
+	}
 }
 
 // end forgets an instance.
@@ -68,7 +73,7 @@ func (w *watches) end(i plan.Instance) {
 	w.mu.Unlock()
 	if x != nil {
 		x.end()
-		<-x.done
+		x.tasks.Wait()
 	}
 }
 
@@ -85,16 +90,41 @@ func (w *watches) list() []Instance {
 	defer w.mu.Unlock()
 	all := make([]Instance, 0, len(w.all))
 	for _, x := range w.all {
-		all = append(all, x.now)
+		all = append(all, x.seen())
 	}
 	sortRecords(all)
 	return all
+}
+
+// get is what is known of one instance.
+func (w *watches) get(i plan.Instance) (now Instance, known bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	x, known := w.all[i]
+	if known {
+		now = x.seen()
+	}
+	return now, known
+}
+
+// seen is the instance with what its check says.
+func (x *watch) seen() Instance {
+	i := x.now
+	i.silent = i.record.Check != "" && (i.PID == 0 || x.answers != i.PID)
+	if i.silent && i.PID != 0 {
+		i.why = x.silent
+	}
+	return i
 }
 
 func (w *watches) set(x *watch, i Instance) {
 	w.mu.Lock()
 	x.now = i
 	w.mu.Unlock()
+	select {
+	case x.moved <- struct{}{}:
+	default:
+	}
 	w.wake()
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/skerry/skerry/registry"
 )
 
 // Run says how an instance is started, checked and stopped. It is part of the signed manifest: neither a plan nor a
@@ -31,7 +33,24 @@ type Run struct {
 	// the instance is up when the registry lists it, as it does for a program with skerry in it.
 	Check string `json:"check,omitempty" yaml:"check"`
 
+	// Protocol is what the first port speaks, as in skerry announce; "" is framed-binary. The check and the proxy
+	// need it.
+	Protocol string `json:"protocol,omitempty" yaml:"protocol"`
+
+	// Proxy makes a program of another language a member of the site: the agent runs a skerry proxy beside it, whose
+	// socket is in $SKERRY_PROXY, and which lists the first port, if there is one, under service and version.
+	Proxy *Proxy `json:"proxy,omitempty" yaml:"proxy"`
+
 	Stop Stop `json:"stop" yaml:"stop"`
+}
+
+// Proxy says what a proxy has to know of a program. The zero value is for a program with a helper and few threads.
+type Proxy struct {
+	Concurrency int      `json:"concurrency,omitempty" yaml:"concurrency"` // its threads less one; 0: 16
+	Multiplexed bool     `json:"multiplexed,omitempty" yaml:"multiplexed"` // it has a TMultiplexedProcessor
+	Unordered   bool     `json:"unordered,omitempty" yaml:"unordered"`     // its clients match replies by number
+	Calls       []string `json:"calls,omitempty" yaml:"calls"`             // services that it calls
+	Entry       []string `json:"entry,omitempty" yaml:"entry"`             // methods for requests from outside
 }
 
 // Stop says how an instance is asked to end.
@@ -52,6 +71,9 @@ const (
 	maxArgs    = 256
 	maxRunText = 32 << 10 // bytes of the command, its arguments and its environment
 	maxPorts   = 16
+	maxNames   = 256 // in each list of a Proxy
+
+	maxConcurrency = 10_000
 )
 
 // signals are the values of [Stop.Signal].
@@ -112,11 +134,45 @@ func (r Run) validate(files []File) error {
 	if r.Check != "" && len(r.Ports) == 0 {
 		return errors.New("run.check: a check needs a port; name it in run.ports")
 	}
+	if r.Protocol != "" && !slices.Contains(protocols, registry.Protocol(r.Protocol)) {
+		return fmt.Errorf("run.protocol: %.40q is none of %v", r.Protocol, protocols)
+	}
+	if err := r.Proxy.validate(); err != nil {
+		return fmt.Errorf("run.proxy: %w", err)
+	}
+	if r.Proxy != nil && strings.HasPrefix(r.Check, "http:") {
+		return errors.New("run.check: a proxy forwards Thrift, so that the check is tcp, thrift or thrift:METHOD")
+	}
 	if !slices.Contains(signals, r.Stop.Signal) {
 		return fmt.Errorf("run.stop.signal: %.20q; write one of %s", r.Stop.Signal, strings.Join(signals, ", "))
 	}
 	if r.Stop.After < minStop || r.Stop.After > maxStop || r.Stop.After%time.Millisecond != 0 {
 		return fmt.Errorf("run.stop.after: %v; write %v to %v, in whole milliseconds", r.Stop.After, minStop, maxStop)
+	}
+	return nil
+}
+
+// protocols are those of a program that a proxy or a check can speak to.
+var protocols = []registry.Protocol{registry.ProtocolHeader, registry.ProtocolFramedBinary,
+	registry.ProtocolFramedCompact, registry.ProtocolUnframedBinary, registry.ProtocolUnframedCompact}
+
+func (p *Proxy) validate() error {
+	if p == nil {
+		return nil
+	}
+	if p.Concurrency < 0 || p.Concurrency > maxConcurrency {
+		return fmt.Errorf("concurrency %d; write 1 to %d, the threads of the program less one", p.Concurrency,
+			maxConcurrency)
+	}
+	for _, list := range [][]string{p.Calls, p.Entry} {
+		if len(list) > maxNames {
+			return fmt.Errorf("a list has %d names, at most %d are taken", len(list), maxNames)
+		}
+		for _, name := range list {
+			if err := registry.CheckName("name", name); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
