@@ -77,6 +77,9 @@ func TestStreams(t *testing.T) {
 			t.Fatalf("have %v, %v", ack, err)
 		}
 	}
+	if tags, err := c.Tags(ctx); err != nil || tags == nil {
+		t.Errorf("before the first value: %#v, %v; an absent list is a failure in other languages", tags, err)
+	}
 	upload("a", 10, 20)
 	upload("b", 30)
 

@@ -150,7 +150,7 @@ func (k *Keeper) After(ctx context.Context, q *api.Query, done *rpc.Promise[*api
 func (k *Keeper) Tags(context.Context) ([]string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var tags []string
+	tags := []string{} // other languages take an absent list for a failure
 	for _, p := range k.points {
 		tags = append(tags, p.Tag)
 	}
