@@ -82,11 +82,10 @@ func Keyrings(ctx context.Context, n *skerry.Node) (list []MemberKeys, silent []
 
 // askMembers asks every other process of the site that may be alive, all at once.
 func askMembers(ctx context.Context, n *skerry.Node, ask func(context.Context, *membership.Peer)) error {
-	all, err := newSite(n).members(ctx)
+	others, err := newSite(n).others(ctx)
 	if err != nil {
 		return err
 	}
-	others := slices.DeleteFunc(all, func(k membership.Member) bool { return k.Owner == n.Membership().Owner() })
 	n.Membership().Each(ctx, others, ask)
 	return nil
 }

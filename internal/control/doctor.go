@@ -24,15 +24,9 @@ var ErrNoDoctor = errors.New("its release of skerry is too old to examine itself
 // Examine has every other process of the site examine itself and its host, until ctx ends.
 func Examine(ctx context.Context, n *skerry.Node) (Examined, error) {
 	e := Examined{Silent: map[string]error{}}
-	all, err := newSite(n).members(ctx)
+	others, err := newSite(n).others(ctx)
 	if err != nil {
 		return e, err
-	}
-	var others []membership.Member
-	for _, k := range all {
-		if k.Owner != n.Membership().Owner() {
-			others = append(others, k)
-		}
 	}
 	begun := time.Now()
 	var mu sync.Mutex

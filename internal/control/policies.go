@@ -183,13 +183,12 @@ func (p *Policies) Learn(ctx context.Context) policylog.Entry {
 	return e
 }
 
-// others are the other processes that may be alive.
+// others are the other processes that may be alive: those that are listed first.
 func (p *Policies) others(ctx context.Context) ([]membership.Member, error) {
-	all, err := p.s.members(ctx)
+	all, err := p.s.others(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(k membership.Member) bool { return k.Owner == p.s.m.Owner() })
 	slices.SortFunc(all, func(a, b membership.Member) int {
 		return cmp.Or(cmp.Compare(a.Gone, b.Gone), cmp.Compare(a.Owner.String(), b.Owner.String()))
 	})

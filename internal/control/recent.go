@@ -69,11 +69,10 @@ var ErrRecentTooOld = errors.New("its release of skerry is too old to tell the c
 // AllRecent asks every other process of the site for its calls of the last seconds, up to [RecentWindow]. Answers cover
 // up to 30 s more.
 func AllRecent(ctx context.Context, n *skerry.Node, last time.Duration) (r Recent, err error) {
-	members, err := newSite(n).members(ctx)
+	members, err := newSite(n).others(ctx)
 	if err != nil {
 		return r, err
 	}
-	members = slices.DeleteFunc(members, func(k membership.Member) bool { return k.Owner == n.Membership().Owner() })
 	r.Trends, r.Silent = map[string][]int64{}, map[string]error{}
 	for _, k := range members {
 		r.Silent[k.Owner.String()] = errNoAnswer

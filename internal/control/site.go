@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,6 +89,12 @@ func (s *site) members(ctx context.Context) ([]membership.Member, error) {
 	}
 	s.mu.Unlock()
 	return s.living(ctx, all), nil
+}
+
+// others returns the members other than this process.
+func (s *site) others(ctx context.Context) ([]membership.Member, error) {
+	all, err := s.members(ctx)
+	return slices.DeleteFunc(all, func(k membership.Member) bool { return k.Owner == s.m.Owner() }), err
 }
 
 // living leaves out the processes that are certified dead.

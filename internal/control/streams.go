@@ -65,11 +65,10 @@ var ErrStreamsTooOld = errors.New("its release of skerry is too old to tell its 
 
 // AllStreams asks every other process of the site for its streams since its start.
 func AllStreams(ctx context.Context, n *skerry.Node) (s Streams, err error) {
-	members, err := newSite(n).members(ctx)
+	members, err := newSite(n).others(ctx)
 	if err != nil {
 		return s, err
 	}
-	members = slices.DeleteFunc(members, func(k membership.Member) bool { return k.Owner == n.Membership().Owner() })
 	s.Silent = map[string]error{}
 	for _, k := range members {
 		s.Silent[k.Owner.String()] = errNoAnswer

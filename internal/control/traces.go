@@ -68,7 +68,7 @@ func (t *Tracer) List(ctx context.Context, f TraceFilter) (Traces, error) {
 	if f.Failed && q.Failure == "" {
 		q.Failure = spans.AnyFailure
 	}
-	others, err := t.others(ctx)
+	others, err := t.s.others(ctx)
 	if err != nil {
 		return Traces{}, err
 	}
@@ -116,20 +116,13 @@ func choose(found []told, f TraceFilter) (ids [][16]byte, more bool) {
 
 // One asks every other process of the site for the spans of one trace. The list is empty when none keeps any.
 func (t *Tracer) One(ctx context.Context, id [16]byte) (Traces, error) {
-	others, err := t.others(ctx)
+	others, err := t.s.others(ctx)
 	if err != nil {
 		return Traces{}, err
 	}
 	found, all := t.ask(ctx, others, spans.Filter{Traces: [][16]byte{id}})
 	all.List = join(found, [][16]byte{id})
 	return all, nil
-}
-
-// others are the processes of the site but this one.
-func (t *Tracer) others(ctx context.Context) ([]membership.Member, error) {
-	all, err := t.s.members(ctx)
-	own := t.s.m.Owner()
-	return slices.DeleteFunc(all, func(k membership.Member) bool { return k.Owner == own }), err
 }
 
 // ask asks all processes at once.

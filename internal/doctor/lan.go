@@ -1,9 +1,8 @@
 package doctor
 
 import (
-	"strconv"
-
 	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
 )
 
@@ -38,19 +37,12 @@ func (l *List) peers(peers []broadcast.Peer) {
 		}
 	}
 	l.Fine("%s on %s answered, with %s",
-		count(len(peers), "process", "es"), count(len(hosts), "host", "s"), count(registrations, "registration", "s"))
+		number.Count(len(peers), "process", "es"), number.Count(len(hosts), "host", "s"),
+		number.Count(registrations, "registration", "s"))
 	if unicast == len(peers) {
 		l.Hint("nothing, when the hosts are in several VLANs; else let broadcast through the switches and firewalls",
 			"all of them answered by unicast only: broadcast does not pass between us")
 	}
-}
-
-// count returns a number with its noun, in the plural unless n is 1.
-func count(n int, noun, plural string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + plural
 }
 
 func quoted(text string) quote.Safe { return quote.Safe(quote.Text(text)) }
