@@ -52,6 +52,8 @@ type Agent struct {
 	began      time.Time
 	said       string    // agent.json as it was written last
 	due        time.Time // of the next turn, when nothing changes before
+	collectAt  time.Time // garbage
+	settle     time.Duration
 	jitter     func() float64
 }
 
@@ -67,7 +69,7 @@ type tries struct {
 func New(c Config, command ...string) *Agent {
 	a := &Agent{config: c, command: command, tries: map[plan.Instance]*tries{}, good: map[artifact.Digest]bool{},
 		problems: map[string]string{}, watches: newWatches(), proxies: newWatches(),
-		proxyTries: map[plan.Instance]*tries{}, jitter: rand.Float64}
+		proxyTries: map[plan.Instance]*tries{}, jitter: rand.Float64, settle: collectAfter}
 	a.proxies.woken = a.watches.woken
 	return a
 }
@@ -204,8 +206,33 @@ func (a *Agent) turn(ctx context.Context) {
 		a.do(ctx, s)
 	}
 	a.keepProxies(ctx, seen, steps)
+	a.collectInTime(ctx, seen, wanted, steps)
 	maps.DeleteFunc(a.problems, func(name, _ string) bool { return !busy[name] })
 	a.say()
+}
+
+// collectInTime collects garbage a while after the last step, and each hour.
+func (a *Agent) collectInTime(ctx context.Context, seen []Instance, wanted []plan.Wanted, steps []plan.Step) {
+	now := time.Now()
+	for _, s := range steps {
+		if s.Do == plan.Start || s.Do == plan.Stop {
+			a.collectAt = now.Add(a.settle)
+		}
+	}
+	if a.collectAt.IsZero() {
+		a.collectAt = now.Add(a.settle)
+	}
+	if a.orders.now == nil {
+		return
+	}
+	if now.Before(a.collectAt) {
+		a.again(a.collectAt)
+		return
+	}
+	a.collectAt = now.Add(collectEvery)
+	if err := a.collect(ctx, seen, wanted); err != nil {
+		a.problem("", errors.Join(a.orders.wrong, fmt.Errorf("garbage is not collected: %w", err)))
+	}
 }
 
 // do takes a step. It records a problem when it can't.
@@ -262,32 +289,6 @@ func (a *Agent) tryStart(ctx context.Context, s plan.Step) {
 		a.again(t.next)
 	}
 	a.problem(name, err)
-}
-
-// remove takes away what an instance has left, when its log was kept long enough.
-func (a *Agent) remove(ctx context.Context, i plan.Instance) error {
-	dir := a.instanceDir(i)
-	r, err := readRecord(dir)
-	if err != nil {
-		return err
-	}
-	if info, err := os.Stat(filepath.Join(dir, "state.json")); err == nil && time.Since(info.ModTime()) < keepTime {
-		return nil
-	}
-	if gone, err := a.leaveProxy(ctx, i); !gone {
-		return err
-	}
-	err = a.store.Unpin(ctx, r.Artifact, "instance "+i.String())
-	if err != nil && !errors.Is(err, artifact.ErrNotFound) {
-		return err
-	}
-	delete(a.tries, i)
-	delete(a.proxyTries, i)
-	a.watches.end(i)
-	a.proxies.end(i)
-	return errors.Join(os.RemoveAll(a.proxyDir(i)), os.RemoveAll(a.workDir(i)),
-		os.RemoveAll(filepath.Join(a.config.Dir, "files", dirName(i))),
-		os.RemoveAll(dir))
 }
 
 // seen is what a plan's steps know of an instance. One is up when its program runs, answers the check of its manifest,

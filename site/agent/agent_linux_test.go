@@ -81,6 +81,7 @@ type host struct {
 	check             string // of the artifacts that are made
 	count             int    // of instances in plans; 0: 1
 	first             int    // of the plans' ports
+	hurries           bool   // the agent collects garbage at once
 	stop              func()
 }
 
@@ -133,7 +134,11 @@ func (h *host) start() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := New(h.config, os.Args[0], "shim").Run(ctx); err != nil {
+		a := New(h.config, os.Args[0], "shim")
+		if h.hurries {
+			a.settle = 100 * time.Millisecond
+		}
+		if err := a.Run(ctx); err != nil {
 			h.t.Error(err)
 		}
 	}()
@@ -363,6 +368,7 @@ func TestConfigMistakes(t *testing.T) {
 		"host: h":                           "cluster",
 		"cluster: site\nhost: h\ndir: x":    "no absolute path",
 		"cluster: site\nhost: h\nplans: /x": "plans",
+		"cluster: site\nhost: h\nkeep: -1":  "keep",
 		"cluster: site\nhost: a b":          "host",
 	} {
 		if _, err := parseConfig("agent.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {

@@ -23,6 +23,10 @@ type Config struct {
 	Users     []string `yaml:"users"`   // as which instances may run; the agent's own user need not be named
 	Secrets   string   `yaml:"secrets"` // directory of secrets, a file each; default /etc/skerry/secrets
 
+	// Keep is how many good versions of each service stay in the store, beside what runs and what the plan names.
+	// Default 3.
+	Keep int `yaml:"keep"`
+
 	// Site is the configuration of the site, skerry.yaml, for the proxies of programs in other languages.
 	Site string `yaml:"site"`
 
@@ -71,6 +75,9 @@ func parseConfig(path string, text []byte) (c Config, err error) {
 	c.Secrets = cmp.Or(c.Secrets, "/etc/skerry/secrets")
 	c.Store.Dir = cmp.Or(c.Store.Dir, "/var/lib/skerry/store")
 	c.Store.Floor = cmp.Or(c.Store.Floor, 1<<30)
+	if c.Keep = cmp.Or(c.Keep, 3); c.Keep < 1 {
+		return c, fmt.Errorf("%q: keep: %d; at least one good version of each service is kept", path, c.Keep)
+	}
 	if c.Store.Floor < 0 {
 		return c, fmt.Errorf("%q: store.floor is negative", path)
 	}

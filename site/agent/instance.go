@@ -54,10 +54,10 @@ func (a *Agent) workDir(i plan.Instance) string {
 
 // start starts a shim for a step, with an artifact that is approved.
 func (a *Agent) start(ctx context.Context, s plan.Step, found artifact.Artifact, user *account) error {
-	if err := a.store.Pin(ctx, found.Digest, "instance "+s.Instance.String()); err != nil {
+	if err := a.store.Pin(ctx, found.Digest, instancePin(s.Instance)); err != nil {
 		return err
 	}
-	unpacked := filepath.Join(a.config.Dir, "artifacts", found.Digest.Hex()[:32])
+	unpacked := filepath.Join(a.config.Dir, "artifacts", unpackedName(found.Digest))
 	if err := a.store.Stage(ctx, found.Digest, a.builders, unpacked); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
