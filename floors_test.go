@@ -158,6 +158,8 @@ var floors = map[string]struct {
 		"internal/statedir", "internal/yamlfile", "registry", "site/agent/shim", "site/artifact", "site/plan"}},
 	"site/build": {3, []string{"internal/gitrepo", "internal/statedir", "internal/yamlfile", "registry",
 		"site/artifact"}},
+	"site/project": {4, []string{"internal/gitrepo", "internal/statedir", "internal/yamlfile", "registry",
+		"site/artifact", "site/build"}},
 	"internal/gitrepo":   {0, nil},
 	"internal/agentwire": {0, nil}, // generated from internal/agentwire/agent.thrift
 	"scripts/agentweight": {5, []string{"internal/sshsig", "site/agent", "site/agent/shim", "site/artifact",

@@ -35,6 +35,7 @@ var surface = map[string]int{
 	"site/artifact":         26,
 	"site/plan":             23,
 	"site/build":            16,
+	"site/project":          14,
 }
 
 // newSurface bounds a package that is not in the table yet.
