@@ -156,4 +156,6 @@ func TestRulesTakenAway(t *testing.T) {
 	}
 	server.Exec(t, db, "GRANT SELECT ON skerry_rule TO "+user)
 	await(t, 20*time.Second, "the log of rules again", func() bool { return len(heard) > 0 })
+	server.Exec(t, db, "REVOKE SELECT ON skerry_rule FROM "+user)
+	await(t, 20*time.Second, "a second loss is told", func() bool { return log.count(line) == 2 })
 }

@@ -196,6 +196,7 @@ func (s *session) followPolicy(ctx context.Context) error {
 	s.policied = err == nil
 	switch code := sqlState(err); {
 	case err == nil:
+		s.policyless = false
 	case code == noRight, code == undefinedTable:
 		if !s.policyless {
 			s.policyless = true

@@ -374,6 +374,7 @@ func (s *session) follow(ctx context.Context) error {
 	s.ruled = err == nil
 	switch code := sqlState(err); {
 	case err == nil:
+		s.ruleless = false
 		s.r.cfg.Rules(entries)
 	case code == noRight: // calls and operators bring the rules
 		if !s.ruleless {
