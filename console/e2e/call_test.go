@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -28,9 +27,7 @@ func TestTryCall(t *testing.T) {
 	if !strings.Contains(reply, `"`) {
 		t.Errorf("the reply is shown as %q", reply)
 	}
-	fetched := "performance.getEntriesByType('resource').filter(e => e.initiatorType === 'fetch').length"
-	before := stage.Look[int](tab, fetched)
-	tab.Until(fmt.Sprintf("%s >= %d", fetched, before+3)) // two have been shown when the third has come
+	renewed(tab, 2)
 	now := stage.Look[string](tab, "(document.querySelector('pre.reply') || {}).innerText || ''")
 	if now != reply {
 		t.Errorf("after the page has renewed itself the reply is %q", now)
