@@ -32,6 +32,7 @@ func (s *snapshot) find() []finding {
 		}
 	}
 	list = append(list, s.findProcesses()...)
+	list = append(list, s.findGone()...)
 	if s.Rollout.Frozen != "" {
 		list = append(list, finding{Kind: "frozen", Severity: warning, What: say("finding.frozen"),
 			Why: say("finding.frozen-why", "why", s.Rollout.Frozen), Do: "skerry doctor"})
@@ -90,8 +91,11 @@ func (s *snapshot) findService(r serviceRow, entries []*discovery.Entry) (list [
 		}
 		f.Why = say("finding.down-why", "all", r.All, "states", cmp.Or(strings.Join(parts, ", "), "–"))
 		return append(list, f)
-	case r.Calls >= fewCalls && r.Failed >= muchShare:
+	case r.Calls >= fewCalls && (r.Failed >= muchShare || r.Failed >= badShare && r.Worse > usual && len(avoided) == 0):
 		f.Kind, f.Severity, f.What = "fails", grave, say("finding.fails", "service", r.Name, "share", percent(r.Failed))
+		if r.Failed < muchShare {
+			f.Severity = warning
+		}
 		all := figures{}
 		for _, flow := range s.Flows {
 			if flow.Service == r.Name {
@@ -141,6 +145,45 @@ func (s *snapshot) findProcesses() (list []finding) {
 		list = append(list, f)
 	}
 	return list
+}
+
+// goneTime is how long a process that has gone without a goodbye is a finding.
+const goneTime = 30 * time.Minute
+
+// findGone names processes that have gone without a goodbye, while nothing on their host runs in their place.
+func (s *snapshot) findGone() []finding {
+	here := map[string]bool{}
+	for i := range s.Entries {
+		e := &s.Entries[i]
+		here[e.Owner] = true
+		here[hostOf(e.Owner)+" "+strings.TrimSuffix(e.Service+"/"+e.Version, "/")] = true
+	}
+	var gone []memberEvent
+	for _, e := range s.Members {
+		if e.Kind != memberLost || e.Others > 0 || s.At.Sub(e.At) > goneTime || here[e.Process] {
+			continue // many at once are a cut of the console's own network
+		}
+		replaced := !slices.ContainsFunc(e.Runs, func(run string) bool { return !here[hostOf(e.Process)+" "+run] })
+		if !replaced {
+			gone = append(gone, e)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	slices.Reverse(gone) // the newest first
+	f := finding{Kind: "gone", Severity: warning, Since: gone[0].At, Link: "/history?kind=processes",
+		LinkText: say("finding.open-history")}
+	for _, e := range gone {
+		f.About = append(f.About, e.Process)
+	}
+	e := gone[0]
+	runs, host := strings.Join(e.Runs, ", "), hostOf(e.Process)
+	f.What = say("finding.gone", "n", len(gone), "runs", runs, "host", host)
+	f.Why = say("finding.gone-why", "process", e.Process, "runs", runs, "why", e.reason())
+	service, _, _ := strings.Cut(e.Runs[0], "/")
+	f.Do = "skerry ls " + shellWord(service)
+	return []finding{f}
 }
 
 func namesOf(processes []processInfo) (names []string) {

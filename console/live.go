@@ -177,9 +177,9 @@ func (l *live) look(ctx context.Context) {
 	l.policy.tellUses(s, counts, known)
 	l.lookAtDenied(ctx)
 	s.Policy.Denied, s.Policy.DeniedAt = l.policy.denied, l.policy.deniedAt
-	s.Findings = s.find()
 	l.compareMembers(s.Entries)
 	s.Members = l.members.all()
+	s.Findings = s.find()
 	l.current.Store(s)
 }
 

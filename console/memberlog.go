@@ -331,14 +331,19 @@ var goneTexts = map[string]string{
 	"not heard of since this process started": "history.gone-unheard",
 }
 
+// reason is how a process has left the lists.
+func (e memberEvent) reason() phrase {
+	if key := goneTexts[e.Why]; key != "" {
+		return say(key)
+	}
+	return plain(e.Why)
+}
+
 // change is an event as a line of the history.
 func (e memberEvent) change() change {
-	runs, why := say("history.no-service"), plain(e.Why)
+	runs, why := say("history.no-service"), e.reason()
 	if len(e.Runs) > 0 {
 		runs = plain(strings.Join(e.Runs, ", "))
-	}
-	if key := goneTexts[e.Why]; key != "" {
-		why = say(key)
 	}
 	key := "history.member-" + e.Kind
 	if e.Others > 0 {

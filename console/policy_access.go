@@ -27,6 +27,9 @@ type accessPage struct {
 	Silent  []string    `json:"silent,omitempty"` // processes that do not tell what they refuse
 }
 
+// Now reports whether the last call was in this moment, as precisely as the console looks.
+func (c accessCell) Now() bool { return c.Ago > 0 && c.Ago < 2*watchedPeriod }
+
 // accessRow is one callee.
 type accessRow struct {
 	Service string       `json:"service"`

@@ -88,9 +88,30 @@ func (s *snapshot) policyEditPage(r *http.Request) (any, error) {
 		p.Form.Item = "" // an item that can't be chosen stands in the list
 		_ = p.chooseItem(key)
 	}
+	if r.URL.Query().Get("insert") != "" {
+		p.insertItem()
+	}
 	s.furnish(p)
 	p.Items, p.More = itemsOf(p.Text)
 	return p, nil
+}
+
+// insertItem puts the item of a link into the text, where that can be done. An item that ends by itself needs no
+// confirmation that keeps it.
+func (p *policyEditPage) insertItem() {
+	item, err := p.Form.item()
+	if err != nil {
+		return // the form shows what it has
+	}
+	text, err := policytext.Insert(p.Text, item)
+	if err != nil {
+		return
+	}
+	if p.Form.Expires != "" {
+		p.Confirm = ""
+	}
+	p.Text, p.Form = text, itemFormOf(url.Values{"kind": {p.Form.Kind}})
+	p.Problems = problemsOf(text, false)
 }
 
 // policyNumbered is an entry of the log: of several of one number the one that won.

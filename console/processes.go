@@ -36,6 +36,7 @@ type hostGroup struct {
 	Dot       dot          `json:"-"`
 	Bad       int          `json:"-"`
 	Processes []processRow `json:"processes"`
+	Serves    bool         `json:"-"` // a service runs there
 }
 
 // processRow is one process.
@@ -152,6 +153,7 @@ func (s *snapshot) processesPage(r *http.Request) (any, error) {
 		}
 		g := &p.Hosts[len(p.Hosts)-1]
 		g.Processes = append(g.Processes, row)
+		g.Serves = g.Serves || len(row.Runs) > 0
 	}
 	return p, nil
 }

@@ -19,6 +19,7 @@ import (
 type servicePage struct {
 	Row       serviceRow    `json:"service"`
 	Lead      phrase        `json:"-"`
+	Most      phrase        `json:"-"` // which caller calls most
 	Instances []instanceRow `json:"instances"`
 	Pager     pager         `json:"-"`
 	Methods   []methodRow   `json:"methods"`
@@ -168,10 +169,41 @@ func (s *snapshot) servicePage(r *http.Request) (any, error) {
 			p.Out = append(p.Out, e)
 		}
 	}
+	p.Most = mostCalls(p.In)
+	busiestFirst(p.In)
+	busiestFirst(p.Out)
 	p.Rules = s.rulesOf(name)
 	p.InAll, p.OutAll = len(p.In), len(p.Out)
 	p.In, p.Out = p.In[:min(p.InAll, edgesShown)], p.Out[:min(p.OutAll, edgesShown)]
 	return p, nil
+}
+
+// mostCalls names the caller with most calls.
+func mostCalls(in []edgeRow) phrase {
+	all, most := 0.0, edgeRow{}
+	for _, e := range in {
+		all += e.Rate
+		if e.Rate > most.Rate {
+			most = e
+		}
+	}
+	if most.Rate == 0 {
+		return phrase{}
+	}
+	return say("service.most", "caller", callerName(most.From), "rate", rateText(most.Rate), "all", rateText(all))
+}
+
+// busiestFirst orders the edges at the end that are as usual by their calls: in powers of two, so that rows keep their
+// places while figures change a little.
+func busiestFirst(edges []edgeRow) {
+	asUsual := func(e edgeRow) bool { return e.Worse == usual && e.Failed == 0 && !e.Slow }
+	first := len(edges)
+	for first > 0 && asUsual(edges[first-1]) {
+		first--
+	}
+	slices.SortStableFunc(edges[first:], func(a, b edgeRow) int {
+		return cmp.Compare(math.Ilogb(b.Rate), math.Ilogb(a.Rate))
+	})
 }
 
 // rulesOf is what the policy in force says about a service, and about all of them.

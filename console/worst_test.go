@@ -1,11 +1,15 @@
 package console
 
 import (
+	"log/slog"
 	"math/rand/v2"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/policy"
 )
 
@@ -85,4 +89,84 @@ func TestUnusedRights(t *testing.T) {
 	if len(have) != 1 || have[0].Service != "auth" || have[0].Caller != "legacy" {
 		t.Errorf("%+v", have)
 	}
+}
+
+// TestBusiestCallerIsNamed: a service's page names the caller with most calls, and lists it first among those that are
+// as usual; callers that fail stand above.
+func TestBusiestCallerIsNamed(t *testing.T) {
+	in := []edgeRow{{From: "ill", Rate: 1, Failed: 50, Worse: much}, {From: "a", Rate: 3}, {From: "b", Rate: 900},
+		{From: "c", Rate: 30}, {From: "d", Rate: 31}}
+	if said := mostCalls(in).In(english); said != "Most calls: b, 900/s of 965/s." {
+		t.Errorf("the page says %q", said)
+	}
+	busiestFirst(in)
+	var names []string
+	for _, e := range in {
+		names = append(names, e.From)
+	}
+	if want := []string{"ill", "b", "c", "d", "a"}; !slices.Equal(names, want) {
+		t.Errorf("callers are %v, want %v", names, want)
+	}
+	if said := mostCalls(nil).In(english); said != "" {
+		t.Errorf("without callers the page says %q", said)
+	}
+}
+
+// TestFewFailuresAreFound: a service that fails between 1 and 3 % of its calls, more than before, is a finding that is
+// not red. One that always does is none.
+func TestFewFailuresAreFound(t *testing.T) {
+	s := &snapshot{Entries: []discovery.Entry{{Service: "db", State: discovery.OK, Weight: 100, Share: 1}},
+		Flows: []flow{{Caller: "proc", Service: "db", Calls: 1000, Failed: 20}}}
+	if list := s.find(); len(list) != 1 || list[0].Kind != "fails" || list[0].Severity != warning {
+		t.Errorf("2 %% of failures are found as %+v", list)
+	}
+	s.Before = slices.Clone(s.Flows)
+	if list := s.find(); len(list) != 0 {
+		t.Errorf("as many failures as before are found as %+v", list)
+	}
+}
+
+// TestGoneProcessesAreFound: a process that has gone without a goodbye is a finding until another one does the same on
+// its host, or it is back.
+func TestGoneProcessesAreFound(t *testing.T) {
+	at := time.Date(2026, 11, 29, 3, 12, 10, 0, time.Local)
+	lost := memberEvent{At: at.Add(-time.Minute), Kind: memberLost, Process: "ops-3/412/a", Runs: []string{"db/v1"},
+		Why: "silent"}
+	db := func(owner string) discovery.Entry {
+		return discovery.Entry{Service: "db", Version: "v1", Owner: owner, State: discovery.OK, Weight: 100, Share: 1}
+	}
+	s := &snapshot{At: at, Entries: []discovery.Entry{db("ops-4/9/a")}, Members: []memberEvent{lost}}
+	list := s.find()
+	if len(list) != 1 || list[0].Kind != "gone" {
+		t.Fatalf("a lost process is found as %+v", list)
+	}
+	if said := list[0].What.In(english); said != "db/v1 on ops-3 has gone without a goodbye" {
+		t.Errorf("the finding says %q", said)
+	}
+	for name, change := range map[string]func(*snapshot){
+		"another one runs there": func(s *snapshot) { s.Entries = append(s.Entries, db("ops-3/500/b")) },
+		"it is back":             func(s *snapshot) { s.Entries = append(s.Entries, db("ops-3/412/a")) },
+		"it was long ago":        func(s *snapshot) { s.At = at.Add(goneTime) },
+		"it said goodbye":        func(s *snapshot) { s.Members[0].Kind = memberLeft },
+		"many went at once":      func(s *snapshot) { s.Members[0].Others = 20 },
+		"it offered nothing":     func(s *snapshot) { s.Members[0].Runs = nil },
+	} {
+		s := &snapshot{At: at, Entries: []discovery.Entry{db("ops-4/9/a")}, Members: []memberEvent{lost}}
+		if change(s); len(s.find()) != 0 {
+			t.Errorf("%s: found is %+v", name, s.find())
+		}
+	}
+}
+
+// TestHostOutForAnHour: the link at a host leads to a text that has the item, without a confirmation to come.
+func TestHostOutForAnHour(t *testing.T) {
+	s := night()
+	h := signedIn(t, still{s}, Config{Logger: slog.New(slog.DiscardHandler)})
+	s.Processes = []processInfo{{Name: "ops-3/412/a", Host: "ops-3", Runs: []string{"auth/v1"}}}
+	const out = "/policy/edit?kind=weights&service=*&place=host&at=ops-3&weight=0&expires=1h&insert=1"
+	has(t, get(t, h, "/processes").Body.String(), out)
+	page := get(t, h, out).Body.String()
+	has(t, page, "expires: 1h", "weight: 0", `name="confirm" value=""`)
+	page = get(t, h, strings.Replace(out, "weight=0", "weight=none", 1)).Body.String()
+	has(t, page, `name="confirm" value="10m"`, `value="none"`)
 }

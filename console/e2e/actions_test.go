@@ -23,6 +23,7 @@ type hand struct {
 	actions []action
 	axe     string
 	checked map[string]bool // pages, by their path and forms
+	clicks  int
 }
 
 type action struct {
@@ -69,6 +70,7 @@ func (h *hand) fill(field, text string) {
 // that the action was not done.
 func (h *hand) press(button string) {
 	h.t.Helper()
+	h.clicks++
 	stage.Look[bool](h.Tab, `window.before = true`)
 	h.Sent()
 	target := stage.Look[string](h.Tab, `(function () {
@@ -299,6 +301,9 @@ func (h *hand) step(name string) {
 	h.agree(name)
 }
 
+// typed is the text that a question asks to type.
+var typed = regexp.MustCompile(`(?:Type|请输入) (\S+) (?:to go on|以继续)`)
+
 // agree answers the question of a step. The page asks again when the site has changed since.
 func (h *hand) agree(name string) {
 	h.t.Helper()
@@ -308,7 +313,7 @@ func (h *hand) agree(name string) {
 		if asked == "" {
 			return
 		}
-		if m := regexp.MustCompile(`Type (\S+) to go on`).FindStringSubmatch(asked); m != nil {
+		if m := typed.FindStringSubmatch(asked); m != nil {
 			h.fill("input[name=typed]", m[1])
 		}
 		if why := form + " " + reason + ":not([type=hidden])"; stage.Look[bool](h.Tab,

@@ -19,6 +19,7 @@ services:
     timeout: 500ms
   db:
     timeout: 800ms
+    access: {mode: audit, default: deny, allow: [{caller: proc}, {caller: archive}]}
 plans:
   storm:
     why: more orders than usual
