@@ -160,7 +160,10 @@ var floors = map[string]struct {
 		"site/artifact"}},
 	"site/project": {4, []string{"internal/gitrepo", "internal/statedir", "internal/yamlfile", "registry",
 		"site/artifact", "site/build"}},
-	"internal/gitrepo":   {0, nil},
+	"internal/gitrepo": {0, nil},
+	"site/spread": {6, []string{"", "broadcast", "config", "discovery", "internal/agentwire", "internal/membership",
+		"internal/quote", "internal/run", "internal/sshsig", "registry", "rpc", "site/agent", "site/agent/shim",
+		"site/artifact", "site/plan"}}, // internal/sshsig in its tests only
 	"internal/agentwire": {0, nil}, // generated from internal/agentwire/agent.thrift
 	"scripts/agentweight": {5, []string{"internal/sshsig", "site/agent", "site/agent/shim", "site/artifact",
 		"site/plan"}},
@@ -193,7 +196,7 @@ var top = map[string][]string{
 		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
 		"internal/textdiff", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire",
 		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",
-		"rpc", "site/agent", "site/agent/shim", "site/artifact"},
+		"rpc", "site/agent", "site/agent/shim", "site/artifact", "site/spread"},
 	"examples/":        {"", "config", "gateway", "internal/rollout", "registry", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

@@ -124,11 +124,26 @@ func (p sitePolicy) Living(service string) int { return p.n.lists.Living(service
 // obeyed a policy of the site before first learns whether that has changed, for 3 s at most. After an
 // error the service is not offered: the port is in use, or the name is served already.
 func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) error {
-	if err := n.offers.handle(ctx, service, p); err != nil {
+	if err := n.offers.handle(ctx, service, p, n.offers.server.Handle); err != nil {
 		return fmt.Errorf("offer %s: %w", service, err)
 	}
 	return nil
 }
+
+// HandleMembers offers one of the framework's own services, as Handle does. Only processes that have proven to be of
+// the site may call it, at most 4 calls of each at a time, and neither the site's policy nor its releases bear on them.
+func (n *Node) HandleMembers(ctx context.Context, service string, p thrift.TProcessor) error {
+	at := func(service, version string, p thrift.TProcessor) (remove func(), err error) {
+		return n.offers.server.HandleInternal(service, version, p)
+	}
+	if err := n.offers.handle(ctx, service, p, at); err != nil {
+		return fmt.Errorf("offer %s: %w", service, err)
+	}
+	return nil
+}
+
+// handleAt adds a service to the port.
+type handleAt func(service, version string, p thrift.TProcessor) (remove func(), err error)
 
 // named reports whether the operator has chosen the listed address of a service.
 func (p *provider) named(s config.Service) bool {
@@ -136,12 +151,12 @@ func (p *provider) named(s config.Service) bool {
 	return s.Advertise != "" || len(p.n.cfg.LAN.Interfaces) > 0 || a != nil && !a.IP.IsUnspecified()
 }
 
-func (p *provider) handle(ctx context.Context, service string, proc thrift.TProcessor) error {
+func (p *provider) handle(ctx context.Context, service string, proc thrift.TProcessor, at handleAt) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	p.n.members.AwaitKeptPolicy(ctx) // no call is served by one that is out of date
-	o, err := p.add(service, proc)
+	o, err := p.add(service, proc, at)
 	if err != nil {
 		return err
 	}
@@ -159,7 +174,7 @@ func (p *provider) handle(ctx context.Context, service string, proc thrift.TProc
 	return nil
 }
 
-func (p *provider) add(service string, proc thrift.TProcessor) (*registration, error) {
+func (p *provider) add(service string, proc thrift.TProcessor, at handleAt) (*registration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.leaving {
@@ -169,7 +184,7 @@ func (p *provider) add(service string, proc thrift.TProcessor) (*registration, e
 	if err != nil {
 		return nil, err
 	}
-	if o.remove, err = p.server.Handle(service, o.entries[0].Version, proc); err != nil {
+	if o.remove, err = at(service, o.entries[0].Version, proc); err != nil {
 		return nil, err
 	}
 	if err := p.listen(); err != nil {

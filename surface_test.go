@@ -30,12 +30,13 @@ var surface = map[string]int{
 	"registry/postgres":     17,
 	"registry/registrytest": 5,
 	"rpc":                   111,
-	"site/agent":            12,
+	"site/agent":            15,
 	"site/agent/shim":       27,
 	"site/artifact":         26,
 	"site/plan":             23,
 	"site/build":            16,
 	"site/project":          14,
+	"site/spread":           15,
 }
 
 // newSurface bounds a package that is not in the table yet.

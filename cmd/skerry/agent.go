@@ -73,7 +73,8 @@ them with it: KillMode=process in a unit of systemd.`,
 			if err != nil {
 				return problemf("%w", err)
 			}
-			if err := agent.New(c, own, "shim").Run(cmd.Context()); err != nil {
+			agent := agent.New(c, own, "shim")
+			if err := agent.Run(cmd.Context(), agentNetwork(agent)...); err != nil {
 				return problemf("%w", err)
 			}
 			return nil
@@ -167,6 +168,12 @@ func (a *app) printAgent(r agent.Report) error {
 	a.printf("%s of %s: %s, %s\n", r.Host, r.Cluster, running, order)
 	if r.Problem != "" {
 		a.printf("%s\n", r.Problem)
+	}
+	if r.Network != "" {
+		a.printf("network: %s\n", r.Network)
+	}
+	for _, line := range r.Fetching {
+		a.printf("fetching %s\n", line)
 	}
 	var rows [][]string
 	for _, i := range r.Instances {

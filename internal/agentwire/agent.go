@@ -27,12 +27,20 @@ var _ = bytes.Equal
 //   - Signature
 //   - SignedBy
 //   - TakenAt
+//   - Digest
+//   - Conflict
+//   - OtherDocument
+//   - OtherSignature
 type SignedPlan struct {
-	Number    int64   `thrift:"number,1" db:"number" json:"number"`
-	Document  []byte  `thrift:"document,2" db:"document" json:"document"`
-	Signature []byte  `thrift:"signature,3" db:"signature" json:"signature"`
-	SignedBy  *string `thrift:"signedBy,4" db:"signedBy" json:"signedBy,omitempty"`
-	TakenAt   *int64  `thrift:"takenAt,5" db:"takenAt" json:"takenAt,omitempty"`
+	Number         int64   `thrift:"number,1" db:"number" json:"number"`
+	Document       []byte  `thrift:"document,2" db:"document" json:"document"`
+	Signature      []byte  `thrift:"signature,3" db:"signature" json:"signature"`
+	SignedBy       *string `thrift:"signedBy,4" db:"signedBy" json:"signedBy,omitempty"`
+	TakenAt        *int64  `thrift:"takenAt,5" db:"takenAt" json:"takenAt,omitempty"`
+	Digest         *string `thrift:"digest,6" db:"digest" json:"digest,omitempty"`
+	Conflict       *string `thrift:"conflict,7" db:"conflict" json:"conflict,omitempty"`
+	OtherDocument  []byte  `thrift:"otherDocument,8" db:"otherDocument" json:"otherDocument,omitempty"`
+	OtherSignature []byte  `thrift:"otherSignature,9" db:"otherSignature" json:"otherSignature,omitempty"`
 }
 
 func NewSignedPlan() *SignedPlan {
@@ -68,12 +76,58 @@ func (p *SignedPlan) GetTakenAt() int64 {
 	}
 	return *p.TakenAt
 }
+
+var SignedPlan_Digest_DEFAULT string
+
+func (p *SignedPlan) GetDigest() string {
+	if !p.IsSetDigest() {
+		return SignedPlan_Digest_DEFAULT
+	}
+	return *p.Digest
+}
+
+var SignedPlan_Conflict_DEFAULT string
+
+func (p *SignedPlan) GetConflict() string {
+	if !p.IsSetConflict() {
+		return SignedPlan_Conflict_DEFAULT
+	}
+	return *p.Conflict
+}
+
+var SignedPlan_OtherDocument_DEFAULT []byte
+
+func (p *SignedPlan) GetOtherDocument() []byte {
+	return p.OtherDocument
+}
+
+var SignedPlan_OtherSignature_DEFAULT []byte
+
+func (p *SignedPlan) GetOtherSignature() []byte {
+	return p.OtherSignature
+}
 func (p *SignedPlan) IsSetSignedBy() bool {
 	return p.SignedBy != nil
 }
 
 func (p *SignedPlan) IsSetTakenAt() bool {
 	return p.TakenAt != nil
+}
+
+func (p *SignedPlan) IsSetDigest() bool {
+	return p.Digest != nil
+}
+
+func (p *SignedPlan) IsSetConflict() bool {
+	return p.Conflict != nil
+}
+
+func (p *SignedPlan) IsSetOtherDocument() bool {
+	return p.OtherDocument != nil
+}
+
+func (p *SignedPlan) IsSetOtherSignature() bool {
+	return p.OtherSignature != nil
 }
 
 func (p *SignedPlan) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -133,6 +187,46 @@ func (p *SignedPlan) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 5:
 			if fieldTypeId == thrift.I64 {
 				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 6:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField7(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 8:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 9:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField9(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -200,6 +294,42 @@ func (p *SignedPlan) ReadField5(ctx context.Context, iprot thrift.TProtocol) err
 	return nil
 }
 
+func (p *SignedPlan) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 6: ", err)
+	} else {
+		p.Digest = &v
+	}
+	return nil
+}
+
+func (p *SignedPlan) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 7: ", err)
+	} else {
+		p.Conflict = &v
+	}
+	return nil
+}
+
+func (p *SignedPlan) ReadField8(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
+		return thrift.PrependError("error reading field 8: ", err)
+	} else {
+		p.OtherDocument = v
+	}
+	return nil
+}
+
+func (p *SignedPlan) ReadField9(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
+		return thrift.PrependError("error reading field 9: ", err)
+	} else {
+		p.OtherSignature = v
+	}
+	return nil
+}
+
 func (p *SignedPlan) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "SignedPlan"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -218,6 +348,18 @@ func (p *SignedPlan) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField8(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField9(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -299,6 +441,66 @@ func (p *SignedPlan) writeField5(ctx context.Context, oprot thrift.TProtocol) (e
 	return err
 }
 
+func (p *SignedPlan) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetDigest() {
+		if err := oprot.WriteFieldBegin(ctx, "digest", thrift.STRING, 6); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:digest: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Digest)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.digest (6) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 6:digest: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SignedPlan) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetConflict() {
+		if err := oprot.WriteFieldBegin(ctx, "conflict", thrift.STRING, 7); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:conflict: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Conflict)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.conflict (7) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 7:conflict: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SignedPlan) writeField8(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetOtherDocument() {
+		if err := oprot.WriteFieldBegin(ctx, "otherDocument", thrift.STRING, 8); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 8:otherDocument: ", p), err)
+		}
+		if err := oprot.WriteBinary(ctx, p.OtherDocument); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.otherDocument (8) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 8:otherDocument: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *SignedPlan) writeField9(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetOtherSignature() {
+		if err := oprot.WriteFieldBegin(ctx, "otherSignature", thrift.STRING, 9); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 9:otherSignature: ", p), err)
+		}
+		if err := oprot.WriteBinary(ctx, p.OtherSignature); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.otherSignature (9) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 9:otherSignature: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *SignedPlan) Equals(other *SignedPlan) bool {
 	if p == other {
 		return true
@@ -329,6 +531,28 @@ func (p *SignedPlan) Equals(other *SignedPlan) bool {
 		if (*p.TakenAt) != (*other.TakenAt) {
 			return false
 		}
+	}
+	if p.Digest != other.Digest {
+		if p.Digest == nil || other.Digest == nil {
+			return false
+		}
+		if (*p.Digest) != (*other.Digest) {
+			return false
+		}
+	}
+	if p.Conflict != other.Conflict {
+		if p.Conflict == nil || other.Conflict == nil {
+			return false
+		}
+		if (*p.Conflict) != (*other.Conflict) {
+			return false
+		}
+	}
+	if bytes.Compare(p.OtherDocument, other.OtherDocument) != 0 {
+		return false
+	}
+	if bytes.Compare(p.OtherSignature, other.OtherSignature) != 0 {
+		return false
 	}
 	return true
 }
@@ -2465,8 +2689,10 @@ func (p *LogPage) String() string {
 //
 // Attributes:
 //   - Reason
+//   - Busy
 type Refused struct {
 	Reason string `thrift:"reason,1" db:"reason" json:"reason"`
+	Busy   *bool  `thrift:"busy,2" db:"busy" json:"busy,omitempty"`
 }
 
 func NewRefused() *Refused {
@@ -2476,6 +2702,19 @@ func NewRefused() *Refused {
 func (p *Refused) GetReason() string {
 	return p.Reason
 }
+
+var Refused_Busy_DEFAULT bool
+
+func (p *Refused) GetBusy() bool {
+	if !p.IsSetBusy() {
+		return Refused_Busy_DEFAULT
+	}
+	return *p.Busy
+}
+func (p *Refused) IsSetBusy() bool {
+	return p.Busy != nil
+}
+
 func (p *Refused) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
@@ -2493,6 +2732,16 @@ func (p *Refused) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 1:
 			if fieldTypeId == thrift.STRING {
 				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField2(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -2524,12 +2773,24 @@ func (p *Refused) ReadField1(ctx context.Context, iprot thrift.TProtocol) error 
 	return nil
 }
 
+func (p *Refused) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Busy = &v
+	}
+	return nil
+}
+
 func (p *Refused) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "Refused"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
 	}
 	if p != nil {
 		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -2555,6 +2816,21 @@ func (p *Refused) writeField1(ctx context.Context, oprot thrift.TProtocol) (err 
 	return err
 }
 
+func (p *Refused) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetBusy() {
+		if err := oprot.WriteFieldBegin(ctx, "busy", thrift.BOOL, 2); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:busy: ", p), err)
+		}
+		if err := oprot.WriteBool(ctx, bool(*p.Busy)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.busy (2) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:busy: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *Refused) Equals(other *Refused) bool {
 	if p == other {
 		return true
@@ -2563,6 +2839,14 @@ func (p *Refused) Equals(other *Refused) bool {
 	}
 	if p.Reason != other.Reason {
 		return false
+	}
+	if p.Busy != other.Busy {
+		if p.Busy == nil || other.Busy == nil {
+			return false
+		}
+		if (*p.Busy) != (*other.Busy) {
+			return false
+		}
 	}
 	return true
 }
@@ -2584,10 +2868,288 @@ func (Refused) TExceptionType() thrift.TExceptionType {
 
 var _ thrift.TException = (*Refused)(nil)
 
+// What a host has of a blob. Bit i of a set is the bit i%8 of its byte i/8, and stands for the piece i of 4 MiB.
+//
+// Attributes:
+//   - Whole
+//   - Size
+//   - Pieces
+//   - UnderWay
+type Holding struct {
+	Whole    bool   `thrift:"whole,1" db:"whole" json:"whole"`
+	Size     *int64 `thrift:"size,2" db:"size" json:"size,omitempty"`
+	Pieces   []byte `thrift:"pieces,3" db:"pieces" json:"pieces,omitempty"`
+	UnderWay []byte `thrift:"underWay,4" db:"underWay" json:"underWay,omitempty"`
+}
+
+func NewHolding() *Holding {
+	return &Holding{}
+}
+
+func (p *Holding) GetWhole() bool {
+	return p.Whole
+}
+
+var Holding_Size_DEFAULT int64
+
+func (p *Holding) GetSize() int64 {
+	if !p.IsSetSize() {
+		return Holding_Size_DEFAULT
+	}
+	return *p.Size
+}
+
+var Holding_Pieces_DEFAULT []byte
+
+func (p *Holding) GetPieces() []byte {
+	return p.Pieces
+}
+
+var Holding_UnderWay_DEFAULT []byte
+
+func (p *Holding) GetUnderWay() []byte {
+	return p.UnderWay
+}
+func (p *Holding) IsSetSize() bool {
+	return p.Size != nil
+}
+
+func (p *Holding) IsSetPieces() bool {
+	return p.Pieces != nil
+}
+
+func (p *Holding) IsSetUnderWay() bool {
+	return p.UnderWay != nil
+}
+
+func (p *Holding) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Holding) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Whole = v
+	}
+	return nil
+}
+
+func (p *Holding) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Size = &v
+	}
+	return nil
+}
+
+func (p *Holding) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Pieces = v
+	}
+	return nil
+}
+
+func (p *Holding) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.UnderWay = v
+	}
+	return nil
+}
+
+func (p *Holding) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Holding"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Holding) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "whole", thrift.BOOL, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:whole: ", p), err)
+	}
+	if err := oprot.WriteBool(ctx, bool(p.Whole)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.whole (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:whole: ", p), err)
+	}
+	return err
+}
+
+func (p *Holding) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSize() {
+		if err := oprot.WriteFieldBegin(ctx, "size", thrift.I64, 2); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:size: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.Size)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.size (2) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:size: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Holding) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetPieces() {
+		if err := oprot.WriteFieldBegin(ctx, "pieces", thrift.STRING, 3); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:pieces: ", p), err)
+		}
+		if err := oprot.WriteBinary(ctx, p.Pieces); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.pieces (3) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 3:pieces: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Holding) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetUnderWay() {
+		if err := oprot.WriteFieldBegin(ctx, "underWay", thrift.STRING, 4); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:underWay: ", p), err)
+		}
+		if err := oprot.WriteBinary(ctx, p.UnderWay); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.underWay (4) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 4:underWay: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Holding) Equals(other *Holding) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if p.Whole != other.Whole {
+		return false
+	}
+	if p.Size != other.Size {
+		if p.Size == nil || other.Size == nil {
+			return false
+		}
+		if (*p.Size) != (*other.Size) {
+			return false
+		}
+	}
+	if bytes.Compare(p.Pieces, other.Pieces) != 0 {
+		return false
+	}
+	if bytes.Compare(p.UnderWay, other.UnderWay) != 0 {
+		return false
+	}
+	return true
+}
+
+func (p *Holding) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Holding(%+v)", *p)
+}
+
 type Agent interface {
 	// The state of the host.
 	Status(ctx context.Context) (_r *Status, _err error)
-	// The plan that is obeyed, if its number is higher; else a SignedPlan with the number alone.
+	// The plan that is obeyed, if its number is higher; else a SignedPlan with the number, the digest and the conflict
+	// alone.
 	//
 	// Parameters:
 	//  - Above
@@ -2607,7 +3169,17 @@ type Agent interface {
 	// Parameters:
 	//  - Digests
 	Have(ctx context.Context, digests []string) (_r map[string]int64, _err error)
-	// At most 4 MiB of a blob.
+	// What the host has of each of these blobs, whole or not. At most 16 are asked for at once.
+	//
+	// Parameters:
+	//  - Digests
+	Holdings(ctx context.Context, digests []string) (_r map[string]*Holding, _err error)
+	// The signatures (armored SSHSIG, namespace skerry-artifact) that the host has of an artifact; none if it has none.
+	//
+	// Parameters:
+	//  - Digest
+	Signatures(ctx context.Context, digest string) (_r [][]byte, _err error)
+	// At most 4 MiB of a blob, which may still be incomplete: of pieces that are there.
 	//
 	// Parameters:
 	//  - Digest
@@ -2676,7 +3248,8 @@ func (p *AgentClient) Status(ctx context.Context) (_r *Status, _err error) {
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "status failed: unknown result")
 }
 
-// The plan that is obeyed, if its number is higher; else a SignedPlan with the number alone.
+// The plan that is obeyed, if its number is higher; else a SignedPlan with the number, the digest and the conflict
+// alone.
 //
 // Parameters:
 //   - Above
@@ -2752,30 +3325,64 @@ func (p *AgentClient) Have(ctx context.Context, digests []string) (_r map[string
 	return _result27.GetSuccess(), nil
 }
 
-// At most 4 MiB of a blob.
+// What the host has of each of these blobs, whole or not. At most 16 are asked for at once.
+//
+// Parameters:
+//   - Digests
+func (p *AgentClient) Holdings(ctx context.Context, digests []string) (_r map[string]*Holding, _err error) {
+	var _args28 AgentHoldingsArgs
+	_args28.Digests = digests
+	var _result30 AgentHoldingsResult
+	var _meta29 thrift.ResponseMeta
+	_meta29, _err = p.Client_().Call(ctx, "holdings", &_args28, &_result30)
+	p.SetLastResponseMeta_(_meta29)
+	if _err != nil {
+		return
+	}
+	return _result30.GetSuccess(), nil
+}
+
+// The signatures (armored SSHSIG, namespace skerry-artifact) that the host has of an artifact; none if it has none.
+//
+// Parameters:
+//   - Digest
+func (p *AgentClient) Signatures(ctx context.Context, digest string) (_r [][]byte, _err error) {
+	var _args31 AgentSignaturesArgs
+	_args31.Digest = digest
+	var _result33 AgentSignaturesResult
+	var _meta32 thrift.ResponseMeta
+	_meta32, _err = p.Client_().Call(ctx, "signatures", &_args31, &_result33)
+	p.SetLastResponseMeta_(_meta32)
+	if _err != nil {
+		return
+	}
+	return _result33.GetSuccess(), nil
+}
+
+// At most 4 MiB of a blob, which may still be incomplete: of pieces that are there.
 //
 // Parameters:
 //   - Digest
 //   - Offset
 //   - Length
 func (p *AgentClient) Piece(ctx context.Context, digest string, offset int64, length int32) (_r []byte, _err error) {
-	var _args28 AgentPieceArgs
-	_args28.Digest = digest
-	_args28.Offset = offset
-	_args28.Length = length
-	var _result30 AgentPieceResult
-	var _meta29 thrift.ResponseMeta
-	_meta29, _err = p.Client_().Call(ctx, "piece", &_args28, &_result30)
-	p.SetLastResponseMeta_(_meta29)
+	var _args34 AgentPieceArgs
+	_args34.Digest = digest
+	_args34.Offset = offset
+	_args34.Length = length
+	var _result36 AgentPieceResult
+	var _meta35 thrift.ResponseMeta
+	_meta35, _err = p.Client_().Call(ctx, "piece", &_args34, &_result36)
+	p.SetLastResponseMeta_(_meta35)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result30.Refused != nil:
-		return _r, _result30.Refused
+	case _result36.Refused != nil:
+		return _r, _result36.Refused
 	}
 
-	return _result30.GetSuccess(), nil
+	return _result36.GetSuccess(), nil
 }
 
 // Lines of an instance's log from a cursor; a negative cursor asks for the
@@ -2787,25 +3394,25 @@ func (p *AgentClient) Piece(ctx context.Context, digest string, offset int64, le
 //   - Lines
 //   - WaitMs
 func (p *AgentClient) Log(ctx context.Context, instance string, cursor int64, lines int32, waitMs int32) (_r *LogPage, _err error) {
-	var _args31 AgentLogArgs
-	_args31.Instance = instance
-	_args31.Cursor = cursor
-	_args31.Lines = lines
-	_args31.WaitMs = waitMs
-	var _result33 AgentLogResult
-	var _meta32 thrift.ResponseMeta
-	_meta32, _err = p.Client_().Call(ctx, "log", &_args31, &_result33)
-	p.SetLastResponseMeta_(_meta32)
+	var _args37 AgentLogArgs
+	_args37.Instance = instance
+	_args37.Cursor = cursor
+	_args37.Lines = lines
+	_args37.WaitMs = waitMs
+	var _result39 AgentLogResult
+	var _meta38 thrift.ResponseMeta
+	_meta38, _err = p.Client_().Call(ctx, "log", &_args37, &_result39)
+	p.SetLastResponseMeta_(_meta38)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result33.Refused != nil:
-		return _r, _result33.Refused
+	case _result39.Refused != nil:
+		return _r, _result39.Refused
 	}
 
-	if _ret34 := _result33.GetSuccess(); _ret34 != nil {
-		return _ret34, nil
+	if _ret40 := _result39.GetSuccess(); _ret40 != nil {
+		return _ret40, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "log failed: unknown result")
 }
@@ -2830,15 +3437,17 @@ func (p *AgentProcessor) ProcessorMap() map[string]thrift.TProcessorFunction {
 
 func NewAgentProcessor(handler Agent) *AgentProcessor {
 
-	self35 := &AgentProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self35.processorMap["status"] = &agentProcessorStatus{handler: handler}
-	self35.processorMap["plan"] = &agentProcessorPlan{handler: handler}
-	self35.processorMap["offer"] = &agentProcessorOffer{handler: handler}
-	self35.processorMap["history"] = &agentProcessorHistory{handler: handler}
-	self35.processorMap["have"] = &agentProcessorHave{handler: handler}
-	self35.processorMap["piece"] = &agentProcessorPiece{handler: handler}
-	self35.processorMap["log"] = &agentProcessorLog{handler: handler}
-	return self35
+	self41 := &AgentProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self41.processorMap["status"] = &agentProcessorStatus{handler: handler}
+	self41.processorMap["plan"] = &agentProcessorPlan{handler: handler}
+	self41.processorMap["offer"] = &agentProcessorOffer{handler: handler}
+	self41.processorMap["history"] = &agentProcessorHistory{handler: handler}
+	self41.processorMap["have"] = &agentProcessorHave{handler: handler}
+	self41.processorMap["holdings"] = &agentProcessorHoldings{handler: handler}
+	self41.processorMap["signatures"] = &agentProcessorSignatures{handler: handler}
+	self41.processorMap["piece"] = &agentProcessorPiece{handler: handler}
+	self41.processorMap["log"] = &agentProcessorLog{handler: handler}
+	return self41
 }
 
 func (p *AgentProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -2851,12 +3460,12 @@ func (p *AgentProcessor) Process(ctx context.Context, iprot, oprot thrift.TProto
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x36 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x42 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x36.Write(ctx, oprot)
+	x42.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x36
+	return false, x42
 
 }
 
@@ -2865,7 +3474,7 @@ type agentProcessorStatus struct {
 }
 
 func (p *agentProcessorStatus) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err37 error
+	var _write_err43 error
 	args := AgentStatusArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -2911,21 +3520,21 @@ func (p *agentProcessorStatus) Process(ctx context.Context, seqId int32, iprot, 
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc38 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing status: "+err2.Error())
+		_exc44 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing status: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "status", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err37 = thrift.WrapTException(err2)
+			_write_err43 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc38.Write(ctx, oprot); _write_err37 == nil && err2 != nil {
-			_write_err37 = thrift.WrapTException(err2)
+		if err2 := _exc44.Write(ctx, oprot); _write_err43 == nil && err2 != nil {
+			_write_err43 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err37 == nil && err2 != nil {
-			_write_err37 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err43 == nil && err2 != nil {
+			_write_err43 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err37 == nil && err2 != nil {
-			_write_err37 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err43 == nil && err2 != nil {
+			_write_err43 = thrift.WrapTException(err2)
 		}
-		if _write_err37 != nil {
-			return false, thrift.WrapTException(_write_err37)
+		if _write_err43 != nil {
+			return false, thrift.WrapTException(_write_err43)
 		}
 		return true, err
 	} else {
@@ -2933,19 +3542,19 @@ func (p *agentProcessorStatus) Process(ctx context.Context, seqId int32, iprot, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "status", thrift.REPLY, seqId); err2 != nil {
-		_write_err37 = thrift.WrapTException(err2)
+		_write_err43 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err37 == nil && err2 != nil {
-		_write_err37 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err43 == nil && err2 != nil {
+		_write_err43 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err37 == nil && err2 != nil {
-		_write_err37 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err43 == nil && err2 != nil {
+		_write_err43 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err37 == nil && err2 != nil {
-		_write_err37 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err43 == nil && err2 != nil {
+		_write_err43 = thrift.WrapTException(err2)
 	}
-	if _write_err37 != nil {
-		return false, thrift.WrapTException(_write_err37)
+	if _write_err43 != nil {
+		return false, thrift.WrapTException(_write_err43)
 	}
 	return true, err
 }
@@ -2955,7 +3564,7 @@ type agentProcessorPlan struct {
 }
 
 func (p *agentProcessorPlan) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err39 error
+	var _write_err45 error
 	args := AgentPlanArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -3001,21 +3610,21 @@ func (p *agentProcessorPlan) Process(ctx context.Context, seqId int32, iprot, op
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc40 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing plan: "+err2.Error())
+		_exc46 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing plan: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "plan", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err39 = thrift.WrapTException(err2)
+			_write_err45 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc40.Write(ctx, oprot); _write_err39 == nil && err2 != nil {
-			_write_err39 = thrift.WrapTException(err2)
+		if err2 := _exc46.Write(ctx, oprot); _write_err45 == nil && err2 != nil {
+			_write_err45 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err39 == nil && err2 != nil {
-			_write_err39 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err45 == nil && err2 != nil {
+			_write_err45 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err39 == nil && err2 != nil {
-			_write_err39 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err45 == nil && err2 != nil {
+			_write_err45 = thrift.WrapTException(err2)
 		}
-		if _write_err39 != nil {
-			return false, thrift.WrapTException(_write_err39)
+		if _write_err45 != nil {
+			return false, thrift.WrapTException(_write_err45)
 		}
 		return true, err
 	} else {
@@ -3023,19 +3632,19 @@ func (p *agentProcessorPlan) Process(ctx context.Context, seqId int32, iprot, op
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "plan", thrift.REPLY, seqId); err2 != nil {
-		_write_err39 = thrift.WrapTException(err2)
+		_write_err45 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err39 == nil && err2 != nil {
-		_write_err39 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err45 == nil && err2 != nil {
+		_write_err45 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err39 == nil && err2 != nil {
-		_write_err39 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err45 == nil && err2 != nil {
+		_write_err45 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err39 == nil && err2 != nil {
-		_write_err39 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err45 == nil && err2 != nil {
+		_write_err45 = thrift.WrapTException(err2)
 	}
-	if _write_err39 != nil {
-		return false, thrift.WrapTException(_write_err39)
+	if _write_err45 != nil {
+		return false, thrift.WrapTException(_write_err45)
 	}
 	return true, err
 }
@@ -3045,7 +3654,7 @@ type agentProcessorOffer struct {
 }
 
 func (p *agentProcessorOffer) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err41 error
+	var _write_err47 error
 	args := AgentOfferArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -3095,40 +3704,40 @@ func (p *agentProcessorOffer) Process(ctx context.Context, seqId int32, iprot, o
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc42 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing offer: "+err2.Error())
+			_exc48 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing offer: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "offer", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err41 = thrift.WrapTException(err2)
+				_write_err47 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc42.Write(ctx, oprot); _write_err41 == nil && err2 != nil {
-				_write_err41 = thrift.WrapTException(err2)
+			if err2 := _exc48.Write(ctx, oprot); _write_err47 == nil && err2 != nil {
+				_write_err47 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err41 == nil && err2 != nil {
-				_write_err41 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err47 == nil && err2 != nil {
+				_write_err47 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err41 == nil && err2 != nil {
-				_write_err41 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err47 == nil && err2 != nil {
+				_write_err47 = thrift.WrapTException(err2)
 			}
-			if _write_err41 != nil {
-				return false, thrift.WrapTException(_write_err41)
+			if _write_err47 != nil {
+				return false, thrift.WrapTException(_write_err47)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "offer", thrift.REPLY, seqId); err2 != nil {
-		_write_err41 = thrift.WrapTException(err2)
+		_write_err47 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err41 == nil && err2 != nil {
-		_write_err41 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err47 == nil && err2 != nil {
+		_write_err47 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err41 == nil && err2 != nil {
-		_write_err41 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err47 == nil && err2 != nil {
+		_write_err47 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err41 == nil && err2 != nil {
-		_write_err41 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err47 == nil && err2 != nil {
+		_write_err47 = thrift.WrapTException(err2)
 	}
-	if _write_err41 != nil {
-		return false, thrift.WrapTException(_write_err41)
+	if _write_err47 != nil {
+		return false, thrift.WrapTException(_write_err47)
 	}
 	return true, err
 }
@@ -3138,7 +3747,7 @@ type agentProcessorHistory struct {
 }
 
 func (p *agentProcessorHistory) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err43 error
+	var _write_err49 error
 	args := AgentHistoryArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -3184,21 +3793,21 @@ func (p *agentProcessorHistory) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc44 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing history: "+err2.Error())
+		_exc50 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing history: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "history", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err43 = thrift.WrapTException(err2)
+			_write_err49 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc44.Write(ctx, oprot); _write_err43 == nil && err2 != nil {
-			_write_err43 = thrift.WrapTException(err2)
+		if err2 := _exc50.Write(ctx, oprot); _write_err49 == nil && err2 != nil {
+			_write_err49 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err43 == nil && err2 != nil {
-			_write_err43 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err49 == nil && err2 != nil {
+			_write_err49 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err43 == nil && err2 != nil {
-			_write_err43 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err49 == nil && err2 != nil {
+			_write_err49 = thrift.WrapTException(err2)
 		}
-		if _write_err43 != nil {
-			return false, thrift.WrapTException(_write_err43)
+		if _write_err49 != nil {
+			return false, thrift.WrapTException(_write_err49)
 		}
 		return true, err
 	} else {
@@ -3206,19 +3815,19 @@ func (p *agentProcessorHistory) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "history", thrift.REPLY, seqId); err2 != nil {
-		_write_err43 = thrift.WrapTException(err2)
+		_write_err49 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err43 == nil && err2 != nil {
-		_write_err43 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err49 == nil && err2 != nil {
+		_write_err49 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err43 == nil && err2 != nil {
-		_write_err43 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err49 == nil && err2 != nil {
+		_write_err49 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err43 == nil && err2 != nil {
-		_write_err43 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err49 == nil && err2 != nil {
+		_write_err49 = thrift.WrapTException(err2)
 	}
-	if _write_err43 != nil {
-		return false, thrift.WrapTException(_write_err43)
+	if _write_err49 != nil {
+		return false, thrift.WrapTException(_write_err49)
 	}
 	return true, err
 }
@@ -3228,7 +3837,7 @@ type agentProcessorHave struct {
 }
 
 func (p *agentProcessorHave) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err45 error
+	var _write_err51 error
 	args := AgentHaveArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -3274,21 +3883,21 @@ func (p *agentProcessorHave) Process(ctx context.Context, seqId int32, iprot, op
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc46 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing have: "+err2.Error())
+		_exc52 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing have: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "have", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err45 = thrift.WrapTException(err2)
+			_write_err51 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc46.Write(ctx, oprot); _write_err45 == nil && err2 != nil {
-			_write_err45 = thrift.WrapTException(err2)
+		if err2 := _exc52.Write(ctx, oprot); _write_err51 == nil && err2 != nil {
+			_write_err51 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err45 == nil && err2 != nil {
-			_write_err45 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err51 == nil && err2 != nil {
+			_write_err51 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err45 == nil && err2 != nil {
-			_write_err45 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err51 == nil && err2 != nil {
+			_write_err51 = thrift.WrapTException(err2)
 		}
-		if _write_err45 != nil {
-			return false, thrift.WrapTException(_write_err45)
+		if _write_err51 != nil {
+			return false, thrift.WrapTException(_write_err51)
 		}
 		return true, err
 	} else {
@@ -3296,19 +3905,199 @@ func (p *agentProcessorHave) Process(ctx context.Context, seqId int32, iprot, op
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "have", thrift.REPLY, seqId); err2 != nil {
-		_write_err45 = thrift.WrapTException(err2)
+		_write_err51 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err45 == nil && err2 != nil {
-		_write_err45 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err51 == nil && err2 != nil {
+		_write_err51 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err45 == nil && err2 != nil {
-		_write_err45 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err51 == nil && err2 != nil {
+		_write_err51 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err45 == nil && err2 != nil {
-		_write_err45 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err51 == nil && err2 != nil {
+		_write_err51 = thrift.WrapTException(err2)
 	}
-	if _write_err45 != nil {
-		return false, thrift.WrapTException(_write_err45)
+	if _write_err51 != nil {
+		return false, thrift.WrapTException(_write_err51)
+	}
+	return true, err
+}
+
+type agentProcessorHoldings struct {
+	handler Agent
+}
+
+func (p *agentProcessorHoldings) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err53 error
+	args := AgentHoldingsArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "holdings", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := AgentHoldingsResult{}
+	if retval, err2 := p.handler.Holdings(ctx, args.Digests); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc54 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing holdings: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "holdings", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err53 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc54.Write(ctx, oprot); _write_err53 == nil && err2 != nil {
+			_write_err53 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err53 == nil && err2 != nil {
+			_write_err53 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err53 == nil && err2 != nil {
+			_write_err53 = thrift.WrapTException(err2)
+		}
+		if _write_err53 != nil {
+			return false, thrift.WrapTException(_write_err53)
+		}
+		return true, err
+	} else {
+		result.Success = retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "holdings", thrift.REPLY, seqId); err2 != nil {
+		_write_err53 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err53 == nil && err2 != nil {
+		_write_err53 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err53 == nil && err2 != nil {
+		_write_err53 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err53 == nil && err2 != nil {
+		_write_err53 = thrift.WrapTException(err2)
+	}
+	if _write_err53 != nil {
+		return false, thrift.WrapTException(_write_err53)
+	}
+	return true, err
+}
+
+type agentProcessorSignatures struct {
+	handler Agent
+}
+
+func (p *agentProcessorSignatures) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err55 error
+	args := AgentSignaturesArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "signatures", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := AgentSignaturesResult{}
+	if retval, err2 := p.handler.Signatures(ctx, args.Digest); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc56 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing signatures: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "signatures", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err55 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc56.Write(ctx, oprot); _write_err55 == nil && err2 != nil {
+			_write_err55 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err55 == nil && err2 != nil {
+			_write_err55 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err55 == nil && err2 != nil {
+			_write_err55 = thrift.WrapTException(err2)
+		}
+		if _write_err55 != nil {
+			return false, thrift.WrapTException(_write_err55)
+		}
+		return true, err
+	} else {
+		result.Success = retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "signatures", thrift.REPLY, seqId); err2 != nil {
+		_write_err55 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err55 == nil && err2 != nil {
+		_write_err55 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err55 == nil && err2 != nil {
+		_write_err55 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err55 == nil && err2 != nil {
+		_write_err55 = thrift.WrapTException(err2)
+	}
+	if _write_err55 != nil {
+		return false, thrift.WrapTException(_write_err55)
 	}
 	return true, err
 }
@@ -3318,7 +4107,7 @@ type agentProcessorPiece struct {
 }
 
 func (p *agentProcessorPiece) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err47 error
+	var _write_err57 error
 	args := AgentPieceArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -3368,21 +4157,21 @@ func (p *agentProcessorPiece) Process(ctx context.Context, seqId int32, iprot, o
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc48 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing piece: "+err2.Error())
+			_exc58 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing piece: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "piece", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err47 = thrift.WrapTException(err2)
+				_write_err57 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc48.Write(ctx, oprot); _write_err47 == nil && err2 != nil {
-				_write_err47 = thrift.WrapTException(err2)
+			if err2 := _exc58.Write(ctx, oprot); _write_err57 == nil && err2 != nil {
+				_write_err57 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err47 == nil && err2 != nil {
-				_write_err47 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err57 == nil && err2 != nil {
+				_write_err57 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err47 == nil && err2 != nil {
-				_write_err47 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err57 == nil && err2 != nil {
+				_write_err57 = thrift.WrapTException(err2)
 			}
-			if _write_err47 != nil {
-				return false, thrift.WrapTException(_write_err47)
+			if _write_err57 != nil {
+				return false, thrift.WrapTException(_write_err57)
 			}
 			return true, err
 		}
@@ -3391,19 +4180,19 @@ func (p *agentProcessorPiece) Process(ctx context.Context, seqId int32, iprot, o
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "piece", thrift.REPLY, seqId); err2 != nil {
-		_write_err47 = thrift.WrapTException(err2)
+		_write_err57 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err47 == nil && err2 != nil {
-		_write_err47 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err57 == nil && err2 != nil {
+		_write_err57 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err47 == nil && err2 != nil {
-		_write_err47 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err57 == nil && err2 != nil {
+		_write_err57 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err47 == nil && err2 != nil {
-		_write_err47 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err57 == nil && err2 != nil {
+		_write_err57 = thrift.WrapTException(err2)
 	}
-	if _write_err47 != nil {
-		return false, thrift.WrapTException(_write_err47)
+	if _write_err57 != nil {
+		return false, thrift.WrapTException(_write_err57)
 	}
 	return true, err
 }
@@ -3413,7 +4202,7 @@ type agentProcessorLog struct {
 }
 
 func (p *agentProcessorLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err49 error
+	var _write_err59 error
 	args := AgentLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -3463,21 +4252,21 @@ func (p *agentProcessorLog) Process(ctx context.Context, seqId int32, iprot, opr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc50 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
+			_exc60 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err49 = thrift.WrapTException(err2)
+				_write_err59 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc50.Write(ctx, oprot); _write_err49 == nil && err2 != nil {
-				_write_err49 = thrift.WrapTException(err2)
+			if err2 := _exc60.Write(ctx, oprot); _write_err59 == nil && err2 != nil {
+				_write_err59 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err49 == nil && err2 != nil {
-				_write_err49 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err59 == nil && err2 != nil {
+				_write_err59 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err49 == nil && err2 != nil {
-				_write_err49 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err59 == nil && err2 != nil {
+				_write_err59 = thrift.WrapTException(err2)
 			}
-			if _write_err49 != nil {
-				return false, thrift.WrapTException(_write_err49)
+			if _write_err59 != nil {
+				return false, thrift.WrapTException(_write_err59)
 			}
 			return true, err
 		}
@@ -3486,19 +4275,19 @@ func (p *agentProcessorLog) Process(ctx context.Context, seqId int32, iprot, opr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.REPLY, seqId); err2 != nil {
-		_write_err49 = thrift.WrapTException(err2)
+		_write_err59 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err49 == nil && err2 != nil {
-		_write_err49 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err59 == nil && err2 != nil {
+		_write_err59 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err49 == nil && err2 != nil {
-		_write_err49 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err59 == nil && err2 != nil {
+		_write_err59 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err49 == nil && err2 != nil {
-		_write_err49 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err59 == nil && err2 != nil {
+		_write_err59 = thrift.WrapTException(err2)
 	}
-	if _write_err49 != nil {
-		return false, thrift.WrapTException(_write_err49)
+	if _write_err59 != nil {
+		return false, thrift.WrapTException(_write_err59)
 	}
 	return true, err
 }
@@ -4258,11 +5047,11 @@ func (p *AgentHistoryResult) ReadField0(ctx context.Context, iprot thrift.TProto
 	tSlice := make([]*SignedPlan, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem51 := &SignedPlan{}
-		if err := _elem51.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem51), err)
+		_elem61 := &SignedPlan{}
+		if err := _elem61.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem61), err)
 		}
-		p.Success = append(p.Success, _elem51)
+		p.Success = append(p.Success, _elem61)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -4378,13 +5167,13 @@ func (p *AgentHaveArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) 
 	tSlice := make([]string, 0, size)
 	p.Digests = tSlice
 	for i := 0; i < size; i++ {
-		var _elem52 string
+		var _elem62 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem52 = v
+			_elem62 = v
 		}
-		p.Digests = append(p.Digests, _elem52)
+		p.Digests = append(p.Digests, _elem62)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -4504,19 +5293,19 @@ func (p *AgentHaveResult) ReadField0(ctx context.Context, iprot thrift.TProtocol
 	tMap := make(map[string]int64, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key53 string
+		var _key63 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key53 = v
+			_key63 = v
 		}
-		var _val54 int64
+		var _val64 int64
 		if v, err := iprot.ReadI64(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val54 = v
+			_val64 = v
 		}
-		p.Success[_key53] = _val54
+		p.Success[_key63] = _val64
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -4573,6 +5362,488 @@ func (p *AgentHaveResult) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("AgentHaveResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Digests
+type AgentHoldingsArgs struct {
+	Digests []string `thrift:"digests,1" db:"digests" json:"digests"`
+}
+
+func NewAgentHoldingsArgs() *AgentHoldingsArgs {
+	return &AgentHoldingsArgs{}
+}
+
+func (p *AgentHoldingsArgs) GetDigests() []string {
+	return p.Digests
+}
+func (p *AgentHoldingsArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *AgentHoldingsArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]string, 0, size)
+	p.Digests = tSlice
+	for i := 0; i < size; i++ {
+		var _elem65 string
+		if v, err := iprot.ReadString(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem65 = v
+		}
+		p.Digests = append(p.Digests, _elem65)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *AgentHoldingsArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "holdings_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *AgentHoldingsArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "digests", thrift.LIST, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:digests: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Digests)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Digests {
+		if err := oprot.WriteString(ctx, string(v)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:digests: ", p), err)
+	}
+	return err
+}
+
+func (p *AgentHoldingsArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("AgentHoldingsArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type AgentHoldingsResult struct {
+	Success map[string]*Holding `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewAgentHoldingsResult() *AgentHoldingsResult {
+	return &AgentHoldingsResult{}
+}
+
+var AgentHoldingsResult_Success_DEFAULT map[string]*Holding
+
+func (p *AgentHoldingsResult) GetSuccess() map[string]*Holding {
+	return p.Success
+}
+func (p *AgentHoldingsResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *AgentHoldingsResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.MAP {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *AgentHoldingsResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	_, _, size, err := iprot.ReadMapBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading map begin: ", err)
+	}
+	tMap := make(map[string]*Holding, size)
+	p.Success = tMap
+	for i := 0; i < size; i++ {
+		var _key66 string
+		if v, err := iprot.ReadString(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_key66 = v
+		}
+		_val67 := &Holding{}
+		if err := _val67.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _val67), err)
+		}
+		p.Success[_key66] = _val67
+	}
+	if err := iprot.ReadMapEnd(ctx); err != nil {
+		return thrift.PrependError("error reading map end: ", err)
+	}
+	return nil
+}
+
+func (p *AgentHoldingsResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "holdings_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *AgentHoldingsResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.MAP, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := oprot.WriteMapBegin(ctx, thrift.STRING, thrift.STRUCT, len(p.Success)); err != nil {
+			return thrift.PrependError("error writing map begin: ", err)
+		}
+		for k, v := range p.Success {
+			if err := oprot.WriteString(ctx, string(k)); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+			if err := v.Write(ctx, oprot); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+			}
+		}
+		if err := oprot.WriteMapEnd(ctx); err != nil {
+			return thrift.PrependError("error writing map end: ", err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *AgentHoldingsResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("AgentHoldingsResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Digest
+type AgentSignaturesArgs struct {
+	Digest string `thrift:"digest,1" db:"digest" json:"digest"`
+}
+
+func NewAgentSignaturesArgs() *AgentSignaturesArgs {
+	return &AgentSignaturesArgs{}
+}
+
+func (p *AgentSignaturesArgs) GetDigest() string {
+	return p.Digest
+}
+func (p *AgentSignaturesArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *AgentSignaturesArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Digest = v
+	}
+	return nil
+}
+
+func (p *AgentSignaturesArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "signatures_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *AgentSignaturesArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "digest", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:digest: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Digest)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.digest (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:digest: ", p), err)
+	}
+	return err
+}
+
+func (p *AgentSignaturesArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("AgentSignaturesArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type AgentSignaturesResult struct {
+	Success [][]byte `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewAgentSignaturesResult() *AgentSignaturesResult {
+	return &AgentSignaturesResult{}
+}
+
+var AgentSignaturesResult_Success_DEFAULT [][]byte
+
+func (p *AgentSignaturesResult) GetSuccess() [][]byte {
+	return p.Success
+}
+func (p *AgentSignaturesResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *AgentSignaturesResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *AgentSignaturesResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([][]byte, 0, size)
+	p.Success = tSlice
+	for i := 0; i < size; i++ {
+		var _elem68 []byte
+		if v, err := iprot.ReadBinary(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem68 = v
+		}
+		p.Success = append(p.Success, _elem68)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *AgentSignaturesResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "signatures_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *AgentSignaturesResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.LIST, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Success)); err != nil {
+			return thrift.PrependError("error writing list begin: ", err)
+		}
+		for _, v := range p.Success {
+			if err := oprot.WriteBinary(ctx, v); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+		}
+		if err := oprot.WriteListEnd(ctx); err != nil {
+			return thrift.PrependError("error writing list end: ", err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *AgentSignaturesResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("AgentSignaturesResult(%+v)", *p)
 }
 
 // Attributes:

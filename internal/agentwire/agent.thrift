@@ -19,6 +19,10 @@ struct SignedPlan {
   3: binary signature         // armored SSHSIG of the document, namespace skerry-plan
   4: optional string signedBy // name of the operator's key, by the host that answers
   5: optional i64 takenAt     // when that host took it, microseconds since 1970
+  6: optional string digest   // sha256:HEX of the document, also where the document is left out
+  7: optional string conflict // why the plan is not carried out: another one of its number is validly signed, too
+  8: optional binary otherDocument  // that other plan
+  9: optional binary otherSignature
 }
 
 /** How a host sees one instance. Times are microseconds since 1970 by the host's clock. */
@@ -69,13 +73,25 @@ struct LogPage {
 /** The request can't be carried out; the reason is for an operator. */
 exception Refused {
   1: string reason
+  2: optional bool busy       // it is worth asking again, or another host
+}
+
+/** What a host has of a blob. Bit i of a set is the bit i%8 of its byte i/8, and stands for the piece i of 4 MiB. */
+struct Holding {
+  1: bool whole
+  2: optional i64 size        // bytes; of a whole blob
+  3: optional binary pieces   // that are here, of a blob that is not whole
+  4: optional binary underWay // that are being fetched
 }
 
 service Agent {
   /** The state of the host. */
   Status status()
 
-  /** The plan that is obeyed, if its number is higher; else a SignedPlan with the number alone. */
+  /**
+   * The plan that is obeyed, if its number is higher; else a SignedPlan with the number, the digest and the conflict
+   * alone.
+   */
   SignedPlan plan(1: i64 above)
 
   /** Has the host obey a plan. Refused if it may not; a plan that is obeyed already is taken as well. */
@@ -87,7 +103,13 @@ service Agent {
   /** Sizes in bytes of those blobs (sha256:HEX) that the host has whole. At most 1000 are asked for at once. */
   map<string, i64> have(1: list<string> digests)
 
-  /** At most 4 MiB of a blob. */
+  /** What the host has of each of these blobs, whole or not. At most 16 are asked for at once. */
+  map<string, Holding> holdings(1: list<string> digests)
+
+  /** The signatures (armored SSHSIG, namespace skerry-artifact) that the host has of an artifact; none if it has none. */
+  list<binary> signatures(1: string digest)
+
+  /** At most 4 MiB of a blob, which may still be incomplete: of pieces that are there. */
   binary piece(1: string digest, 2: i64 offset, 3: i32 length) throws (1: Refused refused)
 
   /**

@@ -135,9 +135,31 @@ func (m *Membership) bySite() bool { return m.cfg.Trust.Mode() == "" && !m.cfg.T
 // newPeer makes the client of a process; a narrow one is for an answer that no
 // path may swallow.
 func (m *Membership) newPeer(k Member, narrow bool) (*Peer, error) {
+	c, t, err := m.connect(k, InternalService, narrow, peerLimit)
+	if err != nil {
+		return nil, err
+	}
+	p := &Peer{Member: k, calls: c, to: t}
+	p.used.Store(time.Now().UnixNano())
+	return p, nil
+}
+
+// Connect makes a client of one of the framework's services in another process, which uses a connection of its own: for
+// answers that are too large for the one on which processes are asked. Its calls end after limit.
+func (m *Membership) Connect(k Member, service string, limit time.Duration) (
+	to thrift.TClient, stop func() error, err error) {
+	c, t, err := m.connect(k, service, false, limit)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t, c.Close, nil
+}
+
+func (m *Membership) connect(k Member, service string, narrow bool, limit time.Duration) (
+	*rpc.Client, thrift.TClient, error) {
 	ep := &rpc.Endpoint{
 		ID:      k.Addr,
-		Service: InternalService,
+		Service: service,
 		Addr:    k.Addr,
 		TLS:     k.TLS || m.cfg.Trust.Mode() == trust.Certificates,
 		Site:    m.bySite(),
@@ -157,16 +179,14 @@ func (m *Membership) newPeer(k Member, narrow bool) (*Peer, error) {
 	cfg.Logger = m.log
 	c, err := rpc.NewClient(cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	t, err := c.Service(InternalService, rpc.ServiceOptions{Timeout: peerLimit})
+	t, err := c.Service(service, rpc.ServiceOptions{Timeout: limit})
 	if err != nil {
 		c.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	p := &Peer{Member: k, calls: c, to: t}
-	p.used.Store(time.Now().UnixNano())
-	return p, nil
+	return c, t, nil
 }
 
 // Same checks that the process is the one that was meant, not a later one at

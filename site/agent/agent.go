@@ -55,6 +55,9 @@ type Agent struct {
 	collectAt  time.Time // garbage
 	settle     time.Duration
 	jitter     func() float64
+
+	here    map[artifact.Digest]bool // artifacts that were found in the store
+	network network
 }
 
 // tries paces the starts of one instance.
@@ -69,13 +72,15 @@ type tries struct {
 func New(c Config, command ...string) *Agent {
 	a := &Agent{config: c, command: command, tries: map[plan.Instance]*tries{}, good: map[artifact.Digest]bool{},
 		problems: map[string]string{}, watches: newWatches(), proxies: newWatches(),
-		proxyTries: map[plan.Instance]*tries{}, jitter: rand.Float64, settle: collectAfter}
+		proxyTries: map[plan.Instance]*tries{}, jitter: rand.Float64, settle: collectAfter,
+		here: map[artifact.Digest]bool{}, network: network{changed: make(chan struct{})}}
 	a.proxies.woken = a.watches.woken
 	return a
 }
 
-// Run keeps running what the plan wants until ctx ends. The instances go on then.
-func (a *Agent) Run(ctx context.Context) error {
+// Run keeps running what the plan wants until ctx ends. The instances go on then. Meanwhile it runs beside, which may
+// use the methods of the agent; the agent waits for none of them but at its end, and reports an error of one.
+func (a *Agent) Run(ctx context.Context, beside ...func(context.Context) error) error {
 	for dir, mode := range map[string]fs.FileMode{"": 0o711, "artifacts": 0o755, "instances": 0o700,
 		"proxies": 0o700, "work": 0o711,
 		"files": 0o711, "state": 0o711} {
@@ -105,6 +110,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(25)) // an agent is small, and idle
+	defer a.beside(ctx, beside)()
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for trimmed := false; ctx.Err() == nil; {
@@ -136,8 +142,10 @@ func (a *Agent) rest(ctx context.Context, tick <-chan time.Time) (quiet bool) {
 		case <-due.C:
 			quiet = true
 		case <-tick:
-			now, wrong := a.orders.now, a.orders.wrong
-			if a.orders.look() != wrong || a.orders.now != now { // a problem that stays is the same value
+			now, rival := a.orders.current()
+			wrong := a.orders.wrong
+			same := a.orders.look() == wrong // a problem that stays is the same value
+			if after, other := a.orders.current(); !same || after != now || other != rival {
 				break
 			}
 			due.Stop()
@@ -173,11 +181,14 @@ func take(ctx context.Context, path string) (lock *os.File, err error) {
 // turn compares the plan with what runs, once, and takes the steps between them.
 func (a *Agent) turn(ctx context.Context) {
 	a.due = time.Now().Add(slow)
-	a.problem("", a.orders.look())
+	wrong := a.orders.look()
+	now, rival := a.orders.current()
+	conflict := a.orders.conflict()
+	a.problem("", errors.Join(conflict, wrong))
 	seen := a.watches.list()
 	var wanted []plan.Wanted
-	if a.orders.now != nil {
-		wanted = a.orders.now.plan.On(a.config.Host, platform)
+	if now != nil {
+		wanted = now.plan.On(a.config.Host, platform)
 	} else if len(seen) > 0 {
 		// Without a plan nothing is known to be unwanted.
 		a.problem("", errors.Join(a.orders.wrong, errors.New("there is no plan; what runs is left alone")))
@@ -186,7 +197,11 @@ func (a *Agent) turn(ctx context.Context) {
 	}
 	var list []plan.Seen
 	busy := map[string]bool{"": true}
+	died := map[plan.Instance]string{}
 	for _, s := range seen {
+		if s.Phase == Gone {
+			died[s.record.Instance] = s.record.Hash
+		}
 		x := a.seen(s)
 		list = append(list, x)
 		a.markGood(ctx, s)
@@ -196,6 +211,14 @@ func (a *Agent) turn(ctx context.Context) {
 		}
 	}
 	steps := plan.Steps(wanted, list, a.ports)
+	lacks := a.findMissing(wanted)
+	if len(lacks) > 0 {
+		a.again(time.Now().Add(period)) // a bundle may bring it
+	}
+	steps = hold(steps, died, true, func(service string) error { return lacks[service] })
+	if rival != nil {
+		steps = hold(steps, died, false, func(string) error { return conflict })
+	}
 	for _, s := range steps {
 		if ctx.Err() != nil {
 			return
@@ -288,6 +311,9 @@ func (a *Agent) tryStart(ctx context.Context, s plan.Step) {
 	if err != nil {
 		a.again(t.next)
 	}
+	if errors.Is(err, artifact.ErrNotFound) {
+		delete(a.here, s.Wanted.Artifact) // a collection of garbage has taken it
+	}
 	a.problem(name, err)
 }
 
@@ -345,7 +371,8 @@ func (a *Agent) problem(name string, err error) {
 // say writes agent.json when it has changed.
 func (a *Agent) say() {
 	s := said{PID: os.Getpid(), Began: a.began, Cluster: a.config.Cluster, Host: a.config.Host, Problems: a.problems}
-	if h := a.orders.now; h != nil {
+	s.Fetching, s.Network = a.networkSays()
+	if h, _ := a.orders.current(); h != nil {
 		s.Plan, s.By, s.At = h.plan.Number, h.By, &h.At
 	}
 	text, err := json.Marshal(s)

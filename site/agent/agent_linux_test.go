@@ -300,7 +300,7 @@ func TestOrdersThatAreRefused(t *testing.T) {
 	h.order(4, h.operator, "x", nil)
 	refused("has number 4")
 	h.order(5, h.operator, "other", nil)
-	refused("another plan with number 5")
+	refused("two plans have the number 5")
 	h.order(6, h.operator, "x", nil)
 	h.write(h.config.Plan, "plan: 6\ncluster: site\n# changed after it was signed\n")
 	refused("signature")
@@ -308,7 +308,7 @@ func TestOrdersThatAreRefused(t *testing.T) {
 	if err := Lock(h.config.Dir, true); err != nil {
 		t.Fatal(err)
 	}
-	h.until("it is locked", func(r Report) bool { return r.Locked && r.Problem == "" })
+	h.until("it is locked", func(r Report) bool { return r.Locked && !strings.Contains(r.Problem, "signature") })
 	h.order(7, h.operator, "x", nil)
 	if r := h.report(); r.Plan != 5 || pidOf(r, "auth/v1#1") != pid {
 		t.Errorf("a locked host: %+v", r)
@@ -335,13 +335,13 @@ func TestArtifactsThatAreRefused(t *testing.T) {
 	}
 	h.order(1, h.operator, "x", map[string]artifact.Digest{
 		"v1": h.make("v1", serving, h.operator),
-		"v2": artifact.Digest("sha256:" + strings.Repeat("7", 64)),
 		"v4": h.make("v3", serving, h.builder),
 	})
 	says("v1", "may not sign")
-	says("v2", "skerry bundle import")
 	says("v4", "is auth/v3/")
-	h.order(2, h.operator, "${secret:none}", map[string]artifact.Digest{"v5": h.make("v5", serving, h.builder)})
+	h.order(2, h.operator, "x", map[string]artifact.Digest{"v2": artifact.Digest("sha256:" + strings.Repeat("7", 64))})
+	says("v2", "skerry bundle import")
+	h.order(3, h.operator, "${secret:none}", map[string]artifact.Digest{"v5": h.make("v5", serving, h.builder)})
 	says("v5", "secret none")
 }
 

@@ -27,8 +27,10 @@ type Config struct {
 	// Default 3.
 	Keep int `yaml:"keep"`
 
-	// Site is the configuration of the site, skerry.yaml, for the proxies of programs in other languages.
+	// Site is the configuration of the site, skerry.yaml, by which the agent talks with other hosts, and the proxies
+	// of programs in other languages with the site. Without it the agent works alone.
 	Site string `yaml:"site"`
+	Rate int64  `yaml:"rate" unit:"bytes"` // sent to other hosts in a second, and fetched; default: no limit
 
 	// Listed tells whether the registry of the site lists an instance that runs as a process of this host. With nil
 	// a program without a check is up when its process is.
@@ -80,6 +82,9 @@ func parseConfig(path string, text []byte) (c Config, err error) {
 	}
 	if c.Store.Floor < 0 {
 		return c, fmt.Errorf("%q: store.floor is negative", path)
+	}
+	if c.Rate < 0 {
+		return c, fmt.Errorf("%q: rate is negative; leave it out for no limit", path)
 	}
 	for _, p := range []struct{ key, path string }{{"site", cmp.Or(c.Site, "/")}, {"dir", c.Dir}, {"plan", c.Plan},
 		{"operators", c.Operators}, {"builders", c.Builders}, {"secrets", c.Secrets}, {"store.dir", c.Store.Dir}} {

@@ -28,6 +28,8 @@ type Report struct {
 	SignedBy  string     `json:"signed_by,omitempty"`
 	Obeyed    *time.Time `json:"obeyed,omitempty"`  // since when
 	Problem   string     `json:"problem,omitempty"` // of the plan
+	Network   string     `json:"network,omitempty"` // what is wrong with it
+	Fetching  []string   `json:"fetching,omitempty"`
 	Instances []Instance `json:"instances"`
 }
 
@@ -106,6 +108,8 @@ type said struct {
 	By       string            `json:"by,omitempty"`
 	At       *time.Time        `json:"at,omitempty"`
 	Problems map[string]string `json:"problems"`
+	Network  string            `json:"network,omitempty"`
+	Fetching []string          `json:"fetching,omitempty"`
 }
 
 // Look reports on the host of a directory, whether or not its agent runs.
@@ -122,7 +126,7 @@ func Look(ctx context.Context, dir string) (Report, error) {
 		return Report{}, err
 	}
 	r := Report{Cluster: s.Cluster, Host: s.Host, Since: s.Began, Locked: locked(dir), Plan: s.Plan, SignedBy: s.By,
-		Obeyed: s.At, Problem: s.Problems[""]}
+		Obeyed: s.At, Problem: s.Problems[""], Network: s.Network, Fetching: s.Fetching}
 	switch lock, err := statedir.Lock(filepath.Join(dir, "lock")); {
 	case errors.Is(err, statedir.ErrLocked):
 		r.Running, r.PID = true, s.PID

@@ -234,6 +234,29 @@ func (s *Store) Blob(d Digest) (*os.File, error) {
 	return statedir.OpenPlain(s.blobPath(d))
 }
 
+// Signatures returns the armored signatures of an artifact; none if the store does not have it.
+func (s *Store) Signatures(d Digest) ([][]byte, error) { return s.signatures(d) }
+
+// Used is the number of bytes of all blobs.
+func (s *Store) Used() (bytes int64, err error) {
+	entries, err := os.ReadDir(s.path("blobs", "sha256"))
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil { // else it was removed meanwhile
+			bytes += info.Size()
+		}
+	}
+	return bytes, nil
+}
+
+// Room is the number of bytes that may be added before less than [Options.Floor] is free.
+func (s *Store) Room() (bytes int64, err error) {
+	have, err := free(s.dir)
+	return max(0, have-s.options.Floor), err
+}
+
 // List returns the artifacts of the store in the order in which they were added. An artifact that can't be read is
 // left out, and named by the error.
 func (s *Store) List() ([]Artifact, error) {
