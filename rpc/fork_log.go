@@ -7,7 +7,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// forkLog remembers pairs of rule logs that have parted. For forkFresh after the last attempt, calls
+// forkLog remembers pairs of rule logs that have forked. For forkFresh after the last attempt, calls
 // do not try to exchange rules between such a pair.
 type forkLog struct {
 	mu   sync.Mutex

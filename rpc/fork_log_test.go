@@ -8,7 +8,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// TestForkLog: between two logs that have parted, an exchange of rules is tried every 5 s, and logged
+// TestForkLog: between two logs that have forked, an exchange of rules is tried every 5 s, and logged
 // once a minute.
 func TestForkLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

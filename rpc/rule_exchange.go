@@ -55,7 +55,7 @@ func (a *attempt) stale() bool {
 }
 
 // updateCallee pushes the rules that the callee lacks, and reports whether the call may be made
-// again. It fails when the callee's log has parted from this one, whichever log is longer.
+// again. It fails when the callee's log has forked from this one, whichever log is longer.
 func (a *attempt) updateCallee(err error) (bool, error) {
 	their, unread := a.callee()
 	if unread != nil {
@@ -98,7 +98,7 @@ func (a *attempt) noteFork(their rollout.Position) {
 		return
 	}
 	a.s.c.cfg.Logger.Error(
-		"rpc: the rule log has parted: calls between the two are refused until an operator adopts one "+
+		"rpc: the rule log has forked: calls between the two are refused until an operator adopts one "+
 			"(skerry release adopt)",
 		"service", a.s.name, "instance", a.ep.Addr, "here", tip.String(), "there", their.String(),
 	)
@@ -145,7 +145,7 @@ func (a *attempt) pullRules(from *Endpoint, to rollout.Generation) error {
 }
 
 // reconcileLogs handles a token that the log of the callee or of this process does not hold: the logs
-// have parted, or the token is damaged. One side may lack the entry that joins the logs again, so
+// have forked, or the token is damaged. One side may lack the entry that joins the logs again, so
 // the side with more entries sends them to the other. It reports whether the call should be made
 // again: the callee has this log now, or the trace has executed nothing and reads the newest rules.
 func (a *attempt) reconcileLogs() bool {

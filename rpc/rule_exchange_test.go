@@ -211,7 +211,7 @@ func TestAStaleCallerCatchesUp(t *testing.T) {
 	s.check()
 }
 
-// When the rule log has parted, every process of the other log refuses a call, whichever log is
+// When the rule log has forked, every process of the other log refuses a call, whichever log is
 // longer. The call then goes to a process of its own log.
 func TestPartedLogs(t *testing.T) {
 	for name, lengths := range map[string][2]int{"theirs is shorter": {3, 1}, "as long": {2, 2}, "longer": {1, 3}} {
@@ -234,7 +234,7 @@ func TestPartedLogs(t *testing.T) {
 				end()
 			}
 			if n := other.brought.Load(); n > 4 {
-				t.Errorf("rules were brought %d times to a process with a log that is known to have parted", n)
+				t.Errorf("rules were brought %d times to a process with a log that is known to have forked", n)
 			}
 			own := s.start("auth", "v1")
 			for seed := range uint64(20) {

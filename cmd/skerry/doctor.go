@@ -164,9 +164,9 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []co
 	f = &findings{area: "Rules"}
 	status := control.Releases(n, control.Operator{}).Status(ctx)
 	f.rules(status.Members)
-	if errors.Is(status.Err, operator.ErrParted) {
+	if errors.Is(status.Err, operator.ErrForked) {
 		f.problem("skerry release status shows the logs; skerry release adopt --keep HASH goes on with one",
-			"the log of releases has parted: %v", status.Err)
+			"the rule log has forked: %v", status.Err)
 	}
 	list = append(list, f.list...)
 	f = &findings{area: "Policy"}

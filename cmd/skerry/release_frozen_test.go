@@ -29,8 +29,8 @@ func TestWhatFollowsWhenFrozen(t *testing.T) {
 			d.Frozen, d.Err = "the rule log of the database has lost steps", operator.ErrRestored
 		}, "status --json", exitUnreachable, `"frozen": "the rule log of the database has lost steps"`},
 		"nothing is frozen": {func(*drill) {}, "status", exitOK, "Next: skerry release start"},
-		"refresh of a log that has parted": {func(d *drill) {
-			d.Frozen, d.Err, d.Branches = "the rule log has parted", operator.ErrParted,
+		"refresh of a log that has forked": {func(d *drill) {
+			d.Frozen, d.Err, d.Branches = "the rule log has forked", operator.ErrForked,
 				[]operator.Branch{{Tip: rollout.Position{Hash: "aaaa"}}, {Tip: rollout.Position{Hash: "bbbb"}}}
 		}, "refresh", exitProblem, "Next: skerry release adopt --keep HASH"},
 	} {

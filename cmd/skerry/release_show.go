@@ -47,7 +47,7 @@ func (a *app) printHeadline(st releases.Status, now time.Time) {
 	a.item("", "Next: %s", st.Next)
 }
 
-// printLogs prints the logs of a site with a parted log.
+// printLogs prints the logs of a site with a forked log.
 func (a *app) printLogs(list []releases.LogStatus) {
 	if len(list) == 0 {
 		return

@@ -501,7 +501,7 @@ func TestExitCodes(t *testing.T) {
 		{nil, exitOK},
 		{fmt.Errorf("commit: %w", operator.ErrNoMoment), exitProblem},
 		{fmt.Errorf("commit: %w", rollout.ErrStep), exitProblem},
-		{fmt.Errorf("commit: %w", operator.ErrParted), exitProblem},
+		{fmt.Errorf("commit: %w", operator.ErrForked), exitProblem},
 		{usagef("--ramp: want growing shares"), exitUsage},
 		{fmt.Errorf("commit: %w", operator.ErrSilent), exitUnreachable},
 		{fmt.Errorf("read the rule log: %w", registry.ErrUnavailable), exitUnreachable},

@@ -100,7 +100,7 @@ func (a *app) releaseAdoptCommand(f *releaseFlags) *cobra.Command {
 	keep := ""
 	c := &cobra.Command{
 		Use:   "adopt [--keep HASH]",
-		Short: "Go on after the log was restored from an older copy, or has parted",
+		Short: "Go on after the log was restored from an older copy, or has forked",
 		Long: `After a restore the database lacks steps that processes have carried out. adopt
 writes them back, as the processes have them.
 

@@ -192,7 +192,7 @@ func (m *Membership) Learn(entries []rollout.Entry) {
 	m.log.Info("rules applied", "generation", m.rules.Log().Last().String())
 }
 
-// learnWhole reads the database's whole log, when it has parted from the one
+// learnWhole reads the database's whole log, when it has forked from the one
 // here: one of its entries may end that.
 func (m *Membership) learnWhole(since since) {
 	m.spawn(func(ctx context.Context) {

@@ -70,7 +70,7 @@ func Differences(s Site) ([]Difference, error) {
 		add(false, s.Adopting(), "nothing can be committed: %s", s.Frozen)
 		for _, l := range s.Branches {
 			add(false, "skerry release adopt --keep "+l.Tip.Hash[:12]+" goes on with it",
-				"the log has parted; one is %s", lineText(l))
+				"the log has forked; one is %s", lineText(l))
 		}
 	case s.tooOld():
 		add(false, "upgrade skerry on this host", "nothing can be committed from here: %s", s.Frozen)

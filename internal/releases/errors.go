@@ -65,7 +65,7 @@ func Explain(err error) *Error {
 
 // refusals are errors that a repetition does not mend.
 var refusals = []error{
-	operator.ErrOpen, operator.ErrRestored, operator.ErrParted, operator.ErrTooOld, operator.ErrUnseen,
+	operator.ErrOpen, operator.ErrRestored, operator.ErrForked, operator.ErrTooOld, operator.ErrUnseen,
 	operator.ErrDatabaseKept, operator.ErrGuard, operator.ErrUnjudged,
 	rollout.ErrStep, rollout.ErrPromised, rollout.ErrFork, rollout.ErrUnproven, rollout.ErrNeeds,
 }

@@ -62,9 +62,9 @@ type Site struct {
 	Signers   []Signer          // of Status.Trail
 }
 
-// restored reports whether the log lacks entries that processes have applied, or has parted.
+// restored reports whether the log lacks entries that processes have applied, or has forked.
 func (s Site) restored() bool {
-	return errors.Is(s.Err, operator.ErrRestored) || errors.Is(s.Err, operator.ErrParted)
+	return errors.Is(s.Err, operator.ErrRestored) || errors.Is(s.Err, operator.ErrForked)
 }
 
 // tooOld reports whether this command can't read the log to its end.
@@ -154,7 +154,7 @@ func (s Site) Adopting() string {
 	return "skerry release adopt"
 }
 
-// strays reports whether a process uses a log that has parted from the one that ends with
+// strays reports whether a process uses a log that has forked from the one that ends with
 // tip.
 func (s Site) strays(process, tip string) bool {
 	return slices.ContainsFunc(s.Branches,

@@ -22,7 +22,7 @@ type Status struct {
 	Copies       []Copies           `json:"copies,omitempty"`   // of calls to new versions, by the site's policy
 	Pending      []rollout.Entry    `json:"pending,omitempty"`  // promised steps that are not committed
 	Envelope     []EnvelopeUse      `json:"envelope,omitempty"` // steps signed by its key and not acknowledged
-	Logs         []LogStatus        `json:"logs,omitempty"`     // when the log has parted; the first one is shown
+	Logs         []LogStatus        `json:"logs,omitempty"`     // when the log has forked; the first one is shown
 }
 
 // LogStatus is one of several logs of a site.

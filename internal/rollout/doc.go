@@ -47,7 +47,7 @@
 // # Failure
 //
 // A log refuses an entry that does not follow its newest one: [ErrGap] when
-// entries are missing between the two, [ErrFork] when the logs have parted. A
+// entries are missing between the two, [ErrFork] when the logs have forked. A
 // process refuses calls by rules that it lacks ([ErrStale]) or that belong to
 // another log ([ErrOtherLog]). A process that does not answer blocks a drain
 // until its death is certified.
@@ -55,6 +55,6 @@
 // # Tests
 //
 // The tests search a small model exhaustively. They play random sites, some of
-// them with a log that has parted. Each rule is switched off in turn, to show
+// them with a log that has forked. Each rule is switched off in turn, to show
 // that the checker then finds a violation.
 package rollout

@@ -37,7 +37,7 @@ type Entry struct {
 	Rules      map[string]Rule `json:"rules,omitempty"`
 	Retire     []Retirement    `json:"retire,omitempty"`
 
-	// Ends names the entries of parted logs that this entry gives up. A process
+	// Ends names the entries of forked logs that this entry gives up. A process
 	// that has one of them as its newest entry replaces its log by this one.
 	Ends []Position `json:"ends,omitempty"`
 

@@ -17,7 +17,7 @@ var (
 	// a backup was restored.
 	ErrFork = errors.New("the rule log has forked")
 	// ErrOtherLog: this log does not hold the entry that the token names. The
-	// logs of two processes have parted, or the token is damaged.
+	// logs of two processes have forked, or the token is damaged.
 	ErrOtherLog = errors.New("the token reads a rule log that is not the one here")
 	// ErrStale: the token's generation is not known here yet. Fetch the rules
 	// before deciding.

@@ -13,7 +13,7 @@ import (
 // empty log, with seed 0.
 type Token struct {
 	Generation Generation
-	Entry      uint32 // first 4 bytes of the hash of that entry, which tell parted logs apart; 0 for generation 0
+	Entry      uint32 // first 4 bytes of the hash of that entry, which tell forked logs apart; 0 for generation 0
 	Seed       uint64 // hash of a sticky key, such as a user's id, or of the trace id; see SeedOf
 	Mark       string // a verifier's mark, "" for other requests; at most maxMark bytes
 }

@@ -159,7 +159,7 @@ func (p *parted) shown(logs [2][]rollout.Entry) {
 		steps = append(steps, p.operator(0, step...))
 	}
 	for _, o := range steps {
-		if said, err := o.done(); err == nil || !strings.Contains(said, "parted") ||
+		if said, err := o.done(); err == nil || !strings.Contains(said, "forked") ||
 			!strings.Contains(said, "adopt --keep") {
 			p.t.Errorf("%s with two logs: %v\n%s", o.args, err, said)
 		}

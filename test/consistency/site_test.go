@@ -53,7 +53,7 @@ type site struct {
 	env      []string // of operators' commands, beside this process's own
 	faults   []*fault
 	members  []*process
-	others   [][]rollout.Entry // parted logs that ended
+	others   [][]rollout.Entry // forked logs that ended
 	policy   *ruling           // changes the site's policy beside each step of a release; nil: there is none
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 )
 
-// torn is a site with a log that has parted. Processes 1 and 2 have log A, 3
+// torn is a site with a log that has forked. Processes 1 and 2 have log A, 3
 // and 4 have log B; process 4 lags on it. A database holds A. Process 5 joined
 // last and has the common part. Only B has rules for "mail", which was found in
 // v1 and switched to v2.
@@ -56,7 +56,7 @@ func TestAPartedLogIsShownAndNotWorkedOn(t *testing.T) {
 		ctx := t.Context()
 		w, c, logs := torn(t, store)
 		s := c.Status(ctx)
-		if len(s.Branches) != 2 || !errors.Is(s.Err, ErrParted) ||
+		if len(s.Branches) != 2 || !errors.Is(s.Err, ErrForked) ||
 			!strings.Contains(s.Frozen, "skerry release adopt --keep") {
 			t.Fatalf("%d lines, %v", len(s.Branches), s.Err)
 		}
@@ -80,10 +80,10 @@ func TestAPartedLogIsShownAndNotWorkedOn(t *testing.T) {
 			"vouch": c.Vouch(ctx),
 		} {
 			if err == nil {
-				t.Errorf("%s: done on a log that has parted", step)
+				t.Errorf("%s: done on a log that has forked", step)
 			}
 		}
-		for keep, want := range map[string]error{"": ErrParted, "feed": ErrParted, "1": ErrParted} {
+		for keep, want := range map[string]error{"": ErrForked, "feed": ErrForked, "1": ErrForked} {
 			if err := c.Adopt(ctx, keep); !errors.Is(err, want) ||
 				!strings.Contains(err.Error(), logs[1][3].Hash()[:8]) {
 				t.Errorf("adopt %q: %v", keep, err)

@@ -22,7 +22,7 @@ type Ballot struct {
 var errNoneAnswers = errors.New("no process of the site answers")
 
 // Since returns the entries of the longest log that processes have applied. It
-// fails with rollout.ErrFork when several logs have parted.
+// fails with ErrForked when several logs have forked.
 func (b *Ballot) Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error) {
 	members, err := b.members(ctx)
 	if err != nil {
@@ -33,7 +33,7 @@ func (b *Ballot) Since(ctx context.Context, after rollout.Generation) ([]rollout
 	case err != nil:
 		return nil, err
 	case len(branches) > 1:
-		return nil, fmt.Errorf("%w: %w", parted(branches), rollout.ErrFork)
+		return nil, forked(branches)
 	case len(branches) == 0:
 		return nil, nil
 	}

@@ -119,8 +119,8 @@ func ends(entries []rollout.Entry, tip rollout.Position) bool {
 	return slices.ContainsFunc(entries, func(e rollout.Entry) bool { return slices.Contains(e.Ends, tip) })
 }
 
-// parted returns an error that lists the branches and says what to do.
-func parted(branches []Branch) error {
+// forked returns an error that lists the branches and says what to do.
+func forked(branches []Branch) error {
 	var text []string
 	for _, l := range branches {
 		where := fmt.Sprintf("%d processes", len(l.Members))
@@ -134,7 +134,7 @@ func parted(branches []Branch) error {
 	}
 	return fmt.Errorf("%w: %s; calls between them are refused as rules_forked until one goes on: skerry release "+
 		"adopt --keep HASH",
-		ErrParted, strings.Join(text, ", "))
+		ErrForked, strings.Join(text, ", "))
 }
 
 // Branches returns the rule logs of the site, including the store's.
@@ -169,7 +169,7 @@ func (c *Controller) Branches(ctx context.Context) ([]Branch, error) {
 
 // Adopt leaves the site with one log. After the store was restored from an older
 // copy, it writes back what the processes have applied. Of logs that have
-// parted, it keeps the one that keep names and ends the others. keep is the
+// forked, it keeps the one that keep names and ends the others. keep is the
 // beginning of the hash of that log's tip, or its generation. In both cases a
 // new timeline begins, so that no generation stands for two sets of rules.
 func (c *Controller) Adopt(ctx context.Context, keep string) error {
@@ -180,9 +180,9 @@ func (c *Controller) Adopt(ctx context.Context, keep string) error {
 	i := slices.IndexFunc(branches, func(l Branch) bool { return keep != "" && l.names(keep) })
 	switch {
 	case keep != "" && i < 0:
-		return fmt.Errorf("adopt: no log of the site is named %q; %w", keep, parted(branches))
+		return fmt.Errorf("adopt: no log of the site is named %q; %w", keep, forked(branches))
 	case keep == "" && len(branches) > 1:
-		return fmt.Errorf("adopt: name the log to keep: %w", parted(branches))
+		return fmt.Errorf("adopt: name the log to keep: %w", forked(branches))
 	case len(branches) == 0:
 		return fmt.Errorf("adopt: %w, there are no rules yet", rollout.ErrStep)
 	}

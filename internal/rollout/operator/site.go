@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/skerry/skerry/internal/rollout"
@@ -23,7 +24,7 @@ type Store interface {
 	// shows whether the entry was committed.
 	Append(ctx context.Context, e rollout.Entry) error
 	// Adopt replaces the stored log by a whole one, after the store has lost
-	// entries or its log has parted: see rollout.Continues.
+	// entries or its log has forked: see rollout.Continues.
 	Adopt(ctx context.Context, whole []rollout.Entry) error
 }
 
@@ -97,9 +98,9 @@ var (
 	// ErrRestored: processes have applied entries that the log lacks, because it
 	// was restored from an older copy. See Controller.Adopt.
 	ErrRestored = errors.New("processes have applied rules that the log does not hold")
-	// ErrParted: the site has several logs, and none continues the others. See
-	// Controller.Adopt.
-	ErrParted = errors.New("the rule log has parted")
+	// ErrForked: the site has several logs, and none continues the others. It
+	// wraps rollout.ErrFork. See Controller.Adopt.
+	ErrForked = fmt.Errorf("%w", rollout.ErrFork)
 	// ErrTooOld: a process does not understand the needs of the next entry.
 	ErrTooOld = errors.New("processes can't obey the step: skerry is too old there")
 	// ErrSilent: a process does not answer, and its death is not certified.

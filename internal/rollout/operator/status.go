@@ -67,7 +67,7 @@ func (c *Controller) Status(ctx context.Context) Status {
 	if err != nil {
 		s.Err, s.Frozen = err, err.Error()
 		if branches, err := c.Branches(ctx); err == nil && len(branches) > 1 {
-			s.Branches, s.Err = branches, parted(branches)
+			s.Branches, s.Err = branches, forked(branches)
 			s.Frozen = s.Err.Error()
 		}
 		log, entries = c.inUse(ctx, log, entries)

@@ -36,6 +36,6 @@
 // # Tests
 //
 // A search runs the real ledger and drain through every order of events of a
-// small site. Whole sites are played in virtual time, with faults and parted
+// small site. Whole sites are played in virtual time, with faults and forked
 // logs, and judged by package rollouttest. What comes from outside is fuzzed.
 package participant

@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout/participant"
 )
 
-var partedSites = flag.Int("parted", 60, "random sites with a parted log in each test of them")
+var partedSites = flag.Int("parted", 60, "random sites with a forked log in each test of them")
 
 // A parted site has a rule log with two committed continuations, by two
 // primaries or by two halves of a network that see each other again. Processes

@@ -43,7 +43,7 @@ const (
 type History struct {
 	Spans   []Span
 	Entries []rollout.Entry
-	Others  [][]rollout.Entry // complete logs that had parted from Entries
+	Others  [][]rollout.Entry // complete logs that had forked from Entries
 	Events  []Event
 
 	// Faults tells that injected faults may abort traces other than those

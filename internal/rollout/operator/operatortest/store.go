@@ -25,7 +25,7 @@ func Store(t *testing.T, open func(*testing.T) Log) {
 	t.Run("a new timeline", func(t *testing.T) { timeline(t, open(t)) })
 	t.Run("bytes and proofs are kept", func(t *testing.T) { verbatim(t, open(t)) })
 	t.Run("lost entries are written back", func(t *testing.T) { writtenBack(t, open(t)) })
-	t.Run("a log that has parted is replaced", func(t *testing.T) { replaced(t, open(t)) })
+	t.Run("a log that has forked is replaced", func(t *testing.T) { replaced(t, open(t)) })
 	t.Run("a log that ends nothing is refused", func(t *testing.T) { stranger(t, open(t)) })
 	t.Run("of adopt and append one is told", func(t *testing.T) { adoptRace(t, open) })
 }
