@@ -102,7 +102,7 @@ var floors = map[string]struct {
 		"internal/yamlfile", "registry"}},
 	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
 	// config and internal/wire in its tests only
-	"console": {9, []string{"", "broadcast", "config", "discovery", "health", "internal/connlimit", "internal/control",
+	"console": {10, []string{"", "broadcast", "config", "discovery", "health", "internal/connlimit", "internal/control",
 		"internal/doctor", "internal/dynamic", "internal/membership", "internal/number", "internal/policychange",
 		"internal/policylog", "internal/policytext", "internal/quote", "internal/recent", "internal/releases",
 		"internal/rollout", "internal/rollout/operator", "internal/run", "internal/statedir", "internal/textdiff",
@@ -164,6 +164,8 @@ var floors = map[string]struct {
 	"site/spread": {6, []string{"", "broadcast", "config", "discovery", "internal/agentwire", "internal/membership",
 		"internal/quote", "internal/run", "internal/sshsig", "registry", "rpc", "site/agent", "site/agent/shim",
 		"site/artifact", "site/plan"}}, // internal/sshsig in its tests only
+	"site/order": {9, []string{"internal/keyfile", "internal/quote", "internal/releases", "internal/sshsig",
+		"site/agent", "site/plan", "site/spread"}},
 	"internal/agentwire": {0, nil}, // generated from internal/agentwire/agent.thrift
 	"scripts/agentweight": {5, []string{"internal/sshsig", "site/agent", "site/agent/shim", "site/artifact",
 		"site/plan"}},
@@ -196,7 +198,8 @@ var top = map[string][]string{
 		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
 		"internal/textdiff", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire",
 		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",
-		"rpc", "site/agent", "site/agent/shim", "site/artifact", "site/spread"},
+		"rpc", "site/agent", "site/agent/shim", "site/artifact", "site/order", "site/plan",
+		"site/spread"},
 	"examples/":        {"", "config", "gateway", "internal/rollout", "registry", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

@@ -21,9 +21,10 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases.Operation
 	}
 	a.look(ctx, n, "")
 	by := control.Operator{Name: f.author(), Without: f.dead, CutStreams: f.cutStreams}
-	leave := func() { n.Close() }
+	hands, leaveAgents := a.hands(ctx, n, c, f, signer)
+	leave := func() { leaveAgents(); n.Close() }
 	if signer != nil { // else by.Signer would be a nil of a type
-		by.Signer, leave = signer, func() { signer.Close(); n.Close() }
+		by.Signer, leave = signer, func() { leaveAgents(); signer.Close(); n.Close() }
 	}
-	return releases.New(n, by, a.flags.timeout, a.teller(), nil), leave, nil
+	return releases.New(n, by, a.flags.timeout, a.teller(), hands), leave, nil
 }

@@ -52,14 +52,8 @@ func (a *app) signer(ctx context.Context, c skerry.Config, f *releaseFlags) (*op
 func (s *operatorSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.signer == nil {
-		s.options.Operators = s.operators.Trusted().List()
-		signer, err := operatorkey.Open(s.ctx, s.options)
-		if err != nil {
-			return rollout.Proof{}, problemf("%w", err)
-		}
-		s.signer = signer
-		s.used(signer)
+	if err := s.open(); err != nil {
+		return rollout.Proof{}, err
 	}
 	blob, err := s.signer.Sign(string(p), []byte(text))
 	if err != nil {
@@ -67,6 +61,21 @@ func (s *operatorSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, er
 	}
 	key := s.signer.PublicKey()
 	return rollout.Proof{Kind: rollout.SSHProof, Signature: blob, Key: key[:]}, nil
+}
+
+// open loads the key at the first signature. The caller holds mu.
+func (s *operatorSigner) open() error {
+	if s.signer != nil {
+		return nil
+	}
+	s.options.Operators = s.operators.Trusted().List()
+	signer, err := operatorkey.Open(s.ctx, s.options)
+	if err != nil {
+		return problemf("%w", err)
+	}
+	s.signer = signer
+	s.used(signer)
+	return nil
 }
 
 // Close closes the connection to an agent.

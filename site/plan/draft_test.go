@@ -63,8 +63,9 @@ func TestMarshalOfAnyConfig(t *testing.T) {
 		for range rnd.IntN(12) {
 			config += pieces[rnd.IntN(len(pieces))]
 		}
-		p := &Plan{Number: 1, Cluster: "1e5", Services: map[string]Service{"on": {Config: config, Ports: "7001",
-			User: config, Run: map[string]Run{"1.10": {Artifacts: map[string]string{"any": digest}}}}}}
+		p := &Plan{Number: 1, Cluster: "1e5", Reason: "it's \"new\": 界 # no"}
+		p.Services = map[string]Service{"on": {Config: config, Ports: "7001",
+			User: config, Run: map[string]Run{"1.10": {Artifacts: map[string]string{"any": digest}}}}}
 		back, err := Parse("p.yaml", p.Marshal())
 		if err != nil {
 			t.Fatalf("%q: %v\n%s", config, err, p.Marshal())

@@ -36,6 +36,9 @@ func (p *Plan) marshal(blocks bool) []byte {
 		w.line(0, "parent: %s", scalar(p.Parent))
 	}
 	w.line(0, "cluster: %s", scalar(p.Cluster))
+	if p.Reason != "" {
+		w.line(0, "reason: %s", scalar(p.Reason))
+	}
 	if len(p.Services) > 0 {
 		w.line(0, "services:")
 	}

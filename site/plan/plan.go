@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/skerry/skerry/internal/yamlfile"
 	"github.com/skerry/skerry/registry"
@@ -25,6 +26,7 @@ const (
 	maxOnHost   = 200      // instances of one version on one host
 	maxChosen   = 1000     // instances that a selector chooses hosts for
 	maxConfig   = 64 << 10 // bytes of one configuration
+	maxReason   = 500      // bytes
 )
 
 // Plan is what runs where on a site.
@@ -32,6 +34,7 @@ type Plan struct {
 	Number   int64              `yaml:"plan"`   // each later plan has a higher one
 	Parent   string             `yaml:"parent"` // digest of the plan before; of the first: empty
 	Cluster  string             `yaml:"cluster"`
+	Reason   string             `yaml:"reason"` // why it was made, for the history
 	Services map[string]Service `yaml:"services"`
 }
 
@@ -101,6 +104,9 @@ func (p *Plan) check(whole bool, wrong func(key, format string, args ...any)) {
 		if _, err := artifact.ParseDigest(p.Parent); err != nil {
 			wrong("parent", "%v", err)
 		}
+	}
+	if len(p.Reason) > maxReason || strings.ContainsFunc(p.Reason, unicode.IsControl) {
+		wrong("reason", "a reason is one line of at most %d bytes", maxReason)
 	}
 	if len(p.Services) > maxServices {
 		wrong("services", "%d services, at most %d are allowed", len(p.Services), maxServices)
