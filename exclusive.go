@@ -39,7 +39,7 @@ func (n *Node) turn(ctx context.Context, service, version string) (done func(), 
 			version, "why", why)
 	})
 	if err == nil && waited {
-		n.log.Info("it is the version's turn", "service", service, "version", version)
+		n.log.Info("the version has its turn, and may run", "service", service, "version", version)
 	}
 	return done, err
 }

@@ -74,7 +74,7 @@ func (p *provider) serve(ctx context.Context, service string) error {
 // that run for longer than the drain go on; the error says how many.
 func (o *registration) end(stop config.Stop) error {
 	log, server := o.p.n.log, o.p.server
-	log.Info("leaving", "service", o.service)
+	log.Info("the service is leaving", "service", o.service)
 	one := []*registration{o}
 	err := withdraw(one, one, stop.Grace, func() { server.LeaveService(o.service) }).Wait()
 	o.remove()
@@ -84,7 +84,7 @@ func (o *registration) end(stop config.Stop) error {
 	if o.stopped != nil {
 		o.stopped() // another version may run from here on
 	}
-	log.Info("left", "service", o.service, "err", err)
+	log.Info("the service has left", "service", o.service, "err", err)
 	return err
 }
 
@@ -181,7 +181,7 @@ func (p *provider) leave(stop config.Stop) error {
 
 func (p *provider) goAway(stop config.Stop) error {
 	begun := time.Now()
-	p.n.log.Info("leaving", "grace", max(stop.Grace, 0), "drain", max(stop.Drain, 0))
+	p.n.log.Info("the process is leaving", "grace", max(stop.Grace, 0), "drain", max(stop.Drain, 0))
 	var services, all []*registration
 	p.each(func(o *registration) { services = append(services, o) })
 	// the process stays a member for the grace, as it executes calls
@@ -191,7 +191,7 @@ func (p *provider) goAway(stop config.Stop) error {
 	defer cancel()
 	err := errors.Join(p.server.Drain(drain), withdrawing.Wait(), p.leavers.Wait(), p.group.Stop())
 	p.n.members.Farewell(context.Background())
-	p.n.log.Info("left", "took", time.Since(begun).Round(time.Millisecond), "err", err)
+	p.n.log.Info("the process has left", "took", time.Since(begun).Round(time.Millisecond), "err", err)
 	return err
 }
 

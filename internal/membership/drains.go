@@ -182,7 +182,7 @@ func (s *Service) obey(ctx context.Context, order, proof []byte) (drain.Order, e
 	if err := s.m.drains.Obey(drain.Held{Order: o, Proof: p, By: by}, time.Now()); err != nil {
 		return o, err
 	}
-	s.m.log.Warn("an operator has ordered", "order", string(o.Verb), "by", by, "why", o.Why, "instances",
+	s.m.log.Warn("an order of an operator is carried out", "order", string(o.Verb), "by", by, "why", o.Why, "instances",
 		o.Instances, "process", o.Process)
 	switch o.Verb {
 	case drain.Leave:
