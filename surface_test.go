@@ -30,7 +30,7 @@ var surface = map[string]int{
 	"registry/postgres":     17,
 	"registry/registrytest": 5,
 	"rpc":                   111,
-	"site/agent":            15,
+	"site/agent":            19,
 	"site/agent/shim":       27,
 	"site/artifact":         26,
 	"site/order":            9,

@@ -29,6 +29,7 @@ the store. Its instances run on when the agent ends, and the next agent finds th
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.PersistentFlags().StringVar(&f.dir, "dir", agent.DefaultDir, "`DIRECTORY` of the agent")
+	c.AddCommand(a.agentInstallCommand(), a.agentUpgradeCommand(), a.agentProveCommand())
 	c.AddCommand(a.agentRunCommand(), a.agentLogsCommand(f), &cobra.Command{
 		Use:   "status",
 		Short: "Show the plan that this host obeys, its instances and what is wrong with them",

@@ -325,6 +325,13 @@ func (a *Agent) seen(i Instance) plan.Seen {
 	return s
 }
 
+// reached reports whether every shim answers.
+func (a *Agent) reached() bool {
+	return !slices.ContainsFunc(append(a.watches.list(), a.proxies.list()...), func(i Instance) bool {
+		return i.Phase == unknown
+	})
+}
+
 func (a *Agent) listed(i Instance) bool {
 	return i.record.Check != "" || a.config.Listed == nil || a.config.Listed(i.record.Instance, i.PID)
 }
@@ -370,7 +377,8 @@ func (a *Agent) problem(name string, err error) {
 
 // say writes agent.json when it has changed.
 func (a *Agent) say() {
-	s := said{PID: os.Getpid(), Began: a.began, Cluster: a.config.Cluster, Host: a.config.Host, Problems: a.problems}
+	s := said{PID: os.Getpid(), Program: a.command[0], Proved: a.reached(), Began: a.began,
+		Cluster: a.config.Cluster, Host: a.config.Host, Problems: a.problems}
 	s.Fetching, s.Network = a.networkSays()
 	if h, _ := a.orders.current(); h != nil {
 		s.Plan, s.By, s.At = h.plan.Number, h.By, &h.At

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/windows"
@@ -13,3 +14,6 @@ const DefaultDir = `C:\ProgramData\skerry\agent`
 func detached() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{HideWindow: true, CreationFlags: windows.CREATE_NEW_CONSOLE}
 }
+
+// terminate ends a process. Instances are not children that end with it.
+func terminate(p *os.Process) error { return p.Kill() }

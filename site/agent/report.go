@@ -22,7 +22,9 @@ type Report struct {
 	Host      string     `json:"host"`
 	Running   bool       `json:"running"` // the agent; instances run without it
 	PID       int        `json:"pid,omitempty"`
-	Since     time.Time  `json:"since"` // start of the agent
+	Since     time.Time  `json:"since"`             // start of the agent
+	Program   string     `json:"program,omitempty"` // file of the agent that runs or ran last
+	Proved    bool       `json:"proved"`            // it has read all states and reached all shims
 	Locked    bool       `json:"locked"`
 	Plan      int64      `json:"plan"` // number of the plan that is obeyed, 0: none
 	SignedBy  string     `json:"signed_by,omitempty"`
@@ -55,6 +57,9 @@ type Instance struct {
 	why    error // the last answer of a check
 }
 
+// unknown is the phase of an instance with a shim that lives and does not answer.
+const unknown = "unknown"
+
 // Gone is the phase of an instance without a living shim; an agent starts it again if the plan wants it.
 const Gone = "gone"
 
@@ -68,7 +73,7 @@ func see(ctx context.Context, dir string, r record) Instance {
 	}
 	i := Instance{Name: r.Instance.String(), Phase: Gone, Ports: r.Ports, record: r}
 	if !errors.Is(err, shim.ErrGone) {
-		i.alive, i.Phase, i.Problem = true, "unknown", fmt.Sprintf("%v: %v", errSilent, err)
+		i.alive, i.Phase, i.Problem = true, unknown, fmt.Sprintf("%v: %v", errSilent, err)
 		return i
 	}
 	if s, err = shim.ReadState(dir); err != nil {
@@ -102,6 +107,8 @@ func (i Instance) seen() plan.Seen {
 type said struct {
 	PID      int               `json:"pid"`
 	Began    time.Time         `json:"began"`
+	Program  string            `json:"program"`
+	Proved   bool              `json:"proved"`
 	Cluster  string            `json:"cluster"`
 	Host     string            `json:"host"`
 	Plan     int64             `json:"plan"`
@@ -126,6 +133,7 @@ func Look(ctx context.Context, dir string) (Report, error) {
 		return Report{}, err
 	}
 	r := Report{Cluster: s.Cluster, Host: s.Host, Since: s.Began, Locked: locked(dir), Plan: s.Plan, SignedBy: s.By,
+		Program: s.Program, Proved: s.Proved,
 		Obeyed: s.At, Problem: s.Problems[""], Network: s.Network, Fetching: s.Fetching}
 	switch lock, err := statedir.Lock(filepath.Join(dir, "lock")); {
 	case errors.Is(err, statedir.ErrLocked):

@@ -61,6 +61,7 @@ type agentHost struct {
 	dir  string
 	key  signer
 	bin  string
+	port int       // of the site; those behind it are for programs
 	real *exec.Cmd // the agent
 }
 
@@ -81,6 +82,9 @@ func (h *agentHost) start() {
 
 // kill kills the agent without a word.
 func (h *agentHost) kill() {
+	if h.real == nil {
+		return
+	}
 	h.real.Process.Kill()
 	h.real.Wait()
 }
@@ -118,10 +122,10 @@ func (h *agentHost) make(version string) artifact.Digest {
 }
 
 // order writes a plan that runs versions of Proc.
-func (h *agentHost) order(number, port int, versions map[string]artifact.Digest) {
+func (h *agentHost) order(number int, versions map[string]artifact.Digest) {
 	h.t.Helper()
 	text := fmt.Sprintf("plan: %d\ncluster: agents\nservices:\n  proc:\n    user: root\n    ports: %d-%d\n    run:\n",
-		number, port, port+3)
+		number, h.port+50, h.port+53)
 	for v, d := range versions {
 		text += fmt.Sprintf("      %s: {artifacts: {any: %q}, hosts: {h: 1}}\n", v, d)
 	}
@@ -146,106 +150,133 @@ func (h *agentHost) end() {
 	}
 }
 
-// TestAgentRunsPython: a Python program without a line of configuration is listed, called from Go and calls services
-// in Go, by the proxy that the agent runs beside it. The agent is killed, another one comes, v2 takes the place of v1,
-// and no call fails.
-func TestAgentRunsPython(t *testing.T) {
-	t.Parallel()
+// newAgentHost makes a host with Auth and DB in Go, and Proc in version v1 for its agent. node calls.
+func newAgentHost(t *testing.T) (h *agentHost, node *skerry.Node) {
+	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "skerry-agent-")
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	bin, err := testsite.Command()
 	must(t, err)
-	h := &agentHost{t: t, dir: dir, bin: bin, key: signer{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32))}}
-	port := testsite.Port(t)
+	h = &agentHost{t: t, dir: dir, bin: bin, key: signer{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32))}}
+	h.port = testsite.Port(t)
 	for _, d := range []string{"secrets", "state"} {
 		must(t, os.Mkdir(h.path(d), 0o700))
 	}
 	site := fmt.Sprintf("cluster: agents\nmode: broadcast\nlan: {interfaces: [lo], port: %d}\nsite: {keys: none}\n"+
-		"state_dir: %s\nrollout: {orphans: migrate}\nstop: {grace: 500ms, drain: 10s}\nstats: {interval: none}\n", port,
-		h.path("state"))
+		"state_dir: %s\nrollout: {orphans: migrate}\nstop: {grace: 500ms, drain: 10s}\nstats: {interval: none}\n",
+		h.port, h.path("state"))
 	h.write("skerry.yaml", site)
 	h.write("agent.yaml", fmt.Sprintf("cluster: agents\nhost: h\ndir: %[1]s/agent\nplan: %[1]s/plan.yaml\n"+
 		"operators: %[1]s/keys\nbuilders: %[1]s/keys\nsecrets: %[1]s/secrets\nsite: %[1]s/skerry.yaml\n"+
 		"store: {dir: %[1]s/store, floor: 1MiB}\n", dir))
 	h.write("keys", fmt.Sprintf("it namespaces=\"%s,%s\" %s\n", plan.Namespace, sshsig.Artifact, h.key.public()))
-	v1, v2 := h.make("v1"), h.make("v2")
 
 	cfg, err := config.Parse("skerry.yaml", []byte(site+"consumers: {\"*\": {timeout: 30s, wait: 20s}}\n"+
 		"services:\n"+
 		"  - {name: auth, version: v1, listen: \"127.0.0.1:0\"}\n"+
 		"  - {name: db, version: v1, listen: \"127.0.0.1:0\"}\n"))
 	must(t, err)
-	node, err := skerry.Open(t.Context(), cfg)
+	node, err = skerry.Open(t.Context(), cfg)
 	must(t, err)
-	defer node.Close()
-	serveCtx, stopServing := context.WithCancel(t.Context())
+	ctx, stop := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
-	defer serving.Wait()
-	defer stopServing()
 	for name, p := range map[string]thrift.TProcessor{"auth": polyglot.NewAuthProcessor(both{}),
 		"db": polyglot.NewDBProcessor(both{})} {
 		serving.Go(func() {
-			if err := node.Serve(serveCtx, name, p); err != nil {
+			if err := node.Serve(ctx, name, p); err != nil {
 				t.Error(err)
 			}
 		})
 	}
+	t.Cleanup(func() {
+		stop()
+		serving.Wait()
+		node.Close()
+	})
+	t.Cleanup(h.end)
+	return h, node
+}
 
-	h.order(1, port+50, map[string]artifact.Digest{"v1": v1})
-	h.start()
-	defer h.end()
-	client := polyglot.NewProcClient(node.Client("proc"))
-	var calls, failed, newest atomic.Int64
-	call := func(ctx context.Context) error {
-		a, err := client.Process(ctx, "1", "token", "key")
-		if err != nil {
-			return err
-		}
-		if a.Text != "user of token: record key" {
-			return fmt.Errorf("the answer is %q", a.Text)
-		}
-		if a.Met[0].Version == "v2" {
-			newest.Add(1)
-		}
-		return nil
+// load calls Proc all the time.
+type load struct {
+	t      *testing.T
+	client *polyglot.ProcClient
+	end    context.CancelFunc
+	done   chan struct{}
+
+	calls, newest atomic.Int64 // of them, those that v2 has answered
+}
+
+func (l *load) call(ctx context.Context) error {
+	a, err := l.client.Process(ctx, "1", "token", "key")
+	if err != nil {
+		return err
 	}
-	must(t, call(t.Context())) // waits until it is listed
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
+	if a.Text != "user of token: record key" {
+		return fmt.Errorf("the answer is %q", a.Text)
+	}
+	if a.Met[0].Version == "v2" {
+		l.newest.Add(1)
+	}
+	return nil
+}
+
+// newLoad begins when the first call was answered. Each call that fails fails the test.
+func newLoad(t *testing.T, node *skerry.Node) *load {
+	t.Helper()
+	l := &load{t: t, client: polyglot.NewProcClient(node.Client("proc")), done: make(chan struct{})}
+	must(t, l.call(t.Context())) // waits until it is listed
+	var ctx context.Context
+	ctx, l.end = context.WithCancel(t.Context())
 	go func() {
-		defer close(done)
+		defer close(l.done)
 		for ctx.Err() == nil {
-			if err := call(t.Context()); err != nil {
-				failed.Add(1)
-				t.Errorf("call %d: %v", calls.Load(), err)
+			if err := l.call(context.Background()); err != nil {
+				t.Errorf("call %d: %v", l.calls.Load(), err)
 			}
-			calls.Add(1)
+			l.calls.Add(1)
 		}
 	}()
-	more := func(what string) {
-		t.Helper()
-		want := calls.Load() + 20
-		eventually(t, what, func() bool { return calls.Load() > want })
-	}
-	more("calls")
-	h.kill()
-	more("calls without an agent")
-	h.order(2, port+50, map[string]artifact.Digest{"v1": v1, "v2": v2})
+	return l
+}
+
+// more waits for calls that begin after now.
+func (l *load) more(what string) {
+	l.t.Helper()
+	want := l.calls.Load() + 20
+	eventually(l.t, what, func() bool { return l.calls.Load() > want })
+}
+
+func (l *load) stop() {
+	l.end()
+	<-l.done
+}
+
+// TestAgentRunsPython: a Python program without a line of configuration is listed, called from Go and calls services
+// in Go, by the proxy that the agent runs beside it. The agent is killed, another one comes, v2 takes the place of v1,
+// and no call fails.
+func TestAgentRunsPython(t *testing.T) {
+	t.Parallel()
+	h, node := newAgentHost(t)
+	v1, v2 := h.make("v1"), h.make("v2")
+	h.order(1, map[string]artifact.Digest{"v1": v1})
 	h.start()
-	eventually(t, "v2 is called", func() bool { return newest.Load() > 0 })
-	h.order(3, port+50, map[string]artifact.Digest{"v2": v2})
+	l := newLoad(t, node)
+	defer l.stop()
+	l.more("calls")
+	h.kill()
+	l.more("calls without an agent")
+	h.order(2, map[string]artifact.Digest{"v1": v1, "v2": v2})
+	h.start()
+	eventually(t, "v2 is called", func() bool { return l.newest.Load() > 0 })
+	h.order(3, map[string]artifact.Digest{"v2": v2})
 	eventually(t, "v1 and its proxy are gone", func() bool {
 		r, err := agent.Look(t.Context(), h.path("agent"))
 		return err == nil && len(r.Instances) == 2 && r.Instances[0].Phase == string(shim.Stopped) &&
 			r.Instances[0].Proxy == string(shim.Stopped) && r.Instances[1].Proxy == string(shim.Up)
 	})
-	more("calls of v2 alone")
-	cancel()
-	<-done
-	if failed.Load() > 0 {
-		t.Errorf("%d of %d calls have failed", failed.Load(), calls.Load())
-	}
+	l.more("calls of v2 alone")
 }
 
 func must(t *testing.T, err error) {
