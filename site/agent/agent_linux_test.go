@@ -80,7 +80,7 @@ type host struct {
 	operator, builder key
 	check             string // of the artifacts that are made
 	count             int    // of instances in plans; 0: 1
-	first             int    // of the plans' ports
+	first, ports      int    // of the plans' ports, and how many there are; 0: 10
 	hurries           bool   // the agent collects garbage at once
 	stop              func()
 }
@@ -92,7 +92,7 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	h := &host{t: t, operator: newKey(1), builder: newKey(2), first: 7001, stop: func() {}}
+	h := &host{t: t, operator: newKey(1), builder: newKey(2), first: 7001, ports: 10, stop: func() {}}
 	h.write(dir+"/operators", h.operator.line("wang", plan.Namespace))
 	h.write(dir+"/builders", h.builder.line("li", sshsig.Artifact))
 	if err := os.Mkdir(dir+"/secrets", 0o700); err != nil {
@@ -193,7 +193,7 @@ func (h *host) order(number int, by key, config string, versions map[string]arti
 	h.t.Helper()
 	ports := ""
 	if h.first > 0 {
-		ports = fmt.Sprintf("    ports: %d-%d\n", h.first, h.first+9)
+		ports = fmt.Sprintf("    ports: %d-%d\n", h.first, h.first+max(h.ports, 1)-1)
 	}
 	text := fmt.Sprintf("plan: %d\ncluster: site\nservices:\n  auth:\n    user: root\n%s"+
 		"    config: %q\n    run:\n", number, ports, config)
