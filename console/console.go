@@ -114,6 +114,10 @@ func (c *Console) open(cfg Config) (err error) {
 		c.log.Warn("the findings that were silenced in the last run are shown again", "err", err)
 	}
 	if c.live != nil {
+		c.live.policy.dir = cfg.StateDir
+		if err := c.live.policy.load(); err != nil {
+			c.log.Warn("the console does not know when rights were used before it began", "err", err)
+		}
 		c.live.members.dir = cfg.StateDir
 		if err := c.live.members.load(); err != nil {
 			c.log.Warn("the console does not know which processes there were in its last run", "err", err)

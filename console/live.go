@@ -93,8 +93,10 @@ func newLive(cfg Config) *live {
 
 // run looks at the site until ctx ends: every two seconds while pages are open, else once a minute.
 func (l *live) run(ctx context.Context) {
+	defer l.saveUses(true)
 	for {
 		l.look(ctx)
+		l.saveUses(false)
 		period := idlePeriod
 		if time.Since(time.Unix(0, l.asked.Load())) < watchedTime {
 			period = watchedPeriod

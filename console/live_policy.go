@@ -3,6 +3,12 @@ package console
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +16,7 @@ import (
 	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/policychange"
 	"github.com/skerry/skerry/internal/policylog"
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/policy"
 	"github.com/skerry/skerry/policy/form"
 )
@@ -22,6 +29,9 @@ type policyMemory struct {
 	read     *policy.Policy // of the text with the hash; nil: it can't be read
 	hash     string
 	uses     map[useKey]use
+	kept     []keptUse // of the last run, until the first look
+	dir      string    // where uses are kept; "": nowhere
+	keptAt   time.Time // when they were
 	denied   *policychange.Accessed
 	deniedAt time.Time
 }
@@ -72,6 +82,10 @@ func (m *policyMemory) tellUses(s *snapshot, counts []control.Counts, known []co
 	first := m.uses == nil
 	if first {
 		m.uses = map[useKey]use{}
+		for _, k := range m.kept {
+			m.uses[useKey{k.Caller, k.Service}] = use{Caller: k.Caller, Service: k.Service, Last: k.Last}
+		}
+		m.kept, m.keptAt = nil, s.At
 	}
 	for k, calls := range sums {
 		was, seen := m.uses[k]
@@ -90,6 +104,72 @@ func (m *policyMemory) tellUses(s *snapshot, counts []control.Counts, known []co
 	slices.SortFunc(s.Policy.Uses, func(a, b use) int {
 		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Caller, b.Caller))
 	})
+}
+
+// keptUse is the last call of a service by a caller, as the file has it.
+type keptUse struct {
+	Caller  string    `json:"caller"`
+	Service string    `json:"service"`
+	Last    time.Time `json:"last"`
+}
+
+const (
+	usesFile   = "console-uses.json"
+	usesPeriod = 10 * time.Minute // after which they are kept again
+)
+
+// load takes the last uses that the last run has kept.
+func (m *policyMemory) load() error {
+	path := filepath.Join(m.dir, usesFile)
+	if err := private(path); err != nil {
+		return err
+	}
+	text, err := statedir.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var kept []keptUse
+	if err := json.Unmarshal(text, &kept); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	m.kept = kept[:min(len(kept), mostUses)]
+	return nil
+}
+
+// save keeps the last uses, when that was not done for a while, and at the end.
+func (m *policyMemory) save(now time.Time, end bool) error {
+	if m.dir == "" || m.uses == nil || !end && now.Sub(m.keptAt) < usesPeriod {
+		return nil
+	}
+	m.keptAt = now
+	list := []keptUse{}
+	for _, u := range m.uses {
+		if !u.Last.IsZero() {
+			list = append(list, keptUse{u.Caller, u.Service, u.Last})
+		}
+	}
+	slices.SortFunc(list, func(a, b keptUse) int {
+		return cmp.Or(b.Last.Compare(a.Last), strings.Compare(a.Service, b.Service),
+			strings.Compare(a.Caller, b.Caller))
+	})
+	text, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	return statedir.WriteFile(filepath.Join(m.dir, usesFile), text)
+}
+
+// saveUses keeps the last uses of rights.
+func (l *live) saveUses(end bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.policy.save(time.Now(), end); err != nil {
+		cmp.Or(l.cfg.Logger, slog.Default()).Warn("a restart of the console will forget when rights were used last: "+
+			"that can't be kept", "err", err)
+	}
 }
 
 // lookAtDenied asks for the calls that access lists refuse, where the policy has such lists.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -372,7 +373,17 @@ func (l *live) storedEdges(ctx context.Context, at time.Time) ([]edgeRow, error)
 	return edges, nil
 }
 
-// edgesOf adds statistics up by caller and service. Rows of callees name the caller's service.
+// callerOf is a caller as the page of now names it.
+func callerOf(peer string) string {
+	if _, err := netip.ParseAddr(peer); err == nil {
+		return "ip:" + peer
+	}
+	return peer
+}
+
+// edgesOf adds statistics up by caller and service. Rows of callees name the caller's service, or its IP address. A
+// service that counts nothing itself, such as one that speaks HTTP, has the rows of its callers: users behind gateways
+// are from outside, and rows name no other caller.
 func edgesOf(stats []postgres.Stat) []edgeRow {
 	type sum struct {
 		calls, failed  int64
@@ -380,12 +391,22 @@ func edgesOf(stats []postgres.Stat) []edgeRow {
 		outcomes       map[string]int64
 	}
 	sums := map[[2]string]*sum{}
+	counts := map[string]bool{}
+	for i := range stats {
+		if stats[i].Side == health.Server.String() {
+			counts[stats[i].Service] = true
+		}
+	}
 	for i := range stats {
 		st := &stats[i]
-		if st.Side != health.Server.String() || strings.HasPrefix(st.Service, internalPrefix) || st.Calls == 0 {
+		served := st.Side == health.Server.String()
+		if !served && counts[st.Service] || strings.HasPrefix(st.Service, internalPrefix) || st.Calls == 0 {
 			continue
 		}
-		k := [2]string{st.Peer, st.Service}
+		k := [2]string{"", st.Service}
+		if served {
+			k[0] = callerOf(st.Peer)
+		}
 		m := sums[k]
 		if m == nil {
 			m = &sum{outcomes: map[string]int64{}}
@@ -405,7 +426,8 @@ func edgesOf(stats []postgres.Stat) []edgeRow {
 	list := make([]edgeRow, 0, len(sums))
 	for k, m := range sums {
 		list = append(list, edgeRow{From: k[0], To: k[1], Rate: m.rate, Failed: 100 * float64(m.failed) /
-			float64(m.calls), P50: m.p50 / float64(m.calls), P99: m.p99, Kinds: kinds(m.outcomes), Served: true})
+			float64(m.calls), P50: m.p50 / float64(m.calls), P99: m.p99, Kinds: kinds(m.outcomes),
+			Served: counts[k[1]]})
 	}
 	slices.SortFunc(list, func(a, b edgeRow) int {
 		return cmp.Or(cmp.Compare(b.Failed, a.Failed), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))

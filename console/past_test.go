@@ -144,8 +144,14 @@ func TestEdgesOfStatistics(t *testing.T) {
 		row(health.Server, "auth", "portal", 600, 6, time.Minute),
 		row(health.Server, "auth", "portal", 1200, 0, 2*time.Minute),
 		row(health.Client, "auth", "10.0.0.1:7001", 600, 0, time.Minute),
+		row(health.Server, "auth", "10.0.0.99", 60, 0, time.Minute),
+		row(health.Client, "web", "10.0.0.2:8080", 120, 0, time.Minute),
 		row(health.Server, "skerry.internal", "portal", 5, 0, time.Minute)})
-	if len(got) != 1 || got[0].From != "portal" || got[0].To != "auth" || got[0].Rate != 20 ||
+	if len(got) == 3 && (got[1].From != "" || got[1].To != "web" || got[1].Served || got[1].Rate != 2 ||
+		got[2].From != "ip:10.0.0.99" || got[2].To != "auth" || !got[2].Served) {
+		t.Errorf("callers from outside are told as %+v", got[1:])
+	}
+	if len(got) != 3 || got[0].From != "portal" || got[0].To != "auth" || got[0].Rate != 20 ||
 		fmt.Sprintf("%.3f", got[0].Failed) != "0.333" || !strings.Contains(got[0].Kinds, "timeout") || got[0].P99 != 9 {
 		t.Errorf("%+v", got)
 	}

@@ -60,9 +60,10 @@ type deniedRow struct {
 
 // unusedRow is a right that an item of access gives a caller by its name, and that no process running now has used.
 type unusedRow struct {
-	Service string `json:"service"`
-	Caller  string `json:"caller"`
-	Item    string `json:"item"`
+	Service string    `json:"service"`
+	Caller  string    `json:"caller"`
+	Item    string    `json:"item"`
+	Last    time.Time `json:"last_use,omitzero"` // zero: not since the console keeps this
 }
 
 // Bounds of the page.
@@ -169,7 +170,7 @@ func (p *accessPage) tellUnused(t *policy.Table, services map[string]bool, uses 
 					uses[useKey{caller, name}].Calls > 0 || len(p.Unused) == shownUnused {
 					continue
 				}
-				p.Unused = append(p.Unused, unusedRow{name, caller, i.Key})
+				p.Unused = append(p.Unused, unusedRow{name, caller, i.Key, uses[useKey{caller, name}].Last})
 			}
 		}
 	}
