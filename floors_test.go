@@ -198,8 +198,8 @@ var top = map[string][]string{
 		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
 		"internal/textdiff", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire",
 		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",
-		"rpc", "site/agent", "site/agent/shim", "site/artifact", "site/order", "site/plan",
-		"site/spread"},
+		"rpc", "site/agent", "site/agent/shim", "site/artifact", "site/build", "site/order", "site/plan",
+		"site/project", "site/spread"},
 	"examples/":        {"", "config", "gateway", "internal/rollout", "registry", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

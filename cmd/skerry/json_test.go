@@ -35,6 +35,8 @@ import (
 	"github.com/skerry/skerry/policy/form"
 	"github.com/skerry/skerry/site/agent"
 	"github.com/skerry/skerry/site/artifact"
+	"github.com/skerry/skerry/site/build"
+	"github.com/skerry/skerry/site/project"
 )
 
 // keyStyle is the spelling of every key of a JSON document.
@@ -171,6 +173,16 @@ func documents() map[string]func(*app) error {
 		},
 		"printAgent":     func(a *app) error { return a.printAgent(filled[agent.Report]()) },
 		"printArtifacts": func(a *app) error { return a.printArtifacts("x", []artifactRow{filled[artifactRow]()}) },
+		"printProject": func(a *app) error {
+			return a.printProject(&project.Project{Manifest: filled[project.Manifest]()})
+		},
+		"printTree": func(a *app) error { return a.printTree(filled[project.Tree]()) },
+		"printPushed": func(a *app) error {
+			return a.printPushed(&project.Project{}, build.Config{}, "x", []project.Pushed{filled[project.Pushed]()})
+		},
+		"printBuild":     func(a *app) error { return a.printBuild(filled[build.Result]()) },
+		"printBuilds":    func(a *app) error { return a.printBuilds([]build.Result{filled[build.Result]()}) },
+		"printBuildLine": line(func(a *app) { a.printBuildLine(filled[build.Result]()) }),
 		"printArtifact":  func(a *app) error { return a.printArtifact(filled[artifactRow]()) },
 		"printVerifiedArtifacts": func(a *app) error {
 			return a.printVerifiedArtifacts([]artifactRow{filled[artifactRow]()}, 0)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/skerry/skerry/internal/yamlfile"
@@ -83,8 +85,16 @@ func (c Config) check(wrong func(key, format string, args ...any)) {
 		wrong("key", "%.120q is no absolute path", c.Key)
 	}
 	for i, p := range c.Builds {
-		if _, err := filepath.Match(p, ""); err != nil {
+		if _, err := path.Match(p, ""); err != nil {
 			wrong(fmt.Sprintf("builds[%d]", i), "%.80q is no pattern such as main or release-*", p)
 		}
 	}
+}
+
+// Lets reports whether skerry build run builds a branch.
+func (c Config) Lets(branch string) bool {
+	return slices.ContainsFunc(c.Builds, func(pattern string) bool {
+		ok, err := path.Match(pattern, branch)
+		return ok && err == nil
+	})
 }
