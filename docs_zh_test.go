@@ -9,8 +9,8 @@ import (
 )
 
 // translated are the pages that docs/zh holds in Chinese.
-var translated = []string{"configuration.md", "console.md", "operations.md", "policy.md", "releases.md", "site.md",
-	"streams.md", "tracing.md"}
+var translated = []string{"configuration.md", "console.md", "operations.md", "policy.md", "project.md",
+	"releases.md", "site.md", "streams.md", "tracing.md"}
 
 // TestChinesePages compares the Chinese pages with the English ones. Each has its partner and links
 // to it. A command, key, message or file in code letters is also in an English page, and no command

@@ -163,7 +163,8 @@ func (a *app) printProject(p *project.Project) error {
 }
 
 func (a *app) projectTreeCommand(f *projectFlags) *cobra.Command {
-	return &cobra.Command{
+	agents := false
+	c := &cobra.Command{
 		Use:   "tree [SERVICE]",
 		Short: "Show services, branches, commits, builds, and where each build runs",
 		Args:  cobra.MaximumNArgs(1),
@@ -173,7 +174,13 @@ func (a *app) projectTreeCommand(f *projectFlags) *cobra.Command {
 				return err
 			}
 			results, failed := b.Results()
-			t, err := p.Tree(cmd.Context(), strings.Join(args, ""), results, nil)
+			var where project.Where
+			if agents {
+				if where, err = a.where(cmd.Context()); err != nil {
+					return err
+				}
+			}
+			t, err := p.Tree(cmd.Context(), strings.Join(args, ""), results, where)
 			if err != nil {
 				return problemf("%w", err)
 			}
@@ -186,6 +193,8 @@ func (a *app) projectTreeCommand(f *projectFlags) *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&agents, "agents", false, "ask the agents of the configured site where artifacts run")
+	return c
 }
 
 func (a *app) printTree(t project.Tree) error {

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skerry/skerry/site/artifact"
 	"github.com/skerry/skerry/site/build"
 	"github.com/skerry/skerry/site/project"
+	"github.com/skerry/skerry/site/spread"
 )
 
 // yard is a workshop with a project, and a clone of its first repository.
@@ -131,6 +133,41 @@ func TestProjectAndBuild(t *testing.T) {
 	if err := json.Unmarshal([]byte(p(exitOK, "", "", "tree", "auth", "--json")), &t2); err != nil ||
 		t2.Services[0].Branches[0].Commits[0].Builds[0].Artifacts[0].Running != nil {
 		t.Errorf("tree --json: %+v, %v", t2, err)
+	}
+}
+
+// TestWhereItRuns: instances that run are sorted by their artifacts; a host that does not answer is said.
+func TestWhereItRuns(t *testing.T) {
+	d := artifact.Digest("sha256:" + strings.Repeat("a", 64))
+	silent := 0
+	r := runningOn([]spread.HostStatus{{Status: &spread.Status{Host: "ops-1", Instances: []spread.Instance{
+		{Name: "auth/v1#1", Digest: string(d), PID: 7}, {Name: "auth/v1#2", Digest: string(d)},
+		{Name: "auth/v2#1", Digest: "x", PID: 8}}}}, {Agent: spread.Agent{Host: "ops-2"}}},
+		func(spread.HostStatus) { silent++ })
+	if got := r.Running(d); len(got) != 1 || got[0] != "auth/v1#1@ops-1" || len(r) != 1 || silent != 1 {
+		t.Errorf("%v, %d silent", r, silent)
+	}
+}
+
+// TestProjectPage: the recipe and the builder's configuration on docs/project.md are read as written there.
+func TestProjectPage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(testdata, "..", "..", "..", "docs", "project.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```yml\n")
+	if len(blocks) != 3 {
+		t.Fatalf("%d blocks, 2 are known", len(blocks)-1)
+	}
+	recipe, _, _ := strings.Cut(blocks[1], "```")
+	if _, err := build.ParseRecipe("docs/project.md", []byte(recipe), "auth", "linux/amd64"); err != nil {
+		t.Error(err)
+	}
+	builder, _, _ := strings.Cut(blocks[2], "```")
+	file := filepath.Join(t.TempDir(), "builder.yaml")
+	writeText(t, file, builder)
+	if c, err := build.ReadConfig(file); err != nil || !c.Lets("release-1") || c.Lets("x") {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 
