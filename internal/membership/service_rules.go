@@ -140,7 +140,7 @@ func (s *Service) Report(ctx context.Context, round int64, before string, waitMs
 	r := s.m.rules.Report(rollout.Question{Round: uint64(round), Until: g})
 	r.Place = s.m.identity
 	s.m.ages.fill(r.Inflight, time.Now())
-	r.Streams = s.openStreams()
+	s.openStreams(&r)
 	return json.Marshal(r)
 }
 

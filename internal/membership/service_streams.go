@@ -2,7 +2,9 @@ package membership
 
 import (
 	"context"
+	"slices"
 
+	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rpc"
 )
@@ -35,19 +37,27 @@ func (s *Service) Streams(context.Context) (*wire.Streams, error) {
 	return out, nil
 }
 
-// openStreams counts the streams that are open here, by service/version.
-func (s *Service) openStreams() map[string]int {
+// openStreams writes into a report which streams are open here, by service/version.
+func (s *Service) openStreams(r *rollout.Report) {
 	if s.cfg.Streams == nil {
-		return nil
+		return
 	}
 	served, _ := s.cfg.Streams()
-	open := map[string]int{}
+	r.Streams, r.StreamMethods = map[string]int{}, map[string][]string{}
 	for i := range served {
-		if c := &served[i]; c.Open > 0 && !Hidden(c.Service) {
-			open[c.Service+"/"+c.Version] += c.Open
+		c := &served[i]
+		if c.Open == 0 || Hidden(c.Service) {
+			continue
+		}
+		key := c.Service + "/" + c.Version
+		r.Streams[key] += c.Open
+		if !slices.Contains(r.StreamMethods[key], c.Method) && len(r.StreamMethods[key]) < rollout.MostMethods {
+			r.StreamMethods[key] = append(r.StreamMethods[key], c.Method)
 		}
 	}
-	return open
+	for _, methods := range r.StreamMethods {
+		slices.Sort(methods)
+	}
 }
 
 func wireStreams(c *rpc.StreamCount, served bool) *wire.StreamCount {

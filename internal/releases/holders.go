@@ -50,6 +50,11 @@ func HolderText(h Holder) string {
 	case "holding":
 		return heldText(h)
 	case "serving":
+		if h.Streams > 0 && len(h.Methods) > 0 {
+			return fmt.Sprintf("executes %s of %s, among them %s (%s); skerry release clean --cut-streams ends those "+
+				"that were told to move", number.Count(h.Calls, "call", "s"), h.Service,
+				number.Count(h.Streams, "stream", "s"), strings.Join(h.Methods, ", "))
+		}
 		if h.Streams > 0 {
 			return fmt.Sprintf("executes %s of %s, among them %s; skerry release clean --cut-streams ends those that "+
 				"were told to move", number.Count(h.Calls, "call", "s"), h.Service,

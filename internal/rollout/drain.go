@@ -235,7 +235,8 @@ type Blocker struct {
 	Least Generation `json:"least"` // holding: of the oldest work; behind and silent: the last applied
 	Calls int        `json:"calls"` // running calls (serving)
 
-	Streams int `json:"streams,omitempty"` // those of them that are open streams
+	Streams int      `json:"streams,omitempty"`        // those of them that are open streams
+	Methods []string `json:"stream_methods,omitempty"` // of the streams, at most MostMethods; older processes name none
 
 	// For holding: the oldest work, and the path by which it may call the
 	// version. The path starts with the work's own name and ends with the
@@ -279,8 +280,12 @@ func (d *Drain) blocking() []Blocker {
 			out = append(out, Blocker{Process: name, Why: holding, Least: h.Generation, Inflight: h, Path: path})
 		}
 		if n := r.Running[d.Service+"/"+d.Old]; n > 0 {
-			streams := min(n, max(0, r.Streams[d.Service+"/"+d.Old]))
-			out = append(out, Blocker{Process: name, Why: serving, Calls: n, Streams: streams})
+			b := Blocker{Process: name, Why: serving, Calls: n}
+			if b.Streams = min(n, max(0, r.Streams[d.Service+"/"+d.Old])); b.Streams > 0 {
+				named := r.StreamMethods[d.Service+"/"+d.Old]
+				b.Methods = named[:min(len(named), MostMethods)]
+			}
+			out = append(out, b)
 		}
 	}
 	return out

@@ -11,6 +11,9 @@ const (
 	roundJump = 1 << 20 // how far a number named by another process may move one's own
 )
 
+// MostMethods is how many methods of streams are named.
+const MostMethods = 8
+
 // NearRound returns the round that another process has named, but at most
 // a bounded number above own. So no process can use up the numbers of rounds.
 func NearRound(own, named uint64) uint64 {
@@ -40,6 +43,8 @@ type Report struct {
 	Inflight []Inflight     `json:"held,omitempty"`
 	Running  map[string]int `json:"running,omitempty"` // calls that run here, by service/version
 	Streams  map[string]int `json:"streams,omitempty"` // those of them that are open streams
+
+	StreamMethods map[string][]string `json:"stream_methods,omitempty"` // of the streams, sorted: at most MostMethods
 
 	Runs  []string `json:"runs,omitempty"`  // service/version that this process runs
 	Waits []string `json:"waits,omitempty"` // service/version that waits here for its turn

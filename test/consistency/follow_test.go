@@ -132,7 +132,7 @@ func TestCleanCutsStreams(t *testing.T) {
 	serve(2, "v2")
 	s.ship("feed", "v2")
 	s.release("commit")
-	const held = "executes 1 call of feed, among them 1 stream"
+	const held = "executes 1 call of feed, among them 1 stream (ticks)"
 	s.await("the stream is named", func() bool { return strings.Contains(s.release("holders"), held) })
 	waits := s.operator(0, "clean")
 	waits.says(held)
