@@ -2,7 +2,7 @@
 // again, with the released binary and real programs.
 //
 //	go run ./scripts/agentweight                          # 4 instances, a minute
-//	go run ./scripts/agentweight -instances 20 -for 5m
+//	go run ./scripts/agentweight -network                 # with the agent as a process of the site
 package main
 
 import (
@@ -29,9 +29,10 @@ import (
 
 func main() {
 	n := flag.Int("instances", 4, "how many instances run")
+	network := flag.Bool("network", false, "the agent is a process of a site, on the loopback interface")
 	during := flag.Duration("for", time.Minute, "how long the rest is measured")
 	flag.Parse()
-	if err := measure(*n, *during); err != nil {
+	if err := measure(*n, *network, *during); err != nil {
 		fmt.Fprintln(os.Stderr, "agentweight:", err)
 		os.Exit(1)
 	}
@@ -51,7 +52,7 @@ type site struct{ dir, binary string }
 
 func (s site) path(name string) string { return filepath.Join(s.dir, name) }
 
-func measure(n int, during time.Duration) error {
+func measure(n int, network bool, during time.Duration) error {
 	dir, err := os.MkdirTemp("", "weight")
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func measure(n int, during time.Duration) error {
 	if err := build.Run(); err != nil {
 		return err
 	}
-	if err := s.fill(n); err != nil {
+	if err := s.fill(n, network); err != nil {
 		return err
 	}
 	run := exec.Command(s.binary, "agent", "run", "-f", s.path("agent.yaml"))
@@ -97,7 +98,7 @@ func measure(n int, during time.Duration) error {
 }
 
 // fill writes keys, an artifact, a plan and the configuration of a host.
-func (s site) fill(n int) error {
+func (s site) fill(n int, network bool) error {
 	k := key{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))}
 	for _, d := range []string{"build", "secrets"} {
 		if err := os.Mkdir(s.path(d), 0o700); err != nil {
@@ -126,8 +127,14 @@ func (s site) fill(n int) error {
 	config := fmt.Sprintf("cluster: weight\nhost: h\ndir: %[1]s/agent\nplan: %[1]s/plan.yaml\n"+
 		"operators: %[1]s/keys\nbuilders: %[1]s/keys\nsecrets: %[1]s/secrets\nstore: {dir: %[1]s/store, floor: 1MiB}\n",
 		s.dir)
+	if network {
+		config += "site: " + s.path("skerry.yaml") + "\n"
+	}
+	const member = "cluster: weight\nmode: broadcast\nlan: {interfaces: [lo], port: 10240}\nsite: {keys: none}\n" +
+		"state_dir: none\n"
 	line := fmt.Sprintf("it namespaces=\"%s,%s\" %s\n", plan.Namespace, sshsig.Artifact, k.public())
 	for name, text := range map[string]string{"keys": line, "plan.yaml": order, "agent.yaml": config,
+		"skerry.yaml":   member,
 		"plan.yaml.sig": string(sshsig.Armor(signed))} {
 		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
 			return err
