@@ -8,6 +8,7 @@
 //	go run . hop             a call through skerry proxy, beside a plain TCP forwarder and the direct call
 //	go run . release         one workload, released in seven ways: what breaks, and for how long
 //	go run . fse             the table of FSE 2011, with skerry beside it
+//	go run . deploy          four services to four fresh hosts, with Eureka and without, by hand and by agents
 //	go run . token           what the token of a release costs each call
 //
 // For the call path, every peer runs a server process and a client process,

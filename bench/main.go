@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/skerry/skerry/bench/callpath"
+	"github.com/skerry/skerry/bench/deploy"
 	"github.com/skerry/skerry/bench/fse"
 	"github.com/skerry/skerry/bench/lan"
 	"github.com/skerry/skerry/bench/registry"
@@ -26,7 +27,7 @@ func main() {
 	}
 }
 
-const measurements = "call, connections, doctor, fse, hop, lan, registry, release, streams, token, visible"
+const measurements = "call, connections, deploy, doctor, fse, hop, lan, registry, release, streams, token, visible"
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
@@ -51,6 +52,10 @@ func run(ctx context.Context, args []string) error {
 		return lan.Node(ctx, args[1:])
 	case "streams":
 		return callpath.Streams(ctx, args[1:])
+	case "deploy":
+		return deploy.Run(ctx, args[1:])
+	case "deploy-probe":
+		return deploy.Probe(ctx, args[1:])
 	case "doctor":
 		return lan.Doctor(ctx, args[1:])
 	case "doctor-node":

@@ -1,0 +1,183 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/skerry/skerry/bench/deploy/steps"
+	"github.com/skerry/skerry/internal/sitekey"
+)
+
+// columnD has an agent on each host. A plan, which an operator has signed, says what runs where, and is
+// given to the first host alone; agents hand on plan and artifacts.
+func columnD() column {
+	const operatorKey = "/root/.ssh/operator"
+	sign := "ssh-keygen -Y sign -n skerry-plan -f " + operatorKey + " /etc/skerry/plan.yaml"
+	first := func(w *work) {
+		w.visit(ops1)
+		w.run("mount /mnt", "cp -r /mnt/all/. /mnt/seat/. /", "skerry bundle import /mnt/site.skb",
+			"systemctl enable --now skerry-agent", "umount /mnt", "exit")
+		for _, host := range []int{ops2, ops3, ops4} {
+			w.visit(host)
+			w.run("mount /mnt", "cp -r /mnt/all/. /", "systemctl enable --now skerry-agent")
+			if host == ops4 {
+				w.await("skerry ls -c /etc/skerry/skerry.yaml")
+			}
+			w.run("umount /mnt", "exit")
+		}
+	}
+	change := func(values map[string]string) func(*work) {
+		return func(w *work) {
+			w.visit(ops1)
+			w.edit("/etc/skerry/plan.yaml", values)
+			w.add(step{command: "rm /etc/skerry/plan.yaml.sig"})
+			w.run(sign)
+			w.read("skerry agent status")
+			w.run("exit")
+		}
+	}
+	upgrade := func(w *work) {
+		w.visit(ops1)
+		w.run("mount /mnt", "skerry bundle import /mnt/v2/site.skb", "cp /mnt/v2/plan.* /etc/skerry/")
+		w.read("skerry agent status")
+		w.run("umount /mnt", "exit")
+	}
+	return column{name: "D", title: "D: skerry's agents", needs: []string{"embedded"}, pack: packAgents,
+		works: []func(*work){first,
+			change(map[string]string{"plan: 1": "plan: 2", "v1: {hosts: {ops-2: 1}": "v1: {hosts: {ops-2: 1, ops-4: 1}"}),
+			change(map[string]string{"plan: 2": "plan: 3", "v1: {hosts: {ops-4: 1}": "v1: {hosts: {ops-2: 1}"}),
+			upgrade,
+			change(map[string]string{"plan: 4": "plan: 5", "v1: {hosts: {}": "v1: {hosts: {ops-3: 1}",
+				"v2: {hosts: {ops-3: 1}": "v2: {hosts: {}"})}}
+}
+
+// builder makes artifacts, bundles and plans, as the commands of docs/site.md do.
+type builder struct {
+	ctx             context.Context
+	home            home
+	dir             string            // of keys and the store
+	digests         map[string]string // of artifacts, by SERVICE/VERSION
+	err             error             // the first that happened: nothing is done after it
+	operator, owner string            // files of private keys
+}
+
+func (b *builder) skerry(args ...string) (out string) {
+	if b.err == nil {
+		out, b.err = toolWith(b.ctx, b.dir, []string{"SKERRY_STORE=" + filepath.Join(b.dir, "store")}, b.home.path("skerry"),
+			args...)
+	}
+	return out
+}
+
+func (b *builder) put(path, text string, mode os.FileMode) {
+	if b.err == nil {
+		b.err = put(path, text, mode)
+	}
+}
+
+func (b *builder) key(name string) string {
+	path := filepath.Join(b.dir, name)
+	if b.err == nil {
+		_, b.err = tool(b.ctx, b.dir, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path)
+	}
+	return path
+}
+
+func (b *builder) artifact(service, version string) {
+	dir := filepath.Join(b.dir, service+"-"+version)
+	if b.err == nil {
+		b.err = carry(b.ctx, b.home.program("embedded", version, service), filepath.Join(dir, service))
+	}
+	b.put(dir+".yaml", fmt.Sprintf("service: %s\nplatform: linux/%s\nrun: {command: ./%s, args: [-config, \"${config}\"], "+
+		"ports: [main], stop: {signal: term, after: 45s}}\n", service, runtime.GOARCH, service), 0o644)
+	var made struct{ Digest string }
+	out := b.skerry("artifact", "make", dir, "-f", dir+".yaml", "--version", version, "--key", b.owner, "--json")
+	if i := strings.Index(out, "{"); b.err == nil && i >= 0 {
+		b.err = json.NewDecoder(strings.NewReader(out[i:])).Decode(&made)
+	}
+	b.digests[service+"/"+version] = made.Digest
+}
+
+func (b *builder) bundle(path string, artifacts ...string) {
+	list := path + ".yaml"
+	b.put(list, "cluster: "+cluster+"\nartifacts: ["+strings.Join(artifacts, ", ")+"]\n", 0o644)
+	b.skerry("bundle", "make", list, "-o", path, "--key", b.owner)
+	if b.err == nil {
+		b.err = os.Remove(list)
+	}
+}
+
+// plan writes and signs a plan. hosts are those of instances, by service and version.
+func (b *builder) plan(path string, number int, hosts map[string]map[string]string) {
+	text := fmt.Sprintf("plan: %d\ncluster: %s\nservices:\n", number, cluster)
+	for _, service := range steps.Names {
+		text += fmt.Sprintf("  %s:\n    ports: \"%d\"\n    config: |\n      cluster: %s\n      service: {name: %s, listen: "+
+			"\":${port}\"}\n    run:\n", service, ports[service], cluster, service)
+		for _, version := range []string{"v1", "v2"} {
+			if at, ok := hosts[service][version]; ok {
+				text += fmt.Sprintf("      %s: {hosts: {%s}, artifacts: {linux/%s: \"%s\"}}\n", version, at, runtime.GOARCH,
+					b.digests[service+"/"+version])
+			}
+		}
+	}
+	b.put(path, text, 0o644)
+	if b.err == nil {
+		_, b.err = tool(b.ctx, b.dir, "ssh-keygen", "-Y", "sign", "-n", "skerry-plan", "-f", b.operator, path)
+	}
+}
+
+// packAgents makes keys, artifacts, bundles and the first plan, and the files that each host needs.
+func packAgents(ctx context.Context, h home, stick string) error {
+	dir, err := os.MkdirTemp(h.dir, "builder-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &builder{ctx: ctx, home: h, dir: dir, digests: map[string]string{}}
+	b.owner, b.operator = b.key("builder"), b.key("operator")
+	hosts := map[string]map[string]string{}
+	var first []string
+	for _, service := range steps.Names {
+		b.artifact(service, "v1")
+		hosts[service] = map[string]string{"v1": hostNames[places[service]] + ": 1"}
+		first = append(first, service+"/v1")
+	}
+	b.artifact("proc", "v2")
+	b.bundle(filepath.Join(stick, "site.skb"), first...)
+	if b.err == nil {
+		b.err = os.MkdirAll(filepath.Join(stick, "v2"), 0o755)
+	}
+	b.bundle(filepath.Join(stick, "v2", "site.skb"), "proc/v2")
+	b.plan(filepath.Join(stick, "seat", "etc", "skerry", "plan.yaml"), 1, hosts)
+	hosts["auth"]["v1"] = "ops-2: 1, ops-4: 1"
+	hosts["db"]["v1"] = "ops-2: 1"
+	hosts["proc"] = map[string]string{"v1": "", "v2": "ops-3: 1"}
+	b.plan(filepath.Join(stick, "v2", "plan.yaml"), 4, hosts)
+
+	etc := filepath.Join(stick, "all", "etc", "skerry")
+	b.put(filepath.Join(etc, cluster+".key"), sitekey.New().Text()+"\n", 0o600)
+	b.put(filepath.Join(etc, "skerry.yaml"), "cluster: "+cluster+"\n", 0o644)
+	b.put(filepath.Join(etc, "agent.yaml"), "cluster: "+cluster+"\nsite: /etc/skerry/skerry.yaml\n", 0o644)
+	b.skerry("operator", "add", "--file", filepath.Join(etc, "operators"), "--namespaces", "skerry-plan", "wang",
+		b.operator+".pub")
+	b.skerry("operator", "add", "--file", filepath.Join(etc, "builders"), "--namespaces", "skerry-artifact,skerry-bundle",
+		"li", b.owner+".pub")
+	if b.err != nil {
+		return b.err
+	}
+	if err := packUnit(filepath.Join(stick, "all"), "skerry-agent", "/usr/local/bin/skerry agent run"); err != nil {
+		return err
+	}
+	if err := carry(ctx, b.operator, filepath.Join(stick, "seat", "root", ".ssh", "operator")); err != nil {
+		return err
+	}
+	if err := carry(ctx, b.operator+".pub", filepath.Join(stick, "seat", "root", ".ssh", "operator.pub")); err != nil {
+		return err
+	}
+	return carry(ctx, h.path("skerry"), filepath.Join(stick, "all", "usr", "local", "bin", "skerry"))
+}
