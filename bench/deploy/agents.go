@@ -14,7 +14,7 @@ import (
 )
 
 // columnD has an agent on each host. A plan, which an operator has signed, says what runs where, and is
-// given to the first host alone; agents hand on plan and artifacts.
+// given to one host; the agents hand it on. Each host imports the bundle.
 func columnD() column {
 	const operatorKey = "/root/.ssh/operator"
 	sign := "ssh-keygen -Y sign -n skerry-plan -f " + operatorKey + " /etc/skerry/plan.yaml"
@@ -24,7 +24,8 @@ func columnD() column {
 			"systemctl enable --now skerry-agent", "umount /mnt", "exit")
 		for _, host := range []int{ops2, ops3, ops4} {
 			w.visit(host)
-			w.run("mount /mnt", "cp -r /mnt/all/. /", "systemctl enable --now skerry-agent")
+			w.run("mount /mnt", "cp -r /mnt/all/. /", "skerry bundle import /mnt/site.skb",
+				"systemctl enable --now skerry-agent")
 			if host == ops4 {
 				w.await("skerry ls -c /etc/skerry/skerry.yaml")
 			}
@@ -35,14 +36,13 @@ func columnD() column {
 		return func(w *work) {
 			w.visit(ops1)
 			w.edit("/etc/skerry/plan.yaml", values)
-			w.add(step{command: "rm /etc/skerry/plan.yaml.sig"})
-			w.run(sign)
+			w.run("rm /etc/skerry/plan.yaml.sig", sign)
 			w.read("skerry agent status")
 			w.run("exit")
 		}
 	}
 	upgrade := func(w *work) {
-		w.visit(ops1)
+		w.visit(ops3)
 		w.run("mount /mnt", "skerry bundle import /mnt/v2/site.skb", "cp /mnt/v2/plan.* /etc/skerry/")
 		w.read("skerry agent status")
 		w.run("umount /mnt", "exit")
@@ -52,8 +52,7 @@ func columnD() column {
 			change(map[string]string{"plan: 1": "plan: 2", "v1: {hosts: {ops-2: 1}": "v1: {hosts: {ops-2: 1, ops-4: 1}"}),
 			change(map[string]string{"plan: 2": "plan: 3", "v1: {hosts: {ops-4: 1}": "v1: {hosts: {ops-2: 1}"}),
 			upgrade,
-			change(map[string]string{"plan: 4": "plan: 5", "v1: {hosts: {}": "v1: {hosts: {ops-3: 1}",
-				"v2: {hosts: {ops-3: 1}": "v2: {hosts: {}"})}}
+			change(map[string]string{"plan: 3": "plan: 5"})}} // the plan before the upgrade, as the next one
 }
 
 // builder makes artifacts, bundles and plans, as the commands of docs/site.md do.
@@ -116,7 +115,7 @@ func (b *builder) bundle(path string, artifacts ...string) {
 func (b *builder) plan(path string, number int, hosts map[string]map[string]string) {
 	text := fmt.Sprintf("plan: %d\ncluster: %s\nservices:\n", number, cluster)
 	for _, service := range steps.Names {
-		text += fmt.Sprintf("  %s:\n    ports: \"%d\"\n    config: |\n      cluster: %s\n      service: {name: %s, listen: "+
+		text += fmt.Sprintf("  %s:\n    user: root\n    ports: \"%d\"\n    config: |\n      cluster: %s\n      service: {name: %s, listen: "+
 			"\":${port}\"}\n    run:\n", service, ports[service], cluster, service)
 		for _, version := range []string{"v1", "v2"} {
 			if at, ok := hosts[service][version]; ok {
@@ -156,7 +155,7 @@ func packAgents(ctx context.Context, h home, stick string) error {
 	b.plan(filepath.Join(stick, "seat", "etc", "skerry", "plan.yaml"), 1, hosts)
 	hosts["auth"]["v1"] = "ops-2: 1, ops-4: 1"
 	hosts["db"]["v1"] = "ops-2: 1"
-	hosts["proc"] = map[string]string{"v1": "", "v2": "ops-3: 1"}
+	hosts["proc"] = map[string]string{"v2": "ops-3: 1"}
 	b.plan(filepath.Join(stick, "v2", "plan.yaml"), 4, hosts)
 
 	etc := filepath.Join(stick, "all", "etc", "skerry")

@@ -147,7 +147,7 @@ func (c column) perform(ctx context.Context, h home, round int, paced bool) (res
 			c.works[i](w)
 			r, err := s.perform(ctx, task, w)
 			if err != nil {
-				return fmt.Errorf("%s: %s: %w", c.name, task.name, err)
+				return fmt.Errorf("%s: %s: %w%s", c.name, task.name, err, s.logs(ctx))
 			}
 			if i == 0 {
 				r.Stick, r.Files = size, files
@@ -166,6 +166,15 @@ func (c column) perform(ctx context.Context, h home, round int, paced bool) (res
 		return nil
 	})
 	return results, err
+}
+
+// logs are the last lines that the services of all hosts have written.
+func (s *site) logs(ctx context.Context) (text string) {
+	for _, h := range s.hosts {
+		out, _ := h.shell(ctx, step{command: "tail -n 5 /var/log/*.log"})
+		text += "\n" + h.name + ":\n" + out
+	}
+	return text
 }
 
 func (s *site) startProbe() error {
