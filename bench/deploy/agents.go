@@ -49,7 +49,8 @@ func columnD() column {
 	}
 	return column{name: "D", title: "D: skerry's agents", needs: []string{"embedded"}, pack: packAgents,
 		works: []func(*work){first,
-			change(map[string]string{"plan: 1": "plan: 2", "v1: {hosts: {ops-2: 1}": "v1: {hosts: {ops-2: 1, ops-4: 1}"}),
+			change(map[string]string{"plan: 1": "plan: 2",
+				"v1: {hosts: {ops-2: 1}": "v1: {hosts: {ops-2: 1, ops-4: 1}"}),
 			change(map[string]string{"plan: 2": "plan: 3", "v1: {hosts: {ops-4: 1}": "v1: {hosts: {ops-2: 1}"}),
 			upgrade,
 			change(map[string]string{"plan: 3": "plan: 5"})}} // the plan before the upgrade, as the next one
@@ -67,8 +68,8 @@ type builder struct {
 
 func (b *builder) skerry(args ...string) (out string) {
 	if b.err == nil {
-		out, b.err = toolWith(b.ctx, b.dir, []string{"SKERRY_STORE=" + filepath.Join(b.dir, "store")}, b.home.path("skerry"),
-			args...)
+		store := "SKERRY_STORE=" + filepath.Join(b.dir, "store")
+		out, b.err = toolWith(b.ctx, b.dir, []string{store}, b.home.path("skerry"), args...)
 	}
 	return out
 }
@@ -92,8 +93,9 @@ func (b *builder) artifact(service, version string) {
 	if b.err == nil {
 		b.err = carry(b.ctx, b.home.program("embedded", version, service), filepath.Join(dir, service))
 	}
-	b.put(dir+".yaml", fmt.Sprintf("service: %s\nplatform: linux/%s\nrun: {command: ./%s, args: [-config, \"${config}\"], "+
-		"ports: [main], stop: {signal: term, after: 45s}}\n", service, runtime.GOARCH, service), 0o644)
+	b.put(dir+".yaml", fmt.Sprintf("service: %s\nplatform: linux/%s\nrun: {command: ./%s, "+
+		"args: [-config, \"${config}\"], ports: [main], stop: {signal: term, after: 45s}}\n", service, runtime.GOARCH,
+		service), 0o644)
 	var made struct{ Digest string }
 	out := b.skerry("artifact", "make", dir, "-f", dir+".yaml", "--version", version, "--key", b.owner, "--json")
 	if i := strings.Index(out, "{"); b.err == nil && i >= 0 {
@@ -115,12 +117,12 @@ func (b *builder) bundle(path string, artifacts ...string) {
 func (b *builder) plan(path string, number int, hosts map[string]map[string]string) {
 	text := fmt.Sprintf("plan: %d\ncluster: %s\nservices:\n", number, cluster)
 	for _, service := range steps.Names {
-		text += fmt.Sprintf("  %s:\n    user: root\n    ports: \"%d\"\n    config: |\n      cluster: %s\n      service: {name: %s, listen: "+
-			"\":${port}\"}\n    run:\n", service, ports[service], cluster, service)
+		text += fmt.Sprintf("  %s:\n    user: root\n    ports: \"%d\"\n    config: |\n      cluster: %s\n"+
+			"      service: {name: %s, listen: \":${port}\"}\n    run:\n", service, ports[service], cluster, service)
 		for _, version := range []string{"v1", "v2"} {
 			if at, ok := hosts[service][version]; ok {
-				text += fmt.Sprintf("      %s: {hosts: {%s}, artifacts: {linux/%s: \"%s\"}}\n", version, at, runtime.GOARCH,
-					b.digests[service+"/"+version])
+				text += fmt.Sprintf("      %s: {hosts: {%s}, artifacts: {linux/%s: \"%s\"}}\n", version, at,
+					runtime.GOARCH, b.digests[service+"/"+version])
 			}
 		}
 	}
@@ -164,8 +166,8 @@ func packAgents(ctx context.Context, h home, stick string) error {
 	b.put(filepath.Join(etc, "agent.yaml"), "cluster: "+cluster+"\nsite: /etc/skerry/skerry.yaml\n", 0o644)
 	b.skerry("operator", "add", "--file", filepath.Join(etc, "operators"), "--namespaces", "skerry-plan", "wang",
 		b.operator+".pub")
-	b.skerry("operator", "add", "--file", filepath.Join(etc, "builders"), "--namespaces", "skerry-artifact,skerry-bundle",
-		"li", b.owner+".pub")
+	b.skerry("operator", "add", "--file", filepath.Join(etc, "builders"), "--namespaces",
+		"skerry-artifact,skerry-bundle", "li", b.owner+".pub")
 	if b.err != nil {
 		return b.err
 	}

@@ -215,7 +215,8 @@ func columnC() column {
 				return err
 			}
 			for _, service := range steps.Names {
-				text := fmt.Sprintf("cluster: %s\nservice: {name: %s, listen: \":%d\"}\n", cluster, service, ports[service])
+				text := fmt.Sprintf("cluster: %s\nservice: {name: %s, listen: \":%d\"}\n", cluster, service,
+					ports[service])
 				if err := put(filepath.Join(stick, service, configDir, service+".yaml"), text, 0o644); err != nil {
 					return err
 				}

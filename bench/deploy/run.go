@@ -20,8 +20,8 @@ func Run(ctx context.Context, args []string) error {
 	rounds := flags.Int("rounds", 1, "rounds, 1 to 9; the columns take turns within each, and medians are printed")
 	paced := flags.Bool("paced", false, "wait before each step as long as a person needs for it")
 	source := flags.String("source", ".", "directory of this module")
-	build := flags.String("build", "", "directory for what is made before the visit, used again when it is there (default "+
-		"one of its own)")
+	build := flags.String("build", "", "directory for what is made before the visit, used again when it is there "+
+		"(default one of its own)")
 	asJSON := flags.Bool("json", false, "print every value, as JSON")
 	list := flags.Bool("steps", false, "print what the person does, with the time of each step, and deploy nothing")
 	picture := flags.String("picture", "", "file for the picture")

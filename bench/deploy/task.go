@@ -159,8 +159,8 @@ func (c column) perform(ctx context.Context, h home, round int, paced bool) (res
 				}
 			}
 			r.Column, r.Task, r.Round = c.name, task.name, round
-			say("%s, %s: person %.0f s, machine %.1f s (wait %.1f s), %d failed", c.name, task.name, r.Person, r.Machine,
-				r.Wait, r.Failed)
+			say("%s, %s: person %.0f s, machine %.1f s (wait %.1f s), %d failed", c.name, task.name, r.Person,
+				r.Machine, r.Wait, r.Failed)
 			results = append(results, r)
 		}
 		return nil

@@ -47,8 +47,8 @@ func newEureka(url, service, port string) (*eureka, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &eureka{url: url, app: strings.ToUpper(service), id: host + ":" + service + ":" + port, host: own, port: port,
-		client: http.Client{Timeout: 5 * time.Second}}, nil
+	return &eureka{url: url, app: strings.ToUpper(service), id: host + ":" + service + ":" + port, host: own,
+		port: port, client: http.Client{Timeout: 5 * time.Second}}, nil
 }
 
 // run registers, and then renews and reads in the intervals of Eureka's client, until the context ends.
