@@ -75,7 +75,10 @@ them with it: KillMode=process in a unit of systemd.`,
 				return problemf("%w", err)
 			}
 			agent := agent.New(c, own, "shim")
-			if err := agent.Run(cmd.Context(), agentNetwork(agent)...); err != nil {
+			err = inService(cmd.Context(), func(ctx context.Context) error {
+				return agent.Run(ctx, agentNetwork(agent)...)
+			})
+			if err != nil {
 				return problemf("%w", err)
 			}
 			return nil

@@ -18,7 +18,10 @@ import (
 	"github.com/skerry/skerry/site/artifact"
 )
 
-const agentUnit = "skerry-agent.service"
+const (
+	agentService = "skerry-agent"
+	agentUnit    = agentService + ".service"
+)
 
 // unitOf is the unit of systemd of an agent. KillMode: instances outlive the agent. Delegate: their control groups are
 // the agent's.
@@ -55,9 +58,9 @@ func (a *app) agentInstallCommand() *cobra.Command {
 	file, dir, prints := "", "", false
 	c := &cobra.Command{
 		Use:   "install",
-		Short: "Have systemd run the agent of this host, now and after each start",
+		Short: "Have systemd, or Windows, run the agent of this host, now and after each start",
 		Long: `Copies this binary below the directory of the agent, writes a unit of systemd, and
-enables and starts it. The unit starts what skerry agent upgrade has put in place
+enables and starts it. On Windows it is a service. The unit starts what skerry agent upgrade has put in place
 last. Instances go on when the agent is stopped or restarted.`,
 		Example: `  skerry agent install
   skerry agent install --print`,
@@ -73,10 +76,6 @@ last. Instances go on when the agent is stopped or restarted.`,
 }
 
 func (a *app) agentInstall(ctx context.Context, file, units string, prints bool) error {
-	if runtime.GOOS != "linux" {
-		return problemf("the agent is installed by systemd; on this system have the service manager run " +
-			"skerry agent run, and start it again when it ends")
-	}
 	c, err := agent.ReadConfig(file)
 	if err != nil {
 		return usagef("%w", err)
@@ -87,6 +86,9 @@ func (a *app) agentInstall(ctx context.Context, file, units string, prints bool)
 	own, err := os.Executable()
 	if err != nil {
 		return problemf("%w", err)
+	}
+	if runtime.GOOS == "windows" {
+		return a.agentInstallService(c, own, file, prints)
 	}
 	unit, text := filepath.Join(units, agentUnit), unitOf(agent.Program(c.Dir), file)
 	steps := [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", agentUnit},
@@ -117,6 +119,22 @@ func (a *app) agentInstall(ctx context.Context, file, units string, prints bool)
 		}
 	}
 	a.note("the agent is installed; skerry agent status shows it")
+	return nil
+}
+
+// agentInstallService installs the agent as a service of Windows.
+func (a *app) agentInstallService(c agent.Config, own, file string, prints bool) error {
+	a.printf("copy %s to %s\nservice %s: %s agent run --file %s; started again 1 s after it has ended\n", own,
+		agent.Program(c.Dir), agentService, agent.Program(c.Dir), file)
+	if prints {
+		return nil
+	}
+	if _, _, err := agent.Place(c.Dir, own); err != nil {
+		return problemf("%w", err)
+	}
+	if err := installService(agent.Program(c.Dir), file); err != nil {
+		return problemf("%w", err)
+	}
 	return nil
 }
 

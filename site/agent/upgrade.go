@@ -104,7 +104,13 @@ func flip(dir, binary string) error {
 	if err := os.Symlink(home, link); err != nil {
 		return err
 	}
-	return os.Rename(link, filepath.Join(dir, currentName))
+	current := filepath.Join(dir, currentName)
+	if runtime.GOOS == "windows" { // which replaces no link to a directory
+		if err := os.Remove(current); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.Rename(link, current)
 }
 
 // Prove reads what an agent reads when it starts, and reaches all shims of its host. It changes nothing.
