@@ -200,7 +200,7 @@ var top = map[string][]string{
 		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",
 		"rpc", "site/agent", "site/agent/shim", "site/artifact", "site/build", "site/order", "site/plan",
 		"site/project", "site/spread"},
-	"examples/":        {"", "config", "gateway", "internal/rollout", "registry", "rpc"},
+	"examples/":        {"", "config", "gateway", "internal/rollout", "registry", "rpc", "site/artifact", "site/build"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 
 	"test/consistency/": {"", "config", "internal/rollout", "internal/rollout/participant", "internal/run",

@@ -153,7 +153,14 @@ func TestBuild(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("key"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	files := recipe(makeAuth, `pwd; id -u; ls -la --time-style=+%s sub/file
+	open := filepath.Join(y.dir, "open")
+	if err := os.WriteFile(open, []byte("library"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	y.config.Read = []string{open}
+	y.renew()
+	files := recipe(makeAuth, `cat `+open+`; if echo x >>`+open+`; then exit 1; fi
+pwd; id -u; ls -la --time-style=+%s sub/file
 if cat `+secret+`; then exit 1; fi
 if ls `+y.order.Repo+`/HEAD; then exit 1; fi
 if touch /etc/x /usr/x /x; then exit 1; fi

@@ -75,8 +75,8 @@ func (r *run) probe(ctx context.Context) (string, error) {
 	return string(bytes.ToValidUTF8(bytes.TrimSpace(said), []byte("?"))), err
 }
 
-// walls are the options of bwrap without the directories of the run.
-func (r *run) walls() []string {
+// walls are the options of bwrap, with those that show the directories of the run.
+func (r *run) walls(show ...string) []string {
 	args := []string{"--unshare-all", "--die-with-parent", "--new-session", "--hostname", "build", "--ro-bind", "/",
 		"/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", boxTmp}
 	for _, dir := range r.hidden() {
@@ -84,7 +84,8 @@ func (r *run) walls() []string {
 			args = append(args, "--tmpfs", dir)
 		}
 	}
-	for _, path := range r.config.Read {
+	args = append(args, show...)
+	for _, path := range r.config.Read { // after what may be above it
 		args = append(args, "--ro-bind-try", path, path)
 	}
 	return args
@@ -96,9 +97,9 @@ func (r *run) argv(step string) (argv []string, dir string) {
 	if r.result.Sandbox != bubblewrap {
 		return shell, filepath.Join(r.work, "checkout")
 	}
-	argv = append([]string{"bwrap"}, r.walls()...)
-	argv = append(argv, "--bind", filepath.Join(r.work, "tmp"), boxTmp, "--bind", filepath.Join(r.work, "checkout"),
-		boxCheckout, "--bind", filepath.Join(r.work, "home"), boxHome, "--chdir", boxCheckout, "--")
+	argv = append([]string{"bwrap"}, r.walls("--bind", filepath.Join(r.work, "tmp"), boxTmp, "--bind",
+		filepath.Join(r.work, "checkout"), boxCheckout, "--bind", filepath.Join(r.work, "home"), boxHome)...)
+	argv = append(argv, "--chdir", boxCheckout, "--")
 	return append(argv, shell...), "/"
 }
 
