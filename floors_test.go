@@ -170,7 +170,8 @@ var floors = map[string]struct {
 	"scripts/agentweight": {5, []string{"internal/sshsig", "site/agent", "site/agent/shim", "site/artifact",
 		"site/plan"}},
 	"site/agent/shim": {1, []string{"internal/resident", "internal/statedir"}},
-	"site/plan":       {3, []string{"internal/yamlfile", "registry", "site/artifact"}},
+	"site/plan":       {3, []string{"internal/textdiff", "internal/yamlfile", "registry", "site/artifact"}},
+	"site/join":       {2, []string{"internal/sitekey", "internal/sitetls", "internal/sshsig", "registry"}},
 	"site/artifact":   {2, []string{"internal/keyfile", "internal/sshsig", "internal/statedir", "registry"}},
 
 	// Thrift by JSON: skerry call, and the gateway
@@ -198,7 +199,7 @@ var top = map[string][]string{
 		"internal/sitepolicy", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest",
 		"internal/textdiff", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/wire",
 		"internal/words", "internal/yamlfile", "policy", "policy/form", "proxy", "registry", "registry/postgres",
-		"rpc", "site/agent", "site/agent/shim", "site/artifact", "site/build", "site/order", "site/plan",
+		"rpc", "site/agent", "site/agent/shim", "site/artifact", "site/build", "site/join", "site/order", "site/plan",
 		"site/project", "site/spread"},
 	"examples/":        {"", "config", "gateway", "internal/rollout", "registry", "rpc", "site/artifact", "site/build"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},

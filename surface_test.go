@@ -33,6 +33,7 @@ var surface = map[string]int{
 	"site/agent":            19,
 	"site/agent/shim":       27,
 	"site/artifact":         26,
+	"site/join":             12,
 	"site/order":            9,
 	"site/plan":             23,
 	"site/build":            16,

@@ -30,7 +30,7 @@ the store. Its instances run on when the agent ends, and the next agent finds th
 	}
 	c.PersistentFlags().StringVar(&f.dir, "dir", agent.DefaultDir, "`DIRECTORY` of the agent")
 	c.AddCommand(a.agentInstallCommand(), a.agentUpgradeCommand(), a.agentProveCommand())
-	c.AddCommand(a.agentRunCommand(), a.agentLogsCommand(f), &cobra.Command{
+	c.AddCommand(a.agentRunCommand(), a.agentJoinCommand(), a.agentLogsCommand(f), &cobra.Command{
 		Use:   "status",
 		Short: "Show the plan that this host obeys, its instances and what is wrong with them",
 		Args:  cobra.NoArgs,

@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"net/netip"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -36,6 +37,7 @@ import (
 	"github.com/skerry/skerry/site/agent"
 	"github.com/skerry/skerry/site/artifact"
 	"github.com/skerry/skerry/site/build"
+	"github.com/skerry/skerry/site/join"
 	"github.com/skerry/skerry/site/project"
 )
 
@@ -171,8 +173,25 @@ func documents() map[string]func(*app) error {
 				"x": errors.New("x"),
 			})
 		},
-		"printAgent":     func(a *app) error { return a.printAgent(filled[agent.Report]()) },
-		"printArtifacts": func(a *app) error { return a.printArtifacts("x", []artifactRow{filled[artifactRow]()}) },
+		"printSiteMade": func(a *app) error { return a.printSiteMade(&initFlags{}, filled[siteMade]()) },
+		"printInvitations": func(a *app) error {
+			at := netip.MustParseAddrPort("10.0.0.1:1")
+			return a.printInvitations([]join.Invitation{{Host: "x", Token: "x"}}, at, 1)
+		},
+		"printJoined": line(func(a *app) {
+			a.printJoined(join.Event{Host: "x", Address: netip.MustParseAddr("10.0.0.1"), Err: errors.New("x")})
+		}),
+		"printPreview": func(a *app) error {
+			p := filled[sitePreview]()
+			return a.printPreview(&p)
+		},
+		"printApplied":     func(a *app) error { return a.printApplied(filled[siteApplied]()) },
+		"siteShowCommand":  none,
+		"printSiteStatus":  func(a *app) error { return a.printSiteStatus(filled[siteStatus]()) },
+		"printSiteHistory": func(a *app) error { return a.printJSON([]sitePlanRow{filled[sitePlanRow]()}) },
+		"agentJoin":        func(a *app) error { return a.printJSON(filled[joinedHost]()) },
+		"printAgent":       func(a *app) error { return a.printAgent(filled[agent.Report]()) },
+		"printArtifacts":   func(a *app) error { return a.printArtifacts("x", []artifactRow{filled[artifactRow]()}) },
 		"printProject": func(a *app) error {
 			return a.printProject(&project.Project{Manifest: filled[project.Manifest]()})
 		},

@@ -115,8 +115,8 @@ func (a *app) command() *cobra.Command {
 	root.AddCommand(a.lsCommand(), a.lookupCommand(), a.watchCommand(), a.membersCommand(), a.topCommand(),
 		a.statsCommand(), a.traceCommand(), a.callCommand(), a.genCommand(), a.announceCommand(), a.drainCommand(),
 		a.deregisterCommand(), a.releaseCommand(), a.policyCommand(), a.gatewayCommand(), a.proxyCommand(),
-		a.consoleCommand(), a.agentCommand(), a.artifactCommand(), a.bundleCommand(), a.projectCommand(),
-		a.buildCommand(), a.keyCommand(),
-		a.operatorCommand(), a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
+		a.consoleCommand(), a.siteCommand(), a.agentCommand(), a.artifactCommand(), a.bundleCommand(),
+		a.projectCommand(), a.buildCommand(), a.keyCommand(), a.operatorCommand(),
+		a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
 	return root
 }

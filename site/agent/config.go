@@ -3,8 +3,10 @@ package agent
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/skerry/skerry/internal/yamlfile"
 	"github.com/skerry/skerry/registry"
@@ -22,6 +24,8 @@ type Config struct {
 	Store     Store    `yaml:"store"`
 	Users     []string `yaml:"users"`   // as which instances may run; the agent's own user need not be named
 	Secrets   string   `yaml:"secrets"` // directory of secrets, a file each; default /etc/skerry/secrets
+
+	Labels map[string]string `yaml:"labels"` // of the host, by which plans choose hosts
 
 	// Keep is how many good versions of each service stay in the store, beside what runs and what the plan names.
 	// Default 3.
@@ -69,6 +73,12 @@ func parseConfig(path string, text []byte) (c Config, err error) {
 	}
 	if err := registry.CheckName("host", c.Host); err != nil {
 		return c, fmt.Errorf("%q: %w", path, err)
+	}
+	for _, label := range slices.Sorted(maps.Keys(c.Labels)) {
+		err := registry.CheckName("label", label)
+		if err := cmp.Or(err, registry.CheckName("value of "+label, c.Labels[label])); err != nil {
+			return c, fmt.Errorf("%q: labels: %w", path, err)
+		}
 	}
 	c.Dir = cmp.Or(c.Dir, DefaultDir)
 	c.Plan = cmp.Or(c.Plan, "/etc/skerry/plan.yaml")

@@ -163,8 +163,8 @@ func stamp(path string) string {
 func (o *orders) take() error {
 	path := o.config.Plan
 	text, err := statedir.ReadNamed(path, maxPlan)
-	if now, _ := o.current(); errors.Is(err, fs.ErrNotExist) && now != nil {
-		return nil // the one that is held goes on
+	if now, _ := o.current(); errors.Is(err, fs.ErrNotExist) && (now != nil || o.config.Site != "") {
+		return nil // the one that is held goes on, or neighbours bring one
 	}
 	if err != nil {
 		return err

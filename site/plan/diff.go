@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/skerry/skerry/internal/textdiff"
 	"github.com/skerry/skerry/site/artifact"
 )
 
@@ -58,7 +59,9 @@ func (s Service) settings(name string, old Service) (lines []string) {
 	}
 	if old.Config != s.Config {
 		lines = append(lines, fmt.Sprintf("~ %s: config", name))
-		lines = append(lines, textDiff(old.Config, s.Config)...)
+		for _, line := range textdiff.Unified(old.Config, s.Config) {
+			lines = append(lines, "    "+line)
+		}
 	}
 	return lines
 }
@@ -122,47 +125,6 @@ func (s Selector) String() string {
 		return "their names"
 	}
 	return fmt.Sprintf("{labels: %s, count: %d}", flow(s.Labels, scalar), s.Count)
-}
-
-// maxCompared bounds the work for one configuration.
-const maxCompared = 1 << 20
-
-// textDiff compares two texts line by line.
-func textDiff(from, to string) (lines []string) {
-	a, b := strings.Split(strings.TrimSuffix(from, "\n"), "\n"), strings.Split(strings.TrimSuffix(to, "\n"), "\n")
-	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	if len(a)*len(b) > maxCompared {
-		return []string{fmt.Sprintf("    %d lines in place of %d", len(b), len(a))}
-	}
-	same := make([][]int, len(a)+1) // lines that a[i:] and b[j:] have in common, in their order
-	for i := range same {
-		same[i] = make([]int, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if same[i][j] = max(same[i+1][j], same[i][j+1]); a[i] == b[j] {
-				same[i][j] = same[i+1][j+1] + 1
-			}
-		}
-	}
-	for i, j := 0, 0; i < len(a) || j < len(b); {
-		switch {
-		case i < len(a) && j < len(b) && a[i] == b[j]:
-			i, j = i+1, j+1
-		case j == len(b) || i < len(a) && same[i+1][j] >= same[i][j+1]:
-			lines = append(lines, "    - "+a[i])
-			i++
-		default:
-			lines = append(lines, "    + "+b[j])
-			j++
-		}
-	}
-	return lines
 }
 
 // Effect is what a plan does with one instance.

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// clone returns a copy whose services and versions may be changed.
+// clone returns a copy. Its services and versions may be changed.
 func (p *Plan) clone() *Plan {
 	next := *p
 	next.Services = make(map[string]Service, len(p.Services))

@@ -56,6 +56,7 @@ func (s *server) look(ctx context.Context) (*agentwire.Status, error) {
 		return nil, err
 	}
 	w := wireStatus(r)
+	w.Labels = s.a.Config().Labels
 	w.Platform, w.Version = runtime.GOOS+"/"+runtime.GOARCH, membership.Release()
 	if now, _ := s.a.Plan(); now.Number > 0 {
 		w.Plan, w.PlanDigest = now.Number, new(string(now.Digest()))
