@@ -213,7 +213,8 @@ services:
 	}
 	runs("v1 v1") // ops-2 has the plan from ops-1
 
-	cfg, err := config.Parse("caller.yaml", []byte(s.lines+"consumers: {auth: {timeout: 20s, wait: 15s}}\n"))
+	cfg, err := config.Parse("caller.yaml", []byte(s.lines+"state_dir: "+t.TempDir()+
+		"\nconsumers: {auth: {timeout: 20s, wait: 15s}}\n"))
 	must(t, err)
 	node, err := skerry.Open(t.Context(), cfg)
 	must(t, err)
