@@ -27,7 +27,8 @@ func main() {
 	}
 }
 
-const measurements = "call, connections, deploy, doctor, fse, hop, lan, registry, release, streams, token, visible"
+const measurements = "beside, call, connections, deploy, doctor, fse, hop, lan, registry, release, streams, token, " +
+	"visible"
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
@@ -50,6 +51,8 @@ func run(ctx context.Context, args []string) error {
 		return lan.Run(ctx, args[1:])
 	case "lan-node":
 		return lan.Node(ctx, args[1:])
+	case "beside":
+		return callpath.Beside(ctx, args[1:])
 	case "streams":
 		return callpath.Streams(ctx, args[1:])
 	case "deploy":

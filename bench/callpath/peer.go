@@ -70,7 +70,7 @@ func peers() []peer {
 
 func peerNamed(name string) (peer, error) {
 	var names []string
-	for _, p := range slices.Concat(peers(), streamPeers(), []peer{stockPeer()}) {
+	for _, p := range slices.Concat(peers(), streamPeers(), []peer{stockPeer(), besidePeer()}) {
 		if p.name == name {
 			return p, nil
 		}
