@@ -79,6 +79,7 @@ func (h *hand) press(button string) {
 		});
 		if (!e) { return ""; }
 		e.id = e.id || "to-press";
+		e.setAttribute("data-still", ""); // the page does not renew itself under the hand
 		e.scrollIntoView({block: "center"});
 		return e.id;
 	}())`)

@@ -41,6 +41,7 @@ func (n *novice) link(text string) {
 		var e = `+seen+`;
 		document.querySelectorAll("#to-follow").forEach(function (old) { old.removeAttribute("id"); });
 		e.id = e.id || "to-follow";
+		e.setAttribute("data-still", ""); // the page does not renew itself under the hand
 		e.scrollIntoView({block: "center"});
 		return e.id;
 	}())`))))
@@ -115,7 +116,7 @@ func (n *novice) takeOut() {
 	n.Until("location.pathname === '/processes'")
 	row := "Array.from(document.querySelectorAll('tr.group')).find(e => e.innerText.includes('ops-3'))"
 	n.Until(row)
-	stage.Look[bool](n.Tab, row+".querySelector('a').id = 'out-of-ops-3', true")
+	stage.Look[string](n.Tab, "Object.assign("+row+".querySelector('a'), {id: 'out-of-ops-3'}).dataset.still = 'yes'")
 	n.press("#out-of-ops-3")
 	n.press(".acts button[value=try]")
 	n.fill("#reason", "a new disk")
