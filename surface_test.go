@@ -32,7 +32,7 @@ var surface = map[string]int{
 	"rpc":                   111,
 	"site/agent":            19,
 	"site/agent/shim":       27,
-	"site/artifact":         26,
+	"site/artifact":         30,
 	"site/join":             12,
 	"site/order":            9,
 	"site/plan":             23,

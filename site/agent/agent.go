@@ -245,7 +245,7 @@ func (a *Agent) collectInTime(ctx context.Context, seen []Instance, wanted []pla
 	if a.collectAt.IsZero() {
 		a.collectAt = now.Add(a.settle)
 	}
-	if a.orders.now == nil {
+	if now, _ := a.orders.current(); now == nil {
 		return
 	}
 	if now.Before(a.collectAt) {

@@ -109,16 +109,19 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	h.start()
-	t.Cleanup(func() {
-		h.stop()
-		for _, i := range h.report().Instances {
-			if path, err := Find(context.Background(), h.config.Dir, i.Name); err == nil {
-				shim.Ask(context.Background(), path, shim.DoKill, -1)
-				shim.Ask(context.Background(), path, shim.DoWait, -1)
-			}
-		}
-	})
+	t.Cleanup(h.end)
 	return h
+}
+
+// end ends the agent and its instances.
+func (h *host) end() {
+	h.stop()
+	for _, i := range h.report().Instances {
+		if path, err := Find(context.Background(), h.config.Dir, i.Name); err == nil {
+			shim.Ask(context.Background(), path, shim.DoKill, -1)
+			shim.Ask(context.Background(), path, shim.DoWait, -1)
+		}
+	}
 }
 
 func (h *host) write(path, text string) {

@@ -110,7 +110,10 @@ func TestFullDiskHoldsBack(t *testing.T) {
 	if err := unix.Mount("tmpfs", h.config.Dir, "tmpfs", 0, "size=16m,mode=0711"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Unmount(h.config.Dir, unix.MNT_DETACH) })
+	t.Cleanup(func() {
+		h.end() // what lies on the disk names the shims
+		unix.Unmount(h.config.Dir, unix.MNT_DETACH)
+	})
 	small := h.make("v1", serving, h.builder)
 	large := h.make("v2", serving+"\n#"+strings.Repeat("x", 2<<20), h.builder)
 	h.order(1, h.operator, "x", map[string]artifact.Digest{"v1": small})

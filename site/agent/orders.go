@@ -78,8 +78,10 @@ type orders struct {
 	now   *held // nil: none yet
 	rival *held // another plan of the same number that is validly signed: neither is carried out
 
-	looked string // sizes and times of the files when they were read last; for the one goroutine that looks
-	wrong  error  // why the plan of the file is not obeyed
+	// sizes and times of the files when they were read last, and the plan that was obeyed; for the one goroutine that
+	// looks
+	looked string
+	wrong  error // why the plan of the file is not obeyed
 }
 
 func openOrders(c Config) (*orders, error) {
@@ -141,7 +143,9 @@ func (o *orders) look() error {
 		o.looked = ""
 		return nil
 	}
-	mark := stamp(o.config.Plan) + stamp(o.config.Plan+".sig") + stamp(o.config.Operators)
+	now, _ := o.current() // a neighbour may have brought what the file is compared with
+	mark := stamp(o.config.Plan) + stamp(o.config.Plan+".sig") + stamp(o.config.Operators) +
+		string(now.signed().Digest())
 	if mark == o.looked {
 		return o.wrong
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/internal/agentwire"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/site/agent"
+	"github.com/skerry/skerry/site/artifact"
 )
 
 // Config is that of the part of an agent that talks with other hosts.
@@ -59,7 +60,9 @@ func once(ctx context.Context, c Config) (err error) {
 	defer func() { err = errors.Join(err, n.Close()) }()
 	s := NewSite(n)
 	defer s.Close()
-	server := newServer(c.Agent, c.Rate)
+	fetcher := artifact.NewFetcher(c.Agent.Store())
+	defer fetcher.Close()
+	server := newServer(c.Agent, fetcher, c.Rate)
 	if err := n.HandleMembers(ctx, Service, agentwire.NewAgentProcessor(server)); err != nil {
 		return err
 	}
@@ -68,5 +71,6 @@ func once(ctx context.Context, c Config) (err error) {
 	p := newPuller(c, s)
 	g.Go(p.pull)
 	g.Go(p.push)
+	g.Go(newFetching(c, s, fetcher).run)
 	return g.Wait()
 }

@@ -26,6 +26,7 @@ const (
 // server is the service of one agent. Its callers are processes of the site, and may be hostile.
 type server struct {
 	a      *agent.Agent
+	f      *artifact.Fetcher
 	logs   logs
 	places chan struct{} // of uploads
 	pace   *pace
@@ -33,8 +34,8 @@ type server struct {
 	used   cached[int64]
 }
 
-func newServer(a *agent.Agent, rate int64) *server {
-	s := &server{a: a, places: make(chan struct{}, uploads), pace: &pace{rate: rate}}
+func newServer(a *agent.Agent, f *artifact.Fetcher, rate int64) *server {
+	s := &server{a: a, f: f, places: make(chan struct{}, uploads), pace: &pace{rate: rate}}
 	s.status = cached[*agentwire.Status]{age: statusAge, make: s.look}
 	s.used = cached[int64]{age: usedAge, make: func(context.Context) (int64, error) { return a.Store().Used() }}
 	return s
@@ -149,6 +150,10 @@ func (s *server) Holdings(_ context.Context, digests []string) (map[string]*agen
 	for _, d := range digests[:min(len(digests), mostHoldings)] {
 		if size, err := s.sizeOf(d); err == nil {
 			all[d] = &agentwire.Holding{Whole: true, Size: &size}
+			continue
+		}
+		if pieces, underWay, ok := s.f.Holding(artifact.Digest(d)); ok {
+			all[d] = &agentwire.Holding{Pieces: pieces, UnderWay: underWay}
 		}
 	}
 	return all, nil
@@ -193,7 +198,11 @@ func (s *server) Piece(ctx context.Context, digest string, offset int64, length 
 func (s *server) read(d artifact.Digest, offset int64, length int) ([]byte, error) {
 	f, err := s.a.Store().Blob(d)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, refuse("this host does not have %s", d)
+		content, ok := s.f.Piece(d, offset, length)
+		if !ok {
+			return nil, refuse("this host does not have these bytes of %s", d)
+		}
+		return content, nil
 	}
 	if err != nil {
 		return nil, err

@@ -133,6 +133,17 @@ func (s *Site) listed() []Agent {
 	return slices.CompactFunc(all, func(a, b Agent) bool { return a.Process == b.Process })
 }
 
+// zone is the zone of this process's agent.
+func (s *Site) zone() string {
+	own := s.n.Membership().Owner().String()
+	for _, a := range s.listed() {
+		if a.Process == own {
+			return a.Zone
+		}
+	}
+	return ""
+}
+
 // neighbours are the other agents that are listed now.
 func (s *Site) neighbours() []Agent {
 	own := s.n.Membership().Owner().String()

@@ -153,7 +153,7 @@ func TestPieces(t *testing.T) {
 	s := newSite(t)
 	h := s.host("a")
 	d := h.make("auth", builder, 100)
-	server := newServer(h.agent, 0)
+	server := newServer(h.agent, artifact.NewFetcher(h.agent.Store()), 0)
 	if sizes, err := server.Have(t.Context(), []string{string(d), "sha256:00", "../../../etc/passwd"}); err != nil ||
 		len(sizes) != 1 || sizes[string(d)] < 100 {
 		t.Errorf("%v, %v", sizes, err)
