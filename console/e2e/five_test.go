@@ -127,7 +127,7 @@ func (n *novice) takeOut() {
 	if text := site.Command(n.t, "", "policy", "show"); !strings.Contains(text, "ops-3") {
 		n.t.Errorf("the policy does not speak of ops-3:\n%s", text)
 	}
-	n.Open("/services/auth") // and back: the other tests want every instance
+	n.Open("/services/db") // and back: the other tests want every instance
 	n.Until("document.querySelectorAll('tbody tr:not(.group) .m-off').length > 0")
 	n.begin()
 	n.link(n.Text("policy.title"))

@@ -128,7 +128,7 @@ const tooWide = `(function () {
 }())`
 
 var (
-	word  = regexp.MustCompile(`[a-z]+\.[a-z0-9-]+`)
+	word  = regexp.MustCompile(`[a-z]+(\.[a-z0-9-]+)+`) // the path of an item of the policy is one
 	value = regexp.MustCompile(`\{[a-z]+\}|ZgotmplZ|<no value>|%!`)
 )
 
