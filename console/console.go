@@ -137,6 +137,7 @@ func (c *Console) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { c.live.run(ctx) })
 	wg.Go(func() { c.live.watchMembers(ctx) })
+	wg.Go(func() { c.live.watchHosts(ctx) })
 	wg.Go(func() { c.keepSaved(ctx) })
 	wg.Wait()
 	stop()

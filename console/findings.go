@@ -33,6 +33,7 @@ func (s *snapshot) find() []finding {
 	}
 	list = append(list, s.findProcesses()...)
 	list = append(list, s.findGone()...)
+	list = append(list, s.findHosts()...)
 	if s.Rollout.Frozen != "" {
 		list = append(list, finding{Kind: "frozen", Severity: warning, What: say("finding.frozen"),
 			Why: say("finding.frozen-why", "why", s.Rollout.Frozen), Do: "skerry doctor"})

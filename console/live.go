@@ -17,6 +17,7 @@ import (
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/site/spread"
 )
 
 const (
@@ -41,6 +42,8 @@ type live struct {
 	traces  *askedTraces
 	members memberLog
 	current atomic.Pointer[snapshot]
+	agents  atomic.Pointer[spread.Site] // nil: they are not asked yet
+	hosts   atomic.Pointer[[]spread.HostStatus]
 
 	mu       sync.Mutex     // of a look
 	past     []sums         // oldest first, one for each look, of the last minute and some
@@ -169,6 +172,7 @@ func (l *live) look(ctx context.Context) {
 	wg.Go(func() { l.lookAtConditions(ctx) })
 	wg.Wait()
 	s.Entries, s.Sources = n.Explain(""), n.Sources("")
+	s.Hosts, s.agentLog = l.hostList(), l.agentLog
 	l.tellProcesses(s, known, silent, policy)
 	l.tellPolicy(s, policy)
 	s.At = time.Now()

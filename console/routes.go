@@ -64,6 +64,7 @@ var pages = []page{
 		Content: (*snapshot).processesPage},
 	{Name: "report", Path: "/processes/report", Command: "doctor --site --redacted --json", Rel: "processes",
 		Content: (*snapshot).reportPage},
+	{Name: "hosts", Path: "/hosts", Key: "n", Command: "site status", Group: 3, Content: (*snapshot).hostsPage},
 	{Name: "history", Path: "/history", Key: "h", Command: "release log", Group: 3, From: (*handler).historyPage},
 	{Name: "sessions", Path: "/sessions", Key: "u", Group: 3, Role: roleAdmin,
 		From: func(c *handler, _ *snapshot, r *http.Request) (any, error) { return c.sessionsPage(r) }},

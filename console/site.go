@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/internal/rollout/operator"
 	"github.com/skerry/skerry/policy"
+	"github.com/skerry/skerry/site/spread"
 )
 
 // site tells what is known of a site.
@@ -62,6 +63,10 @@ type snapshot struct {
 	Tracer tracer                      // nil: none
 
 	Doctor *examination // the last one; nil: none yet
+
+	Hosts []spread.HostStatus // with agents, as they were asked last
+	// agentLog asks for the last lines of an instance on a host; nil: no agents are asked.
+	agentLog func(ctx context.Context, host, instance string) ([]byte, error)
 
 	Minutes []minute // the calls between services in the last hour, oldest first
 	// stored tells the calls in the minute that begins at a time, from the site's database; nil: there is none.
