@@ -53,9 +53,15 @@ type hostLog struct {
 }
 
 // phases are the words and dots of what an instance does.
-var phases = map[string][2]string{"starting": {"starting", "warm"}, "up": {"up", "ok"},
-	"backing off": {"backing", "bad"}, "stopping": {"stopping", "off"}, "stopped": {"stopped", "off"}, "gone": {"gone", "warn"},
-	"wanted": {"wanted", "warn"}}
+var phases = map[string][2]string{
+	"starting":    {"starting", "warm"},
+	"up":          {"up", "ok"},
+	"backing off": {"backing", "bad"},
+	"stopping":    {"stopping", "off"},
+	"stopped":     {"stopped", "off"},
+	"gone":        {"gone", "warn"},
+	"wanted":      {"wanted", "warn"},
+}
 
 func runningOf(i spread.Instance) runningRow {
 	word, known := phases[i.Phase]

@@ -26,6 +26,7 @@ type applyFlags struct {
 	storeFlags
 	key      string
 	envelope bool
+	reason   string
 	absent   bool
 	patience time.Duration
 }
@@ -40,6 +41,7 @@ func (f *applyFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.key, "key", "", "`FILE` of the operator's private key, or of the public key of one in "+
 		"ssh-agent")
 	c.Flags().BoolVar(&f.envelope, "envelope", false, "sign with the key of the envelope")
+	c.Flags().StringVar(&f.reason, "reason", "", "`WHY`, for the history")
 	c.Flags().BoolVar(&f.absent, "absent", false, "also for hosts that have no agent yet")
 	c.Flags().DurationVar(&f.patience, "patience", applyPatience, "`TIME` to wait until every host has carried it out")
 	c.MarkFlagFilename("key")
@@ -120,7 +122,7 @@ func (s *seat) earlier(ctx context.Context, number int64) (*plan.Plan, error) {
 			if err != nil {
 				return nil, problemf("%w", err)
 			}
-			draft.Number, draft.Parent = 0, ""
+			draft.Number, draft.Parent, draft.Reason = 0, "", fmt.Sprintf("as plan %d", p.Number)
 			return draft, nil
 		}
 	}
@@ -148,6 +150,9 @@ func (a *app) siteApply(ctx context.Context, s *seat, f *applyFlags, draft *plan
 	if f.patience < time.Second {
 		return usagef("--patience %s: wait for 1 s or more", f.patience)
 	}
+	if f.reason != "" {
+		draft.Reason = f.reason
+	}
 	p, err := a.preview(ctx, s, &f.storeFlags, draft)
 	if err != nil {
 		return err
@@ -165,6 +170,9 @@ func (a *app) siteApply(ctx context.Context, s *seat, f *applyFlags, draft *plan
 	if len(p.Changes) == 0 && len(p.now.latest.Conflicts) == 0 && p.Parent > 0 {
 		out.Plan, out.Changed, out.Done = p.Parent, false, true
 		return a.printApplied(out)
+	}
+	if _, err := plan.Parse("the plan", p.plan.Marshal()); err != nil {
+		return usagef("nothing is applied: %w", err)
 	}
 	signer, err := operatorkey.Open(ctx, operatorkey.Options{File: f.key, Envelope: f.envelope, Operators: s.operators,
 		Namespace: plan.Namespace})

@@ -135,10 +135,9 @@ func TestSiteFromNothing(t *testing.T) {
 		s.meet(host, port)
 		s.start(host)
 	}
-	for _, host := range hosts {
-		want(t, "", exitOK, "auth", "", "bundle", "import", stick, "--store", s.path(host, "state/store"), "--builders",
-			s.path(host, "builders"), "-c", s.path(host, "skerry.yaml"), "--floor", "0")
-	}
+	// On one host only: the others fetch what they need.
+	want(t, "", exitOK, "auth", "", "bundle", "import", stick, "--store", s.path("ops-1", "state/store"), "--builders",
+		s.path("ops-1", "builders"), "-c", s.path("ops-1", "skerry.yaml"), "--floor", "0")
 	eventually(t, "three agents are found", func() bool {
 		code, out, _ := cli(t, "", "site", "status", "--json", "-c", s.path("ops-1", "skerry.yaml"))
 		var st siteStatus
@@ -181,7 +180,8 @@ func TestSiteFromNothing(t *testing.T) {
 	}
 	var history []sitePlanRow
 	s.run(exitOK, &history, "site", "history")
-	if len(history) != 3 || history[0].Plan != 3 || history[2].Changes[0] != "+ auth/v1: ops-1, ops-2, ops-3" {
+	if len(history) != 3 || history[0].Plan != 3 || history[2].Changes[0] != "+ auth/v1: ops-1, ops-2, ops-3" ||
+		history[0].Reason != "as plan 1" {
 		t.Errorf("%+v", history)
 	}
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/site/agent"
 	"github.com/skerry/skerry/site/agent/shim"
 	"github.com/skerry/skerry/site/plan"
@@ -178,6 +179,7 @@ type sitePlanRow struct {
 	By      string    `json:"by"`
 	At      time.Time `json:"at"` // when the host took it that tells it
 	Digest  string    `json:"digest"`
+	Reason  string    `json:"reason"`
 	Changes []string  `json:"changes"` // to the one before; of the oldest: all of it
 }
 
@@ -252,7 +254,7 @@ func (a *app) printSiteHistory(list []agent.SignedPlan) error {
 		if err != nil {
 			return problemf("%w", err)
 		}
-		rows = append(rows, sitePlanRow{signed.Number, signed.By, signed.At, string(signed.Digest()),
+		rows = append(rows, sitePlanRow{signed.Number, signed.By, signed.At, string(signed.Digest()), p.Reason,
 			append([]string{}, plan.Diff(before, p)...)})
 		before = p
 	}
@@ -270,8 +272,8 @@ func (a *app) printSiteHistory(list []agent.SignedPlan) error {
 			what += fmt.Sprintf(" (and %d more)", n)
 		}
 		cells = append(cells, []string{strconv.FormatInt(r.Plan, 10), orDash(r.By), r.At.Local().Format(time.DateTime),
-			what})
+			what, quote.Text(r.Reason)})
 	}
-	a.printTable([]string{" PLAN", "BY", "TAKEN", "CHANGED"}, cells)
+	a.printTable([]string{" PLAN", "BY", "TAKEN", "CHANGED", "REASON"}, cells)
 	return nil
 }
