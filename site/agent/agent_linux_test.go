@@ -238,6 +238,11 @@ func TestAgentRunsThePlan(t *testing.T) {
 		return string(text) == "port 7001 of h the password with the password\n"
 	})
 
+	h.until("what v1 uses is told", func(r Report) bool {
+		i := find(r, "auth/v1#1")
+		return i.Memory > 100<<10 && i.Memory < 1<<30 && i.CPU > 0 && i.CPU < time.Hour && i.Artifact == v1
+	})
+
 	h.stop()
 	if r := h.report(); r.Running || pidOf(r, "auth/v1#1") != pid {
 		t.Errorf("without an agent: %+v", r)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/site/agent/shim"
+	"github.com/skerry/skerry/site/artifact"
 	"github.com/skerry/skerry/site/plan"
 )
 
@@ -50,6 +51,10 @@ type Instance struct {
 	LogDropped   int64      `json:"log_dropped,omitempty"`
 	Proxy        string     `json:"proxy,omitempty"` // phase of the proxy beside it
 	Problem      string     `json:"problem,omitempty"`
+
+	Artifact artifact.Digest `json:"artifact,omitempty"`
+	Memory   int64           `json:"memory,omitempty"` // bytes that it takes now; 0: not known
+	CPU      time.Duration   `json:"cpu_ns,omitempty"` // processor time since its start; 0: not known
 
 	record record
 	alive  bool
@@ -150,6 +155,10 @@ func Look(ctx context.Context, dir string) (Report, error) {
 	for i := range r.Instances {
 		x := &r.Instances[i]
 		known[x.Name] = true
+		x.Artifact = x.record.Artifact
+		if x.PID > 0 {
+			x.Memory, x.CPU = use(x.PID)
+		}
 		if p := s.Problems[x.Name]; p != "" && x.Problem == "" {
 			x.Problem = p
 		}

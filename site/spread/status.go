@@ -151,6 +151,15 @@ func wireInstance(i agent.Instance) *agentwire.Instance {
 	if i.Problem != "" {
 		w.Problem = &i.Problem
 	}
+	if i.Artifact != "" {
+		w.Digest = new(string(i.Artifact))
+	}
+	if i.Memory > 0 {
+		w.Memory = &i.Memory
+	}
+	if i.CPU > 0 {
+		w.CpuMs = new(i.CPU.Milliseconds())
+	}
 	return w
 }
 
