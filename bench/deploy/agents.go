@@ -13,19 +13,17 @@ import (
 	"github.com/skerry/skerry/internal/sitekey"
 )
 
-// columnD has an agent on each host. A plan, which an operator has signed, says what runs where, and is
-// given to one host; the agents hand it on. Each host imports the bundle.
+// columnD has an agent on each host. A plan, which an operator signs, says what runs where. It is given to one host,
+// and so is the bundle: the agents hand both on. Changes are made from one host.
 func columnD() column {
-	const operatorKey = "/root/.ssh/operator"
-	sign := "ssh-keygen -Y sign -n skerry-plan -f " + operatorKey + " /etc/skerry/plan.yaml"
+	const apply = "skerry site apply %s --key ~/.ssh/operator"
 	first := func(w *work) {
 		w.visit(ops1)
 		w.run("mount /mnt", "cp -r /mnt/all/. /mnt/seat/. /", "skerry bundle import /mnt/site.skb",
 			"systemctl enable --now skerry-agent", "umount /mnt", "exit")
 		for _, host := range []int{ops2, ops3, ops4} {
 			w.visit(host)
-			w.run("mount /mnt", "cp -r /mnt/all/. /", "skerry bundle import /mnt/site.skb",
-				"systemctl enable --now skerry-agent")
+			w.run("mount /mnt", "cp -r /mnt/all/. /", "systemctl enable --now skerry-agent")
 			if host == ops4 {
 				w.await("skerry ls -c /etc/skerry/skerry.yaml")
 			}
@@ -35,25 +33,27 @@ func columnD() column {
 	change := func(values map[string]string) func(*work) {
 		return func(w *work) {
 			w.visit(ops1)
-			w.edit("/etc/skerry/plan.yaml", values)
-			w.run("rm /etc/skerry/plan.yaml.sig", sign)
-			w.read("skerry agent status")
+			w.edit("/root/plan.yaml", values)
+			w.read(fmt.Sprintf(apply, "~/plan.yaml"))
 			w.run("exit")
 		}
 	}
 	upgrade := func(w *work) {
-		w.visit(ops3)
-		w.run("mount /mnt", "skerry bundle import /mnt/v2/site.skb", "cp /mnt/v2/plan.* /etc/skerry/")
-		w.read("skerry agent status")
+		w.visit(ops1)
+		w.run("mount /mnt", "skerry bundle import /mnt/v2/site.skb")
+		w.read(fmt.Sprintf(apply, "/mnt/v2/plan.yaml"))
 		w.run("umount /mnt", "exit")
+	}
+	undo := func(w *work) {
+		w.visit(ops1)
+		w.read("skerry site undo --key ~/.ssh/operator")
+		w.run("exit")
 	}
 	return column{name: "D", title: "D: skerry's agents", needs: []string{"embedded"}, pack: packAgents,
 		works: []func(*work){first,
-			change(map[string]string{"plan: 1": "plan: 2",
-				"v1: {hosts: {ops-2: 1}": "v1: {hosts: {ops-2: 1, ops-4: 1}"}),
-			change(map[string]string{"plan: 2": "plan: 3", "v1: {hosts: {ops-4: 1}": "v1: {hosts: {ops-2: 1}"}),
-			upgrade,
-			change(map[string]string{"plan: 3": "plan: 5"})}} // the plan before the upgrade, as the next one
+			change(map[string]string{"v1: {hosts: {ops-2: 1}": "v1: {hosts: {ops-2: 1, ops-4: 1}"}),
+			change(map[string]string{"v1: {hosts: {ops-4: 1}": "v1: {hosts: {ops-2: 1}"}),
+			upgrade, undo}}
 }
 
 // builder makes artifacts, bundles and plans, as the commands of docs/site.md do.
@@ -113,9 +113,21 @@ func (b *builder) bundle(path string, artifacts ...string) {
 	}
 }
 
-// plan writes and signs a plan. hosts are those of instances, by service and version.
+// draft writes a plan without a number. hosts are those of instances, by service and version.
+func (b *builder) draft(path string, hosts map[string]map[string]string) {
+	b.put(path, b.text("", hosts), 0o644)
+}
+
+// plan writes and signs a plan.
 func (b *builder) plan(path string, number int, hosts map[string]map[string]string) {
-	text := fmt.Sprintf("plan: %d\ncluster: %s\nservices:\n", number, cluster)
+	b.put(path, b.text(fmt.Sprintf("plan: %d\n", number), hosts), 0o644)
+	if b.err == nil {
+		_, b.err = tool(b.ctx, b.dir, "ssh-keygen", "-Y", "sign", "-n", "skerry-plan", "-f", b.operator, path)
+	}
+}
+
+func (b *builder) text(head string, hosts map[string]map[string]string) string {
+	text := head + fmt.Sprintf("cluster: %s\nservices:\n", cluster)
 	for _, service := range steps.Names {
 		text += fmt.Sprintf("  %s:\n    user: root\n    ports: \"%d\"\n    config: |\n      cluster: %s\n"+
 			"      service: {name: %s, listen: \":${port}\"}\n    run:\n", service, ports[service], cluster, service)
@@ -126,10 +138,7 @@ func (b *builder) plan(path string, number int, hosts map[string]map[string]stri
 			}
 		}
 	}
-	b.put(path, text, 0o644)
-	if b.err == nil {
-		_, b.err = tool(b.ctx, b.dir, "ssh-keygen", "-Y", "sign", "-n", "skerry-plan", "-f", b.operator, path)
-	}
+	return text
 }
 
 // packAgents makes keys, artifacts, bundles and the first plan, and the files that each host needs.
@@ -155,10 +164,11 @@ func packAgents(ctx context.Context, h home, stick string) error {
 	}
 	b.bundle(filepath.Join(stick, "v2", "site.skb"), "proc/v2")
 	b.plan(filepath.Join(stick, "seat", "etc", "skerry", "plan.yaml"), 1, hosts)
+	b.draft(filepath.Join(stick, "seat", "root", "plan.yaml"), hosts)
 	hosts["auth"]["v1"] = "ops-2: 1, ops-4: 1"
 	hosts["db"]["v1"] = "ops-2: 1"
 	hosts["proc"] = map[string]string{"v2": "ops-3: 1"}
-	b.plan(filepath.Join(stick, "v2", "plan.yaml"), 4, hosts)
+	b.draft(filepath.Join(stick, "v2", "plan.yaml"), hosts)
 
 	etc := filepath.Join(stick, "all", "etc", "skerry")
 	b.put(filepath.Join(etc, cluster+".key"), sitekey.New().Text()+"\n", 0o600)
