@@ -11,9 +11,11 @@ import (
 
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/rollout"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
+	"github.com/skerry/skerry/site/spread"
 )
 
 // listing is the content of `skerry ls`, and its document with --json.
@@ -23,6 +25,8 @@ type listing struct {
 	Sources   []discovery.SourceStatus `json:"sources"`
 	Instances []discovery.Entry        `json:"instances"`
 	Policy    *listedPolicy            `json:"policy,omitempty"`
+
+	agents int // of hosts, when nothing else is listed
 }
 
 func (a *app) lsCommand() *cobra.Command {
@@ -157,13 +161,15 @@ func sourceText(e discovery.Entry) string {
 	return orDash(strings.Join(names, ","))
 }
 
+const noneAnswered = "no process answered"
+
 // answerText describes the answer of a source that listed nothing.
 func answerText(s discovery.SourceStatus) string {
 	switch {
 	case s.Lost != "":
 		return lostText(s.Lost) + ": " + s.Lost
 	case s.Name == broadcast.Source:
-		return "no process answered"
+		return noneAnswered
 	case !s.Answered:
 		return "has not answered yet"
 	}
@@ -194,7 +200,13 @@ func (a *app) explainEmpty(l listing, service string) {
 	}
 	a.printf("%s in cluster %q (mode %s).\nAsked:\n", what, l.Cluster, l.Mode)
 	for _, s := range l.Sources {
-		a.printf("  %s: %s\n", s.Name, answerText(s))
+		if text := answerText(s); l.agents == 0 || text != noneAnswered {
+			a.printf("  %s: %s\n", s.Name, text)
+		}
+	}
+	if l.agents > 0 {
+		a.printf("%s of hosts answered (skerry ls %s); the programs that they run register nothing, or none runs: "+
+			"skerry site status\n", number.Count(l.agents, "agent", "s"), spread.Service)
 	}
 	a.printf("Try:\n")
 	if service != "" {

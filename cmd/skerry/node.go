@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rpc"
+	"github.com/skerry/skerry/site/spread"
 )
 
 // open opens a node that offers nothing.
@@ -91,6 +92,8 @@ func (a *app) ls(ctx context.Context, service string, wide bool) error {
 	l := a.lookWithRules(ctx, n, service)
 	if len(l.Instances) > 0 {
 		a.lookAtPolicy(ctx, n, service, &l)
+	} else if service == "" {
+		l.agents = len(n.Explain(spread.Service))
 	}
 	l.Cluster, l.Mode = c.WithDefaults().Cluster, string(c.WithDefaults().Mode)
 	return a.printListing(l, service, wide)

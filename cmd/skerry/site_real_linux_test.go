@@ -144,6 +144,10 @@ func TestSiteFromNothing(t *testing.T) {
 		return code == exitOK && json.Unmarshal([]byte(out), &st) == nil && len(st.Hosts) == 3
 	})
 
+	if _, out, _ := cli(t, "", "ls", "-c", s.path("ops-1", "skerry.yaml")); !strings.Contains(out,
+		"3 agents of hosts answered") || strings.Contains(out, noneAnswered) {
+		t.Errorf("ls of a site where only agents run says\n%s", out)
+	}
 	file := filepath.Join(w.dir, "plan.yaml")
 	text := "cluster: launch-site-2\nservices: {auth: {user: root, run: {%s: {" + inHall3 + "}}}}\n"
 	if os.Geteuid() != 0 {
