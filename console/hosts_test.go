@@ -102,7 +102,7 @@ func TestLogOfInstance(t *testing.T) {
 		t.Errorf("of a host without an agent:\n%s", body)
 	}
 	viewer := as(t, h.Console, "wang", roleViewer)
-	if body := get(t, viewer, "/hosts?host=ops-3&log=db%2Fv1%231"); strings.Contains(body.Body.String(), "device") {
+	if w := get(t, viewer, "/hosts?host=ops-3&log=db%2Fv1%231"); strings.Contains(w.Body.String(), "such device") {
 		t.Error("a viewer reads a log")
 	}
 	if body := get(t, h, "/hosts?host=&log=x").Body.String(); strings.Contains(body, `id="log"`) {

@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/internal/yamlfile"
 	"github.com/skerry/skerry/site/artifact"
+	"github.com/skerry/skerry/site/plan"
 )
 
 // workshop is a host with stock tools, a builder's key, a store, and a file of builders.
@@ -249,13 +250,19 @@ func TestSitePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := strings.Split(string(page), "```yml\n")[1:]
-	for i, to := range []any{&artifactRequest{}, &bundleRecipe{}} {
+	known := []any{&artifactRequest{}, &artifactRequest{}, &bundleRecipe{}, &plan.Plan{}}
+	if len(blocks) != len(known) {
+		t.Fatalf("%d blocks, %d are known", len(blocks), len(known))
+	}
+	for i, to := range known {
 		text, _, _ := strings.Cut(blocks[i], "```")
-		if err := yamlfile.Unmarshal("docs/site.md", []byte(text), to); err != nil {
+		if _, is := to.(*plan.Plan); is {
+			_, err = plan.ParseDraft("docs/site.md", []byte(text))
+		} else {
+			err = yamlfile.Unmarshal("docs/site.md", []byte(text), to)
+		}
+		if err != nil {
 			t.Errorf("block %d: %v", i+1, err)
 		}
-	}
-	if len(blocks) != 2 {
-		t.Errorf("%d blocks, 2 are known", len(blocks))
 	}
 }

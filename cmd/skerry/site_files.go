@@ -79,7 +79,7 @@ const (
 // siteConfig is the configuration by which commands, the agent and services of this host find the site.
 func (f *hostFlags) siteConfig(m join.Membership) string {
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line := func(format string, args ...any) { b.WriteString(fmt.Sprintf(format+"\n", args...)) }
 	line("# skerry: by this the processes of this host find the site.")
 	line("cluster: %s", scalar(m.Cluster))
 	line("mode: %s", scalar(m.Mode))
@@ -110,7 +110,7 @@ func (f *hostFlags) siteConfig(m join.Membership) string {
 // agentConfig is the configuration of the agent of this host.
 func (f *hostFlags) agentConfig(cluster, host string) string {
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line := func(format string, args ...any) { b.WriteString(fmt.Sprintf(format+"\n", args...)) }
 	line("# skerry agent: what may run on this host, and by which keys.")
 	line("cluster: %s\nhost: %s", scalar(cluster), scalar(host))
 	line("site: %s", scalar(f.path(siteConfigName)))

@@ -5,6 +5,7 @@ package operatorkey
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,11 +59,12 @@ func startAgent(t *testing.T, files ...string) *exec.Cmd {
 		os.RemoveAll(dir)
 	})
 	for end := time.Now().Add(10 * time.Second); ; {
-		if _, err := os.Stat(socket); err == nil {
+		if c, err := net.Dial("unix", socket); err == nil { // the file alone takes no connection yet
+			c.Close()
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatal("ssh-agent made no socket within 10 s")
+			t.Fatal("ssh-agent takes no connection within 10 s")
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

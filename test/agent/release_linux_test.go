@@ -219,11 +219,11 @@ services:
 	node, err := skerry.Open(t.Context(), cfg)
 	must(t, err)
 	defer node.Close()
-	auth := authapi.NewAuthClient(node.Client("auth"))
 	made := &requests{}
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	for range 4 {
+		auth := authapi.NewAuthClient(node.Client("auth")) // of one goroutine
 		group.Go(func() {
 			for ctx.Err() == nil {
 				made.one(t, node, auth)
