@@ -9,7 +9,7 @@ import (
 )
 
 // translated are the pages that docs/zh holds in Chinese.
-var translated = []string{"configuration.md", "console.md", "operations.md", "policy.md", "project.md",
+var translated = []string{"configuration.md", "console.md", "deployment.md", "operations.md", "policy.md", "project.md",
 	"releases.md", "site.md", "streams.md", "tracing.md"}
 
 // TestChinesePages compares the Chinese pages with the English ones. Each has its partner and links
