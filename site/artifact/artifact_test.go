@@ -218,8 +218,18 @@ func TestGarbage(t *testing.T) {
 		t.Errorf("a dry run: %d, %d bytes, %v", len(gone), freed, err)
 	}
 	rule.DryRun = false
+	read, err := s.readIndex() // by another process, in the moment before
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, freed, err := s.GC(ctx, rule); freed == 0 || err != nil {
 		t.Errorf("%d bytes, %v", freed, err)
+	}
+	if all, err := s.listOf(read); len(all) != 3 || err != nil {
+		t.Errorf("a list that was read while GC removed: %d artifacts, %v", len(all), err)
+	}
+	if _, err := s.Get(byName["v4"].Digest); !errors.Is(err, ErrNotFound) {
+		t.Errorf("one that is gone: %v", err)
 	}
 	if left := versions(t, s); left != "v2 v3 v5" {
 		t.Errorf("left: %s", left)

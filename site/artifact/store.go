@@ -264,20 +264,30 @@ func (s *Store) List() ([]Artifact, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []Artifact
-	var failed []error
+	return s.listOf(x)
+}
+
+// listOf returns the artifacts of an index that was read before.
+func (s *Store) listOf(x ociIndex) (all []Artifact, err error) {
 	for _, d := range x.Manifests {
 		if d.ArtifactType != artifactType {
 			continue
 		}
-		a, err := s.read(d)
-		if err != nil {
-			failed = append(failed, err)
-			continue
+		a, wrong := s.read(d)
+		switch {
+		case wrong == nil:
+			all = append(all, a)
+		case !s.removed(d.Digest):
+			err = errors.Join(err, wrong)
 		}
-		all = append(all, a)
 	}
-	return all, errors.Join(failed...)
+	return all, err
+}
+
+// removed reports whether GC has removed an artifact since the index was read.
+func (s *Store) removed(d Digest) bool {
+	now, err := s.readIndex()
+	return err == nil && now.find(d) < 0
 }
 
 // read reads the manifest of an entry of the index.
@@ -340,7 +350,10 @@ func (s *Store) Get(d Digest) (Artifact, error) {
 		return Artifact{}, err
 	}
 	if i := x.find(d); i >= 0 {
-		return s.read(x.Manifests[i])
+		a, err := s.read(x.Manifests[i])
+		if err == nil || !s.removed(d) {
+			return a, err
+		}
 	}
 	return Artifact{}, fmt.Errorf("%w: %s", ErrNotFound, d)
 }
