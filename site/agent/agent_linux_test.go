@@ -422,7 +422,7 @@ func TestCheckDecidesWhatIsUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.order(2, h.operator, "changed", d)
-	r = h.until("the first is changed, and silent", func(r Report) bool {
+	h.until("the first is changed, and silent", func(r Report) bool {
 		return silent(r, "auth/v1#1") && isUp(r, "auth/v1#1") && pidOf(r, "auth/v1#1") != pids[0]
 	})
 	r = h.until("the second waits", func(r Report) bool {
