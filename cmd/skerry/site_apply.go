@@ -12,11 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/operatorkey"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/site/agent"
 	"github.com/skerry/skerry/site/agent/shim"
+	"github.com/skerry/skerry/site/order"
 	"github.com/skerry/skerry/site/plan"
 	"github.com/skerry/skerry/site/spread"
 )
@@ -167,45 +169,61 @@ func (a *app) siteApply(ctx context.Context, s *seat, f *applyFlags, draft *plan
 		}
 	}
 	out := siteApplied{Plan: p.Plan, Changed: true, Changes: append([]string{}, p.Changes...), Hosts: []appliedHost{}}
-	if len(p.Changes) == 0 && len(p.now.latest.Conflicts) == 0 && p.Parent > 0 {
+	if len(p.Changes) == 0 && len(p.now.standing.Rivals) == 0 && p.Parent > 0 {
 		out.Plan, out.Changed, out.Done = p.Parent, false, true
 		return a.printApplied(out)
 	}
-	if _, err := plan.Parse("the plan", p.plan.Marshal()); err != nil {
-		return usagef("nothing is applied: %w", err)
-	}
-	signer, err := operatorkey.Open(ctx, operatorkey.Options{File: f.key, Envelope: f.envelope, Operators: s.operators,
-		Namespace: plan.Namespace})
+	given, by, err := a.giveWhole(ctx, s, f, p)
 	if err != nil {
-		return problemf("the plan is not signed: %w", err)
+		return err
 	}
-	defer signer.Close()
-	signed := agent.SignedPlan{Number: p.Plan, Text: p.plan.Marshal()}
-	blob, err := signer.Sign(plan.Namespace, signed.Text)
-	if err != nil {
-		return problemf("%w", err)
-	}
-	signed.Signature = sshsig.Armor(blob)
-	out.By = signer.Name()
-	a.note("plan %d is signed by %s; the hosts carry it out", p.Plan, out.By)
-	offered, err := s.Offer(ctx, signed)
-	if err != nil {
-		return problemf("%w", err)
-	}
-	if out.Hosts, err = a.await(ctx, s, f, p, signed, offered); err != nil {
+	out.By = by
+	if out.Hosts, err = a.await(ctx, s, f, p, given); err != nil {
 		return err
 	}
 	out.Done = !slices.ContainsFunc(out.Hosts, func(h appliedHost) bool { return !h.Done })
 	return a.printApplied(out)
 }
 
+// giveWhole signs the plan of a preview and gives it to the hosts, unless the site has gone on since.
+func (a *app) giveWhole(ctx context.Context, s *seat, f *applyFlags, p *sitePreview) (given order.Given, by string,
+	err error) {
+	list, err := keyfile.ReadOperators(s.keys)
+	if err != nil {
+		return given, "", problemf("the file of operators says which plans count: %w", err)
+	}
+	signer, err := operatorkey.Open(ctx, operatorkey.Options{File: f.key, Envelope: f.envelope, Operators: list,
+		Namespace: plan.Namespace})
+	if err != nil {
+		return given, "", problemf("the plan is not signed: %w", err)
+	}
+	defer signer.Close()
+	desk := order.New(order.Config{Agents: s.Site, Cluster: s.config.Cluster, Operators: s.keys,
+		Sign: func(_ context.Context, text []byte) ([]byte, error) {
+			blob, err := signer.Sign(plan.Namespace, text)
+			a.note("plan %d is signed by %s; the hosts carry it out", p.Plan, signer.Name())
+			return sshsig.Armor(blob), err
+		}})
+	given, err = desk.Give(ctx, true, func(now order.Standing) (*plan.Plan, error) {
+		if now.Signed.Digest() != p.now.standing.Signed.Digest() {
+			return nil, fmt.Errorf("another operator has given plan %d meanwhile; look at it (skerry site history), and "+
+				"apply again", now.Signed.Number)
+		}
+		return p.plan, nil
+	})
+	if err != nil {
+		return given, "", problemf("%w", err)
+	}
+	return given, signer.Name(), nil
+}
+
 // await looks at the hosts until each has carried out the plan, or the patience ends.
-func (a *app) await(ctx context.Context, s *seat, f *applyFlags, p *sitePreview, signed agent.SignedPlan,
-	offered []spread.Offered) ([]appliedHost, error) {
+func (a *app) await(ctx context.Context, s *seat, f *applyFlags, p *sitePreview, given order.Given) ([]appliedHost,
+	error) {
 	refused := map[string]error{}
-	for _, o := range offered {
-		if no, ok := errors.AsType[*spread.RefusedError](o.Err); ok && !no.Busy {
-			refused[o.Host] = o.Err
+	for host, err := range given.Later {
+		if no, ok := errors.AsType[*spread.RefusedError](err); ok && !no.Busy {
+			refused[host] = err
 		}
 	}
 	until := time.Now().Add(f.patience)
@@ -214,7 +232,7 @@ func (a *app) await(ctx context.Context, s *seat, f *applyFlags, p *sitePreview,
 		if err != nil {
 			return nil, problemf("plan %d is offered, and this command was interrupted: skerry site status", p.Plan)
 		}
-		hosts := p.judge(statuses, string(signed.Digest()), refused)
+		hosts := p.judge(statuses, string(given.Signed.Digest()), refused)
 		left := 0
 		for _, h := range hosts {
 			if !h.Done {

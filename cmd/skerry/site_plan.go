@@ -12,30 +12,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/internal/keyfile"
-	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/internal/suggest"
-	"github.com/skerry/skerry/site/agent"
 	"github.com/skerry/skerry/site/artifact"
+	"github.com/skerry/skerry/site/order"
 	"github.com/skerry/skerry/site/plan"
 	"github.com/skerry/skerry/site/spread"
 )
 
-// siteAgents are the agents of the site.
-type siteAgents interface {
-	Statuses(ctx context.Context) ([]spread.HostStatus, error)
-	Latest(ctx context.Context, judge func(agent.SignedPlan) error) (spread.Latest, error)
-	Offer(ctx context.Context, p agent.SignedPlan) ([]spread.Offered, error)
-	History(ctx context.Context, host string, before int64) ([]agent.SignedPlan, error)
-}
-
 // seat is where an operator makes plans.
 type seat struct {
-	siteAgents
-	config    skerry.Config
-	operators []sshsig.Operator
-	close     func()
+	*spread.Site
+	desk   *order.Desk // which signs nothing
+	config skerry.Config
+	keys   string // file of operators
+	close  func()
 }
 
 // openSeat finds the agents of the site.
@@ -47,39 +38,18 @@ func (a *app) openSeat(ctx context.Context) (*seat, error) {
 	if err != nil {
 		return nil, err
 	}
-	c = c.WithDefaults()
-	s := &seat{config: c}
-	if s.operators, err = keyfile.ReadOperators(cmp.Or(c.Site.Operators, systemFile(operatorsName))); err != nil {
-		n.Close()
-		return nil, problemf("the file of operators says which plans count: %w", err)
-	}
-	site := spread.NewSite(n)
-	s.siteAgents = site
-	s.close = func() { errors.Join(site.Close(), n.Close()) }
+	s := &seat{Site: spread.NewSite(n), config: c.WithDefaults()}
+	s.keys = cmp.Or(s.config.Site.Operators, systemFile(operatorsName))
+	s.desk = order.New(order.Config{Agents: s.Site, Cluster: s.config.Cluster, Operators: s.keys})
+	s.close = func() { errors.Join(s.Site.Close(), n.Close()) }
 	return s, nil
-}
-
-// judge refuses a plan that no operator known here has signed.
-func (s *seat) judge(p agent.SignedPlan) error {
-	blob, err := sshsig.Dearmor(p.Signature)
-	if err != nil {
-		return err
-	}
-	key, err := sshsig.Verify(blob, plan.Namespace, p.Text)
-	if err != nil {
-		return err
-	}
-	if _, ok := sshsig.NewOperators(s.operators...).Find(key, plan.Namespace); !ok {
-		return fmt.Errorf("the key %s may not sign plans here", key.Fingerprint())
-	}
-	return nil
 }
 
 // siteNow is the site before a change.
 type siteNow struct {
-	latest spread.Latest
-	plan   *plan.Plan // nil: none yet
-	hosts  []spread.HostStatus
+	standing order.Standing
+	plan     *plan.Plan // nil: none yet
+	hosts    []spread.HostStatus
 }
 
 func (s *seat) look(ctx context.Context) (now siteNow, err error) {
@@ -90,13 +60,12 @@ func (s *seat) look(ctx context.Context) (now siteNow, err error) {
 		return now, unreachablef("no agent of the site %s is found; skerry agent status on a host says what is wrong "+
 			"there", s.config.Cluster)
 	}
-	if now.latest, err = s.Latest(ctx, s.judge); err != nil {
+	now.standing, err = s.desk.Look(ctx)
+	if err != nil && !errors.Is(err, order.ErrRivals) {
 		return now, problemf("%w", err)
 	}
-	if now.latest.Plan.Number > 0 {
-		if now.plan, err = plan.Parse("the plan of the site", now.latest.Plan.Text); err != nil {
-			return now, problemf("%w", err)
-		}
+	if now.standing.Plan.Number > 0 {
+		now.plan = now.standing.Plan
 	}
 	return now, nil
 }
@@ -216,7 +185,7 @@ func (a *app) preview(ctx context.Context, s *seat, f *storeFlags, draft *plan.P
 	if err != nil {
 		return nil, err
 	}
-	number := now.latest.Plan.Number
+	number := now.standing.Signed.Number
 	if n := draft.Number; n != 0 && n != number && n != number+1 {
 		return nil, problemf("the file is plan %d, and the site obeys plan %d: another operator has changed it since; "+
 			"take the changes over (skerry site show), and leave out its number or write %d", n, number, number+1)
@@ -241,7 +210,7 @@ func (a *app) preview(ctx context.Context, s *seat, f *storeFlags, draft *plan.P
 	if err != nil {
 		return nil, problemf("%w", err)
 	}
-	whole.Number, whole.Parent = number+1, string(now.latest.Plan.Digest())
+	whole.Number, whole.Parent = number+1, string(now.standing.Signed.Digest())
 	if _, err := plan.Parse("the plan", whole.Marshal()); err != nil {
 		return nil, usagef("%w", err)
 	}
@@ -360,7 +329,7 @@ func (a *app) printPreview(p *sitePreview) error {
 	if len(cells) > 0 {
 		a.printTable([]string{"HOST", "STARTS", "STOPS", "RESTARTS"}, cells)
 	}
-	for _, c := range p.now.latest.Conflicts {
+	for _, c := range p.now.standing.Rivals {
 		a.printf("another plan %d is signed as well, by %s; hosts carry out neither of them until a higher one comes\n",
 			c.Number, c.By)
 	}

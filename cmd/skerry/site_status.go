@@ -37,9 +37,9 @@ func (a *app) siteShowCommand() *cobra.Command {
 				return problemf("the site has no plan yet; write one and apply it: skerry site apply FILE")
 			}
 			if a.flags.json {
-				return a.printJSON(map[string]any{"plan": now.plan.Number, "text": string(now.latest.Plan.Text)})
+				return a.printJSON(map[string]any{"plan": now.plan.Number, "text": string(now.standing.Signed.Text)})
 			}
-			a.printf("%s", string(now.latest.Plan.Text))
+			a.printf("%s", string(now.standing.Signed.Text))
 			return nil
 		},
 	}
@@ -85,9 +85,9 @@ func (a *app) siteStatusCommand() *cobra.Command {
 }
 
 func (n siteNow) status(cluster string) siteStatus {
-	out := siteStatus{Cluster: cluster, Plan: n.latest.Plan.Number, SignedBy: n.latest.Plan.By,
-		Conflicts: len(n.latest.Conflicts), Hosts: []siteHost{}, Silent: []silentHost{}}
-	digest := string(n.latest.Plan.Digest())
+	out := siteStatus{Cluster: cluster, Plan: n.standing.Signed.Number, SignedBy: n.standing.Signed.By,
+		Conflicts: len(n.standing.Rivals), Hosts: []siteHost{}, Silent: []silentHost{}}
+	digest := string(n.standing.Signed.Digest())
 	seen := map[string]bool{}
 	for _, h := range n.hosts {
 		seen[h.Host] = true
@@ -207,20 +207,20 @@ func (s *seat) plans(ctx context.Context) ([]agent.SignedPlan, error) {
 				break
 			}
 			for _, p := range list {
-				if s.judge(p) == nil {
+				if s.desk.Judge(p) == nil {
 					by[string(p.Digest())] = p
 				}
 			}
 			before = list[len(list)-1].Number
 		}
-		if h.Status.PlanDigest == string(now.latest.Plan.Digest()) && wrong == nil {
+		if h.Status.PlanDigest == string(now.standing.Signed.Digest()) && wrong == nil {
 			break // it has seen what the site obeys
 		}
 	}
 	if len(by) == 0 && wrong != nil {
 		return nil, problemf("%w", wrong)
 	}
-	if p := now.latest.Plan; p.Number > 0 {
+	if p := now.standing.Signed; p.Number > 0 {
 		by[string(p.Digest())] = p
 	}
 	return slices.SortedFunc(maps.Values(by), func(a, b agent.SignedPlan) int { return int(b.Number - a.Number) }), nil

@@ -92,7 +92,15 @@ func (d *Desk) operators() (*sshsig.Operators, error) {
 	return sshsig.NewOperators(list...), nil
 }
 
-// verify returns an error for a plan that no operator has signed.
+// Judge returns an error for a plan that no operator has signed.
+func (d *Desk) Judge(p agent.SignedPlan) error {
+	operators, err := d.operators()
+	if err != nil {
+		return err
+	}
+	return verify(operators, p)
+}
+
 func verify(operators *sshsig.Operators, p agent.SignedPlan) error {
 	blob, err := sshsig.Dearmor(p.Signature)
 	if err != nil {
@@ -119,9 +127,10 @@ func same(a, b *plan.Plan) bool {
 
 // Given is what became of a plan.
 type Given struct {
-	Plan  *plan.Plan
-	Took  []string         // hosts that obey it; none: nothing was to be given
-	Later map[string]error // hosts of the plan, and hosts that are listed, that do not obey it yet
+	Plan   *plan.Plan
+	Signed agent.SignedPlan // Plan as it was signed; empty: nothing was to be given
+	Took   []string         // hosts that obey it; none: nothing was to be given
+	Later  map[string]error // hosts of the plan, and hosts that are listed, that do not obey it yet
 }
 
 // LaterText has a line for each host of Later, sorted.
@@ -151,7 +160,7 @@ func (d *Desk) Give(ctx context.Context, over bool, edit func(Standing) (*plan.P
 	if err != nil {
 		return Given{}, err
 	}
-	if len(s.Rivals) == 0 && same(s.Plan, edited) {
+	if s.Signed.Number > 0 && len(s.Rivals) == 0 && same(s.Plan, edited) {
 		return Given{Plan: s.Plan}, nil
 	}
 	next := *edited
@@ -165,18 +174,14 @@ func (d *Desk) Give(ctx context.Context, over bool, edit func(Standing) (*plan.P
 		return Given{}, err
 	}
 	signed := agent.SignedPlan{Number: next.Number, Text: text, Signature: signature}
-	operators, err := d.operators()
-	if err == nil {
-		err = verify(operators, signed)
-	}
-	if err != nil {
+	if err := d.Judge(signed); err != nil {
 		return Given{}, fmt.Errorf("no host would take what this key signs: %w", err)
 	}
 	offered, err := d.config.Agents.Offer(ctx, signed)
 	if err != nil {
 		return Given{}, err
 	}
-	g := Given{Plan: &next, Later: map[string]error{}}
+	g := Given{Plan: &next, Signed: signed, Later: map[string]error{}}
 	for _, o := range offered {
 		if o.Err != nil {
 			g.Later[o.Host] = o.Err

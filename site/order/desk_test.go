@@ -174,6 +174,15 @@ func TestStrangerChangesNothing(t *testing.T) {
 	}
 }
 
+// TestFirstPlanMayBeEmpty: hosts then know that nothing is wanted.
+func TestFirstPlanMayBeEmpty(t *testing.T) {
+	o := newOffice(t, "ops-1")
+	g := o.give(t, func(s Standing) (*plan.Plan, error) { return s.Plan, nil })
+	if len(g.Took) != 1 || g.Signed.Number != 1 || g.Signed.Digest() != o.obey["ops-1"].Digest() {
+		t.Errorf("given: %+v", g)
+	}
+}
+
 func TestRivals(t *testing.T) {
 	o := newOffice(t, "ops-1")
 	o.give(t, first)
