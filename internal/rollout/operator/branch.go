@@ -64,13 +64,24 @@ func branchesOf(ctx context.Context, members []Member) ([]Branch, error) {
 	return merged(branches), nil
 }
 
+// mostSilent is how many processes may let their time pass before a log is not read. Others refuse at once, such as
+// those that are leaving: the next one is asked.
+const mostSilent = 3
+
 // read fetches the log up to tip from one of the processes that have applied
 // it.
 func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.Entry, error) {
 	var all error
-	for _, m := range with[:min(len(with), 3)] {
-		ctx, cancel := context.WithTimeout(ctx, askLimit)
-		entries, err := m.Peer.Since(ctx, rollout.Generation{})
+	silent := 0
+	for _, m := range with {
+		if silent == mostSilent || ctx.Err() != nil {
+			break
+		}
+		asking, cancel := context.WithTimeout(ctx, askLimit)
+		entries, err := m.Peer.Since(asking, rollout.Generation{})
+		if asking.Err() != nil {
+			silent++
+		}
 		cancel()
 		if err == nil {
 			_, err = rollout.Replay(entries)
@@ -84,7 +95,7 @@ func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.E
 		}
 		all = errors.Join(all, fmt.Errorf("read the rules of %s: %w", m.Process, cmp.Or(err, errChanged)))
 	}
-	return nil, all
+	return nil, cmp.Or(all, ctx.Err())
 }
 
 // merged removes the branches that another one contains or ends, and counts their

@@ -68,7 +68,7 @@ func New(cfg Config) *Controller {
 func (c *Controller) readLog(ctx context.Context) (*rollout.Log, []rollout.Entry, error) {
 	entries, err := c.cfg.Store.Since(ctx, rollout.Generation{})
 	if err != nil {
-		if !errors.Is(err, rollout.ErrFork) {
+		if !errors.Is(err, rollout.ErrFork) && !errors.Is(err, ErrFrozen) {
 			err = fmt.Errorf("%w: %w", ErrFrozen, err)
 		}
 		return nil, nil, fmt.Errorf("read the rule log: %w", err)
