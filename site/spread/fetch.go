@@ -29,6 +29,7 @@ const (
 	flying      = 4                      // pieces of one blob that are asked for at a time
 	ofOne       = 2                      // of them, of one neighbour
 	mostSigs    = 64                     // signatures that are looked at
+	namedFaults = 5                      // neighbours with faults, in one text
 )
 
 // errNone: no neighbour has it.
@@ -43,13 +44,18 @@ type fetching struct {
 	pace    *pace
 
 	mu  sync.Mutex
-	bad map[string]time.Time // by process: nothing is asked of it until then
-	why map[string]string    // by host: what it has sent
+	bad map[string]fault // by process
+}
+
+// fault is what a neighbour has sent in place of what it was asked for. Nothing is asked of it for a while.
+type fault struct {
+	host, sent string
+	until      time.Time
 }
 
 func newFetching(c Config, s *Site, f *artifact.Fetcher) *fetching {
 	return &fetching{c: c, a: c.Agent, s: s, fetcher: f, pace: &pace{rate: c.Rate},
-		bad: map[string]time.Time{}, why: map[string]string{}}
+		bad: map[string]fault{}}
 }
 
 // run fetches whatever is missing until ctx ends.
@@ -129,8 +135,7 @@ func (f *fetching) fetch(ctx context.Context, w plan.Wanted, say func(string)) e
 // blame leaves a neighbour out for a while.
 func (f *fetching) blame(a Agent, what string) {
 	f.mu.Lock()
-	f.bad[a.Process] = time.Now().Add(badTime)
-	f.why[a.Host] = what
+	f.bad[a.Process] = fault{a.Host, what, time.Now().Add(badTime)}
 	f.mu.Unlock()
 	f.c.Log.Warn("a neighbour has sent other content than it was asked for; it is left out for a while", "from", a.Host,
 		"process", a.Process, "sent", what, "for", badTime)
@@ -141,8 +146,9 @@ func (f *fetching) neighbours() (all []Agent) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now, zone := time.Now(), f.s.zone()
+	maps.DeleteFunc(f.bad, func(_ string, one fault) bool { return !now.Before(one.until) })
 	for _, a := range f.s.neighbours() {
-		if !now.Before(f.bad[a.Process]) {
+		if _, bad := f.bad[a.Process]; !bad {
 			all = append(all, a)
 		}
 	}
@@ -174,8 +180,11 @@ func (f *fetching) asked(all []Agent) string {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, host := range slices.Sorted(maps.Keys(f.why)) {
-		text += "; " + host + " has sent " + f.why[host]
+	for i, process := range slices.Sorted(maps.Keys(f.bad)) {
+		if i == namedFaults {
+			break
+		}
+		text += "; " + f.bad[process].host + " has sent " + f.bad[process].sent
 	}
 	return text
 }

@@ -3,11 +3,13 @@ package spread
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/skerry/skerry/internal/agentwire"
 	"github.com/skerry/skerry/site/agent"
@@ -261,4 +263,58 @@ func TestLockHoldsAgainstTheNetwork(t *testing.T) {
 	}
 	must(t, Lock(b, false))
 	eventually(t, "b takes it now", func() bool { return b.number() == 4 })
+}
+
+// TestConflictIsNoFault: a neighbour passes on a plan in the moment in which an operator offers its rival here. It is
+// asked again.
+func TestConflictIsNoFault(t *testing.T) {
+	s := newSite(t)
+	a := s.host("a")
+	a.order(s.signed(3, operator, "plan: 3\ncluster: site\n"))
+	two := s.signed(3, operator, "plan: 3\ncluster: site\n# two\n")
+	_ = a.agent.Offer(two.Text, two.Signature)
+	p := newPuller(Config{Agent: a.agent, Log: quietLog}, s.looker())
+	p.take(Agent{Host: "b", Process: "b/1/x"}, two.Text, two.Signature)
+	if len(p.bad) > 0 {
+		t.Errorf("left out: %v", p.bad)
+	}
+}
+
+// TestFaultsAreForgotten: what neighbours have sent is named a few at a time, and for its time.
+func TestFaultsAreForgotten(t *testing.T) {
+	f := newFetching(Config{Log: quietLog}, newSite(t).looker(), nil)
+	for n := range 1000 {
+		f.blame(Agent{Host: "evil", Process: fmt.Sprintf("evil/%d/x", n)}, strings.Repeat("x", 100))
+	}
+	if text := f.asked(nil); len(text) > 1000 {
+		t.Errorf("the text has %d bytes", len(text))
+	}
+	for process, one := range f.bad {
+		one.until = time.Now()
+		f.bad[process] = one
+	}
+	f.neighbours()
+	if len(f.bad) > 0 {
+		t.Errorf("%d are kept", len(f.bad))
+	}
+}
+
+// TestFewWaitForLines: a caller that comes when many wait is answered at once.
+func TestFewWaitForLines(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "log"), nil, 0o600))
+	l := &logs{}
+	l.waits.Store(logWaits)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := l.follow(ctx, dir, -1, 10, logWait); err != nil {
+		t.Error(err)
+	}
+	if n := l.waits.Load(); n != logWaits {
+		t.Errorf("%d wait afterwards, want %d", n, logWaits)
+	}
+	must(t, os.Remove(filepath.Join(dir, "log")))
+	if _, err := l.page(dir, 0, 10); err != nil || len(l.all) > 0 {
+		t.Errorf("a log that is gone: %v, %d are remembered", err, len(l.all))
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skerry/skerry/internal/agentwire"
@@ -20,7 +21,8 @@ const (
 	logLines = 10_000    // lines of the first page
 	logWait  = 30 * time.Second
 	logLook  = 200 * time.Millisecond
-	logFiles = 8 // that are looked for
+	logFiles = 8  // that are looked for
+	logWaits = 16 // callers that wait for lines at a time; others are answered at once
 )
 
 // A cursor is the number of a file and an offset there. Files are numbered in the order in which they were seen, and
@@ -29,6 +31,8 @@ const offsetBits = 32
 
 // logs numbers the files of the logs of a host.
 type logs struct {
+	waits atomic.Int32 // callers that wait now
+
 	mu  sync.Mutex
 	all map[string]*logSeries // by directory
 }
@@ -73,6 +77,10 @@ func (l *logs) look(dir string) ([]logFile, error) {
 		if info.Mode().IsRegular() {
 			found = append(found, logFile{info: info, path: path})
 		}
+	}
+	if len(found) == 0 {
+		delete(l.all, dir)
+		return nil, nil
 	}
 	slices.Reverse(found)
 	last := int64(-1)
@@ -175,6 +183,10 @@ func lastLines(files []logFile, lines int) (*agentwire.LogPage, error) {
 // follow reads a page, and waits for new lines when there are none.
 func (l *logs) follow(ctx context.Context, dir string, cursor int64, lines int, wait time.Duration) (
 	*agentwire.LogPage, error) {
+	if l.waits.Add(1) > logWaits {
+		wait = 0
+	}
+	defer l.waits.Add(-1)
 	end := time.Now().Add(min(wait, logWait))
 	for {
 		page, err := l.page(dir, cursor, lines)

@@ -101,9 +101,11 @@ func (p *puller) take(from Agent, text, signature []byte) {
 		}
 		return
 	}
-	if _, conflict := p.a.Plan(); conflict != nil && rival == nil {
-		p.c.Log.Error("two plans have one number; nothing is changed until a plan with a higher number comes",
-			"plan", now.Number, "from", from.Host)
+	if _, conflict := p.a.Plan(); conflict != nil { // which an offer may have brought in the same moment
+		if rival == nil {
+			p.c.Log.Error("two plans have one number; nothing is changed until a plan with a higher number comes",
+				"plan", now.Number, "from", from.Host)
+		}
 		return
 	}
 	if errors.Is(err, agent.ErrLocked) {
