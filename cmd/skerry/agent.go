@@ -98,7 +98,7 @@ func (a *app) agentLogsCommand(f *agentFlags) *cobra.Command {
 			if lines < 0 {
 				return usagef("--lines %d: a number of lines is 0 or more", lines)
 			}
-			dir, err := agent.Find(cmd.Context(), f.dir, args[0])
+			dir, err := agent.Find(f.dir, args[0])
 			if err != nil {
 				return problemf("%w", err)
 			}
@@ -127,7 +127,7 @@ func (w flushed) Write(text []byte) (int, error) {
 }
 
 func (a *app) agentRestart(ctx context.Context, dir, name string) error {
-	path, err := agent.Find(ctx, dir, name)
+	path, err := agent.Find(dir, name)
 	if err == nil {
 		_, err = shim.Ask(ctx, path, shim.DoRestart, -1)
 	}

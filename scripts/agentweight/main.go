@@ -81,7 +81,7 @@ func measure(n int, network bool, during time.Duration) error {
 	time.Sleep(5 * time.Second) // what the start leaves to do
 	pids := []int{run.Process.Pid}
 	for _, i := range up {
-		path, err := agent.Find(context.Background(), s.path("agent"), i.Name)
+		path, err := agent.Find(s.path("agent"), i.Name)
 		if err != nil {
 			return err
 		}
@@ -234,7 +234,7 @@ func memory(pid int) (all, own float64, err error) {
 
 // crash kills a program, and prints how soon it runs again.
 func (s site) crash(i agent.Instance) error {
-	path, err := agent.Find(context.Background(), s.path("agent"), i.Name)
+	path, err := agent.Find(s.path("agent"), i.Name)
 	if err != nil {
 		return err
 	}
@@ -263,7 +263,7 @@ func (s site) end(run *exec.Cmd) {
 	run.Wait()
 	r, _ := agent.Look(context.Background(), s.path("agent"))
 	for _, i := range r.Instances {
-		if path, err := agent.Find(context.Background(), s.path("agent"), i.Name); err == nil {
+		if path, err := agent.Find(s.path("agent"), i.Name); err == nil {
 			shim.Ask(context.Background(), path, shim.DoKill, -1)
 			shim.Ask(context.Background(), path, shim.DoWait, -1)
 		}

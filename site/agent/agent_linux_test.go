@@ -117,7 +117,7 @@ func newHost(t *testing.T) *host {
 func (h *host) end() {
 	h.stop()
 	for _, i := range h.report().Instances {
-		if path, err := Find(context.Background(), h.config.Dir, i.Name); err == nil {
+		if path, err := Find(h.config.Dir, i.Name); err == nil {
 			shim.Ask(context.Background(), path, shim.DoKill, -1)
 			shim.Ask(context.Background(), path, shim.DoWait, -1)
 		}
@@ -271,7 +271,7 @@ func TestShimThatDiesIsReplaced(t *testing.T) {
 	h := newHost(t)
 	h.order(1, h.operator, "x", map[string]artifact.Digest{"v1": h.make("v1", serving, h.builder)})
 	pid := pidOf(h.until("it is up", func(r Report) bool { return isUp(r, "auth/v1#1") }), "auth/v1#1")
-	path, err := Find(t.Context(), h.config.Dir, "auth")
+	path, err := Find(h.config.Dir, "auth")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func TestHostStartsAlone(t *testing.T) {
 	defer stranger.Wait()
 	defer stranger.Process.Kill()
 	for _, name := range names {
-		path, err := Find(t.Context(), h.config.Dir, name)
+		path, err := Find(h.config.Dir, name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -172,28 +172,30 @@ func Look(ctx context.Context, dir string) (Report, error) {
 	return r, nil
 }
 
-// Find returns the directory of the shim of one instance: its whole name, or the beginning of one name only.
-func Find(ctx context.Context, dir, name string) (string, error) {
-	all, err := look(ctx, dir)
-	if err != nil {
-		return "", err
-	}
+// Find returns the directory of the shim of one instance: its whole name, or the beginning of one name only. It asks no
+// shim.
+func Find(dir, name string) (string, error) {
+	exact := ""
 	var names, dirs []string
-	for _, i := range all {
-		path := filepath.Join(dir, "instances", dirName(i.record.Instance))
-		if i.Name == name {
-			return path, nil
+	err := records(dir, "instances", func(path string, r record) {
+		switch full := r.Instance.String(); {
+		case full == name:
+			exact = path
+		case strings.HasPrefix(full, name):
+			names, dirs = append(names, full), append(dirs, path)
 		}
-		if strings.HasPrefix(i.Name, name) {
-			names, dirs = append(names, i.Name), append(dirs, path)
-		}
-	}
-	switch len(dirs) {
-	case 0:
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case exact != "":
+		return exact, nil
+	case len(dirs) == 0:
 		return "", fmt.Errorf("this host has no instance %q; skerry agent status lists them", name)
-	case 1:
+	case len(dirs) == 1:
 		return dirs[0], nil
 	}
+	slices.Sort(names)
 	return "", fmt.Errorf("%q is the beginning of %s; name one", name, strings.Join(names, ", "))
 }
 

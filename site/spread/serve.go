@@ -227,7 +227,7 @@ func readAt(f *os.File, offset int64, length int) ([]byte, error) {
 // Log implements agentwire.Agent.
 func (s *server) Log(ctx context.Context, instance string, cursor int64, lines, waitMS int32) (
 	*agentwire.LogPage, error) {
-	dir, err := agent.Find(ctx, s.a.Config().Dir, instance)
+	dir, err := agent.Find(s.a.Config().Dir, instance)
 	if err != nil {
 		return nil, refuse("%v", err)
 	}
