@@ -9,6 +9,7 @@ import (
 	"github.com/skerry/skerry/internal/operatorkey"
 	"github.com/skerry/skerry/internal/releases"
 	"github.com/skerry/skerry/internal/sshsig"
+	"github.com/skerry/skerry/site/artifact"
 	"github.com/skerry/skerry/site/order"
 	"github.com/skerry/skerry/site/plan"
 	"github.com/skerry/skerry/site/spread"
@@ -83,11 +84,16 @@ func (a *app) artifacts(service, version string) (map[string]string, error) {
 	if err != nil {
 		return nil, problemf("%w", err)
 	}
+	return platformsOf(all, service, version), nil
+}
+
+// platformsOf are the digests of a version by platform.
+func platformsOf(all []artifact.Artifact, service, version string) map[string]string {
 	found := map[string]string{}
 	for _, x := range all {
 		if m := x.Manifest; m.Service == service && m.Version == version {
 			found[m.Platform] = string(x.Digest)
 		}
 	}
-	return found, nil
+	return found
 }

@@ -206,8 +206,8 @@ func (a *app) giveWhole(ctx context.Context, s *seat, f *applyFlags, p *sitePrev
 		}})
 	given, err = desk.Give(ctx, true, func(now order.Standing) (*plan.Plan, error) {
 		if now.Signed.Digest() != p.now.standing.Signed.Digest() {
-			return nil, fmt.Errorf("another operator has given plan %d meanwhile; look at it (skerry site history), and "+
-				"apply again", now.Signed.Number)
+			return nil, fmt.Errorf("another operator has given plan %d meanwhile; look at it (skerry site history), "+
+				"and apply again", now.Signed.Number)
 		}
 		return p.plan, nil
 	})
@@ -254,8 +254,8 @@ func (a *app) await(ctx context.Context, s *seat, f *applyFlags, p *sitePreview,
 // judge says of each host whether it has carried out the plan.
 func (p *sitePreview) judge(statuses []spread.HostStatus, digest string, refused map[string]error) []appliedHost {
 	by := map[string]spread.HostStatus{}
-	hosts := planHosts(p.plan)
-	maps.Copy(hosts, planHosts(p.now.plan)) // a host that no longer runs anything has to hear of it
+	hosts := p.plan.Named()
+	maps.Copy(hosts, p.now.plan.Named()) // a host that no longer runs anything has to hear of it
 	for _, h := range statuses {
 		by[h.Host] = h
 		hosts[h.Host] = true

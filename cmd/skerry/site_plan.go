@@ -199,13 +199,7 @@ func (a *app) preview(ctx context.Context, s *seat, f *storeFlags, draft *plan.P
 		return nil, problemf("the store of this host: %w", err)
 	}
 	whole, err := draft.Resolve(now.plan, now.known(), func(service, version string) map[string]string {
-		digests := map[string]string{}
-		for _, one := range all {
-			if m := one.Manifest; m.Service == service && m.Version == version {
-				digests[m.Platform] = string(one.Digest)
-			}
-		}
-		return digests
+		return platformsOf(all, service, version)
 	})
 	if err != nil {
 		return nil, problemf("%w", err)
@@ -235,8 +229,8 @@ func (p *sitePreview) lookAtHosts(all []artifact.Artifact) {
 	}
 	listed := slices.Collect(maps.Keys(platforms))
 	slices.Sort(listed)
-	before := planHosts(p.now.plan)
-	named := planHosts(p.plan)
+	before := p.now.plan.Named()
+	named := p.plan.Named()
 	maps.Copy(named, before) // a host that no longer runs anything has to hear of it
 	for _, host := range slices.Sorted(maps.Keys(named)) {
 		platform, answers := platforms[host]
@@ -282,23 +276,6 @@ func (p *sitePreview) obeyed(w plan.Wanted) bool {
 	}
 	digests := p.now.plan.Services[w.Instance.Service].Run[w.Instance.Version].Artifacts
 	return slices.Contains(slices.Collect(maps.Values(digests)), string(w.Artifact))
-}
-
-// planHosts are the hosts that a plan names.
-func planHosts(p *plan.Plan) map[string]bool {
-	hosts := map[string]bool{}
-	if p == nil {
-		return hosts
-	}
-	for _, s := range p.Services {
-		for _, r := range s.Run {
-			for host, n := range r.Hosts {
-				hosts[host] = hosts[host] || n > 0
-			}
-		}
-	}
-	maps.DeleteFunc(hosts, func(_ string, runs bool) bool { return !runs })
-	return hosts
 }
 
 func (a *app) printPreview(p *sitePreview) error {

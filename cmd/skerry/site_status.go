@@ -102,7 +102,7 @@ func (n siteNow) status(cluster string) siteStatus {
 		}
 		out.Hosts = append(out.Hosts, one)
 	}
-	for _, host := range slices.Sorted(maps.Keys(planHosts(n.plan))) {
+	for _, host := range slices.Sorted(maps.Keys(n.plan.Named())) {
 		if !seen[host] {
 			out.Silent = append(out.Silent, silentHost{host, "no agent of it is listed"})
 		}

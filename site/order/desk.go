@@ -190,7 +190,7 @@ func (d *Desk) Give(ctx context.Context, over bool, edit func(Standing) (*plan.P
 		g.Took = append(g.Took, o.Host)
 		delete(g.Later, o.Host)
 	}
-	for host := range hostsOf(&next) {
+	for host := range next.Named() {
 		if _, heard := g.Later[host]; !heard && !slices.Contains(g.Took, host) {
 			g.Later[host] = spread.ErrNoAgent
 		}
@@ -206,17 +206,4 @@ func silentText(silent map[string]error) string {
 		return "no agent is listed; see skerry ls " + spread.Service
 	}
 	return strings.Join(Given{Later: silent}.LaterText(), "; ")
-}
-
-// hostsOf are the hosts that a plan names.
-func hostsOf(p *plan.Plan) map[string]bool {
-	hosts := map[string]bool{}
-	for _, s := range p.Services {
-		for _, r := range s.Run {
-			for host := range r.Hosts {
-				hosts[host] = true
-			}
-		}
-	}
-	return hosts
 }

@@ -127,3 +127,21 @@ func (s Selector) fits(labels map[string]string) bool {
 	}
 	return true
 }
+
+// Named are the hosts on which a plan runs something. p may be nil.
+func (p *Plan) Named() map[string]bool {
+	hosts := map[string]bool{}
+	if p == nil {
+		return hosts
+	}
+	for _, s := range p.Services {
+		for _, r := range s.Run {
+			for host, n := range r.Hosts {
+				if n > 0 {
+					hosts[host] = true
+				}
+			}
+		}
+	}
+	return hosts
+}
