@@ -20,7 +20,7 @@ const (
 // places is where the services are at first.
 var places = map[string]int{"portal": ops1, "auth": ops2, "proc": ops3, "db": ops4}
 
-// byHand are the columns whose files are copied on each host. The stick is laid out so that one command
+// byHand is a column in which files are copied on each host. The stick is laid out so that one command
 // brings all files of a service to their places.
 type byHand struct {
 	common bool          // the stick has files for all hosts

@@ -163,7 +163,7 @@ func tookOf(r build.Result) time.Duration {
 func (a *app) buildLsCommand(f *buildFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls [SERVICE]",
-		Short: "Show the builds whose results are kept, the last one first",
+		Short: "Show the builds with a result that is kept, the last one first",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, b, _, err := f.open()

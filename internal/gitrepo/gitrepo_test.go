@@ -24,10 +24,10 @@ func newBench(t *testing.T) bench {
 	for _, v := range []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"} {
 		t.Setenv(v, os.DevNull)
 	}
-	for _, who := range []string{"AUTHOR", "COMMITTER"} {
-		t.Setenv("GIT_"+who+"_NAME", "li")
-		t.Setenv("GIT_"+who+"_EMAIL", "li@ops-1")
-		t.Setenv("GIT_"+who+"_DATE", "2026-03-01T10:00:00Z")
+	for _, role := range []string{"AUTHOR", "COMMITTER"} {
+		t.Setenv("GIT_"+role+"_NAME", "li")
+		t.Setenv("GIT_"+role+"_EMAIL", "li@ops-1")
+		t.Setenv("GIT_"+role+"_DATE", "2026-03-01T10:00:00Z")
 	}
 	dir := t.TempDir()
 	repo, err := Init(t.Context(), filepath.Join(dir, "auth.git"))

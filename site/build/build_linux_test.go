@@ -62,13 +62,13 @@ func newYard(t *testing.T) *yard {
 	for _, v := range []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"} {
 		t.Setenv(v, os.DevNull)
 	}
-	for _, who := range []string{"AUTHOR", "COMMITTER"} {
-		t.Setenv("GIT_"+who+"_NAME", "li")
-		t.Setenv("GIT_"+who+"_EMAIL", "li@ops-1")
-		t.Setenv("GIT_"+who+"_DATE", "2026-03-01T10:00:00Z")
+	for _, role := range []string{"AUTHOR", "COMMITTER"} {
+		t.Setenv("GIT_"+role+"_NAME", "li")
+		t.Setenv("GIT_"+role+"_EMAIL", "li@ops-1")
+		t.Setenv("GIT_"+role+"_DATE", "2026-03-01T10:00:00Z")
 	}
 	y := &yard{t: t, dir: t.TempDir(), config: testConfig()}
-	if err := os.Chmod(filepath.Dir(y.dir), 0o755); err != nil { // nobody goes through it
+	if err := os.Chmod(filepath.Dir(y.dir), 0o755); err != nil { // the user of the steps goes through it
 		t.Fatal(err)
 	}
 	var err error

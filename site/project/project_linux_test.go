@@ -53,9 +53,9 @@ func newDesk(t *testing.T) *desk {
 	for _, v := range []string{"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"} {
 		t.Setenv(v, os.DevNull)
 	}
-	for _, who := range []string{"AUTHOR", "COMMITTER"} {
-		t.Setenv("GIT_"+who+"_NAME", "li")
-		t.Setenv("GIT_"+who+"_EMAIL", "li@ops-1")
+	for _, role := range []string{"AUTHOR", "COMMITTER"} {
+		t.Setenv("GIT_"+role+"_NAME", "li")
+		t.Setenv("GIT_"+role+"_EMAIL", "li@ops-1")
 	}
 	d := &desk{t: t, dir: filepath.Join(t.TempDir(), "it's a project"), work: t.TempDir()}
 	d.pushes = filepath.Join(t.TempDir(), "pushes")
