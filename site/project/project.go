@@ -152,7 +152,7 @@ func (a Addition) hook(project, repo string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	text := "#!/bin/sh\n" + hookMark + " It tells the person that pushes what a push means.\n" + call + " || :\n"
+	text := "#!/bin/sh\n" + hookMark + " It says what a push means.\n" + call + " || :\n"
 	part := path + ".new"
 	if err := os.WriteFile(part, []byte(text), 0o755); err != nil {
 		return err
